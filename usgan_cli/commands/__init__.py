@@ -1,0 +1,1 @@
+"""One thin file per subcommand: options in, a request, the domain function, an outcome."""

@@ -1,0 +1,1 @@
+"""StyleGAN2 for small datasets: networks, augmentation, losses, training and sampling."""

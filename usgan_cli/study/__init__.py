@@ -1,0 +1,1 @@
+"""The whole grid as one resumable plan, and its report."""
