@@ -1,0 +1,141 @@
+"""Files that are whole or absent: digests, atomic writes, published folders and locks."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from usgan_cli.core.errors import BusyError
+
+
+def sha256_bytes(data: bytes) -> str:
+    """Return the SHA-256 of `data` as 64 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def canonical_json(value: Any) -> str:
+    """Return JSON text that is the same for equal values: sorted keys, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def digest_json(value: Any) -> str:
+    """Return the SHA-256 of a JSON-able value, independent of the order of keys."""
+    return sha256_bytes(canonical_json(value).encode())
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(f".{path.name}.{suffix}")
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it takes the final name, on failure it is removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _beside(path, f"{os.getpid()}.partial")
+    try:
+        yield temporary
+        _sync(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file so that it is never seen half-written."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file so that it is never seen half-written."""
+    write_bytes(path, text.encode())
+
+
+@contextmanager
+def published_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `path`; on success it takes the final name, replacing what was there.
+
+    What an interrupted earlier call left beside is cleared first, so the caller should hold `locked(path)`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary, old = _beside(path, "partial"), _beside(path, "old")
+    for leftover in (temporary, old):
+        if leftover.exists():
+            shutil.rmtree(leftover)
+    temporary.mkdir()
+    try:
+        yield temporary
+        if path.exists():
+            path.rename(old)
+        temporary.rename(path)
+    finally:
+        for leftover in (temporary, old):
+            if leftover.exists():
+                shutil.rmtree(leftover)
+
+
+@contextmanager
+def locked(path: Path, *, wait_s: float = 0) -> Iterator[None]:
+    """Hold the only right to write `path` for the length of the block.
+
+    Parameters
+    ----------
+    path : Path
+        The artefact; the lock is a hidden file beside it.
+    wait_s : float
+        Seconds to wait for another process to finish; a negative number waits without end.
+
+    Raises
+    ------
+    BusyError
+        Another process holds the lock; the message says which.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    holder = _beside(path, "holder")
+    lock = FileLock(_beside(path, "lock"))
+    try:
+        lock.acquire(timeout=wait_s)
+    except Timeout:
+        who = "another process"
+        with suppress(OSError, ValueError, KeyError):
+            told = json.loads(holder.read_text())
+            who = f"process {told['pid']} of {told['user']} on {told['host']}"
+        raise BusyError(
+            f"{path} is being written by {who}.",
+            "Wait until it has finished, then run the same command again (it will be skipped), or use another --out.",
+        ) from None
+    try:
+        told = {"pid": os.getpid(), "user": _user(), "host": socket.gethostname()}
+        holder.write_text(json.dumps(told))
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without an entry in the password file
+        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"

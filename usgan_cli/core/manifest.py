@@ -1,0 +1,130 @@
+"""Formats that list images: the prepared dataset, a subset of its training images, and a set of generated ones."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from usgan_cli.core.documents import Document, Part
+from usgan_cli.core.errors import DataError
+
+
+class DataImage(Part):
+    """One image of the prepared dataset."""
+
+    file: str
+    """Path relative to the dataset's folder."""
+    class_: str = Field(alias="class")
+    split: Literal["train", "test"]
+    group: int
+    """Images of one group (exact copies, one patient) stay on one side of every split and fold."""
+    sha256: str
+    """Digest of the PNG file."""
+    source: str
+    """Path relative to the source folder."""
+
+
+class LeftOut(Part):
+    """A file of the source that is not in the dataset."""
+
+    source: str
+    reason: str
+
+
+class DataManifest(Document):
+    """`data/manifest.json`: every image, its class, its side of the split and where it came from."""
+
+    FORMAT = "usgan/data"
+
+    classes: list[str]
+    size: int
+    """Height and width, pixels."""
+    channels: int
+    layout: str
+    """How the source was laid out: "class folders" or "BUSI with masks"."""
+    resampling: str
+    fit: str
+    test_share: float
+    seed: int
+    images: list[DataImage]
+    left_out: list[LeftOut]
+    duplicates: list[list[str]]
+    """Groups of files with the same decoded pixels."""
+    conflicts: list[list[str]]
+    """Those groups of duplicates that stand under more than one class."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DataManifest:
+        known = set(self.classes)
+        for image in self.images:
+            if image.class_ not in known:
+                raise ValueError(f"image {image.file!r} has the unknown class {image.class_!r}")
+        if len({image.file for image in self.images}) != len(self.images):
+            raise ValueError("a file is listed twice")
+        return self
+
+    def of(self, split: Literal["train", "test"]) -> list[DataImage]:
+        """Return the images of one side of the split, in the manifest's order."""
+        return [image for image in self.images if image.split == split]
+
+    def class_counts(self, split: Literal["train", "test"]) -> dict[str, int]:
+        """Return the number of images of each class on one side of the split."""
+        chosen = self.of(split)
+        return {name: sum(image.class_ == name for image in chosen) for name in self.classes}
+
+
+class Subset(Document):
+    """`subsets/n100-s0.json`: which training images a small-data experiment may use."""
+
+    FORMAT = "usgan/subset"
+
+    n: int
+    seed: int
+    data: str
+    """Content digest of the dataset's manifest."""
+    classes: list[str]
+    images: list[str]
+    """Files of the dataset, in its order."""
+
+    def pick(self, manifest: DataManifest) -> list[DataImage]:
+        """Return the subset's images.
+
+        Raises
+        ------
+        DataError
+            The subset was drawn from another dataset.
+        """
+        if self.data != manifest.content_digest():
+            raise DataError(
+                f"The subset n={self.n}, seed {self.seed} was drawn from another version of the dataset.",
+                f"Draw it again: usgan subsample --n {self.n} --seed {self.seed} --force",
+            )
+        wanted = set(self.images)
+        return [image for image in manifest.images if image.file in wanted]
+
+
+class SyntheticImage(Part):
+    """One generated image."""
+
+    file: str
+    class_: str = Field(alias="class")
+    seed: int
+    sha256: str
+
+
+class SyntheticManifest(Document):
+    """`synthetic/NAME/manifest.json`: generated images in a fixed order whose every start has the class shares asked for."""
+
+    FORMAT = "usgan/synthetic"
+
+    classes: list[str]
+    size: int
+    channels: int
+    gan: str
+    """Content digest of the generator."""
+    gan_name: str
+    truncation_psi: float
+    noise: str
+    class_shares: dict[str, float]
+    images: list[SyntheticImage]
