@@ -114,7 +114,7 @@ class SyntheticImage(Part):
 
 
 class SyntheticManifest(Document):
-    """`synthetic/NAME/manifest.json`: generated images in a fixed order whose every start has the class shares asked for."""
+    """`synthetic/NAME/manifest.json`: generated images in a fixed order; every start of it has the class shares."""
 
     FORMAT = "usgan/synthetic"
 
