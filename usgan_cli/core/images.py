@@ -1,4 +1,4 @@
-"""Images in and out: decoding, resizing, PNG files, sheets of samples, and the one conversion between pixels and floats.
+"""Images in and out: decoding, resizing, PNG files, sheets, and the one conversion between pixels and floats.
 
 Arrays of pixels are uint8 of shape [N, C, H, W]; floats are in [-1, 1].
 """
@@ -58,7 +58,7 @@ def resize(pixels: Pixels, size: int) -> Pixels:
 
 
 def encode_png(pixels: Pixels) -> bytes:
-    """Return pixels of shape [C, H, W] (C of 1 or 3) as the bytes of a PNG file; the same pixels give the same bytes."""
+    """Return pixels of shape [C, H, W] (C of 1 or 3) as a PNG file's bytes; the same pixels give the same bytes."""
     array = pixels[0] if pixels.shape[0] == 1 else pixels.transpose(1, 2, 0)
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(array)).save(buffer, format="PNG", compress_level=6)
@@ -85,9 +85,7 @@ def read_checked(path: Path, sha256: str, channels: int) -> Pixels:
     except OSError:
         raise DataError(f"{path} is listed in its manifest but cannot be read.") from None
     if files.sha256_bytes(data) != sha256:
-        raise DataError(
-            f"{path} has changed since its manifest was written.", "Make the folder again with --force."
-        )
+        raise DataError(f"{path} has changed since its manifest was written.", "Make the folder again with --force.")
     with Image.open(io.BytesIO(data)) as image:
         pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"), dtype=np.uint8)
     return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
@@ -109,9 +107,7 @@ def sheet(rows: Sequence[Sequence[Pixels]], gap: int = 2, background: int = 255)
     """Lay out images of one size, shape [C, H, W] each, in rows; short rows are filled with background."""
     channels, height, width = rows[0][0].shape
     columns = max(len(row) for row in rows)
-    canvas = np.full(
-        (channels, len(rows) * (height + gap) - gap, columns * (width + gap) - gap), background, np.uint8
-    )
+    canvas = np.full((channels, len(rows) * (height + gap) - gap, columns * (width + gap) - gap), background, np.uint8)
     for i, row in enumerate(rows):
         for j, image in enumerate(row):
             top, left = i * (height + gap), j * (width + gap)

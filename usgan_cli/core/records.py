@@ -233,15 +233,11 @@ class Predictions:
             A column is missing or a value is not what its column holds.
         """
         if not path.is_file():
-            raise MissingError(
-                f"There is no file {path}.", "Train the classifier again: usgan train-cls --force"
-            )
+            raise MissingError(f"There is no file {path}.", "Train the classifier again: usgan train-cls --force")
         with path.open(encoding="utf-8", newline="") as file:
             head, *rows = list(csv.reader(file))
         if tuple(head[:4]) != cls.HEAD or not all(name.startswith("p_") for name in head[4:]):
-            raise FormatError(
-                f"{path}: the header should be {','.join(cls.HEAD)},p_CLASS,...; it is {','.join(head)}."
-            )
+            raise FormatError(f"{path}: the header should be {','.join(cls.HEAD)},p_CLASS,...; it is {','.join(head)}.")
         classes = tuple(name[2:] for name in head[4:])
         try:
             return cls(

@@ -1,0 +1,276 @@
+"""The life of an artefact: made once, skipped when nothing has changed, refused when something has.
+
+Every command makes its artefacts through `make_file`, `make_folder` or `grow_folder`, so all of them skip, refuse,
+redo, lock, plan and publish alike.
+"""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from usgan_cli import __version__
+from usgan_cli.core import device as devices
+from usgan_cli.core import files
+from usgan_cli.core.documents import Document, PlanDocument, RunDocument, RunRecord, read_json
+from usgan_cli.core.errors import FormatError, SettingsError
+from usgan_cli.core.progress import Progress
+
+RUN_FILE = "run.json"
+PLAN_FILE = "config.json"
+RECORDED_PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "scikit-image", "pillow")
+
+Status = Literal["done", "skipped", "planned"]
+D = TypeVar("D", bound=Document)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What an artefact is made from. Two equal steps make the same artefact.
+
+    Attributes
+    ----------
+    command : str
+    revision : int
+        Number of the step's code version; raised when the same settings begin to give other results.
+    settings : mapping
+        Resolved settings that decide the result, JSON-able.
+    inputs : mapping of str to str
+        Content digest of each input.
+    """
+
+    command: str
+    revision: int
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, str] = field(default_factory=dict)
+
+    def differences(self, other: Step) -> list[str]:
+        """Return in words how what is on disk (`other`) differs from this step; empty if it does not."""
+        if self.command != other.command:
+            return [f"it was made by usgan {other.command}"]
+        mine, theirs = _flat(self.settings), _flat(other.settings)
+        found = [
+            f"{name} is {theirs.get(name, 'unset')!r} there and {mine.get(name, 'unset')!r} now"
+            for name in sorted(mine.keys() | theirs.keys())
+            if mine.get(name) != theirs.get(name)
+        ]
+        found += [
+            f"its input {name!r} has changed since"
+            for name in sorted(self.inputs.keys() | other.inputs.keys())
+            if self.inputs.get(name) != other.inputs.get(name)
+        ]
+        if self.revision != other.revision:
+            found.append(f"it was made by revision {other.revision} of this step (now {self.revision})")
+        return found
+
+
+@dataclass(frozen=True)
+class Request:
+    """How a step is to be carried out, whatever it makes."""
+
+    progress: Progress
+    force: bool = False
+    dry_run: bool = False
+    wait_s: float = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a step.
+
+    Attributes
+    ----------
+    path : Path
+        The artefact.
+    status : {"done", "skipped", "planned"}
+    result : dict
+        What `--json` shows: the artefact's main figures, or the plan.
+    """
+
+    path: Path
+    status: Status
+    result: dict[str, Any]
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{prefix}{name}."))
+        else:
+            flat[prefix + name] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
+def find_step(path: Path) -> tuple[Step, bool] | None:
+    """Return the step behind an artefact and whether it was finished; None if there is nothing at `path`.
+
+    Raises
+    ------
+    SettingsError
+        Something is there that usgan did not make.
+    """
+    if path.is_dir():
+        if (path / RUN_FILE).is_file():
+            return _step_of(RunDocument.read(path / RUN_FILE).run, path), True
+        if (path / PLAN_FILE).is_file():
+            plan = PlanDocument.read(path / PLAN_FILE)
+            return Step(plan.command, plan.revision, plan.settings, plan.inputs), False
+        if any(path.iterdir()):
+            raise SettingsError(f"{path} exists and was not made by usgan.", "Choose another --out, or move it away.")
+        return None
+    if path.exists():
+        if path.suffix != ".json":
+            raise SettingsError(f"{path} exists and was not made by usgan.", "Choose another --out, or move it away.")
+        run = read_json(path).get("run")
+        return _step_of(None if run is None else RunRecord.model_validate(run), path), True
+    return None
+
+
+def _step_of(run: RunRecord | None, path: Path) -> Step:
+    if run is None:
+        raise FormatError(f"{path}: field 'run' is missing.", "Move the file away and make it again.")
+    return Step(run.command, run.revision, run.settings, run.inputs)
+
+
+def make_file(
+    path: Path, step: Step, work: Callable[[], D], summary: Callable[[Path], dict[str, Any]], request: Request
+) -> Outcome:
+    """Make an artefact that is one JSON file.
+
+    Parameters
+    ----------
+    path : Path
+    step : Step
+    work : callable
+        Does the work and returns the document to write.
+    summary : callable
+        Reads the finished artefact and returns what `--json` shows.
+    request : Request
+    """
+    if (outcome := _settled(path, step, summary, request)) is not None:
+        return outcome
+    with files.locked(path, wait_s=request.wait_s):
+        if (outcome := _settled(path, step, summary, request)) is not None:
+            return outcome
+        with _clock(step) as finish:
+            document = work()
+        document.model_copy(update={"run": finish()}).write(path)
+    return Outcome(path, "done", summary(path))
+
+
+def make_folder(
+    path: Path,
+    step: Step,
+    work: Callable[[Path], Document],
+    summary: Callable[[Path], dict[str, Any]],
+    request: Request,
+) -> Outcome:
+    """Make an artefact that is a folder, built beside its final place and published whole.
+
+    `work` fills the empty folder it is given and returns the folder's main document, whose content digest is
+    recorded. Other parameters are those of `make_file`.
+    """
+    if (outcome := _settled(path, step, summary, request)) is not None:
+        return outcome
+    with files.locked(path, wait_s=request.wait_s):
+        if (outcome := _settled(path, step, summary, request)) is not None:
+            return outcome
+        with files.published_folder(path) as folder:
+            with _clock(step) as finish:
+                document = work(folder)
+            RunDocument(content=document.content_digest(), run=finish()).write(folder / RUN_FILE)
+    return Outcome(path, "done", summary(path))
+
+
+def grow_folder(
+    path: Path,
+    step: Step,
+    work: Callable[[Path], Document],
+    summary: Callable[[Path], dict[str, Any]],
+    request: Request,
+) -> Outcome:
+    """Make an artefact that takes so long that it grows in place and can be continued after an interruption.
+
+    The folder holds `config.json` from the start and `run.json` only once it is finished; `work` writes every
+    file whole, and finds in the folder what an earlier, interrupted call has left.
+    """
+    if (outcome := _settled(path, step, summary, request)) is not None:
+        return outcome
+    with files.locked(path, wait_s=request.wait_s):
+        if (outcome := _settled(path, step, summary, request)) is not None:
+            return outcome
+        if request.force and path.exists():
+            shutil.rmtree(path)
+        path.mkdir(parents=True, exist_ok=True)
+        if not (path / PLAN_FILE).is_file():
+            PlanDocument(
+                command=step.command, revision=step.revision, settings=dict(step.settings), inputs=dict(step.inputs)
+            ).write(path / PLAN_FILE)
+        with _clock(step) as finish:
+            document = work(path)
+        RunDocument(content=document.content_digest(), run=finish()).write(path / RUN_FILE)
+    return Outcome(path, "done", summary(path))
+
+
+def _settled(path: Path, step: Step, summary: Callable[[Path], dict[str, Any]], request: Request) -> Outcome | None:
+    """Return the outcome if there is nothing to do, None if there is work, or raise if what is there differs."""
+    found = find_step(path)
+    if found is not None:
+        there, finished = found
+        differences = step.differences(there)
+        if request.force:
+            if there.command != step.command:
+                raise SettingsError(f"{path} was made by usgan {there.command}; --force does not replace it.")
+        elif differences:
+            raise SettingsError(
+                f"{path} exists and differs: {'; '.join(differences)}.",
+                "Redo it with --force, or choose another --out.",
+            )
+        elif finished:
+            request.progress.note(f"{path} is up to date; nothing to do.")
+            return Outcome(path, "skipped", summary(path))
+    if request.dry_run:
+        plan = {"settings": dict(step.settings), "inputs": dict(step.inputs)}
+        return Outcome(path, "planned", plan)
+    return None
+
+
+@contextmanager
+def _clock(step: Step) -> Iterator[Callable[[], RunRecord]]:
+    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    begin = time.perf_counter()
+
+    def finish() -> RunRecord:
+        wall = time.perf_counter() - begin
+        return RunRecord(
+            command=step.command,
+            revision=step.revision,
+            settings=dict(step.settings),
+            inputs=dict(step.inputs),
+            packages=package_versions(),
+            device=devices.describe_current(),
+            started=started,
+            wall_s=round(wall, 3),
+            peak_memory_mb=round(devices.process_peak_memory_mb(), 1),
+        )
+
+    yield finish
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of usgan and of the packages that can change a result."""
+    found = {"usgan": __version__}
+    for name in RECORDED_PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

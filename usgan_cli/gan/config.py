@@ -1,0 +1,215 @@
+"""Settings of a GAN's training, and the presets that fill them in.
+
+`paper256` is StyleGAN2's published setting for LSUN at 256 x 256 (Karras et al. 2020, "Analyzing and improving
+the image quality of StyleGAN", config F), which the study used; `auto` is the published rule of thumb of
+StyleGAN2-ADA for other sizes; `small` and `tiny` are narrow networks chosen by measurement for processors
+without a GPU (see scripts/bench/train_step.py).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from usgan_cli.core.errors import SettingsError
+
+AugName = Literal["none", "ada", "diffaug"]
+AUGS: tuple[AugName, ...] = ("none", "ada", "diffaug")
+PRESETS = ("paper256", "auto", "small", "tiny")
+
+
+@dataclass(frozen=True)
+class GanConfig:
+    """Everything that decides what a training comes to, apart from its images.
+
+    Lengths of training and intervals are in kimg: thousands of real images shown to the discriminator.
+    """
+
+    aug: AugName
+    preset: str
+    resolution: int
+    img_channels: int
+    c_dim: int
+    seed: int
+    kimg: float
+
+    z_dim: int
+    w_dim: int
+    mapping_layers: int
+    channel_base: int
+    channel_max: int
+    batch: int
+    mbstd_group_size: int
+    lr: float
+    r1_gamma: float
+    ema_kimg: float
+    ema_rampup: float | None
+    """The average's half-life is at most this share of the images seen so far; None for no limit."""
+
+    mirror: bool = False
+    """Show every training image also mirrored left to right."""
+    style_mixing_prob: float = 0.9
+    w_avg_decay: float = 0.995
+    r1_interval: int = 16
+    pl_interval: int = 4
+    pl_weight: float = 2.0
+    pl_decay: float = 0.01
+    pl_batch_shrink: int = 2
+    ada_target: float = 0.6
+    ada_interval: int = 4
+    ada_kimg: float = 500
+    ada_groups: str = "bg"
+    diffaug_policy: tuple[str, ...] = ("translation", "cutout")
+    diffaug_fill: float = 0.0
+    """What DiffAug puts in place of what it removes, in [-1, 1]; 0 is the published mid-gray, -1 is black."""
+    half_resolutions: int = 4
+    """Number of the highest resolutions computed in the fast precision."""
+    precision: str = "float32"
+
+    tick_kimg: float = 1.0
+    """How often a line is written to the log."""
+    save_kimg: float = 4.0
+    """How often the training's full state and a grid of samples are saved."""
+
+
+def _auto(resolution: int) -> dict[str, Any]:
+    batch = max(min(4096 // resolution, 32), 1)
+    return {
+        "z_dim": 512,
+        "w_dim": 512,
+        "mapping_layers": 2,
+        "channel_base": 16384 if resolution < 512 else 32768,
+        "channel_max": 512,
+        "batch": batch,
+        "mbstd_group_size": min(batch, 4),
+        "lr": 0.0025,
+        "r1_gamma": 0.0002 * resolution**2 / batch,
+        "ema_kimg": batch * 10 / 32,
+        "ema_rampup": 0.05,
+        "kimg": 1000.0,
+        "tick_kimg": 4.0,
+        "save_kimg": 40.0,
+    }
+
+
+def _paper256(resolution: int) -> dict[str, Any]:
+    if resolution != 256:
+        raise SettingsError(
+            f"The preset paper256 is for images of 256 pixels; these have {resolution}.",
+            "Use --preset auto or small, or prepare the images with --size 256.",
+        )
+    return _auto(resolution) | {
+        "mapping_layers": 8,
+        "channel_base": 16384,
+        "batch": 64,
+        "mbstd_group_size": 8,
+        "r1_gamma": 1.0,
+        "ema_kimg": 20.0,
+        "ema_rampup": None,
+    }
+
+
+def _small(resolution: int) -> dict[str, Any]:
+    return _auto(resolution) | {
+        "z_dim": 128,
+        "w_dim": 128,
+        "channel_base": 2048,
+        "channel_max": 64,
+        "batch": 16,
+        "mbstd_group_size": 4,
+        "r1_gamma": 0.3,
+        "ema_kimg": 5.0,
+        "kimg": 60.0,
+        "tick_kimg": 1.0,
+        "save_kimg": 5.0,
+    }
+
+
+def _tiny(resolution: int) -> dict[str, Any]:
+    return _small(resolution) | {
+        "z_dim": 32,
+        "w_dim": 32,
+        "channel_base": 512,
+        "channel_max": 32,
+        "kimg": 2.0,
+        "ema_kimg": 1.0,
+        "tick_kimg": 0.25,
+        "save_kimg": 0.5,
+    }
+
+
+_PRESETS = {"paper256": _paper256, "auto": _auto, "small": _small, "tiny": _tiny}
+
+
+def make_config(
+    *, aug: str, preset: str, resolution: int, img_channels: int, c_dim: int, seed: int, precision: str, **changes: Any
+) -> GanConfig:
+    """Return a preset's settings for images of the given size, with changes.
+
+    Parameters
+    ----------
+    aug : {"none", "ada", "diffaug"}
+    preset : {"paper256", "auto", "small", "tiny"}
+    resolution : int
+        Height and width of the images, pixels: a power of two from 8.
+    img_channels, c_dim : int
+        Number of image channels and of classes.
+    precision : {"float32", "bf16", "fp16"}
+    **changes
+        Fields of `GanConfig` to set; those that are None keep the preset's value.
+
+    Raises
+    ------
+    SettingsError
+        A setting is unknown, impossible, or contradicts another.
+    """
+    if preset not in _PRESETS:
+        raise SettingsError(f"{preset!r} is not a preset.", f"Use one of {', '.join(PRESETS)}.")
+    if aug not in AUGS:
+        raise SettingsError(f"{aug!r} is not an augmentation of the study.", f"Use one of {', '.join(AUGS)}.")
+    if resolution < 8 or resolution & (resolution - 1):
+        raise SettingsError(
+            f"Images must have a power of two of pixels on a side, 8 or more; these have {resolution}.",
+            "Prepare them with --size 64 (or 32, 128, 256).",
+        )
+    values = _PRESETS[preset](resolution)
+    values.update({name: value for name, value in changes.items() if value is not None})
+    config = GanConfig(
+        aug=aug,
+        preset=preset,
+        resolution=resolution,
+        img_channels=img_channels,
+        c_dim=c_dim,
+        seed=seed,
+        precision=precision,
+        **values,
+    )
+    _check(config)
+    return config
+
+
+def _check(config: GanConfig) -> None:
+    group = config.mbstd_group_size
+    if config.batch < 2 or config.batch % config.pl_batch_shrink:
+        raise SettingsError(f"The batch must be an even number of images; it is {config.batch}.")
+    if config.batch % min(group, config.batch):
+        raise SettingsError(f"The batch ({config.batch}) must be a multiple of the mbstd group size ({group}).")
+    for name in ("kimg", "lr", "tick_kimg", "save_kimg", "ema_kimg", "ada_kimg"):
+        if not getattr(config, name) > 0:
+            raise SettingsError(f"{name} must be greater than 0; it is {getattr(config, name)}.")
+    if config.r1_gamma < 0:
+        raise SettingsError(f"r1_gamma must not be negative; it is {config.r1_gamma}.")
+
+
+def settings_of(config: GanConfig) -> dict[str, Any]:
+    """Return the settings that decide the result, as an artefact records them.
+
+    How often the state is saved and the log written does not change what is learned, so it is left out.
+    """
+    values = dataclasses.asdict(config)
+    for name in ("tick_kimg", "save_kimg"):
+        del values[name]
+    values["diffaug_policy"] = list(config.diffaug_policy)
+    unused = {"none": ("ada_", "diffaug_"), "ada": ("diffaug_",), "diffaug": ("ada_",)}[config.aug]
+    return {name: value for name, value in values.items() if not name.startswith(unused)}
