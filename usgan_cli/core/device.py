@@ -70,7 +70,7 @@ def resolve_precision(name: str, device: torch.device) -> Precision:
     return name  # type: ignore[return-value]
 
 
-def torch_dtype(precision: Precision) -> torch.dtype:
+def torch_dtype(precision: str) -> torch.dtype:
     """Return torch's type for a precision."""
     import torch
 
@@ -93,6 +93,15 @@ def describe_current() -> str:
         return "cpu"
     used_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
     return describe(torch.device("cuda" if used_gpu else "cpu"))
+
+
+def memory_mb(device: torch.device) -> float:
+    """Return the most memory held so far, in units of 1e6 bytes: of the GPU where there is one, else of the process."""
+    if device.type == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    return process_peak_memory_mb()
 
 
 def process_peak_memory_mb() -> float:

@@ -128,3 +128,15 @@ class SyntheticManifest(Document):
     noise: str
     class_shares: dict[str, float]
     images: list[SyntheticImage]
+
+
+class Phantoms(Document):
+    """`phantoms.json`: what a folder of simulated images holds."""
+
+    FORMAT = "usgan/phantoms"
+
+    counts: dict[str, int]
+    size: int
+    seed: int
+    images: dict[str, str]
+    """SHA-256 of each file."""

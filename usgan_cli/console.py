@@ -1,0 +1,154 @@
+"""The terminal: results to standard output, everything else (progress, notes, warnings, tables) to standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+PLAIN_INTERVAL_S = 30.0
+"""Without a terminal, a line of progress is printed about this often."""
+
+
+def emit_paths(paths: Sequence[object]) -> None:
+    """Print the paths of what was written to standard output, one a line."""
+    for path in paths:
+        sys.stdout.write(f"{path}\n")
+    sys.stdout.flush()
+
+
+def emit_json(value: dict[str, Any]) -> None:
+    """Print one JSON object to standard output."""
+    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+class Terminal:
+    """Progress on standard error: live bars on a terminal, a plain line now and then elsewhere."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self._console: Console | None = None
+
+    @property
+    def console(self) -> Console:
+        """The console on standard error, made when first needed."""
+        if self._console is None:
+            from rich.console import Console
+
+            self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        return self._console
+
+    def note(self, message: str) -> None:
+        """Say something worth knowing."""
+        if not self.quiet:
+            self.console.print(message, markup=False)
+
+    def warn(self, message: str) -> None:
+        """Say something that should change what the user believes or does."""
+        self.console.print(f"Warning: {message}", style="yellow", markup=False)
+
+    def fail(self, message: str) -> None:
+        """Say why the command ends."""
+        self.console.print(f"Error: {message}", style="red", markup=False)
+
+    def table(self, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Show a table; columns after the first are right-aligned."""
+        if self.quiet:
+            return
+        from rich.table import Table
+
+        table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+        for i, name in enumerate(head):
+            table.add_column(name, justify="left" if i == 0 else "right")
+        for row in rows:
+            table.add_row(*row)
+        self.console.print(table)
+
+    @contextmanager
+    def task(self, title: str, total: float, unit: str, done: float = 0) -> Iterator[_BarTask | _PlainTask]:
+        """Begin work of `total` units, `done` of which were finished by an earlier run."""
+        if self.console.is_terminal and not self.quiet:
+            with _bars(self.console) as bars:
+                yield _BarTask(bars, bars.add_task(title, total=total, completed=done, unit=unit, figures=""))
+        else:
+            task = _PlainTask(self, title, total, unit, done)
+            yield task
+            task.finish()
+
+
+@contextmanager
+def _bars(console: Console) -> Iterator[RichProgress]:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.completed:g}/{task.total:g} {task.fields[unit]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}"),
+        console=console,
+        transient=True,
+    ) as bars:
+        yield bars
+
+
+def _figures(figures: dict[str, float | str]) -> str:
+    return " ".join(f"{name} {value if isinstance(value, str) else f'{value:.3g}'}" for name, value in figures.items())
+
+
+class _BarTask:
+    def __init__(self, bars: RichProgress, task: TaskID) -> None:
+        self.bars = bars
+        self.id = task
+
+    def advance(self, amount: float = 1, **figures: float | str) -> None:
+        """Move the bar on, and show figures until others come."""
+        if figures:
+            self.bars.update(self.id, advance=amount, figures=_figures(figures))
+        else:
+            self.bars.update(self.id, advance=amount)
+
+
+class _PlainTask:
+    def __init__(self, terminal: Terminal, title: str, total: float, unit: str, done: float) -> None:
+        self.terminal = terminal
+        self.title, self.total, self.unit = title, total, unit
+        self.first = self.done = done
+        self.begin = self.spoke = time.monotonic()
+        self.figures = ""
+
+    def advance(self, amount: float = 1, **figures: float | str) -> None:
+        """Count on; say so if the last line is a while ago."""
+        self.done += amount
+        if figures:
+            self.figures = "; " + _figures(figures)
+        now = time.monotonic()
+        if now - self.spoke >= PLAIN_INTERVAL_S:
+            self.spoke = now
+            rate = (now - self.begin) / max(self.done - self.first, 1e-9)
+            left = _duration((self.total - self.done) * rate)
+            done = f"{self.done:.4g} of {self.total:g} {self.unit}"
+            self.terminal.note(f"{self.title}: {done}, {rate:.3g} s each, {left} left{self.figures}")
+
+    def finish(self) -> None:
+        """Say how long it took, where that was worth a line."""
+        spent = time.monotonic() - self.begin
+        if spent >= 1:
+            self.terminal.note(f"{self.title}: {self.done:.4g} {self.unit} in {_duration(spent)}{self.figures}")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(max(seconds, 0)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
