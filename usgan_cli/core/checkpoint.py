@@ -65,7 +65,7 @@ class TrainingState(Document):
     """Real images shown so far."""
     p: float
     """Probability of ADA's augmentations."""
-    augment: dict[str, float]
+    augment: dict[str, float | int | None]
     """The rest of ADA's controller."""
     path_length_mean: float
     seconds: float

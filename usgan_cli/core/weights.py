@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from usgan_cli.core import files
 from usgan_cli.core.errors import SettingsError, WeightsError
@@ -213,6 +213,7 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
     try:
+        state: Any
         if path.suffix == ".safetensors":
             state = load_file(path)
         else:
@@ -223,8 +224,8 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
             f"{path} cannot be read as weights: {first_line}",
             "Only tensors are read (safetensors, or a torch file of tensors), never code.",
         ) from None
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
+    if isinstance(state, dict):
+        state = state.get("state_dict", state)
     if not isinstance(state, dict) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise WeightsError(f"{path} does not hold named tensors alone.")
     return dict(state)
@@ -303,12 +304,13 @@ def _checked(source: Source, path: Path) -> Weights:
 
 def _fetched(source: Source, progress: Progress | None) -> Weights:
     """Fetch the weights to where the next call will find them."""
-    if source.url is None and source.hub_id is None:
-        raise _missing(source, "there is no known place to fetch them from")
     if progress is not None:
         progress.note(f"Fetching the weights of {source.name} from {source.address}")
-    path = _from_url(source, source.url) if source.url is not None else _from_hub(source)
-    return _checked(source, path)
+    if source.url is not None:
+        return _checked(source, _from_url(source, source.url))
+    if source.hub_id is not None:
+        return _checked(source, _from_hub(source, source.hub_id))
+    raise _missing(source, "there is no known place to fetch them from")
 
 
 def _from_url(source: Source, url: str) -> Path:
@@ -324,15 +326,16 @@ def _from_url(source: Source, url: str) -> Path:
     return path
 
 
-def _from_hub(source: Source) -> Path:
+def _from_hub(source: Source, hub_id: str) -> Path:
     import huggingface_hub
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
-    huggingface_hub.utils.disable_progress_bars()
+    disable_progress_bars()
     failure: Exception | None = None
     for name in HUB_FILES:
         try:
-            return Path(huggingface_hub.hf_hub_download(source.hub_id, name))
+            return Path(huggingface_hub.hf_hub_download(hub_id, name))
         except LocalEntryNotFoundError as error:  # the hub's word for "no connection, and not in the cache"
             failure = error
             break

@@ -1,0 +1,194 @@
+"""The networks against numbers computed by the original authors' public implementation in float64
+(see the README beside the reference tensors), and properties that training and sampling rely on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from usgan_cli.gan import losses
+from usgan_cli.gan.networks import (
+    Discriminator,
+    DiscriminatorConfig,
+    Generator,
+    GeneratorConfig,
+    load_published,
+)
+
+GENERATORS = ("generator_gray_conditional", "generator_rgb_unconditional")
+DISCRIMINATORS = ("discriminator_gray_conditional", "discriminator_rgb_unconditional")
+
+
+def settings(folder: Path, name: str) -> dict[str, int]:
+    known = json.loads((folder / "configs.json").read_text())[name]
+    return {key: value for key, value in known.items() if isinstance(value, int)}
+
+
+def load_generator(folder: Path, name: str) -> tuple[Generator, dict[str, Tensor]]:
+    reference = load_file(folder / f"{name}.safetensors")
+    network = Generator(GeneratorConfig(**settings(folder, name))).double()
+    load_published(network, under(reference, "param"))
+    return network, double(reference)
+
+
+def load_discriminator(folder: Path, name: str) -> tuple[Discriminator, dict[str, Tensor]]:
+    reference = load_file(folder / f"{name}.safetensors")
+    network = Discriminator(DiscriminatorConfig(**settings(folder, name))).double()
+    load_published(network, under(reference, "param"))
+    return network, double(reference)
+
+
+def under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(f"{prefix}/"): v for k, v in tensors.items() if k.startswith(f"{prefix}/")}
+
+
+def double(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k: v.double() for k, v in tensors.items()}
+
+
+def labels(reference: dict[str, Tensor], count: int) -> Tensor:
+    return reference.get("c", torch.zeros(count, 0, dtype=torch.float64))
+
+
+def check_close(actual: Tensor, expected: Tensor, tolerance: float, name: str = "") -> None:
+    """Every value within `tolerance` of the expected tensor's largest value."""
+    assert actual.shape == expected.shape, name
+    error = (actual.double() - expected.double()).abs().max() / expected.double().abs().max().clamp_min(1e-300)
+    assert error <= tolerance, f"{name}: {error:.3g}"
+
+
+def check_gradients(network: torch.nn.Module, expected: dict[str, Tensor], tolerance: float) -> None:
+    found = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
+    for name, value in expected.items():
+        check_close(found[name], value, tolerance, name)
+    for name in found.keys() - expected.keys():
+        assert float(found[name].abs().max()) < 1e-12, f"{name} should have no gradient"
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_generator_forward_agrees(reference_dir: Path, name: str) -> None:
+    network, ref = load_generator(reference_dir, name)
+    z, c = ref["z"], labels(ref, len(ref["z"]))
+    check_close(network.mapping(z, c), ref["ws"], 1e-6, "ws")
+    check_close(network.mapping(z, c, truncation_psi=0.7), ref["ws_psi0.7"], 1e-6, "ws_psi0.7")
+    cut = network.mapping(z, c, truncation_psi=0.5, truncation_cutoff=4)
+    check_close(cut, ref["ws_psi0.5_cutoff4"], 1e-6, "ws_psi0.5_cutoff4")
+    check_close(network.synthesis(ref["ws"], noise_mode="const"), ref["image_noise_const"], 1e-6, "const")
+    check_close(network.synthesis(ref["ws"], noise_mode="none"), ref["image_noise_none"], 1e-6, "none")
+    check_close(network(z, c, truncation_psi=0.7), ref["image_noise_const_psi0.7"], 1e-6, "psi0.7")
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_generator_float32_forward_agrees(reference_dir: Path, name: str) -> None:
+    network, ref = load_generator(reference_dir, name)
+    network.float()
+    image = network(ref["z"].float(), labels(ref, len(ref["z"])).float())
+    assert (image - ref["image_noise_const"]).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_path_length_and_its_gradient_agree(reference_dir: Path, name: str) -> None:
+    network, ref = load_generator(reference_dir, name)
+    ws = ref["ws"].requires_grad_(True)
+    image = network.synthesis(ws, noise_mode="const")
+    scaled = ref["pl_noise"] / image.shape[2]
+    (gradient,) = torch.autograd.grad((image * scaled).sum(), ws, retain_graph=True)
+    check_close(gradient, ref["pl_grads"], 1e-6, "pl_grads")
+    lengths = losses.path_lengths(image, ws, ref["pl_noise"])
+    check_close(lengths, ref["pl_lengths"], 1e-6, "pl_lengths")
+    lengths.square().mean().backward()
+    check_gradients(network, under(ref, "grad_of_mean_square_pl_length"), 1e-6)
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_generator_gradients_agree(reference_dir: Path, name: str) -> None:
+    network, ref = load_generator(reference_dir, name)
+    image = network(ref["z"], labels(ref, len(ref["z"])))
+    (image * ref["pl_noise"]).mean().backward()
+    check_gradients(network, under(ref, "grad_of_mean_image_times_pl_noise"), 1e-6)
+
+
+@pytest.mark.parametrize("name", DISCRIMINATORS)
+def test_discriminator_agrees(reference_dir: Path, name: str) -> None:
+    network, ref = load_discriminator(reference_dir, name)
+    c = labels(ref, len(ref["image"]))
+    logits = network(ref["image"], c)
+    check_close(logits, ref["logits"], 1e-6, "logits")
+    losses.discriminator_loss_fake(logits).mean().backward()
+    check_gradients(network, under(ref, "grad_of_mean_softplus_logits"), 1e-6)
+    network.float()
+    assert (network(ref["image"].float(), c.float()) - ref["logits"]).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("name", DISCRIMINATORS)
+def test_r1_and_its_gradient_agree(reference_dir: Path, name: str) -> None:
+    network, ref = load_discriminator(reference_dir, name)
+    image = ref["image"].requires_grad_(True)
+    penalty = losses.r1_penalty(network(image, labels(ref, len(image))), image)
+    check_close(penalty, ref["r1_penalty"], 1e-6, "r1_penalty")
+    penalty.mean().backward()
+    check_gradients(network, under(ref, "grad_of_mean_r1_penalty"), 1e-6)
+
+
+def small_networks(seed: int = 0) -> tuple[Generator, Discriminator]:
+    draws = torch.Generator().manual_seed(seed)
+    shape = {"resolution": 32, "img_channels": 1, "c_dim": 3, "channel_base": 512, "channel_max": 32}
+    generator = Generator(GeneratorConfig(z_dim=32, w_dim=32, mapping_layers=2, **shape), init=draws)
+    return generator, Discriminator(DiscriminatorConfig(**shape), init=draws)
+
+
+def test_initial_parameters_depend_on_the_generator_of_draws_alone() -> None:
+    first, second, other = small_networks(0), small_networks(0), small_networks(1)
+    for a, b in zip(first, second, strict=True):
+        assert all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+    assert not torch.equal(first[0].synthesis.b4.const, other[0].synthesis.b4.const)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_stays_near_float32(dtype: torch.dtype) -> None:
+    generator, discriminator = small_networks()
+    z = torch.randn(4, 32, generator=torch.Generator().manual_seed(1)) * 20
+    c = torch.eye(3)[[0, 1, 2, 0]]
+    with torch.no_grad():
+        image = generator(z, c)
+        logits = discriminator(image, c)
+        generator.compute_dtype = discriminator.compute_dtype = dtype
+        fast = generator(z, c)
+        check_close(fast, image, 0.05, "image")
+        check_close(discriminator(image, c), logits, 0.1, "logits")
+    assert fast.dtype == torch.float32
+
+
+def test_large_styles_do_not_overflow_half_precision() -> None:
+    generator, _ = small_networks()
+    generator.compute_dtype = torch.float16
+    with torch.no_grad():
+        for module in generator.modules():
+            if hasattr(module, "affine"):
+                module.affine.bias.mul_(1e4)
+        image = generator(torch.randn(2, 32), torch.eye(3)[:2])
+    assert torch.isfinite(image).all()
+
+
+def test_an_image_does_not_depend_on_its_neighbours() -> None:
+    generator, _ = small_networks()
+    z = torch.randn(8, 32, generator=torch.Generator().manual_seed(2))
+    c = torch.eye(3)[[0, 1, 2, 0, 1, 2, 0, 1]]
+    with torch.no_grad():
+        together = generator(z, c)
+        shuffled = generator(z.flip(0), c.flip(0)).flip(0)
+    assert torch.allclose(together, shuffled, atol=1e-5)
+
+
+def test_average_w_follows_the_mean() -> None:
+    generator, _ = small_networks()
+    ws = torch.ones(4, generator.synthesis.num_ws, 32)
+    generator.update_w_avg(ws)
+    assert torch.allclose(generator.mapping.w_avg, torch.full([32], 0.005))
+    generator.update_w_avg(ws)
+    assert torch.allclose(generator.mapping.w_avg, torch.full([32], 0.005 * (1 + 0.995)))

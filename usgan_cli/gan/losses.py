@@ -1,0 +1,78 @@
+"""Losses of StyleGAN2: non-saturating logistic loss, R1 (Mescheder et al. 2018, equation 9) and path length
+regularisation (Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", equation 4).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def generator_loss(logits: Tensor) -> Tensor:
+    """Return softplus(-logits) [N, 1] for generated images: small once the discriminator takes them for real."""
+    return F.softplus(-logits)
+
+
+def discriminator_loss_fake(logits: Tensor) -> Tensor:
+    """Return softplus(logits) [N, 1] for generated images."""
+    return F.softplus(logits)
+
+
+def discriminator_loss_real(logits: Tensor) -> Tensor:
+    """Return softplus(-logits) [N, 1] for real images."""
+    return F.softplus(-logits)
+
+
+def r1_penalty(logits: Tensor, image: Tensor) -> Tensor:
+    """Return the squared norm of the gradient of the logits with respect to each image.
+
+    Parameters
+    ----------
+    logits : Tensor
+        [N, 1], computed from `image`.
+    image : Tensor
+        Real images [N, C, H, W] before augmentation, requiring a gradient.
+
+    Returns
+    -------
+    Tensor
+        [N], differentiable.
+    """
+    (gradient,) = torch.autograd.grad(logits.sum(), image, create_graph=True)
+    return gradient.square().sum(dim=(1, 2, 3))
+
+
+def path_lengths(image: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
+    """Return how far each image moves, in a random direction, per step of its w.
+
+    Parameters
+    ----------
+    image : Tensor
+        Generated images [N, C, H, W], computed from `ws`.
+    ws : Tensor
+        [N, num_ws, w_dim].
+    noise : Tensor
+        Standard normal [N, C, H, W]: the direction.
+
+    Returns
+    -------
+    Tensor
+        [N]: the root of the mean over layers of the squared norm of the gradient, differentiable.
+    """
+    scaled = noise / math.sqrt(image.shape[2] * image.shape[3])
+    (gradient,) = torch.autograd.grad((image * scaled).sum(), ws, create_graph=True)
+    return gradient.square().sum(dim=2).mean(dim=1).sqrt()
+
+
+def path_length_penalty(lengths: Tensor, mean: Tensor, decay: float) -> tuple[Tensor, Tensor]:
+    """Return the squared distance of path lengths [N] to their running mean, and the running mean brought on."""
+    updated = mean.lerp(lengths.mean(), decay).detach()
+    return (lengths - updated).square(), updated
+
+
+def style_mix(ws: Tensor, other: Tensor, cut: int) -> Tensor:
+    """Return ws [N, num_ws, w_dim] with `other` from layer `cut` on."""
+    return torch.cat([ws[:, :cut], other[:, cut:]], dim=1)

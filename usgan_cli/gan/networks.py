@@ -1,0 +1,383 @@
+"""StyleGAN2's generator and discriminator (Karras et al. 2020, "Analyzing and Improving the Image Quality of
+StyleGAN", config F), conditional on a class by embedding (projection in the discriminator, Miyato and Koyama 2018).
+
+Parameters and buffers have the names of the published checkpoints. The `num_half_res` highest resolutions are
+computed in `compute_dtype`; everything that is small or delicate (mapping, styles, demodulation, the running image,
+minibatch standard deviation, the last block, logits) stays in the parameters' own type.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from usgan_cli.gan import ops
+from usgan_cli.gan.layers import (
+    HALF_TYPES,
+    ConvLayer,
+    FullyConnected,
+    SynthesisLayer,
+    ToRGB,
+    laid_out,
+    minibatch_std,
+    normal,
+    normalize_second_moment,
+)
+
+MAPPING_LR_MULTIPLIER = 0.01
+
+
+def resolutions(resolution: int) -> list[int]:
+    """Return 4, 8, ... up to the image's own size."""
+    return [2**i for i in range(2, int(math.log2(resolution)) + 1)]
+
+
+def channels_at(resolution: int, channel_base: int, channel_max: int) -> int:
+    """Return the number of feature channels at a resolution."""
+    return min(channel_base // resolution, channel_max)
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """What a generator is built from (see DESIGN of `gan.config` for presets)."""
+
+    resolution: int
+    img_channels: int
+    c_dim: int
+    z_dim: int = 512
+    w_dim: int = 512
+    mapping_layers: int = 8
+    channel_base: int = 16384
+    channel_max: int = 512
+    num_half_res: int = 4
+    conv_clamp: float | None = 256
+    w_avg_decay: float = 0.995
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig:
+    """What a discriminator is built from."""
+
+    resolution: int
+    img_channels: int
+    c_dim: int
+    mapping_layers: int = 8
+    channel_base: int = 16384
+    channel_max: int = 512
+    mbstd_group_size: int = 4
+    num_half_res: int = 4
+    conv_clamp: float | None = 256
+
+
+class MappingNetwork(nn.Module):
+    """From a latent z and a class c to an intermediate latent w; without z it only embeds the class."""
+
+    w_avg: Tensor
+
+    def __init__(
+        self,
+        z_dim: int,
+        c_dim: int,
+        w_dim: int,
+        layers: int,
+        *,
+        num_ws: int | None = None,
+        init: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.z_dim, self.c_dim, self.layers, self.num_ws = z_dim, c_dim, layers, num_ws
+        if c_dim > 0:
+            self.embed = FullyConnected(c_dim, w_dim, init=init)
+        features = z_dim + (w_dim if c_dim > 0 else 0)
+        for i in range(layers):
+            layer = FullyConnected(features, w_dim, activation="lrelu", lr_multiplier=MAPPING_LR_MULTIPLIER, init=init)
+            self.add_module(f"fc{i}", layer)
+            features = w_dim
+        if num_ws is not None:
+            self.register_buffer("w_avg", torch.zeros([w_dim]))
+
+    def forward(
+        self, z: Tensor | None, c: Tensor, truncation_psi: float = 1.0, truncation_cutoff: int | None = None
+    ) -> Tensor:
+        """Map z [N, z_dim] and one-hot c [N, c_dim] to ws [N, num_ws, w_dim], or to [N, w_dim] without `num_ws`.
+
+        Parameters
+        ----------
+        z, c : Tensor
+        truncation_psi : float
+            How far w may stray from its average.
+        truncation_cutoff : int, optional
+            Number of layers to which that applies; all by default.
+        """
+        parts = []
+        if z is not None:
+            parts.append(normalize_second_moment(z.to(self.fc0_type())))
+        if self.c_dim > 0:
+            parts.append(normalize_second_moment(self.embed(c.to(self.fc0_type()))))
+        x = torch.cat(parts, dim=1)
+        for i in range(self.layers):
+            x = self.get_submodule(f"fc{i}")(x)
+        if self.num_ws is None:
+            return x
+        ws = x[:, None, :].expand(-1, self.num_ws, -1)
+        if truncation_psi != 1:
+            cut = self.num_ws if truncation_cutoff is None else truncation_cutoff
+            ws = torch.cat([self.w_avg.lerp(ws[:, :cut], truncation_psi), ws[:, cut:]], dim=1)
+        return ws
+
+    def fc0_type(self) -> torch.dtype:
+        """Return the parameters' type."""
+        return next(self.parameters()).dtype
+
+
+class SynthesisBlock(nn.Module):
+    """One resolution of the generator: convolutions and their share of the image."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        config: GeneratorConfig,
+        resolution: int,
+        init: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.resolution = resolution
+        self.first = in_channels == 0
+        w_dim, clamp = config.w_dim, config.conv_clamp
+        if self.first:
+            self.const = normal((out_channels, resolution, resolution), init)
+        else:
+            self.conv0 = SynthesisLayer(in_channels, out_channels, w_dim, resolution, up=True, clamp=clamp, init=init)
+        self.conv1 = SynthesisLayer(out_channels, out_channels, w_dim, resolution, up=False, clamp=clamp, init=init)
+        self.torgb = ToRGB(out_channels, config.img_channels, w_dim, clamp=clamp, init=init)
+
+    @property
+    def convolutions(self) -> int:
+        """Number of ws that the convolutions use; the image's share uses the next one."""
+        return 1 if self.first else 2
+
+    def forward(
+        self,
+        x: Tensor | None,
+        img: Tensor | None,
+        ws: Tensor,
+        dtype: torch.dtype,
+        noise_mode: str,
+        generator: torch.Generator | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return features and image at this resolution from those of the one below, computing in `dtype`."""
+        if x is None:
+            x = laid_out(self.const[None].expand(len(ws), -1, -1, -1), dtype)
+        else:
+            x = self.conv0(laid_out(x, dtype), ws[:, 0], noise_mode, generator)
+        x = self.conv1(x, ws[:, self.convolutions - 1], noise_mode, generator)
+        share = self.torgb(x, ws[:, self.convolutions])
+        return x, share if img is None else ops.binomial_upsample(img) + share
+
+
+class SynthesisNetwork(nn.Module):
+    """From intermediate latents to an image, resolution by resolution."""
+
+    def __init__(self, config: GeneratorConfig, init: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.compute_dtype = torch.float32
+        self.block_resolutions = resolutions(config.resolution)
+        previous = 0
+        for resolution in self.block_resolutions:
+            channels = channels_at(resolution, config.channel_base, config.channel_max)
+            self.add_module(f"b{resolution}", SynthesisBlock(previous, channels, config, resolution, init))
+            previous = channels
+
+    @property
+    def num_ws(self) -> int:
+        """Number of ws the network takes."""
+        return 2 * len(self.block_resolutions)
+
+    def forward(self, ws: Tensor, noise_mode: str = "random", generator: torch.Generator | None = None) -> Tensor:
+        """Make images [N, img_channels, resolution, resolution], about in [-1, 1], from ws [N, num_ws, w_dim].
+
+        Parameters
+        ----------
+        ws : Tensor
+        noise_mode : {"random", "const", "none"}
+        generator : torch.Generator, optional
+            Where random noise is drawn from.
+        """
+        x: Tensor | None = None
+        img: Tensor | None = None
+        first = 0
+        for resolution in self.block_resolutions:
+            block: SynthesisBlock = self.get_submodule(f"b{resolution}")  # type: ignore[assignment]
+            dtype = _block_dtype(resolution, self.config, self.compute_dtype, ws.dtype)
+            x, img = block(x, img, ws[:, first : first + block.convolutions + 1], dtype, noise_mode, generator)
+            first += block.convolutions
+        if img is None:
+            raise ValueError("a generator has one block at the least")
+        return img
+
+
+class Generator(nn.Module):
+    """StyleGAN2's generator: `mapping` then `synthesis`.
+
+    Parameters
+    ----------
+    config : GeneratorConfig
+    init : torch.Generator, optional
+        Where the initial parameters are drawn from.
+    """
+
+    def __init__(self, config: GeneratorConfig, init: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.synthesis = SynthesisNetwork(config, init)
+        self.mapping = MappingNetwork(
+            config.z_dim,
+            config.c_dim,
+            config.w_dim,
+            config.mapping_layers,
+            num_ws=self.synthesis.num_ws,
+            init=init,
+        )
+
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """Type of the highest resolutions; float32 stands for the parameters' own."""
+        return self.synthesis.compute_dtype
+
+    @compute_dtype.setter
+    def compute_dtype(self, dtype: torch.dtype) -> None:
+        self.synthesis.compute_dtype = dtype
+
+    @torch.no_grad()
+    def update_w_avg(self, ws: Tensor) -> None:
+        """Let the average w follow the mean of ws [N, num_ws, w_dim]."""
+        mean = ws[:, 0].detach().mean(dim=0)
+        self.mapping.w_avg.copy_(mean.lerp(self.mapping.w_avg, self.config.w_avg_decay))
+
+    def forward(self, z: Tensor, c: Tensor, truncation_psi: float = 1.0, noise_mode: str = "const") -> Tensor:
+        """Make images [N, img_channels, resolution, resolution] from z [N, z_dim] and one-hot c [N, c_dim]."""
+        ws = self.mapping(z, c, truncation_psi=truncation_psi)
+        images: Tensor = self.synthesis(ws, noise_mode=noise_mode)
+        return images
+
+
+class DiscriminatorBlock(nn.Module):
+    """One resolution of the residual discriminator; the first one also reads the image."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        config: DiscriminatorConfig,
+        *,
+        first: bool,
+        init: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        clamp = config.conv_clamp
+        if first:
+            self.fromrgb = ConvLayer(config.img_channels, in_channels, 1, clamp=clamp, init=init)
+        self.first = first
+        self.conv0 = ConvLayer(in_channels, in_channels, 3, clamp=clamp, init=init)
+        self.conv1 = ConvLayer(in_channels, out_channels, 3, down=True, gain=math.sqrt(0.5), clamp=clamp, init=init)
+        self.skip = ConvLayer(
+            in_channels,
+            out_channels,
+            1,
+            activation="linear",
+            bias=False,
+            down=True,
+            gain=math.sqrt(0.5),
+            init=init,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features at half the resolution."""
+        if self.first:
+            x = self.fromrgb(x)
+        y: Tensor = self.skip(x) + self.conv1(self.conv0(x))
+        return y
+
+
+class DiscriminatorEpilogue(nn.Module):
+    """The last block: minibatch standard deviation, and logits by projection on the class embedding."""
+
+    def __init__(
+        self, channels: int, config: DiscriminatorConfig, cmap_dim: int, init: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        self.group_size = config.mbstd_group_size
+        self.cmap_dim = cmap_dim
+        self.conv = ConvLayer(channels + 1, channels, 3, clamp=config.conv_clamp, init=init)
+        self.fc = FullyConnected(channels * 16, channels, activation="lrelu", init=init)
+        self.out = FullyConnected(channels, cmap_dim or 1, init=init)
+
+    def forward(self, x: Tensor, cmap: Tensor | None) -> Tensor:
+        """Return logits [N, 1] from features [N, C, 4, 4]."""
+        x = self.conv(minibatch_std(x, self.group_size))
+        x = self.out(self.fc(x.flatten(1)))
+        if cmap is None:
+            return x
+        return (x * cmap).sum(dim=1, keepdim=True) / math.sqrt(self.cmap_dim)
+
+
+class Discriminator(nn.Module):
+    """StyleGAN2's discriminator.
+
+    Parameters
+    ----------
+    config : DiscriminatorConfig
+    init : torch.Generator, optional
+        Where the initial parameters are drawn from.
+    """
+
+    def __init__(self, config: DiscriminatorConfig, init: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.compute_dtype = torch.float32
+        self.block_resolutions = resolutions(config.resolution)[:0:-1]
+        width = {r: channels_at(r, config.channel_base, config.channel_max) for r in resolutions(config.resolution)}
+        for resolution in self.block_resolutions:
+            block = DiscriminatorBlock(
+                width[resolution], width[resolution // 2], config, first=resolution == config.resolution, init=init
+            )
+            self.add_module(f"b{resolution}", block)
+        cmap_dim = width[4] if config.c_dim > 0 else 0
+        if cmap_dim:
+            self.mapping = MappingNetwork(0, config.c_dim, cmap_dim, config.mapping_layers, init=init)
+        self.b4 = DiscriminatorEpilogue(width[4], config, cmap_dim, init)
+
+    def forward(self, img: Tensor, c: Tensor) -> Tensor:
+        """Return logits [N, 1], positive for real, from images [N, C, H, W] in [-1, 1] and one-hot c [N, c_dim]."""
+        own = self.b4.out.weight.dtype
+        x = img.to(own)
+        for resolution in self.block_resolutions:
+            x = laid_out(x, _block_dtype(resolution, self.config, self.compute_dtype, own))
+            x = self.get_submodule(f"b{resolution}")(x)
+        cmap = self.mapping(None, c) if self.config.c_dim > 0 else None
+        logits: Tensor = self.b4(x.to(dtype=own, memory_format=torch.contiguous_format), cmap)
+        return logits
+
+
+def _block_dtype(
+    resolution: int, config: GeneratorConfig | DiscriminatorConfig, compute_dtype: torch.dtype, own: torch.dtype
+) -> torch.dtype:
+    """Return what a block computes in: the fast type at the highest resolutions, the parameters' own below."""
+    lowest = max(2 ** (int(math.log2(config.resolution)) + 1 - config.num_half_res), 8)
+    return compute_dtype if compute_dtype in HALF_TYPES and resolution >= lowest else own
+
+
+def load_published(network: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Load parameters under the names of published StyleGAN2-ADA checkpoints; their constant filters are left out.
+
+    Raises
+    ------
+    RuntimeError
+        A tensor is missing, left over or of another shape.
+    """
+    network.load_state_dict({k: v for k, v in tensors.items() if not k.endswith("resample_filter")})

@@ -1,0 +1,387 @@
+"""Resampling with a small filter, filtered convolution, and bias with activation.
+
+StyleGAN2 (Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN") filters whenever it
+changes the resolution, with the binomial filter [1, 3, 3, 1] (Zhang 2019, "Making Convolutional Networks
+Shift-Invariant Again"). The general functions here are written with public operations and serve any filter;
+the networks use the `binomial_*` functions, which give the same numbers for that one filter and cost less.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from usgan_cli.gan.conv import Taps, conv2d, conv_transpose2d, fixed_filter, fixed_filter_down2, fixed_filter_up2
+
+LEAKY_SLOPE = 0.2
+"""Slope of the leaky ReLU for negative inputs."""
+
+LEAKY_GAIN = math.sqrt(2)
+"""Gain that keeps the second moment of a leaky ReLU's output near that of its input."""
+
+BINOMIAL = (1.0, 3.0, 3.0, 1.0)
+"""The filter used by both networks, before normalisation."""
+
+
+def setup_filter(
+    f: Sequence[float] | Sequence[Sequence[float]] | Tensor, *, normalize: bool = True, gain: float = 1.0
+) -> Tensor:
+    """Make a two-dimensional filter from its taps.
+
+    Parameters
+    ----------
+    f : sequence or Tensor
+        Taps of a separable filter ([k]) or a whole filter ([kh, kw]).
+    normalize : bool
+        Divide by the sum, so that a constant image is kept.
+    gain : float
+        Factor on the whole filter.
+
+    Returns
+    -------
+    Tensor
+        [kh, kw], float32.
+    """
+    taps = torch.as_tensor(f, dtype=torch.float32)
+    if taps.ndim == 1:
+        taps = torch.outer(taps, taps)
+    if normalize:
+        taps = taps / taps.sum()
+    return taps * gain
+
+
+def _four(padding: int | Sequence[int]) -> tuple[int, int, int, int]:
+    """Spell padding out as (left, right, top, bottom)."""
+    if isinstance(padding, int):
+        return padding, padding, padding, padding
+    if len(padding) == 2:
+        return padding[0], padding[0], padding[1], padding[1]
+    left, right, top, bottom = padding
+    return left, right, top, bottom
+
+
+def upfirdn2d(
+    x: Tensor,
+    f: Tensor,
+    up: int = 1,
+    down: int = 1,
+    padding: int | Sequence[int] = 0,
+    flip_filter: bool = False,
+    gain: float = 1.0,
+) -> Tensor:
+    """Insert zeros, pad, filter and keep every `down`-th pixel.
+
+    Parameters
+    ----------
+    x : Tensor
+        Images, [N, C, H, W].
+    f : Tensor
+        Filter, [kh, kw].
+    up, down : int
+        Whole factors, at least 1.
+    padding : int or sequence of int
+        Zeros around the enlarged image: one number, (x, y) or (left, right, top, bottom); negative crops.
+    flip_filter : bool
+        False convolves, True correlates.
+    gain : float
+        Factor on the result.
+
+    Returns
+    -------
+    Tensor
+        [N, C, (H * up + top + bottom - kh) // down + 1, (W * up + left + right - kw) // down + 1].
+    """
+    n, c, h, w = x.shape
+    if up > 1:
+        x = F.pad(x.reshape(n, c, h, 1, w, 1), (0, up - 1, 0, 0, 0, up - 1)).reshape(n, c, h * up, w * up)
+    x = F.pad(x, _four(padding))
+    f = f.to(x.dtype) * gain
+    if not flip_filter:
+        f = f.flip((0, 1))
+    return F.conv2d(x, f.expand(c, 1, *f.shape), stride=down, groups=c)
+
+
+def filter2d(x: Tensor, f: Tensor, padding: int = 0, flip_filter: bool = False, gain: float = 1.0) -> Tensor:
+    """Filter images, keeping their size.
+
+    Parameters
+    ----------
+    x, f, flip_filter, gain
+        As for `upfirdn2d`.
+    padding : int
+        Pixels by which the result is larger on each side.
+
+    Returns
+    -------
+    Tensor
+        [N, C, H + 2 * padding, W + 2 * padding].
+    """
+    kh, kw = f.shape
+    pad = (padding + kw // 2, padding + (kw - 1) // 2, padding + kh // 2, padding + (kh - 1) // 2)
+    return upfirdn2d(x, f, padding=pad, flip_filter=flip_filter, gain=gain)
+
+
+def upsample2d(
+    x: Tensor, f: Tensor, up: int = 2, padding: int = 0, flip_filter: bool = False, gain: float = 1.0
+) -> Tensor:
+    """Enlarge images by a whole factor, keeping a constant image constant away from the borders.
+
+    Parameters
+    ----------
+    x, f, up, flip_filter, gain
+        As for `upfirdn2d`.
+    padding : int
+        Pixels by which the result is larger on each side.
+
+    Returns
+    -------
+    Tensor
+        [N, C, H * up + 2 * padding, W * up + 2 * padding].
+    """
+    kh, kw = f.shape
+    pad = _up_padding(kw, up, padding) + _up_padding(kh, up, padding)
+    return upfirdn2d(x, f, up=up, padding=pad, flip_filter=flip_filter, gain=gain * up**2)
+
+
+def downsample2d(
+    x: Tensor, f: Tensor, down: int = 2, padding: int = 0, flip_filter: bool = False, gain: float = 1.0
+) -> Tensor:
+    """Shrink images by a whole factor.
+
+    Parameters
+    ----------
+    x, f, down, flip_filter, gain
+        As for `upfirdn2d`.
+    padding : int
+        Pixels of the input that are kept more on each side.
+
+    Returns
+    -------
+    Tensor
+        [N, C, H // down, W // down] for padding 0 and an even filter and factor.
+    """
+    kh, kw = f.shape
+    pad = _down_padding(kw, down, padding) + _down_padding(kh, down, padding)
+    return upfirdn2d(x, f, down=down, padding=pad, flip_filter=flip_filter, gain=gain)
+
+
+def _up_padding(taps: int, up: int, padding: int) -> tuple[int, int]:
+    return padding + (taps + up - 1) // 2, padding + (taps - up) // 2
+
+
+def _down_padding(taps: int, down: int, padding: int) -> tuple[int, int]:
+    return padding + (taps - down + 1) // 2, padding + (taps - down) // 2
+
+
+def conv2d_resample(
+    x: Tensor,
+    w: Tensor,
+    f: Tensor | None = None,
+    up: int = 1,
+    down: int = 1,
+    padding: int | Sequence[int] = 0,
+    flip_weight: bool = True,
+    flip_filter: bool = False,
+) -> Tensor:
+    """Enlarge, convolve and shrink, filtering at the higher resolution.
+
+    Parameters
+    ----------
+    x : Tensor
+        Input, [N, I, H, W].
+    w : Tensor
+        Kernel, [O, I, kh, kw].
+    f : Tensor, optional
+        Filter, [fh, fw]; None repeats or drops pixels without filtering.
+    up, down : int
+        Whole factors, at least 1.
+    padding : int or sequence of int
+        Padding of the convolution at the enlarged resolution.
+    flip_weight, flip_filter : bool
+        True correlates, False convolves.
+
+    Returns
+    -------
+    Tensor
+        [N, O, H * up / down, W * up / down] when the padding keeps the convolution's size.
+    """
+    f = x.new_ones(1, 1) if f is None else f
+    left, right, top, bottom = _four(padding)
+    fh, fw = f.shape
+    if up > 1:
+        left, top = left + _up_padding(fw, up, 0)[0], top + _up_padding(fh, up, 0)[0]
+        right, bottom = right + _up_padding(fw, up, 0)[1], bottom + _up_padding(fh, up, 0)[1]
+    if down > 1:
+        left, top = left + _down_padding(fw, down, 0)[0], top + _down_padding(fh, down, 0)[0]
+        right, bottom = right + _down_padding(fw, down, 0)[1], bottom + _down_padding(fh, down, 0)[1]
+    # Filtering and convolving at the high resolution commute, so the filter goes first for every factor.
+    x = upfirdn2d(x, f, up=up, padding=(left, right, top, bottom), flip_filter=flip_filter, gain=up**2)
+    return F.conv2d(x, w if flip_weight else w.flip((2, 3)), stride=down)
+
+
+def _binomial_taps(gain: float) -> Taps:
+    total = sum(BINOMIAL)
+    return tuple(tuple(gain * a * b / total**2 for b in BINOMIAL) for a in BINOMIAL)
+
+
+_KEEP, _ENLARGE = _binomial_taps(1.0), _binomial_taps(4.0)
+
+
+def binomial_upsample(x: Tensor) -> Tensor:
+    """Enlarge images twice with [1, 3, 3, 1], as `upsample2d` does.
+
+    Parameters
+    ----------
+    x : Tensor
+        [N, C, H, W].
+
+    Returns
+    -------
+    Tensor
+        [N, C, 2 H, 2 W].
+    """
+    return fixed_filter_up2(x, _ENLARGE, padding=1)
+
+
+def binomial_downsample(x: Tensor) -> Tensor:
+    """Shrink images to half with [1, 3, 3, 1], as `downsample2d` does.
+
+    Parameters
+    ----------
+    x : Tensor
+        [N, C, H, W] with even H and W.
+
+    Returns
+    -------
+    Tensor
+        [N, C, H / 2, W / 2].
+    """
+    return fixed_filter_down2(x, _KEEP, padding=1)
+
+
+def binomial_conv_up(x: Tensor, w: Tensor) -> Tensor:
+    """Convolve into twice the resolution with [1, 3, 3, 1], as `conv2d_resample(up=2, flip_weight=False)`.
+
+    Parameters
+    ----------
+    x : Tensor
+        [N, I, H, W].
+    w : Tensor
+        Kernel, [O, I, 3, 3].
+
+    Returns
+    -------
+    Tensor
+        [N, O, 2 H, 2 W].
+    """
+    return fixed_filter(conv_transpose2d(x, w.transpose(0, 1), stride=2), _ENLARGE, padding=1)
+
+
+def binomial_conv_down(x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Convolve into half the resolution with [1, 3, 3, 1], as `conv2d_resample(down=2)` plus a bias.
+
+    Parameters
+    ----------
+    x : Tensor
+        [N, I, H, W] with even H and W.
+    w : Tensor
+        Kernel, [O, I, 3, 3].
+    bias : Tensor, optional
+        [O].
+
+    Returns
+    -------
+    Tensor
+        [N, O, H / 2, W / 2].
+    """
+    return conv2d(fixed_filter(x, _KEEP, padding=2), w, bias, stride=2)
+
+
+class _LeakyClamp(torch.autograd.Function):
+    """Leaky ReLU and clamp in place: the output tells both masks, so nothing else is kept."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, clamp: float) -> Tensor:
+        F.leaky_relu_(x, LEAKY_SLOPE)
+        x.clamp_(-clamp, clamp)
+        ctx.mark_dirty(x)
+        ctx.save_for_backward(x)
+        ctx.clamp = clamp
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        (y,) = ctx.saved_tensors
+        y = y.detach()
+        grad = torch.ops.aten.hardtanh_backward(grads[0], y, -ctx.clamp, ctx.clamp)
+        return torch.ops.aten.leaky_relu_backward(grad, y, LEAKY_SLOPE, True), None
+
+
+def leaky_clamp_(x: Tensor, clamp: float | None = None) -> Tensor:
+    """Apply the leaky ReLU (slope 0.2, no gain) in place, then clamp.
+
+    Parameters
+    ----------
+    x : Tensor
+        Any shape; overwritten. It must not be needed by the derivative of what made it.
+    clamp : float, optional
+        Largest absolute value of the result.
+
+    Returns
+    -------
+    Tensor
+        `x`.
+    """
+    if clamp is None:
+        return F.leaky_relu_(x, LEAKY_SLOPE)
+    return cast(Tensor, _LeakyClamp.apply(x, clamp))
+
+
+def bias_act(
+    x: Tensor,
+    bias: Tensor | None = None,
+    *,
+    activation: str = "lrelu",
+    gain: float | None = None,
+    clamp: float | None = None,
+) -> Tensor:
+    """Add a bias, apply the activation, multiply by a gain and clamp.
+
+    Parameters
+    ----------
+    x : Tensor
+        [N, C, ...].
+    bias : Tensor, optional
+        [C].
+    activation : {"lrelu", "linear"}
+        Leaky ReLU with slope 0.2, or nothing.
+    gain : float, optional
+        Factor after the activation; by default sqrt(2) for "lrelu" and 1 for "linear".
+    clamp : float, optional
+        Largest absolute value of the result.
+
+    Returns
+    -------
+    Tensor
+        [N, C, ...], a new tensor.
+
+    Raises
+    ------
+    ValueError
+        For another activation.
+    """
+    if activation not in ("lrelu", "linear"):
+        raise ValueError(f"activation must be 'lrelu' or 'linear', not {activation!r}")
+    if bias is not None:
+        x = x + bias.to(x.dtype).reshape(1, -1, *([1] * (x.ndim - 2)))
+    if activation == "lrelu":
+        x = F.leaky_relu(x, LEAKY_SLOPE)
+        gain = LEAKY_GAIN if gain is None else gain
+    if gain is not None and gain != 1:
+        x = x * gain
+    return x if clamp is None else x.clamp(-clamp, clamp)

@@ -1,0 +1,165 @@
+"""The state of a training: what it is made of, and how all of it is saved and brought back exactly."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from usgan_cli.core.checkpoint import TrainingState, read_tensors, write_tensors
+from usgan_cli.core.device import torch_dtype
+from usgan_cli.core.errors import FormatError
+from usgan_cli.core.seeds import torch_generator
+from usgan_cli.gan.augment.controller import AdaController
+from usgan_cli.gan.config import GanConfig
+from usgan_cli.gan.networks import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def generator_config(config: GanConfig) -> GeneratorConfig:
+    """Return the generator's architecture."""
+    return GeneratorConfig(
+        resolution=config.resolution,
+        img_channels=config.img_channels,
+        c_dim=config.c_dim,
+        z_dim=config.z_dim,
+        w_dim=config.w_dim,
+        mapping_layers=config.mapping_layers,
+        channel_base=config.channel_base,
+        channel_max=config.channel_max,
+        num_half_res=config.half_resolutions,
+        w_avg_decay=config.w_avg_decay,
+    )
+
+
+def discriminator_config(config: GanConfig) -> DiscriminatorConfig:
+    """Return the discriminator's architecture; its label mapping keeps 8 layers whatever the preset."""
+    return DiscriminatorConfig(
+        resolution=config.resolution,
+        img_channels=config.img_channels,
+        c_dim=config.c_dim,
+        channel_base=config.channel_base,
+        channel_max=config.channel_max,
+        mbstd_group_size=config.mbstd_group_size,
+        num_half_res=config.half_resolutions,
+    )
+
+
+def lazy_adam(module: torch.nn.Module, lr: float, interval: int) -> torch.optim.Adam:
+    """Return Adam for a network that is regularised every `interval` steps.
+
+    Lazy regularisation (Karras et al. 2020, appendix B) takes k + 1 optimiser steps for k training steps, so the
+    learning rate is multiplied by c = k / (k + 1) and the betas are raised to the power c.
+    """
+    c = interval / (interval + 1)
+    return torch.optim.Adam(module.parameters(), lr=lr * c, betas=(0.0, 0.99**c), eps=1e-8, fused=True)
+
+
+@dataclass
+class Training:
+    """Everything that changes while a GAN is trained."""
+
+    generator: Generator
+    discriminator: Discriminator
+    average: Generator
+    """Moving average of the generator (G_ema): what images are made with."""
+    adam_g: torch.optim.Adam
+    adam_d: torch.optim.Adam
+    ada: AdaController
+    path_length_mean: Tensor
+    step: int = 0
+    images: int = 0
+    seconds: float = 0.0
+
+    @classmethod
+    def start(cls, config: GanConfig, device: torch.device) -> Training:
+        """Return the state before the first step; parameters depend on the seed alone."""
+        draws = torch_generator(config.seed, "parameters")
+        generator = Generator(generator_config(config), init=draws).to(device)
+        discriminator = Discriminator(discriminator_config(config), init=draws).to(device)
+        dtype = torch_dtype(config.precision)
+        generator.compute_dtype = discriminator.compute_dtype = dtype
+        return cls(
+            generator=generator,
+            discriminator=discriminator,
+            average=copy.deepcopy(generator).requires_grad_(False),
+            adam_g=lazy_adam(generator, config.lr, config.pl_interval),
+            adam_d=lazy_adam(discriminator, config.lr, config.r1_interval),
+            ada=AdaController(target=config.ada_target, interval=config.ada_interval, kimg=config.ada_kimg),
+            path_length_mean=torch.zeros((), device=device),
+        )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return every tensor of the state by name."""
+        named: dict[str, Tensor] = {"path_length_mean": self.path_length_mean}
+        networks = {"g": self.generator, "d": self.discriminator, "ema": self.average}
+        for prefix, network in networks.items():
+            named.update({f"{prefix}/{name}": value for name, value in network.state_dict().items()})
+        for prefix, module, adam in (
+            ("adam_g", self.generator, self.adam_g),
+            ("adam_d", self.discriminator, self.adam_d),
+        ):
+            for name, parameter in module.named_parameters():
+                for key, value in adam.state.get(parameter, {}).items():
+                    named[f"{prefix}/{name}/{key}"] = value
+        return named
+
+    def save(self, folder: Path, log_bytes: int) -> None:
+        """Save the state to `folder`: the tensors first, then the JSON that makes them current."""
+        data = folder / "tensors.partial"
+        digest = write_tensors(data, self.tensors())
+        data.replace(folder / f"{digest}.safetensors")
+        ada = self.ada.state_dict()
+        TrainingState(
+            step=self.step,
+            images=self.images,
+            p=self.ada.p,
+            augment=ada,
+            path_length_mean=float(self.path_length_mean),
+            seconds=self.seconds,
+            log_bytes=log_bytes,
+            tensors=digest,
+        ).write(folder / "state.json")
+        for old in folder.glob("*.safetensors"):
+            if old.stem != digest:
+                old.unlink()
+
+    def load(self, folder: Path) -> TrainingState:
+        """Bring back the state that `save` left in `folder`.
+
+        Raises
+        ------
+        FormatError
+            The files do not fit together or belong to another architecture.
+        """
+        state = TrainingState.read(folder / "state.json")
+        named = read_tensors(folder / f"{state.tensors}.safetensors", state.tensors)
+        try:
+            for prefix, network in (("g", self.generator), ("d", self.discriminator), ("ema", self.average)):
+                network.load_state_dict(_under(named, prefix))
+            self._load_adam(self.adam_g, self.generator, _under(named, "adam_g"))
+            self._load_adam(self.adam_d, self.discriminator, _under(named, "adam_d"))
+        except (RuntimeError, KeyError) as error:
+            raise FormatError(f"{folder} does not fit this network: {error}.") from None
+        self.path_length_mean.copy_(named["path_length_mean"])
+        self.ada.load_state_dict(state.augment)
+        self.step, self.images, self.seconds = state.step, state.images, state.seconds
+        return state
+
+    @staticmethod
+    def _load_adam(adam: torch.optim.Adam, module: torch.nn.Module, named: dict[str, Tensor]) -> None:
+        for name, parameter in module.named_parameters():
+            values = {
+                key: named[f"{name}/{key}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{name}/{key}" in named
+            }
+            adam.state[parameter] = {key: value.to(parameter.device) for key, value in values.items()}
+
+
+def _under(named: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    start = f"{prefix}/"
+    return {name.removeprefix(start): value for name, value in named.items() if name.startswith(start)}

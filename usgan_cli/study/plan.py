@@ -1,0 +1,131 @@
+"""A study as a list of the very commands a user would type, in an order in which each finds what it needs."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from usgan_cli.core.workspace import Workspace, setting_name
+from usgan_cli.study.config import PHANTOM, StudyConfig
+
+POSITIONAL = frozenset({"source", "out"})
+"""Options that stand on the command line without a name."""
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """One command of a study.
+
+    Attributes
+    ----------
+    command : str
+        Its name on the command line.
+    options : dict
+        Its options by their names in Python; an option that is None is left at its default.
+    writes : Path
+        The artefact it makes.
+    needs : tuple of Path
+        Artefacts of earlier steps that it reads.
+    """
+
+    command: str
+    options: dict[str, Any]
+    writes: Path
+    needs: tuple[Path, ...] = ()
+
+    def arguments(self, workspace: Workspace) -> list[str]:
+        """Return the command line without the program's name."""
+        words = [self.command]
+        for name, value in self.options.items():
+            option = f"--{name.replace('_', '-')}"
+            if name in POSITIONAL:
+                words.append(str(value))
+            elif isinstance(value, bool):
+                words += [option] if value else []
+            elif isinstance(value, list):
+                words += [word for item in value for word in (option, str(item))]
+            elif value is not None:
+                words += [option, f"{value:g}" if isinstance(value, float) else str(value)]
+        return [*words, "--work", str(workspace.root)]
+
+    def line(self, workspace: Workspace) -> str:
+        """Return the command as a shell would take it."""
+        return shlex.join(["usgan", *self.arguments(workspace)])
+
+
+def plan_study(config: StudyConfig, workspace: Workspace) -> list[PlannedStep]:
+    """Return the steps of a study in order.
+
+    Parameters
+    ----------
+    config : StudyConfig
+    workspace : Workspace
+    """
+    steps = _data_steps(config, workspace)
+    for seed in config.grid.seeds:
+        for n in config.grid.sizes:
+            steps.append(_classifier_step(config, workspace, n, seed, None, 1.0))
+            for aug in config.grid.gans:
+                steps += _gan_steps(config, workspace, n, seed, aug)
+                steps += [_classifier_step(config, workspace, n, seed, aug, ratio) for ratio in config.grid.ratios]
+            compared = tuple(step.writes for step in steps if _of_subset(step, n, seed))
+            steps.append(PlannedStep("ttest", {"n": n, "seed": seed}, workspace.ttest(n, seed), compared))
+    results = tuple(step.writes for step in steps if step.command in {"score", "ttest"})
+    steps.append(PlannedStep("report", {}, workspace.report, results))
+    return steps
+
+
+def _data_steps(config: StudyConfig, workspace: Workspace) -> list[PlannedStep]:
+    data = config.data
+    steps: list[PlannedStep] = []
+    source = Path(data.source)
+    if data.source == PHANTOM:
+        source = workspace.root / "phantoms"
+        phantom = {"out": source, "count": data.phantom_count, "size": max(data.size, 64), "seed": data.seed}
+        steps.append(PlannedStep("phantom", phantom, source))
+    prepare = {
+        "source": source,
+        "size": data.size,
+        "channels": data.channels,
+        "test": str(data.test),
+        "seed": data.seed,
+    }
+    steps.append(PlannedStep("prepare", prepare, workspace.data, tuple(step.writes for step in steps)))
+    steps += [
+        PlannedStep("subsample", {"n": [n], "seed": seed}, workspace.subset(n, seed), (workspace.data,))
+        for seed in config.grid.seeds
+        for n in config.grid.sizes
+    ]
+    return steps
+
+
+def _gan_steps(config: StudyConfig, workspace: Workspace, n: int, seed: int, aug: str) -> list[PlannedStep]:
+    which = {"aug": aug, "n": n, "seed": seed}
+    gan, synthetic = workspace.gan(aug, n, seed), workspace.synthetic(aug, n, seed)
+    count = max(config.score.count, round(max(config.grid.ratios) * n))
+    training = config.gan.model_dump()
+    if training["fd_every"]:
+        training["extractor"] = config.score.extractor
+    score = config.score.model_dump()
+    return [
+        PlannedStep("train-gan", {**which, **training}, gan, (workspace.data, workspace.subset(n, seed))),
+        PlannedStep("generate", {**which, "count": count, **config.generate.model_dump()}, synthetic, (gan,)),
+        PlannedStep("score", {**which, **score}, workspace.score(synthetic.name), (synthetic, workspace.data)),
+    ]
+
+
+def _classifier_step(
+    config: StudyConfig, workspace: Workspace, n: int, seed: int, aug: str | None, ratio: float
+) -> PlannedStep:
+    options: dict[str, Any] = {"n": n, "seed": seed, "aug": aug, "ratio": ratio if aug is not None else None}
+    needs = [workspace.data, workspace.subset(n, seed)]
+    if aug is not None:
+        needs.append(workspace.synthetic(aug, n, seed))
+    path = workspace.classifiers(n, seed) / setting_name(aug, ratio)
+    return PlannedStep("train-cls", {**options, **config.classifier.model_dump()}, path, tuple(needs))
+
+
+def _of_subset(step: PlannedStep, n: int, seed: int) -> bool:
+    return step.command == "train-cls" and step.options["n"] == n and step.options["seed"] == seed
