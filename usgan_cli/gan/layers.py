@@ -34,10 +34,8 @@ def normalize_second_moment(x: Tensor) -> Tensor:
 
 
 def laid_out(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return x [N, C, H, W] in the type of a block: half types with channels last in memory."""
-    if dtype in HALF_TYPES:
-        return x.to(dtype=dtype, memory_format=torch.channels_last)
-    return x.to(dtype=dtype)
+    """Return x [N, C, H, W] in the type of a block, with channels last in memory."""
+    return x.to(dtype=dtype, memory_format=torch.channels_last)
 
 
 class FullyConnected(nn.Module):
@@ -147,11 +145,8 @@ class ToRGB(nn.Module):
         n, channels, height, width = x.shape
         styles = self.affine(w) * self.weight_gain
         modulated = (self.weight[None, :, :, 0, 0] * styles[:, None, :]).to(x.dtype)
-        if x.dtype in HALF_TYPES:
-            pixels = x.permute(0, 2, 3, 1).reshape(n, height * width, channels)
-            y = (pixels @ modulated.transpose(1, 2)).transpose(1, 2)
-        else:
-            y = modulated @ x.reshape(n, channels, height * width)
+        pixels = x.permute(0, 2, 3, 1).reshape(n, height * width, channels)
+        y = (pixels @ modulated.transpose(1, 2)).transpose(1, 2)
         y = y.reshape(n, -1, height, width).to(self.weight.dtype)
         return ops.bias_act(y, self.bias, activation="linear", clamp=self.clamp)
 

@@ -1,0 +1,144 @@
+"""The split and the nested order, by property."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from usgan_cli.core.errors import DataError
+from usgan_cli.data.split import largest_remainder, stratified_group_split, stratified_nested_order
+
+BUSI = np.repeat([0, 1, 2], [437, 210, 133])
+
+
+@given(st.lists(st.integers(0, 500), min_size=1, max_size=6).filter(any), st.integers(0, 1000))
+def test_largest_remainder_keeps_the_total_and_the_quota(weights: list[int], total: int) -> None:
+    share = largest_remainder(weights, total)
+    assert share.sum() == total
+    assert (np.abs(share - np.array(weights) * total / sum(weights)) < 1).all()
+
+
+def test_largest_remainder_of_busi() -> None:
+    # 437, 210, 133 times 280 / 780 are 156.87, 75.38, 47.74.
+    assert largest_remainder([437, 210, 133], 280).tolist() == [157, 75, 48]
+
+
+def test_busi_without_copies_is_split_exactly() -> None:
+    mask = stratified_group_split(BUSI, np.arange(780), 280, 0)
+    assert np.bincount(BUSI[mask]).tolist() == [157, 75, 48]
+    assert (mask == stratified_group_split(BUSI, np.arange(780), 280, 0)).all()
+    other = stratified_group_split(BUSI, np.arange(780), 280, 1)
+    assert (mask & ~other).sum() > 30
+
+
+def test_every_image_is_as_likely_to_be_tested() -> None:
+    labels = np.repeat([0, 1], [6, 4])
+    groups = np.array([0, 0, 1, 2, 3, 4, 5, 6, 6, 7])
+    rate = np.mean([stratified_group_split(labels, groups, 5, seed) for seed in range(400)], axis=0)
+    assert (np.abs(rate - 0.5) < 0.12).all()
+
+
+@st.composite
+def grouped_labels(draw: st.DrawFn, size: int = 40) -> tuple[np.ndarray, np.ndarray, int, int]:
+    n = draw(st.integers(4, size))
+    labels = np.array(draw(st.lists(st.integers(0, 2), min_size=n, max_size=n)))
+    groups = np.array(draw(st.lists(st.integers(0, n // 2), min_size=n, max_size=n)))
+    return labels, groups, draw(st.integers(1, n - 1)), draw(st.integers(0, 99))
+
+
+@settings(deadline=None, max_examples=60)
+@given(grouped_labels())
+def test_no_group_is_divided_and_the_split_repeats(case: tuple[np.ndarray, np.ndarray, int, int]) -> None:
+    labels, groups, count, seed = case
+    mask = stratified_group_split(labels, groups, count, seed)
+    for group in np.unique(groups):
+        assert len(set(mask[groups == group])) == 1
+    assert (mask == stratified_group_split(labels, groups, count, seed)).all()
+
+
+@settings(deadline=None, max_examples=60)
+@given(grouped_labels(size=12))
+def test_the_split_is_as_near_as_any(case: tuple[np.ndarray, np.ndarray, int, int]) -> None:
+    labels, groups, count, seed = case
+    target = largest_remainder(np.bincount(labels), count)
+
+    def miss(mask: np.ndarray) -> tuple[int, int]:
+        got = np.bincount(labels[mask], minlength=len(target))
+        return abs(int(mask.sum()) - count), int(np.abs(got - target).sum())
+
+    names = np.unique(groups)
+    choices = itertools.product([False, True], repeat=len(names))
+    best = min(miss(np.isin(groups, names[list(choice)])) for choice in choices)
+    assert miss(stratified_group_split(labels, groups, count, seed)) == best
+
+
+def test_many_different_patients_are_split_exactly() -> None:
+    generator = np.random.default_rng(0)
+    groups = np.repeat(np.arange(150), generator.integers(1, 9, 150))
+    labels = generator.choice(3, len(groups), p=[0.56, 0.27, 0.17])
+    count = round(0.36 * len(groups))
+    mask = stratified_group_split(labels, groups, count, 3)
+    assert np.bincount(labels[mask]).tolist() == largest_remainder(np.bincount(labels), count).tolist()
+
+
+@pytest.mark.parametrize("count", [0, 4, -1])
+def test_an_empty_side_is_refused(count: int) -> None:
+    with pytest.raises(DataError):
+        stratified_group_split(np.array([0, 0, 1, 1]), np.arange(4), count, 0)
+
+
+def check_order(labels: np.ndarray, order: np.ndarray) -> None:
+    assert sorted(order) == list(range(len(labels)))
+    sizes = np.bincount(labels)
+    sizes = sizes[sizes > 0]
+    _, label = np.unique(labels, return_inverse=True)
+    given_so_far = np.zeros(len(sizes), dtype=int)
+    for n, i in enumerate(order, start=1):
+        given_so_far[label[i]] += 1
+        share = n * sizes / len(labels)
+        if n >= len(sizes):
+            assert (given_so_far >= 1).all()
+            if (share >= 1).all():
+                assert (np.abs(given_so_far - share) < 1).all(), n
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=6), st.integers(0, 9))
+def test_every_start_is_stratified(sizes: list[int], seed: int) -> None:
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    check_order(labels, stratified_nested_order(labels, np.arange(len(labels)), seed))
+
+
+def test_starts_of_busi_are_stratified_from_the_third_image_on() -> None:
+    labels = np.repeat([0, 1, 2], [280, 135, 85])
+    order = stratified_nested_order(labels, np.arange(500), 0)
+    for n in range(3, 501):
+        got = np.bincount(labels[order[:n]], minlength=3)
+        assert (np.abs(got - n * np.array([280, 135, 85]) / 500) < 1).all()
+    assert np.bincount(labels[order[:50]]).tolist() in ([28, 13, 9], [28, 14, 8])
+
+
+def test_a_rare_class_comes_first_too() -> None:
+    labels = np.repeat([0, 1, 2], [990, 9, 1])
+    order = stratified_nested_order(labels, np.arange(1000), 5)
+    assert set(labels[order[:3]]) == {0, 1, 2}
+    check_order(labels, order)
+
+
+def test_copies_come_last_in_their_class() -> None:
+    labels = np.repeat([0, 1], [20, 20])
+    groups = np.concatenate([np.arange(20) % 10, np.arange(20) + 100])
+    order = stratified_nested_order(labels, groups, 0)
+    first_half = order[:20]
+    of_class = groups[first_half[labels[first_half] == 0]]
+    assert len(of_class) == len(set(of_class)) == 10
+
+
+def test_the_order_depends_on_the_seed_alone() -> None:
+    first, again, other = (stratified_nested_order(BUSI, np.arange(780), seed) for seed in (0, 0, 1))
+    assert (first == again).all()
+    assert len(set(first[:50]) & set(other[:50])) < 20

@@ -1,0 +1,131 @@
+"""Resampling against the original authors' public implementation (see the README beside the reference tensors),
+and derivatives of the convolutions against finite differences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor
+
+from usgan_cli.gan import conv, ops
+
+
+def check_close(actual: Tensor, expected: Tensor, tolerance: float = 1e-6) -> None:
+    """Every value within `tolerance` of the expected tensor's largest value."""
+    assert actual.shape == expected.shape
+    assert float((actual - expected).abs().max() / expected.abs().max()) <= tolerance
+
+
+def draw(*shape: int, seed: int = 0, grad: bool = True) -> Tensor:
+    values = torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return values.requires_grad_(grad)
+
+
+def test_resampling_agrees(reference_dir: Path) -> None:
+    ref = load_file(reference_dir / "resampling.safetensors")
+    x, f, w = ref["x"], ref["filter"], ref["conv_weight"]
+    check_close(ops.setup_filter(ops.BINOMIAL), f)
+    check_close(ops.upsample2d(x, f), ref["upsample2d"])
+    check_close(ops.downsample2d(x, f), ref["downsample2d"])
+    check_close(ops.filter2d(x, f), ref["filter2d"])
+    general = ops.upfirdn2d(x, f, up=3, down=2, padding=(1, 2, 3, 0), flip_filter=True, gain=2)
+    check_close(general, ref["upfirdn2d_up3_down2_pad_1_2_3_0_gain2_flip"])
+    check_close(ops.conv2d_resample(x, w, f, up=2, padding=1), ref["conv2d_resample_up2"])
+    check_close(ops.conv2d_resample(x, w, f, down=2, padding=1), ref["conv2d_resample_down2"])
+
+
+def test_fast_paths_agree_with_the_general_ones() -> None:
+    f = ops.setup_filter(ops.BINOMIAL)
+    x, w = draw(2, 3, 8, 6, grad=False), draw(5, 3, 3, 3, seed=1, grad=False)
+    bias = draw(5, seed=2, grad=False)
+    check_close(ops.binomial_upsample(x), ops.upsample2d(x, f), 1e-12)
+    check_close(ops.binomial_downsample(x), ops.downsample2d(x, f), 1e-12)
+    up = ops.conv2d_resample(x, w, f, up=2, padding=1, flip_weight=False)
+    check_close(ops.binomial_conv_up(x, w), up, 1e-12)
+    down = ops.conv2d_resample(x, w, f, down=2, padding=1) + bias[None, :, None, None]
+    check_close(ops.binomial_conv_down(x, w, bias), down, 1e-12)
+
+
+def test_negative_padding_crops() -> None:
+    x = draw(1, 2, 9, 9, grad=False)
+    identity = torch.ones(1, 1)
+    assert torch.equal(ops.upfirdn2d(x, identity, padding=(-1, -2, -3, 0)), x[:, :, 3:, 1:-2])
+
+
+def test_an_uneven_filter_shows_which_way_round_it_is() -> None:
+    impulse = torch.zeros(1, 1, 5, 5, dtype=torch.float64)
+    impulse[0, 0, 2, 2] = 1
+    f = torch.tensor([[1.0, 2.0, 3.0]] * 3)
+    assert ops.filter2d(impulse, f)[0, 0, 2, 1:4].tolist() == [1, 2, 3]
+    assert ops.filter2d(impulse, f, flip_filter=True)[0, 0, 2, 1:4].tolist() == [3, 2, 1]
+
+
+@pytest.mark.parametrize(("stride", "padding", "size"), [(1, 1, 4), (2, 0, 5), (2, 1, 6)])
+def test_convolution_derivatives(stride: int, padding: int, size: int) -> None:
+    # 6 pixels at stride 2 leave a row that the kernel never reaches, which the adjoint has to restore.
+    x, w, b = draw(2, 2, size, size), draw(3, 2, 3, 3, seed=1), draw(3, seed=2)
+
+    def run(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        return conv.conv2d(x, w, b, stride=stride, padding=padding)
+
+    check_close(run(x, w, b).detach(), F.conv2d(x, w, b, stride, padding).detach(), 1e-12)
+    assert torch.autograd.gradcheck(run, (x, w, b))
+    assert torch.autograd.gradgradcheck(run, (x, w, b))
+
+
+def test_transposed_convolution_derivatives() -> None:
+    x, w = draw(2, 2, 3, 4), draw(2, 3, 3, 3, seed=1)
+
+    def run(x: Tensor, w: Tensor) -> Tensor:
+        return conv.conv_transpose2d(x, w, stride=2)
+
+    check_close(run(x, w).detach(), F.conv_transpose2d(x, w, stride=2).detach(), 1e-12)
+    assert torch.autograd.gradcheck(run, (x, w))
+    assert torch.autograd.gradgradcheck(run, (x, w))
+
+
+@pytest.mark.parametrize("apply", [conv.fixed_filter, conv.fixed_filter_down2, conv.fixed_filter_up2])
+def test_fixed_filter_derivatives_with_an_uneven_filter(apply: object) -> None:
+    # A symmetric filter would hide a derivative that forgets to turn it.
+    taps = ((1.0, 2.0, -1.0), (0.5, 3.0, 4.0), (-2.0, 1.5, 0.25))
+    x = draw(2, 2, 6, 5)
+
+    def run(x: Tensor) -> Tensor:
+        return apply(x, taps, 1)  # type: ignore[operator, no-any-return]
+
+    assert torch.autograd.gradcheck(run, (x,))
+    assert torch.autograd.gradgradcheck(run, (x,))
+
+
+@pytest.mark.parametrize("clamp", [None, 0.5])
+def test_leaky_clamp_derivatives(clamp: float | None) -> None:
+    x = draw(4, 7)
+
+    def run(x: Tensor) -> Tensor:
+        return ops.leaky_clamp_(x * 1.5, clamp)
+
+    expected = F.leaky_relu(x * 1.5, 0.2)
+    expected = expected if clamp is None else expected.clamp(-clamp, clamp)
+    assert torch.allclose(run(x), expected)
+    assert torch.autograd.gradcheck(run, (x,))
+    assert torch.autograd.gradgradcheck(lambda x: run(x).square(), (x,))
+
+
+def test_bias_act_orders_bias_activation_gain_and_clamp() -> None:
+    x = torch.tensor([[1.0, -3.0]])
+    y = ops.bias_act(x, torch.tensor([1.0, 1.0]), gain=2.0, clamp=3.0)
+    assert torch.allclose(y, torch.tensor([[3.0, -0.8]]))
+    with pytest.raises(ValueError, match="activation"):
+        ops.bias_act(x, activation="relu")
+
+
+def test_a_filter_first_used_for_generation_can_train_later() -> None:
+    x = draw(1, 11, 4, 4)
+    with torch.inference_mode():
+        ops.binomial_upsample(x)
+    ops.binomial_upsample(x).sum().backward()
+    assert x.grad is not None

@@ -1,0 +1,145 @@
+"""Stratified folds of the real images, and which synthetic images join their training sides.
+
+As in the study (Maack, Holstein, Schlaefer 2022), a classifier with synthetic images is compared with the
+baseline fold by fold. So the folds depend on the real images and the seed alone, and synthetic images, which
+the GAN made after seeing all real ones, are never validated on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from usgan_cli.core.datasets import ImageSet
+from usgan_cli.core.errors import DataError
+from usgan_cli.core.seeds import numpy_generator
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One division of the real images.
+
+    Attributes
+    ----------
+    index : int
+        From 0.
+    train, val : int64 arrays
+        Positions of the images, increasing; together they are all images, each once.
+    """
+
+    index: int
+    train: Indices
+    val: Indices
+
+
+def in_file_order(images: ImageSet) -> ImageSet:
+    """Return the images in the order of their file names, so that nothing depends on how a set was listed."""
+    return images.take(np.array(sorted(range(len(images)), key=images.files.__getitem__), dtype=np.int64))
+
+
+def stratified_folds(images: ImageSet, folds: int, seed: int) -> tuple[Fold, ...]:
+    """Divide images into folds with equal shares of the classes, each group of images within one fold.
+
+    Every group goes to the fold that has least of what it brings: with groups of one image, the folds' counts
+    of each class, and their sizes, differ by at most one.
+
+    Parameters
+    ----------
+    images : ImageSet
+        In the order of their file names (see `in_file_order`).
+    folds : int
+        Number of folds, 2 or more.
+    seed : int
+
+    Raises
+    ------
+    DataError
+        A class has too few images, or too few groups, for one in each fold.
+    """
+    totals = np.bincount(images.labels, minlength=len(images.classes))
+    _check_enough(images, folds)
+    groups = _shuffled_groups(images, seed)
+    counts = np.zeros((folds, len(images.classes)), dtype=np.int64)
+    fold_of = np.empty(len(images), dtype=np.int64)
+    for members in groups:
+        brings = np.bincount(images.labels[members], minlength=len(images.classes))
+        # The increase of the squared counts, in shares of each class, up to a part that is the same for all folds.
+        cost = counts @ (brings / np.maximum(totals, 1))
+        best = min(range(folds), key=lambda f: (round(float(cost[f]), 12), int(counts[f].sum()), f))
+        counts[best] += brings
+        fold_of[members] = best
+    if not counts.all():
+        fold, class_ = (int(i) for i in np.argwhere(counts == 0)[0])
+        raise _too_few(images, f"fold {fold + 1} of {folds} would have no image of {images.classes[class_]!r}", folds)
+    return tuple(Fold(f, np.flatnonzero(fold_of != f), np.flatnonzero(fold_of == f)) for f in range(folds))
+
+
+def _shuffled_groups(images: ImageSet, seed: int) -> list[Indices]:
+    """Return each group's images: large groups first, then class by class, otherwise in random order."""
+    by_group: dict[int, list[int]] = {}
+    for position, group in enumerate(images.groups):
+        by_group.setdefault(int(group), []).append(position)
+    # Groups are numbered in the whole dataset: what counts is which images they hold, not their numbers.
+    groups = [np.array(members, dtype=np.int64) for members in by_group.values()]
+    order = numpy_generator(seed, "folds").permutation(len(groups))
+    shuffled = [groups[i] for i in order]
+    return sorted(shuffled, key=lambda members: (-len(members), int(images.labels[members].min())))
+
+
+def _check_enough(images: ImageSet, folds: int) -> None:
+    for class_, name in enumerate(images.classes):
+        chosen = images.labels == class_
+        distinct = len(np.unique(images.groups[chosen]))
+        if distinct < folds:
+            grouped = f" in {distinct} groups" if distinct < int(chosen.sum()) else ""
+            raise _too_few(images, f"the class {name!r} has {int(chosen.sum())} images{grouped}", folds)
+
+
+def _too_few(images: ImageSet, why: str, folds: int) -> DataError:
+    return DataError(
+        f"The {len(images)} images of {images.name!r} cannot be divided into {folds} folds: {why}.",
+        "Use fewer folds (--folds), or a larger subset (usgan subsample --n).",
+    )
+
+
+def pick_synthetic(real: ImageSet, synthetic: ImageSet, ratio: float) -> ImageSet:
+    """Return the synthetic images that join every fold's training side: the first round(ratio n) of their order.
+
+    Parameters
+    ----------
+    real : ImageSet
+        The n real images, in all folds together.
+    synthetic : ImageSet
+        In the fixed order of their manifest, so that those of a smaller ratio are among those of a larger one.
+    ratio : float
+        Synthetic per real image, greater than 0.
+
+    Raises
+    ------
+    DataError
+        There are too few, or their classes or channels are not those of the real images.
+    """
+    count = round(ratio * len(real))
+    if len(synthetic) < count:
+        raise DataError(
+            f"{synthetic.name} holds {len(synthetic)} generated images; a ratio of {ratio:g} to {len(real)} real ones "
+            f"needs {count}.",
+            f"Make more: usgan generate --ratio {ratio:g} --force (with the same --aug --n --seed)",
+        )
+    if set(synthetic.classes) != set(real.classes):
+        raise DataError(
+            f"The generated images {synthetic.name!r} have the classes {', '.join(synthetic.classes)}; "
+            f"the real ones have {', '.join(real.classes)}.",
+        )
+    if synthetic.pixels.shape[1] != real.pixels.shape[1]:
+        raise DataError(
+            f"The generated images {synthetic.name!r} have {synthetic.pixels.shape[1]} channels; "
+            f"the real ones have {real.pixels.shape[1]}.",
+        )
+    first = synthetic.take(np.arange(count, dtype=np.int64))
+    own_index = np.array([real.classes.index(name) for name in synthetic.classes], dtype=np.int64)
+    return ImageSet(first.name, first.pixels, own_index[first.labels], real.classes, first.files, first.groups)

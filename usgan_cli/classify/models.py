@@ -1,0 +1,138 @@
+"""The classifier's network, and the one way in which images enter it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from usgan_cli.classify.config import ClassifierConfig
+from usgan_cli.core import images as image_files
+from usgan_cli.core.backbones import load_backbone
+from usgan_cli.core.errors import SettingsError
+from usgan_cli.core.images import Pixels
+from usgan_cli.core.progress import Progress
+from usgan_cli.core.seeds import derive_seed
+
+RESIZE_CHUNK = 64
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network with what is needed to show it images.
+
+    Attributes
+    ----------
+    model : torch.nn.Module
+        On the CPU, in evaluation mode.
+    weights : str
+        Name and digest of its pretrained weights, or "none".
+    size : int
+        Height and width of its input, pixels.
+    mean, std : tensors [1, 3, 1, 1]
+        Of the inputs that it was pretrained on, for values in [0, 1].
+    """
+
+    model: nn.Module
+    weights: str
+    size: int
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def to_input(self, images: torch.Tensor) -> torch.Tensor:
+        """Scale images as in the network's pretraining; gray becomes three equal channels here and nowhere else.
+
+        Parameters
+        ----------
+        images : float tensor [N, C, size, size]
+            In [-1, 1]; C is 1 or 3.
+
+        Returns
+        -------
+        float tensor [N, 3, size, size]
+            In channels-last memory order.
+        """
+        scaled = (images * 0.5 + 0.5 - self.mean.to(images.device)) / self.std.to(images.device)
+        return scaled.contiguous(memory_format=torch.channels_last)
+
+    def fingerprint(self) -> str:
+        """Return a digest of the network's tensors and of its input's scaling, 64 hexadecimal digits."""
+        digest = hashlib.sha256(f"{self.size} {self.mean.tolist()} {self.std.tolist()}".encode())
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+@contextmanager
+def seeded(*parts: str | int, device: torch.device) -> Iterator[None]:
+    """Seed torch's own generators (initialisation, dropout) for the length of the block, and restore them after."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(derive_seed(*parts))
+        yield
+
+
+def open_backbone(config: ClassifierConfig, num_classes: int, progress: Progress) -> Backbone:
+    """Load the network that `config` names.
+
+    Parameters
+    ----------
+    config : ClassifierConfig
+    num_classes : int
+        Outputs; 0 for a network that returns its pooled features.
+    progress : Progress
+
+    Raises
+    ------
+    WeightsError
+        The pretrained weights are absent or do not fit.
+    SettingsError
+        There is no such network, or its input has another number of channels or another fixed size.
+    """
+    options: dict[str, Any] = {} if config.freeze else {"drop_rate": config.drop_rate}
+    with seeded(config.seed, "backbone", device=torch.device("cpu")):
+        model, weights = load_backbone(
+            config.backbone, config.weights, num_classes=num_classes, progress=progress, **options
+        )
+    told: dict[str, Any] = getattr(model, "pretrained_cfg", None) or {}
+    channels, height, _ = told.get("input_size", (3, 224, 224))
+    size = config.size or int(height)
+    if channels != 3:
+        raise SettingsError(f"The network {config.backbone} takes {channels} channels; only those with 3 are of use.")
+    if told.get("fixed_input_size") and size != height:
+        raise SettingsError(f"The network {config.backbone} takes images of {height} pixels only; size is {size}.")
+    statistics = (torch.tensor(told.get(k, d)).view(1, 3, 1, 1) for k, d in (("mean", (0.5,) * 3), ("std", (0.5,) * 3)))
+    model.eval().to(memory_format=torch.channels_last)
+    return Backbone(model, weights.label if weights is not None else "none", size, *statistics)
+
+
+def fit_to_input(pixels: Pixels, size: int) -> torch.Tensor:
+    """Resize images to the network's input, once, by antialiased bicubic interpolation.
+
+    Parameters
+    ----------
+    pixels : uint8 array [N, C, H, W]
+    size : int
+
+    Returns
+    -------
+    uint8 tensor [N, C, size, size]
+    """
+    images = torch.from_numpy(pixels)
+    if images.shape[-2:] == (size, size):
+        return images
+    parts = [
+        image_files.to_pixels(
+            F.interpolate(
+                image_files.to_float(chunk), (size, size), mode="bicubic", antialias=True, align_corners=False
+            )
+        )
+        for chunk in torch.split(images, RESIZE_CHUNK)
+    ]
+    return torch.cat(parts)

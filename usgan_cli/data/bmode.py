@@ -1,0 +1,103 @@
+"""How an ultrasound image is formed: scatterers, point-spread function, envelope.
+
+The linear model of Field II (Jensen, Medical & Biological Engineering & Computing 34, 351-353, 1996): scatterers
+convolved with a point-spread function, here separable and, after demodulation, complex. A wave of wavelength lambda
+reflected at depth z arrives with phase 4 pi z / lambda, so the many scatterers within one cell of the grid add up to
+a circular complex Gaussian number, whose magnitude after convolution is Rayleigh distributed: fully developed speckle
+with a mean of 1.91 standard deviations (Wagner, Smith, Sandrik, Lopez, IEEE Transactions on Sonics and Ultrasonics 30,
+156-163, 1983).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+Field = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """How the image is formed.
+
+    Attributes
+    ----------
+    depth_mm, width_mm : float
+        Field of view.
+    pulse_mm : float
+        Standard deviation of the pulse's envelope along the beam.
+    beam_mm : float
+        Standard deviation of the beam's width at the focus.
+    focus_mm : float
+        Depth of the focus; the beam widens linearly away from it.
+    divergence : float
+        Widening of the beam, mm per mm.
+    """
+
+    depth_mm: float = 40.0
+    width_mm: float = 40.0
+    pulse_mm: float = 0.11
+    beam_mm: float = 0.22
+    focus_mm: float = 18.0
+    divergence: float = 0.012
+
+    def beam_width(self, depth_mm: Field) -> Field:
+        """Return the beam's standard deviation in mm at the given depths."""
+        widening = np.float32(self.divergence) * (depth_mm - np.float32(self.focus_mm))
+        width: Field = np.hypot(np.float32(self.beam_mm), widening)
+        return width
+
+
+def envelope(echogenicity_db: Field, scanner: Scanner, generator: np.random.Generator) -> Field:
+    """Return the magnitude of the received, demodulated signal.
+
+    Parameters
+    ----------
+    echogenicity_db : float32 array [rows, columns]
+        Level of the backscattered signal over the field of view, decibels.
+    scanner : Scanner
+    generator : numpy.random.Generator
+        Draws the scatterers.
+
+    Returns
+    -------
+    float32 array [rows, columns]
+        In a region at 0 dB larger than the point-spread function it is Rayleigh distributed with mean square 1.
+        Near the left and right borders scatterers of the opposite side add a little.
+    """
+    rows, columns = echogenicity_db.shape
+    amplitude = np.exp(echogenicity_db * np.float32(np.log(10) / 20))
+    scatterers = generator.standard_normal((rows, columns, 2), dtype=np.float32).view(np.complex64)[..., 0]
+    signal = scatterers * amplitude
+
+    # Laterally the beam's width changes with depth: each row is filtered by its own Gaussian, as a product of
+    # spectra. Kernels have unit energy, so the level does not depend on the width (the scanner's gain sees to it).
+    depth = centres(rows, scanner.depth_mm)
+    k = (2 * np.pi * scipy.fft.fftfreq(columns, scanner.width_mm / columns)).astype(np.float32)
+    spectrum = scipy.fft.fft(signal, axis=1)
+    spectrum *= _unit_energy(np.exp(-0.5 * (scanner.beam_width(depth)[:, None] * k) ** 2), axis=1)
+    signal = scipy.fft.ifft(spectrum, axis=1, overwrite_x=True)
+
+    # Axially the pulse is the same everywhere. Empty rows below keep the far end from wrapping round to the top.
+    step = scanner.depth_mm / rows
+    padded = scipy.fft.next_fast_len(rows + int(np.ceil(6 * scanner.pulse_mm / step)))
+    k = (2 * np.pi * scipy.fft.fftfreq(padded, step)).astype(np.float32)
+    pulse = _unit_energy(np.exp(-0.5 * (scanner.pulse_mm * k) ** 2), axis=0)
+    spectrum = scipy.fft.fft(signal, n=padded, axis=0)
+    spectrum *= pulse[:, None]
+    signal = scipy.fft.ifft(spectrum, axis=0, overwrite_x=True)[:rows]
+    return np.abs(signal) * np.float32(np.sqrt(0.5))
+
+
+def _unit_energy(response: Field, axis: int) -> Field:
+    """Scale a filter's frequency response so that white noise keeps its power (Parseval)."""
+    scaled: Field = response / np.sqrt(np.mean(response**2, axis=axis, keepdims=True))
+    return scaled
+
+
+def centres(count: int, length_mm: float) -> Field:
+    """Return the positions in mm of the centres of `count` cells that fill `length_mm`."""
+    return ((np.arange(count, dtype=np.float32) + np.float32(0.5)) * np.float32(length_mm / count)).astype(np.float32)

@@ -1,0 +1,185 @@
+"""Stratified choices of images: a test side that divides no group, and an order whose every start is stratified.
+
+The split is a small integer program: groups with the same number of images of each class are interchangeable, so only
+how many of each kind go to the test side is solved for, and the seed picks which. The order is Tijdeman's solution
+of the chairman assignment problem (Discrete Mathematics 32, 323-330, 1980).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import Bounds, LinearConstraint, milp
+
+from usgan_cli.core.errors import DataError
+from usgan_cli.core.seeds import numpy_generator
+
+# Bound the search when every group is of its own kind (patients); the same on every machine, unlike a time limit.
+# The last aim, to follow the seed's wishes, needs no optimum.
+_NODE_LIMITS = (20_000, 20_000, 200)
+
+
+def largest_remainder(weights: Sequence[int] | NDArray[np.int64], total: int) -> NDArray[np.int64]:
+    """Divide `total` whole items in proportion to integer weights (Hamilton's method; ties go to the first).
+
+    Parameters
+    ----------
+    weights : sequence of K int
+        Non-negative, not all zero.
+    total : int
+        Number of items, at least 0.
+
+    Returns
+    -------
+    int64 array [K]
+        Sums to `total`; each is within one of its exact share.
+    """
+    exact = np.asarray(weights, dtype=np.int64)
+    share, remainder = np.divmod(exact * total, exact.sum())
+    first = np.argsort(-remainder, kind="stable")[: total - int(share.sum())]
+    share[first] += 1
+    return share
+
+
+def stratified_group_split(
+    labels: NDArray[np.int64], groups: NDArray[np.int64], test_count: int, seed: int
+) -> NDArray[np.bool_]:
+    """Choose a test side of `test_count` images with each class's share, dividing no group.
+
+    Parameters
+    ----------
+    labels : int64 array [N]
+        Class of each image, from 0.
+    groups : int64 array [N]
+        Images of one group stay on one side.
+    test_count : int
+        Number of test images, 1 to N - 1.
+    seed : int
+
+    Returns
+    -------
+    bool array [N]
+        True for test images. Wherever the groups allow it there are exactly `test_count`, of each class as many as
+        `largest_remainder` says; otherwise the total is as near as possible, and then the classes' counts.
+
+    Raises
+    ------
+    DataError
+        `test_count` leaves one side empty.
+    """
+    if not 0 < test_count < len(labels):
+        raise DataError(
+            f"A test side of {test_count} out of {len(labels)} images leaves one side empty.",
+            "Choose a number of test images between the two.",
+        )
+    group_of, position = np.unique(groups, return_inverse=True)
+    table = np.zeros((len(group_of), int(labels.max()) + 1), dtype=np.int64)
+    np.add.at(table, (position, labels), 1)
+    kinds, kind_of_group, number = np.unique(table, axis=0, return_inverse=True, return_counts=True)
+    kind_of_group = kind_of_group.reshape(-1)
+
+    # Each kind of group would ideally be split in proportion; what is left over is decided by the seed.
+    generator = numpy_generator(seed, "split")
+    ideal = number * test_count / len(labels)
+    wish = np.floor(ideal + generator.random(len(ideal))).astype(np.int64)
+    taken = _nearest_counts(kinds, number, largest_remainder(table.sum(axis=0), test_count), wish)
+
+    in_test = np.zeros(len(group_of), dtype=bool)
+    for kind, count in enumerate(taken):
+        candidates = np.flatnonzero(kind_of_group == kind)
+        in_test[generator.permutation(candidates)[:count]] = True
+    mask: NDArray[np.bool_] = in_test[position]
+    return mask
+
+
+def _nearest_counts(
+    kinds: NDArray[np.int64], number: NDArray[np.int64], target: NDArray[np.int64], wish: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return how many groups of each kind to take: total, then classes, then wishes are met as nearly as possible.
+
+    `kinds` is [K, C] (images of each class in one group of the kind), `number` [K] says how many such groups there
+    are, `target` [C] the images wanted of each class, `wish` [K] the number of groups preferred.
+    """
+    # Each row of `system` is one aim; for each, two variables take up what it misses above and below.
+    system = np.vstack([kinds.sum(axis=1), kinds.T, np.eye(len(kinds), dtype=np.int64)])
+    aims = np.concatenate([[target.sum()], target, wish])
+    tier = np.repeat([0, 1, 2], [1, len(target), len(kinds)])
+    k, a = len(kinds), len(aims)
+    aim = LinearConstraint(np.hstack([system, np.eye(a), -np.eye(a)]), aims, aims)
+    bounds = Bounds(np.zeros(k + 2 * a), np.concatenate([number, np.full(2 * a, np.inf)]))
+    integral = np.repeat([1, 0], [k, 2 * a])
+
+    constraints = [aim]
+    solution = np.zeros(k)
+    for level, node_limit in enumerate(_NODE_LIMITS):
+        misses = np.concatenate([np.zeros(k), np.tile(tier == level, 2)]).astype(float)
+        result = milp(
+            misses,
+            integrality=integral,
+            bounds=bounds,
+            constraints=constraints,
+            options={"mip_rel_gap": 0.0, "node_limit": node_limit},
+        )
+        if result.x is None:  # the search ended without improving on the level before
+            break
+        solution = np.rint(result.x[:k])
+        missed = np.abs(system @ solution - aims)[tier == level].sum()
+        constraints = [*constraints, LinearConstraint(misses, -np.inf, missed)]
+    return solution.astype(np.int64)
+
+
+def stratified_nested_order(labels: NDArray[np.int64], groups: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Order images so that every start of the order is stratified; the starts are nested by construction.
+
+    Parameters
+    ----------
+    labels : int64 array [N]
+        Class of each image.
+    groups : int64 array [N]
+        Copies of one image share a group; a copy comes after all first copies of its class, so that a small start
+        is not made smaller by repetitions.
+    seed : int
+
+    Returns
+    -------
+    int64 array [N]
+        Indices of the images. The first n hold every class once n is at least the number of classes, and each
+        class within one image of its share n N_c / N as soon as every class's share is at least one image.
+    """
+    classes, label = np.unique(labels, return_inverse=True)
+    shuffled = numpy_generator(seed, "subset").permutation(len(labels))
+    seen: set[tuple[int, int]] = set()
+    first: list[list[int]] = [[] for _ in classes]
+    copies: list[list[int]] = [[] for _ in classes]
+    for i in shuffled:
+        key = (int(label[i]), int(groups[i]))
+        (copies if key in seen else first)[key[0]].append(int(i))
+        seen.add(key)
+    queues = [iter(a + b) for a, b in zip(first, copies, strict=True)]
+    sequence = _chairmen(np.bincount(label, minlength=len(classes)))
+    return np.array([next(queues[c]) for c in sequence], dtype=np.int64)
+
+
+def _chairmen(sizes: NDArray[np.int64]) -> list[int]:
+    """Return a sequence of classes in which class c occurs `sizes[c]` times, as evenly as whole numbers allow.
+
+    Every class comes once at first. From there on the class chosen for place n is, among those that lag behind
+    their share n N_c / N by 1 / (2C - 2) or more, the one whose lag would first reach 1 - 1 / (2C - 2).
+    Tijdeman's theorem keeps every lag below that bound. Whole numbers are used throughout (lags times N (2C - 2)).
+    """
+    total, count = int(sizes.sum()), len(sizes)
+    if count == 1:
+        return [0] * total
+    sequence = [int(c) for c in np.argsort(-sizes, kind="stable")]
+    given = np.ones(count, dtype=np.int64)
+    scale = 2 * count - 2
+    for place in range(count + 1, total + 1):
+        lag = scale * (place * sizes - given * total)
+        eligible = np.flatnonzero((lag >= total) & (given < sizes))
+        slack = (scale - 1) * total - lag[eligible]
+        best = int(eligible[np.argmin(slack / sizes[eligible])])
+        sequence.append(best)
+        given[best] += 1
+    return sequence

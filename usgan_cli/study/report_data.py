@@ -1,0 +1,416 @@
+"""The records of a workspace, collected and checked: what a study has made so far, and what it lacks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from usgan_cli.core import files
+from usgan_cli.core.checkpoint import GeneratorDocument, LogRow, read_log
+from usgan_cli.core.documents import Document, Part, PlanDocument, RunDocument, RunRecord
+from usgan_cli.core.errors import FormatError
+from usgan_cli.core.manifest import DataManifest, Subset, SyntheticManifest
+from usgan_cli.core.records import (
+    ClassifierRecord,
+    ClassifierSettings,
+    ScoreRecord,
+    ScoreSettings,
+    TTestRecord,
+    first_difference,
+)
+from usgan_cli.core.workspace import Workspace, format_ratio, gan_name, setting_name, subset_name
+
+AUG_ORDER = ("none", "ada", "diffaug")
+LABELS = {"none": "StyleGAN2", "ada": "StyleGAN2 + ADA", "diffaug": "StyleGAN2 + DiffAug"}
+SUBSET_NAME = re.compile(r"n(\d+)-s(\d+)")
+GAN_NAME = re.compile(r"(.+)-n(\d+)-s(\d+)")
+
+D = TypeVar("D", bound=Document)
+T = TypeVar("T")
+K = TypeVar("K")
+P = TypeVar("P", bound=Part)
+
+
+class ReportSummary(Document):
+    """What a report shows, in numbers."""
+
+    FORMAT = "usgan/report"
+
+    sizes: list[int]
+    gans: int
+    """GANs whose training has finished."""
+    scores: int
+    classifiers: int
+    comparisons: int
+    significant: int
+    """Comparisons with p below 0.05 after Holm's correction."""
+    warnings: list[str]
+    missing: list[str]
+    figures: list[str]
+    tables: list[str]
+    html: str
+    """SHA-256 of `index.html`."""
+
+
+class SubsetKey(NamedTuple):
+    """Which training images: their number and the seed of the draw."""
+
+    n: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """n100-s0."""
+        return subset_name(self.n, self.seed)
+
+
+class GanKey(NamedTuple):
+    """Which GAN."""
+
+    aug: str
+    n: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """diffaug-n100-s0."""
+        return gan_name(self.aug, self.n, self.seed)
+
+    @property
+    def subset(self) -> SubsetKey:
+        """The subset it was trained on."""
+        return SubsetKey(self.n, self.seed)
+
+    @property
+    def order(self) -> tuple[int, int, int, str]:
+        """Sorts from many images to few, then by seed, then in the study's order of GANs."""
+        return (-self.n, self.seed, AUG_ORDER.index(self.aug) if self.aug in AUG_ORDER else 9, self.aug)
+
+
+def label(aug: str) -> str:
+    """Return a GAN's name for readers."""
+    return LABELS.get(aug, aug)
+
+
+@dataclass(frozen=True)
+class GanRun:
+    """A GAN's training, finished or not."""
+
+    key: GanKey
+    document: GeneratorDocument | None
+    settings: dict[str, Any]
+    """Settings of `config.json`; empty where there is none."""
+    log: list[LogRow]
+    grid: Path | None
+    """The last sheet of samples."""
+    run: RunRecord | None
+
+    @property
+    def kimg(self) -> float:
+        """Thousands of images shown so far."""
+        if self.document is not None:
+            return self.document.kimg
+        return self.log[-1].kimg if self.log else 0.0
+
+
+@dataclass
+class StudyRecords:
+    """Everything a workspace says about its study."""
+
+    workspace: Workspace
+    data: DataManifest | None = None
+    subsets: dict[SubsetKey, Subset] = field(default_factory=dict)
+    gans: dict[GanKey, GanRun] = field(default_factory=dict)
+    synthetic: dict[GanKey, SyntheticManifest] = field(default_factory=dict)
+    scores: dict[GanKey, ScoreRecord] = field(default_factory=dict)
+    classifiers: dict[SubsetKey, dict[str, ClassifierRecord]] = field(default_factory=dict)
+    ttests: dict[SubsetKey, TTestRecord] = field(default_factory=dict)
+    runs: list[RunRecord] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    """Records that could not be read, each with the reason."""
+
+    def subset_keys(self) -> list[SubsetKey]:
+        """Return every subset that anything was made for, from many images to few."""
+        found = set(self.subsets) | set(self.classifiers) | set(self.ttests)
+        found |= {key.subset for key in [*self.gans, *self.synthetic, *self.scores]}
+        return sorted(found, key=lambda key: (-key.n, key.seed))
+
+    def sizes(self) -> list[int]:
+        """Return the numbers of training images, from many to few."""
+        return sorted({key.n for key in self.subset_keys()}, reverse=True)
+
+    def augs(self) -> list[str]:
+        """Return the GANs' augmentations in the study's order."""
+        found = {key.aug for key in [*self.gans, *self.synthetic, *self.scores]}
+        found |= {record.aug for _, record in self.all_classifiers() if record.aug is not None}
+        return sorted(found, key=lambda aug: GanKey(aug, 0, 0).order)
+
+    def all_classifiers(self) -> list[tuple[SubsetKey, ClassifierRecord]]:
+        """Return every classifier: by subset, the baseline first, then by GAN and ratio."""
+        found = [(key, record) for key, group in self.classifiers.items() for record in group.values()]
+        return sorted(found, key=lambda item: (-item[0].n, item[0].seed, setting_order(item[1].aug, item[1].ratio)))
+
+    def finished_gans(self) -> list[GanRun]:
+        """Return the GANs whose training has finished."""
+        return [gan for gan in self.gans.values() if gan.document is not None]
+
+    def is_empty(self) -> bool:
+        """Return whether there is nothing to report."""
+        return self.data is None and not self.subset_keys() and not self.unreadable
+
+    def digests(self) -> dict[str, str]:
+        """Return the content digest of every record, by its name: what a report depends on."""
+        found = {} if self.data is None else {"data": self.data.content_digest()}
+        kinds: dict[str, dict[Any, Any]] = {
+            "subset": self.subsets,
+            "synthetic": self.synthetic,
+            "score": self.scores,
+            "ttest": self.ttests,
+        }
+        for kind, records in kinds.items():
+            found |= {f"{kind} {key.name}": record.content_digest() for key, record in records.items()}
+        for key, record in self.all_classifiers():
+            found[f"classifier {key.name} {record.name}"] = record.content_digest()
+        for gan_key, gan in self.gans.items():
+            content = None if gan.document is None else gan.document.content_digest()
+            found[f"gan {gan_key.name}"] = files.digest_json([content, [row.model_dump() for row in gan.log]])
+        return found | {f"unreadable {i}": files.digest_json(text) for i, text in enumerate(self.unreadable)}
+
+
+def setting_order(aug: str | None, ratio: float) -> tuple[int, str, float]:
+    """Return a key that sorts training sets: the baseline, then by GAN and ratio."""
+    if aug is None:
+        return (-1, "", 0.0)
+    return (AUG_ORDER.index(aug) if aug in AUG_ORDER else 9, aug, ratio)
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
+
+
+def _subset_key(name: str) -> SubsetKey | None:
+    match = SUBSET_NAME.fullmatch(name)
+    return None if match is None else SubsetKey(int(match[1]), int(match[2]))
+
+
+def _gan_key(name: str) -> GanKey | None:
+    match = GAN_NAME.fullmatch(name)
+    return None if match is None else GanKey(match[1], int(match[2]), int(match[3]))
+
+
+class _Collector:
+    def __init__(self, workspace: Workspace) -> None:
+        self.found = StudyRecords(workspace)
+
+    def read(self, read: Callable[[], T]) -> T | None:
+        """Return what `read` reads, or keep the reason why it cannot be read."""
+        try:
+            return read()
+        except FormatError as error:
+            # A report is sent to others: the place of the workspace on this machine is left out.
+            self.found.unreadable.append(error.message.replace(f"{self.found.workspace.root}/", ""))
+            return None
+
+    def file(self, path: Path, kind: type[D]) -> D | None:
+        """Read a record that may be absent."""
+        return self.read(lambda: kind.read(path)) if path.is_file() else None
+
+    def single(self, folder: Path, kind: type[D], key_of: Callable[[str], T | None]) -> Iterator[tuple[T, D]]:
+        """Read a folder of artefacts that are one JSON file each; their own `run` joins the list of runs."""
+        for path in _visible(folder):
+            if path.suffix == ".json" and (key := key_of(path.stem)) is not None:
+                record = self.file(path, kind)
+                if record is not None:
+                    self.add_run(record.run)
+                    yield key, record
+
+    def add_run(self, run: RunRecord | None) -> None:
+        if run is not None:
+            self.found.runs.append(run)
+
+    def folder_run(self, folder: Path) -> RunRecord | None:
+        document = self.file(folder / "run.json", RunDocument)
+        run = None if document is None else document.run
+        self.add_run(run)
+        return run
+
+    def gan(self, folder: Path, key: GanKey) -> GanRun:
+        plan = self.file(folder / "config.json", PlanDocument)
+        sheets = [path for path in _visible(folder / "samples") if path.suffix == ".png"]
+        return GanRun(
+            key,
+            self.file(folder / "generator.json", GeneratorDocument),
+            {} if plan is None else plan.settings,
+            self.read(lambda: read_log(folder)) or [],
+            sheets[-1] if sheets else None,
+            self.folder_run(folder),
+        )
+
+
+def collect(workspace: Workspace) -> StudyRecords:
+    """Read every record of a workspace.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        May be incomplete, or empty.
+
+    Returns
+    -------
+    StudyRecords
+        With the records that cannot be read listed in `unreadable`; nothing is raised for them.
+    """
+    root, collector = workspace.root, _Collector(workspace)
+    found = collector.found
+    found.data = collector.file(workspace.data / "manifest.json", DataManifest)
+    collector.folder_run(workspace.data)
+    found.subsets.update(collector.single(root / "subsets", Subset, _subset_key))
+    for folder in _visible(root / "gans"):
+        key = _gan_key(folder.name)
+        if key is not None and folder.is_dir():
+            found.gans[key] = collector.gan(folder, key)
+    for folder in _visible(root / "synthetic"):
+        key = _gan_key(folder.name)
+        manifest = collector.file(folder / "manifest.json", SyntheticManifest)
+        if key is not None and manifest is not None:
+            found.synthetic[key] = manifest
+            collector.folder_run(folder)
+    found.scores.update(collector.single(root / "scores", ScoreRecord, _gan_key))
+    for folder in _visible(root / "classifiers"):
+        subset = _subset_key(folder.name)
+        for inner in _visible(folder) if subset is not None else []:
+            record = collector.file(inner / "result.json", ClassifierRecord)
+            if subset is not None and record is not None:
+                found.classifiers.setdefault(subset, {})[record.name] = record
+                collector.folder_run(inner)
+    found.ttests.update(collector.single(root / "ttests", TTestRecord, _subset_key))
+    return found
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A part of the study that has not been made, with the command that makes it."""
+
+    kind: str
+    name: str
+    command: str
+
+
+def find_missing(records: StudyRecords) -> list[Missing]:
+    """Return what the study lacks.
+
+    The study is taken to be the grid of all sizes, GANs and ratios that appear anywhere in the workspace.
+    """
+    if records.data is None:
+        return [Missing("Dataset", "the prepared images", "usgan prepare SOURCE")]
+    if not records.subset_keys():
+        return [Missing("Subsets", "all", "usgan subsample --n N")]
+    augs = records.augs()
+    ratios = sorted({record.ratio for _, record in records.all_classifiers() if record.aug is not None})
+    found: list[Missing] = []
+    for subset in records.subset_keys():
+        where = f"--n {subset.n} --seed {subset.seed}"
+        if subset not in records.subsets:
+            found.append(Missing("Subsets", subset.name, f"usgan subsample {where}"))
+        for aug in augs:
+            found += _missing_gan(records, GanKey(aug, *subset))
+        trained = records.classifiers.get(subset, {})
+        wanted: list[tuple[str | None, float]] = [(None, 0.0), *((aug, ratio) for aug in augs for ratio in ratios)]
+        for setting, ratio in wanted:
+            name = setting_name(setting, ratio)
+            if name not in trained:
+                option = "" if setting is None else f" --aug {setting} --ratio {format_ratio(ratio)}"
+                found.append(Missing("Classifiers", f"{subset.name}/{name}", f"usgan train-cls {where}{option}"))
+        if subset not in records.ttests:
+            found.append(Missing("Comparisons", subset.name, f"usgan ttest {where}"))
+    return found
+
+
+def _missing_gan(records: StudyRecords, key: GanKey) -> list[Missing]:
+    options = f"--aug {key.aug} --n {key.n} --seed {key.seed}"
+    found = []
+    gan = records.gans.get(key)
+    if gan is None:
+        found.append(Missing("GANs", key.name, f"usgan train-gan {options}"))
+    elif gan.document is None:
+        found.append(Missing("Unfinished GANs", f"{key.name} (at {gan.kimg:g} kimg)", f"usgan train-gan {options}"))
+    if key not in records.synthetic:
+        found.append(Missing("Generated images", key.name, f"usgan generate {options}"))
+    if key not in records.scores:
+        found.append(Missing("Scores", key.name, f"usgan score {options}"))
+    return found
+
+
+@dataclass(frozen=True)
+class Group(Generic[P, K, T]):
+    """Records that were made with the same settings and may stand in one table."""
+
+    settings: P
+    items: list[tuple[K, T]]
+    difference: str | None
+    """The first setting in which it differs from the first group, in words; None for the first group."""
+
+
+def score_groups(records: StudyRecords) -> list[Group[ScoreSettings, GanKey, ScoreRecord]]:
+    """Return the scores in groups of equal settings, the largest group first."""
+    ordered = sorted(records.scores.items(), key=lambda item: item[0].order)
+    return _group([(key, score, shared_settings(score.settings, key.seed)) for key, score in ordered])
+
+
+def classifier_groups(records: StudyRecords) -> list[Group[ClassifierSettings, SubsetKey, ClassifierRecord]]:
+    """Return the classifiers in groups of settings that are equal but for the subset, the largest group first."""
+    found = records.all_classifiers()
+    return _group([(key, record, shared_settings(record.settings, key.seed)) for key, record in found])
+
+
+def shared_settings(settings: P, seed: int) -> P:
+    """Return settings without what a row of a table says itself: the subset, and a seed that is the row's."""
+    update: dict[str, Any] = {"subset": ""} if "subset" in type(settings).model_fields else {}
+    if getattr(settings, "seed", None) == seed:
+        update["seed"] = -1
+    return settings.model_copy(update=update)
+
+
+def _group(items: list[tuple[K, T, P]]) -> list[Group[P, K, T]]:
+    kinds: list[tuple[P, list[tuple[K, T]]]] = []
+    for key, record, settings in items:
+        home = next((group for known, group in kinds if first_difference(known, settings) is None), None)
+        if home is None:
+            kinds.append((settings, [(key, record)]))
+        else:
+            home.append((key, record))
+    kinds.sort(key=lambda kind: -len(kind[1]))
+    first = kinds[0][0] if kinds else None
+    return [
+        Group(settings, group, None if first is None or settings is first else first_difference(first, settings))
+        for settings, group in kinds
+    ]
+
+
+def valid_ttest(
+    records: StudyRecords, key: SubsetKey, settings: ClassifierSettings
+) -> tuple[TTestRecord | None, str | None]:
+    """Return a subset's comparison if it was made from the classifiers on disk with these settings.
+
+    Returns
+    -------
+    TTestRecord or None
+        None where there is none, or where it belongs to other settings or to classifiers since replaced.
+    str or None
+        Why an existing comparison is not shown, where that should be mended.
+    """
+    record = records.ttests.get(key)
+    if record is None or first_difference(shared_settings(record.settings, key.seed), settings) is not None:
+        return None, None
+    trained = records.classifiers.get(key, {})
+    compared = {record.baseline: record.baseline_folds} | {c.name: c.folds for c in record.comparisons}
+    for name, folds in compared.items():
+        if name in trained and [fold.test_micro_f1 for fold in trained[name].folds] != folds:
+            return None, (
+                f"The comparison {key.name} is older than classifier {name}; its p-values are left out. "
+                f"Make it again: usgan ttest --n {key.n} --seed {key.seed} --force"
+            )
+    return record, None
