@@ -25,6 +25,12 @@ def emit_paths(paths: Sequence[object]) -> None:
     sys.stdout.flush()
 
 
+def emit_text(text: str) -> None:
+    """Print text to standard output as it is."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
 def emit_json(value: dict[str, Any]) -> None:
     """Print one JSON object to standard output."""
     sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
@@ -78,7 +84,9 @@ class Terminal:
         """Begin work of `total` units, `done` of which were finished by an earlier run."""
         if self.console.is_terminal and not self.quiet:
             with _bars(self.console) as bars:
-                yield _BarTask(bars, bars.add_task(title, total=total, completed=done, unit=unit, figures=""))
+                bar = bars.add_task(title, total=total, unit=unit, figures="")
+                bars.update(bar, completed=done)
+                yield _BarTask(bars, bar)
         else:
             task = _PlainTask(self, title, total, unit, done)
             yield task

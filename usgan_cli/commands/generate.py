@@ -50,23 +50,34 @@ def generate(
     folder = named_or_selected(session, gan, "gan", aug, n, seed)
     document = checkpoint.read_generator_document(folder)
     where = devices.resolve_device(device)
-    resolved = {
-        "count": count if count is not None else max(round(ratio * document.n), at_least),
-        "truncation_psi": truncation_psi,
-        "precision": devices.resolve_precision(precision, where),
-        "seed": document.seed,
-    }
-    if resolved["count"] == 0:
+    resolved_count = count if count is not None else max(round(ratio * document.n), at_least)
+    resolved_precision = devices.resolve_precision(precision, where)
+    if resolved_count == 0:
         raise SettingsError("--ratio 0 and --at-least 0 make no images.", "Give --count or a greater --ratio.")
 
     def work(target: Path) -> SyntheticManifest:
-        return make(folder, target, where, session.progress, **resolved)
+        return make(
+            folder,
+            target,
+            where,
+            session.progress,
+            count=resolved_count,
+            truncation_psi=truncation_psi,
+            precision=resolved_precision,
+            seed=document.seed,
+        )
 
     def summary(path: Path) -> dict[str, Any]:
         manifest = datasets.read_synthetic_manifest(path)
         counts = {name: sum(i.class_ == name for i in manifest.images) for name in manifest.classes}
         return {"gan": manifest.gan_name, "count": len(manifest.images), "counts": counts}
 
-    step = artefact.Step("generate", REVISION, resolved, {"gan": document.content_digest()})
+    settings = {
+        "count": resolved_count,
+        "truncation_psi": truncation_psi,
+        "precision": resolved_precision,
+        "seed": document.seed,
+    }
+    step = artefact.Step("generate", REVISION, settings, {"gan": document.content_digest()})
     target = out or session.workspace.root / "synthetic" / document.name
     return artefact.make_folder(target, step, work, summary, session.request)

@@ -19,7 +19,7 @@ REVISION = 1
 def phantom(
     session: Session,
     out: Annotated[Path, typer.Argument(help="Folder to write: one subfolder a class (normal, benign, malignant).")],
-    count: Annotated[int, typer.Option(min=3, help="Images in all, in the class proportions of BUSI.")] = 780,
+    count: Annotated[int, typer.Option(min=6, help="Images in all, in the class proportions of BUSI.")] = 780,
     size: Annotated[int, typer.Option(min=16, max=1024, help="Height and width, pixels.")] = 256,
     seed: options.Seed = 0,
 ) -> Outcome:
@@ -28,13 +28,13 @@ def phantom(
     from usgan_cli.core.manifest import Phantoms
     from usgan_cli.data.phantom import PhantomConfig, write_phantoms
 
-    config = PhantomConfig.with_total(count, size=size, seed=seed)
+    config = PhantomConfig(count=count, size=size, seed=seed)
 
     def work(folder: Path) -> Phantoms:
         write_phantoms(config, folder, session.progress)
         written = sorted(folder.rglob("*.png"))
         document = Phantoms(
-            counts=dict(config.counts),
+            counts=dict(config.class_counts()),
             size=size,
             seed=seed,
             images={path.relative_to(folder).as_posix(): files.sha256_file(path) for path in written},
@@ -46,5 +46,5 @@ def phantom(
         document = Phantoms.read(path / "phantoms.json")
         return {"counts": document.counts, "size": document.size}
 
-    step = artefact.Step("phantom", REVISION, {"counts": dict(config.counts), "size": size, "seed": seed})
+    step = artefact.Step("phantom", REVISION, {"count": count, "size": size, "seed": seed})
     return artefact.make_folder(out, step, work, summary, session.request)

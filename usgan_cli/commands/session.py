@@ -54,7 +54,8 @@ Command = Callable[..., "Outcome | list[Outcome]"]
 
 def step_command(function: Command) -> Callable[..., None]:
     """Return the function as Typer wants it: with the shared options, showing what it returns."""
-    hints = typing.get_type_hints(function, include_extras=True)
+    # Outcome is imported for type checkers alone, so that help stays quick; only parameters matter here.
+    hints = typing.get_type_hints(function, localns={"Outcome": Any}, include_extras=True)
     own = [
         parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
         for name, parameter in inspect.signature(function).parameters.items()

@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -28,6 +28,7 @@ PLAN_FILE = "config.json"
 RECORDED_PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "scikit-image", "pillow")
 
 Status = Literal["done", "skipped", "planned"]
+OnNewInputs = Literal["refuse", "redo"]
 D = TypeVar("D", bound=Document)
 
 
@@ -50,6 +51,10 @@ class Step:
     revision: int
     settings: Mapping[str, Any]
     inputs: Mapping[str, str] = field(default_factory=dict)
+
+    def same_but_for_inputs(self, other: Step) -> bool:
+        """Return whether what is on disk was made the same way from other inputs."""
+        return not replace(self, inputs=other.inputs).differences(other)
 
     def differences(self, other: Step) -> list[str]:
         """Return in words how what is on disk (`other`) differs from this step; empty if it does not."""
@@ -141,7 +146,13 @@ def _step_of(run: RunRecord | None, path: Path) -> Step:
 
 
 def make_file(
-    path: Path, step: Step, work: Callable[[], D], summary: Callable[[Path], dict[str, Any]], request: Request
+    path: Path,
+    step: Step,
+    work: Callable[[], D],
+    summary: Callable[[Path], dict[str, Any]],
+    request: Request,
+    *,
+    on_new_inputs: OnNewInputs = "refuse",
 ) -> Outcome:
     """Make an artefact that is one JSON file.
 
@@ -154,11 +165,13 @@ def make_file(
     summary : callable
         Reads the finished artefact and returns what `--json` shows.
     request : Request
+    on_new_inputs : {"refuse", "redo"}
+        What to do where only the inputs have changed: "redo" is for artefacts that are cheap to derive again.
     """
-    if (outcome := _settled(path, step, summary, request)) is not None:
+    if (outcome := _settled(path, step, summary, request, on_new_inputs)) is not None:
         return outcome
     with files.locked(path, wait_s=request.wait_s):
-        if (outcome := _settled(path, step, summary, request)) is not None:
+        if (outcome := _settled(path, step, summary, request, on_new_inputs)) is not None:
             return outcome
         with _clock(step) as finish:
             document = work()
@@ -172,16 +185,18 @@ def make_folder(
     work: Callable[[Path], Document],
     summary: Callable[[Path], dict[str, Any]],
     request: Request,
+    *,
+    on_new_inputs: OnNewInputs = "refuse",
 ) -> Outcome:
     """Make an artefact that is a folder, built beside its final place and published whole.
 
     `work` fills the empty folder it is given and returns the folder's main document, whose content digest is
     recorded. Other parameters are those of `make_file`.
     """
-    if (outcome := _settled(path, step, summary, request)) is not None:
+    if (outcome := _settled(path, step, summary, request, on_new_inputs)) is not None:
         return outcome
     with files.locked(path, wait_s=request.wait_s):
-        if (outcome := _settled(path, step, summary, request)) is not None:
+        if (outcome := _settled(path, step, summary, request, on_new_inputs)) is not None:
             return outcome
         with files.published_folder(path) as folder:
             with _clock(step) as finish:
@@ -220,7 +235,13 @@ def grow_folder(
     return Outcome(path, "done", summary(path))
 
 
-def _settled(path: Path, step: Step, summary: Callable[[Path], dict[str, Any]], request: Request) -> Outcome | None:
+def _settled(
+    path: Path,
+    step: Step,
+    summary: Callable[[Path], dict[str, Any]],
+    request: Request,
+    on_new_inputs: OnNewInputs = "refuse",
+) -> Outcome | None:
     """Return the outcome if there is nothing to do, None if there is work, or raise if what is there differs."""
     found = find_step(path)
     if found is not None:
@@ -229,6 +250,8 @@ def _settled(path: Path, step: Step, summary: Callable[[Path], dict[str, Any]], 
         if request.force:
             if there.command != step.command:
                 raise SettingsError(f"{path} was made by usgan {there.command}; --force does not replace it.")
+        elif differences and on_new_inputs == "redo" and step.same_but_for_inputs(there):
+            request.progress.note(f"{path} is out of date (its inputs have changed); making it again.")
         elif differences:
             raise SettingsError(
                 f"{path} exists and differs: {'; '.join(differences)}.",

@@ -108,7 +108,9 @@ def _nearest_counts(
     tier = np.repeat([0, 1, 2], [1, len(target), len(kinds)])
     k, a = len(kinds), len(aims)
     aim = LinearConstraint(np.hstack([system, np.eye(a), -np.eye(a)]), aims, aims)
-    bounds = Bounds(np.zeros(k + 2 * a), np.concatenate([number, np.full(2 * a, np.inf)]))
+    # Every variable is bounded: the solver was seen never to return when the misses were not.
+    images = int((number * kinds.sum(axis=1)).sum())
+    bounds = Bounds(np.zeros(k + 2 * a), np.concatenate([number, np.full(2 * a, images)]))
     integral = np.repeat([1, 0], [k, 2 * a])
 
     constraints = [aim]

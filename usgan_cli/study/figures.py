@@ -153,8 +153,8 @@ def distance_chart(group: Group[ScoreSettings, GanKey, ScoreRecord], name: str) 
     real = " and ".join(number(floor, 1) for floor in floors)
     caption = (
         f"Figure 2. {what} of generated images to the real test images against the number of training images. Bars: "
-        f"standard deviation over {group.settings.fd_repeats} bootstrap draws. Dashed: real training images against the same "
-        "test images, the floor; gray dashes: the images each GAN was trained on."
+        f"standard deviation over {group.settings.fd_repeats} bootstrap draws. Dashed: real training images against "
+        "the same test images, the floor; gray dashes: the images each GAN was trained on."
     )
     return _draw(name, caption, f"{what} against n. {values}. Real training images: {real}.", (4.8, 3.6), plot)
 

@@ -1,0 +1,38 @@
+"""`usgan report`: one HTML file with the figures and tables of whatever has been done so far."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from usgan_cli import options
+from usgan_cli.commands.session import Session
+
+if TYPE_CHECKING:
+    from usgan_cli.core.artefact import Outcome
+    from usgan_cli.core.documents import Document
+
+REVISION = 1
+
+
+def report(session: Session, out: options.Out = None) -> Outcome:
+    """Write report/index.html: the study's figures and tables, from this workspace, beside the published values."""
+    from usgan_cli.core import artefact
+    from usgan_cli.study.report import build_report
+    from usgan_cli.study.report_data import collect
+
+    target = out or session.workspace.report
+
+    def work(folder: Path) -> Document:
+        return build_report(session.workspace, folder, session.progress)
+
+    def summary(path: Path) -> dict[str, Any]:
+        from usgan_cli.core.documents import RunDocument
+
+        return {"page": str(path / "index.html"), "content": RunDocument.read(path / "run.json").content}
+
+    step = artefact.Step("report", REVISION, {}, collect(session.workspace).digests())
+    outcome = artefact.make_folder(target, step, work, summary, session.request, on_new_inputs="redo")
+    if outcome.status == "planned":
+        return outcome
+    return artefact.Outcome(target / "index.html", outcome.status, outcome.result)
