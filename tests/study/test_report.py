@@ -527,7 +527,17 @@ def test_a_seed_that_follows_the_subsets_is_no_difference(tmp_path: Path) -> Non
     summary = build_report(workspace, workspace.report, Silent())
     assert "f1" in summary.tables
     assert {row["seed"] for row in _table(workspace.report, "f1")} == {"0", "1"}
+    assert {row["seed"] for row in _table(workspace.report, "quality")} == {"0", "1", ""}, "scores share one seed"
     assert "n = 40, seed 1" in (workspace.report / "index.html").read_text()
+
+
+def test_a_seed_of_another_kind_is_a_difference(tmp_path: Path) -> None:
+    workspace = write_study(tmp_path, sizes=(40,))
+    path = workspace.score("ada-n40-s0")
+    score = ScoreRecord.read(path)
+    score.model_copy(update={"settings": score.settings.model_copy(update={"seed": 5})}).write(path)
+    groups = score_groups(collect(workspace))
+    assert [(len(group.items), group.difference) for group in groups] == [(2, None), (1, "seed: 0 and 5")]
 
 
 def test_stale_comparison_is_left_out(tmp_path: Path) -> None:
@@ -569,12 +579,11 @@ def test_unreadable_records_are_named(tmp_path: Path) -> None:
     assert [item.name for item in find_missing(collect(workspace))] == ["ada-n40-s0"]
 
 
-def test_equal_records_give_equal_bytes(study: Workspace) -> None:
-    first = build_report(study, study.root / "one", Silent())
-    second = build_report(study, study.root / "two", Silent())
-    assert first.html == second.html
-    for path in (study.root / "one" / "figures").iterdir():
-        assert path.read_bytes() == (study.root / "two" / "figures" / path.name).read_bytes()
+def test_equal_records_give_equal_bytes(study: Workspace, report: Path) -> None:
+    summary = build_report(study, study.root / "second", Silent())
+    assert summary.html == files.sha256_file(report / "index.html")
+    for path in (report / "figures").iterdir():
+        assert path.read_bytes() == (study.root / "second" / "figures" / path.name).read_bytes(), path.name
 
 
 def test_names_of_classes_are_text_not_markup(tmp_path: Path) -> None:

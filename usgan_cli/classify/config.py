@@ -67,7 +67,7 @@ class ClassifierConfig:
     """Contrast is multiplied by at most 1 + contrast, or divided by it."""
 
     precision: str = "auto"
-    """"auto", "float32", "bf16" or "fp16": of the network while it is fine-tuned."""
+    """"float32", "bf16" or "fp16", of the network in fine-tuning; "auto": float32 on a CPU, else the fast one."""
     device: str = "auto"
 
 

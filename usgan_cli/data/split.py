@@ -1,8 +1,9 @@
 """Stratified choices of images: a test side that divides no group, and an order whose every start is stratified.
 
-The split is a small integer program: groups with the same number of images of each class are interchangeable, so only
-how many of each kind go to the test side is solved for, and the seed picks which. The order is Tijdeman's solution
-of the chairman assignment problem (Discrete Mathematics 32, 323-330, 1980).
+Groups with the same number of images of each class are interchangeable, so only how many of each kind go to the test
+side is decided, at random where single images can fill up and by a small integer program where not; the seed picks
+which groups of a kind those are. The order is Tijdeman's solution of the chairman assignment problem (Discrete
+Mathematics 32, 323-330, 1980).
 """
 
 from __future__ import annotations
@@ -80,11 +81,11 @@ def stratified_group_split(
     kinds, kind_of_group, number = np.unique(table, axis=0, return_inverse=True, return_counts=True)
     kind_of_group = kind_of_group.reshape(-1)
 
-    # Each kind of group would ideally be split in proportion; what is left over is decided by the seed.
     generator = numpy_generator(seed, "split")
-    ideal = number * test_count / len(labels)
-    wish = np.floor(ideal + generator.random(len(ideal))).astype(np.int64)
-    taken = _nearest_counts(kinds, number, largest_remainder(table.sum(axis=0), test_count), wish)
+    target = largest_remainder(table.sum(axis=0), test_count)
+    taken = _draw_counts(kinds, number, target, generator)
+    if taken is None:
+        taken = _nearest_counts(kinds, number, target, _wish(number, target, kinds, generator))
 
     in_test = np.zeros(len(group_of), dtype=bool)
     for kind, count in enumerate(taken):
@@ -92,6 +93,37 @@ def stratified_group_split(
         in_test[generator.permutation(candidates)[:count]] = True
     mask: NDArray[np.bool_] = in_test[position]
     return mask
+
+
+def _wish(
+    number: NDArray[np.int64],
+    target: NDArray[np.int64],
+    kinds: NDArray[np.int64],
+    generator: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Draw how many groups of each kind to take: its proportion, rounded up or down by chance."""
+    ideal = number * target.sum() / (number * kinds.sum(axis=1)).sum()
+    rounded: NDArray[np.int64] = np.floor(ideal + generator.random(len(ideal))).astype(np.int64)
+    return rounded
+
+
+def _draw_counts(
+    kinds: NDArray[np.int64], number: NDArray[np.int64], target: NDArray[np.int64], generator: np.random.Generator
+) -> NDArray[np.int64] | None:
+    """Draw the larger groups in proportion and fill up with single images, or return None where that fails.
+
+    With most images alone in their group, as they usually are, the first draw already meets the target exactly.
+    """
+    single = np.flatnonzero(kinds.sum(axis=1) == 1)
+    class_of_single = kinds[single].argmax(axis=1)
+    for _ in range(20):
+        taken = _wish(number, target, kinds, generator)
+        taken[single] = 0
+        missing = target - taken @ kinds
+        taken[single] = missing[class_of_single]
+        if (taken >= 0).all() and (taken <= number).all() and (taken @ kinds == target).all():
+            return taken
+    return None
 
 
 def _nearest_counts(

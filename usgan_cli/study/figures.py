@@ -18,7 +18,8 @@ from usgan_cli.core.checkpoint import LogRow
 from usgan_cli.core.images import Pixels
 from usgan_cli.core.records import ScoreRecord, ScoreSettings, TTestRecord
 from usgan_cli.study.report_data import GanKey, GanRun, Group, SubsetKey, label
-from usgan_cli.study.tables import distance_name, is_fid, number, short_name, subset_title, training_label
+from usgan_cli.study.table_model import number
+from usgan_cli.study.tables import distance_name, is_fid, short_name, subset_title, training_label
 
 # Okabe and Ito's colours, which the colour-blind can tell apart; markers differ too, for print.
 COLOURS = {"none": "#0072B2", "ada": "#D55E00", "diffaug": "#009E73"}

@@ -5,7 +5,7 @@ Every sentence is computed from the records, and says no more than they do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +20,10 @@ from usgan_cli.study.report_data import (
     classifier_groups,
     label,
     score_groups,
-    shared_settings,
     valid_ttest,
 )
-from usgan_cli.study.tables import distance_name, is_fid, number, p_value, short_name, subset_title, training_label
+from usgan_cli.study.table_model import number, p_value
+from usgan_cli.study.tables import distance_name, is_fid, short_name, subset_title, training_label
 
 ALPHA = 0.05
 P_LEAKS, R_T_WINNING = 0.8, 0.9
@@ -46,6 +46,12 @@ def listed(items: Iterable[str], last: str = "and") -> str:
     return found[0] if len(found) == 1 else f"{', '.join(found[:-1])} {last} {found[-1]}" if found else ""
 
 
+def listed_some(items: Sequence[str], most: int = 6) -> str:
+    """Return a list of at most `most` items, and how many more there are."""
+    more = len(items) - most
+    return listed(items) if more <= 0 else f"{', '.join(items[:most])} and {more} more"
+
+
 def plural(count: int, noun: str) -> str:
     """Return "1 image" or "2 images"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
@@ -56,7 +62,7 @@ def valid_comparisons(records: StudyRecords) -> list[tuple[SubsetKey, Comparison
     found = []
     for group in classifier_groups(records):
         for key in dict.fromkeys(key for key, _ in group.items):
-            ttest, _ = valid_ttest(records, key, group.settings)
+            ttest, _ = valid_ttest(records, key, group)
             found += [] if ttest is None else [(key, comparison) for comparison in ttest.comparisons]
     return found
 
@@ -289,14 +295,14 @@ def _training_warnings(records: StudyRecords) -> list[str]:
     logged = [gan for gan in sorted(records.gans.values(), key=lambda gan: gan.key.order) if gan.log]
     leaking = [gan for gan in logged if gan.key.aug == "ada" and gan.log[-1].p > P_LEAKS]
     if leaking:
-        named = listed(f"{_named(gan)} (p = {number(gan.log[-1].p, 2)})" for gan in leaking)
+        named = listed_some([f"{_named(gan)} (p = {number(gan.log[-1].p, 2)})" for gan in leaking])
         found.append(
             f"ADA's p stayed above {P_LEAKS} to the end, where its augmentations begin to show in the generated "
             f"images: {named}."
         )
     winning = [gan for gan in logged if gan.log[-1].r_t > R_T_WINNING]
     if winning:
-        named = listed(f"{_named(gan)} (r_t = {number(gan.log[-1].r_t, 2)})" for gan in winning)
+        named = listed_some([f"{_named(gan)} (r_t = {number(gan.log[-1].r_t, 2)})" for gan in winning])
         found.append(
             f"The discriminator was winning at the end (r_t above {R_T_WINNING}): it knew real images from generated "
             f"ones almost without fail, as it does once it has learned them by heart: {named}."
@@ -351,11 +357,11 @@ def _classifier_warnings(records: StudyRecords) -> list[str]:
         if group.settings.weights == "none":
             found.append("The classifier was not pretrained; the study's was, on ImageNet.")
         for key in dict.fromkeys(key for key, _ in group.items):
-            reason = valid_ttest(records, key, group.settings)[1]
+            reason = valid_ttest(records, key, group)[1]
             found += [] if reason is None else [reason]
     for key, ttest in records.ttests.items():
-        settings = shared_settings(ttest.settings, key.seed)
-        if not any(first_difference(settings, group.settings) is None for group in groups):
+        trained = records.classifiers.get(key, {}).values()
+        if not any(first_difference(ttest.settings, classifier.settings) is None for classifier in trained):
             found.append(f"The comparison {key.name} belongs to classifiers that are not there; it is left out.")
     found += _majority_warning(records)
     found += _significance_warnings(records)
@@ -369,7 +375,7 @@ def _majority_warning(records: StudyRecords) -> list[str]:
     below = [f"{k.name}/{r.name}" for k, r in records.all_classifiers() if r.test_micro_f1.mean <= share]
     if not below:
         return []
-    return [f"No better than always naming the commonest class (F1 {number(100 * share, 2)} %): {listed(below)}."]
+    return [f"No better than always naming the commonest class (F1 {number(100 * share, 2)} %): {listed_some(below)}."]
 
 
 def _significance_warnings(records: StudyRecords) -> list[str]:
@@ -384,11 +390,11 @@ def _significance_warnings(records: StudyRecords) -> list[str]:
         if item.p is None:
             found.append(f"{what}: every fold differs by the same amount, so there is no p-value.")
     if lost:
-        found.append(f"Significant alone, but not after correction for the number of comparisons: {listed(lost)}.")
+        found.append(f"Significant alone, but not after correction for the number of comparisons: {listed_some(lost)}.")
     if doubted:
         found.append(
             "Significant by the study's t-test, but not by the test that allows for the folds' shared training "
-            f"images: {listed(doubted)}."
+            f"images: {listed_some(doubted)}."
         )
     if keys and all(sum(other.n == key.n for other in keys) == 1 for key in keys) and records.gans:
         found.append(

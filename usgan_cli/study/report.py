@@ -37,7 +37,8 @@ from usgan_cli.study.report_data import (
     score_groups,
     valid_ttest,
 )
-from usgan_cli.study.tables import Cell, Column, RowGroup, Table, subset_title
+from usgan_cli.study.table_model import Cell, Column, RowGroup, Table
+from usgan_cli.study.tables import subset_title
 
 THUMB_SIZE = 128
 """Side of a shown image, pixels, where the images are larger."""
@@ -301,7 +302,7 @@ def _add_classifiers(page: Page) -> None:
         page.by_class.append(tables.class_table(group, _numbered("3", i, len(groups)), f"f1-by-class{suffix}"))
         subsets = list(dict.fromkeys(key for key, _ in group.items))
         for key in subsets:
-            ttest, _ = valid_ttest(records, key, group.settings)
+            ttest, _ = valid_ttest(records, key, group)
             if ttest is not None and ttest.comparisons:
                 name = f"differences-{key.name}{suffix}"
                 page.differences.append(figures.differences_chart(ttest, key, subsets, name))

@@ -357,21 +357,30 @@ class Group(Generic[P, K, T]):
 def score_groups(records: StudyRecords) -> list[Group[ScoreSettings, GanKey, ScoreRecord]]:
     """Return the scores in groups of equal settings, the largest group first."""
     ordered = sorted(records.scores.items(), key=lambda item: item[0].order)
-    return _group([(key, score, shared_settings(score.settings, key.seed)) for key, score in ordered])
+    follows = all(score.settings.seed == key.seed for key, score in ordered)
+    return _group([(key, score, _without_seed(score.settings, follows)) for key, score in ordered])
 
 
 def classifier_groups(records: StudyRecords) -> list[Group[ClassifierSettings, SubsetKey, ClassifierRecord]]:
-    """Return the classifiers in groups of settings that are equal but for the subset, the largest group first."""
-    found = records.all_classifiers()
-    return _group([(key, record, shared_settings(record.settings, key.seed)) for key, record in found])
+    """Return the classifiers in groups of settings that are equal but for the subset, the largest group first.
+
+    Every row names its subset, so that may differ from row to row; but of one n and seed there is one subset.
+    """
+    ordered = records.all_classifiers()
+    follows = all(record.settings.seed == key.seed for key, record in ordered)
+    subsets: dict[SubsetKey, str] = {}
+    items = []
+    for key, record in ordered:
+        settings = _without_seed(record.settings, follows)
+        if settings.subset == subsets.setdefault(key, settings.subset):
+            settings = settings.model_copy(update={"subset": ""})
+        items.append((key, record, settings))
+    return _group(items)
 
 
-def shared_settings(settings: P, seed: int) -> P:
-    """Return settings without what a row of a table says itself: the subset, and a seed that is the row's."""
-    update: dict[str, Any] = {"subset": ""} if "subset" in type(settings).model_fields else {}
-    if getattr(settings, "seed", None) == seed:
-        update["seed"] = -1
-    return settings.model_copy(update=update)
+def _without_seed(settings: P, follows: bool) -> P:
+    """Return settings without the seed if every record's seed is that of its row, which the table names."""
+    return settings.model_copy(update={"seed": 0}) if follows else settings
 
 
 def _group(items: list[tuple[K, T, P]]) -> list[Group[P, K, T]]:
@@ -391,9 +400,9 @@ def _group(items: list[tuple[K, T, P]]) -> list[Group[P, K, T]]:
 
 
 def valid_ttest(
-    records: StudyRecords, key: SubsetKey, settings: ClassifierSettings
+    records: StudyRecords, key: SubsetKey, group: Group[ClassifierSettings, SubsetKey, ClassifierRecord]
 ) -> tuple[TTestRecord | None, str | None]:
-    """Return a subset's comparison if it was made from the classifiers on disk with these settings.
+    """Return a subset's comparison if it was made from the classifiers of this group that are on disk.
 
     Returns
     -------
@@ -403,12 +412,14 @@ def valid_ttest(
         Why an existing comparison is not shown, where that should be mended.
     """
     record = records.ttests.get(key)
-    if record is None or first_difference(shared_settings(record.settings, key.seed), settings) is not None:
+    members = {classifier.name: classifier for home, classifier in group.items if home == key}
+    if record is None or not members:
         return None, None
-    trained = records.classifiers.get(key, {})
+    if any(first_difference(record.settings, classifier.settings) is not None for classifier in members.values()):
+        return None, None
     compared = {record.baseline: record.baseline_folds} | {c.name: c.folds for c in record.comparisons}
     for name, folds in compared.items():
-        if name in trained and [fold.test_micro_f1 for fold in trained[name].folds] != folds:
+        if name in members and [fold.test_micro_f1 for fold in members[name].folds] != folds:
             return None, (
                 f"The comparison {key.name} is older than classifier {name}; its p-values are left out. "
                 f"Make it again: usgan ttest --n {key.n} --seed {key.seed} --force"

@@ -1,15 +1,12 @@
 """The report's tables: this study's values, with the published ones in columns of their own.
 
-A cell has the text to show and the numbers behind it; CSV files carry the numbers at full precision.
+Every table is of records that were made with the same settings.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from usgan_cli.core.records import (
     ClassifierRecord,
@@ -24,149 +21,10 @@ from usgan_cli.core.records import (
 )
 from usgan_cli.study import published
 from usgan_cli.study.report_data import GanKey, Group, StudyRecords, SubsetKey, label, valid_ttest
+from usgan_cli.study.table_model import Cell, Column, RowGroup, Table, empty, number, p_value
 
 PUBLISHED = f"Published ({published.CITATION})"
 SHORT_LABELS = {"none": "StyleGAN2", "ada": "ADA", "diffaug": "DiffAug"}
-Value = float | int | str | None
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What one cell shows, and the values behind it, one for each of its column's keys."""
-
-    text: str
-    values: tuple[Value, ...]
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table.
-
-    Attributes
-    ----------
-    title : str
-    keys : tuple of str
-        Names of the values behind a cell: the CSV file's columns.
-    group : str
-        Heading over neighbouring columns; "" for none.
-    text : bool
-        Whether it holds words, not numbers.
-    shown : bool
-        Whether the page shows it; a CSV file always has it.
-    """
-
-    title: str
-    keys: tuple[str, ...]
-    group: str = ""
-    text: bool = False
-    shown: bool = True
-
-
-@dataclass(frozen=True)
-class RowGroup:
-    """Rows under one heading."""
-
-    title: str
-    rows: list[list[Cell]]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table with its caption and notes."""
-
-    name: str
-    caption: str
-    columns: list[Column]
-    groups: list[RowGroup]
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def rows(self) -> list[list[Cell]]:
-        """All rows, whatever their heading."""
-        return [row for group in self.groups for row in group.rows]
-
-    @property
-    def shown(self) -> list[int]:
-        """Indices of the columns that the page shows."""
-        return [i for i, column in enumerate(self.columns) if column.shown]
-
-    @property
-    def spans(self) -> list[tuple[str, int]]:
-        """Headings over neighbouring shown columns, with the number of columns under each."""
-        spans: list[tuple[str, int]] = []
-        for i in self.shown:
-            group = self.columns[i].group
-            if spans and spans[-1][0] == group:
-                spans[-1] = (group, spans[-1][1] + 1)
-            else:
-                spans.append((group, 1))
-        return spans
-
-    def to_csv(self) -> str:
-        """Return the values as CSV, at full precision; what is absent is empty."""
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow([key for column in self.columns for key in column.keys])
-        for row in self.rows:
-            writer.writerow(["" if value is None else value for cell in row for value in cell.values])
-        return buffer.getvalue()
-
-    def to_markdown(self) -> str:
-        """Return the table as GitHub's Markdown, with its caption and notes."""
-        titles = [_full_title(column) for column in self.columns]
-        lines = [f"**{self.caption}**", "", _pipe(titles)]
-        lines.append("|" + "|".join("---" if column.text else "---:" for column in self.columns) + "|")
-        lines += [_pipe([cell.text for cell in row]) for row in self.rows]
-        lines += [f"\n{note}" for note in self.notes]
-        return "\n".join(lines) + "\n"
-
-    def to_latex(self) -> str:
-        """Return the table as a LaTeX table that needs the package booktabs."""
-        align = "".join("l" if column.text else "r" for column in self.columns)
-        lines = [r"\begin{table}", rf"\caption{{{_tex(self.caption)}}}", rf"\begin{{tabular}}{{{align}}}", r"\toprule"]
-        lines.append(" & ".join(_tex(_full_title(column)) for column in self.columns) + r" \\")
-        for group in self.groups:
-            lines.append(r"\midrule")
-            lines += [" & ".join(_tex(cell.text) for cell in row) + r" \\" for row in group.rows]
-        lines += [r"\bottomrule", r"\end{tabular}", *(rf"\par\small {_tex(note)}" for note in self.notes)]
-        return "\n".join([*lines, r"\end{table}"]) + "\n"
-
-
-def _full_title(column: Column) -> str:
-    return f"{column.title}, {column.group[0].lower()}{column.group[1:]}" if column.group else column.title
-
-
-def _pipe(texts: Sequence[str]) -> str:
-    return "| " + " | ".join(text.replace("|", r"\|") for text in texts) + " |"
-
-
-def _tex(text: str) -> str:
-    special = {
-        **{sign: "\\" + sign for sign in "&%$#_{}"},
-        **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
-        **{"±": r"$\pm$", "−": "$-$", "×": r"$\times$", "Δ": r"$\Delta$", "<": "$<$", "–": "--", "—": "---"},
-    }
-    return re.sub(r"[&%$#_{}\\~^±−×Δ<–—]", lambda match: special[match[0]], text)
-
-
-def number(value: float, digits: int, *, sign: bool = False) -> str:
-    """Return a number for readers, with a true minus sign; a value that rounds to zero has no sign."""
-    text = f"{value:{'+' if sign else ''}.{digits}f}"
-    if float(text) == 0:
-        text = text.lstrip("+-")
-    return text.replace("-", "−")
-
-
-def p_value(value: float | None) -> str:
-    """Return a p-value with three decimals, or that it is smaller than they can tell."""
-    if value is None:
-        return "–"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def empty(keys: int) -> Cell:
-    """Return a cell for something that was not measured."""
-    return Cell("–", (None,) * keys)
 
 
 def spread(value: Measured | published.Spread, digits: int, scale: float = 1) -> Cell:
@@ -332,7 +190,7 @@ def f1_table(
     ]
     groups = []
     for subset in subsets:
-        ttest, _ = valid_ttest(records, subset, settings)
+        ttest, _ = valid_ttest(records, subset, group)
         members = [record for key, record in group.items if key == subset]
         rows = [
             [*_lead(subset), *_f1(record), *_compared(ttest, record), *_published_f1(subset.n, record, differs)]
@@ -346,7 +204,7 @@ def f1_table(
     notes = [
         "p: two-sided paired t-test over folds, as in the study. Holm: corrected over all comparisons of one subset. "
         "Corrected: resampled t-test of Nadeau and Bengio, which allows for the folds' shared training images. "
-        f"Δ in percentage points of F1. Wilcoxon's p is in the table's files; over {settings.folds} folds it cannot be "
+        f"Δ in percentage points of F1. Wilcoxon's p is in the CSV file; over {settings.folds} folds it cannot be "
         f"less than {2.0 ** (1 - settings.folds):.3g}.",
     ]
     if differs:

@@ -1,0 +1,59 @@
+"""Scores against hand-worked numbers and scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
+
+from usgan_cli.classify.scores import class_scores, confusion_on_test, log_loss, part_scores
+from usgan_cli.core.records import Predictions
+
+
+def test_worked_by_hand():
+    # True a a a a b b c c, predicted a a a b b c c a: F1 of a is 2*3/(4+4), of b 2*1/(2+2), of c 2*1/(2+2).
+    label = np.array([0, 0, 0, 0, 1, 1, 2, 2])
+    predicted = np.array([0, 0, 0, 1, 1, 2, 2, 0])
+    scores = class_scores(label, predicted, 3)
+    assert scores.micro_f1 == pytest.approx(5 / 8)
+    assert scores.class_f1 == pytest.approx((0.75, 0.5, 0.5))
+    assert scores.macro_f1 == pytest.approx(1.75 / 3)
+    assert scores.balanced_accuracy == pytest.approx((0.75 + 0.5 + 0.5) / 3)
+
+
+def test_as_scikit_learn():
+    rng = np.random.default_rng(1)
+    label, predicted = rng.integers(0, 4, 200), rng.integers(0, 4, 200)
+    scores = class_scores(label, predicted, 4)
+    assert scores.micro_f1 == pytest.approx(accuracy_score(label, predicted))
+    assert scores.macro_f1 == pytest.approx(f1_score(label, predicted, average="macro"))
+    assert scores.balanced_accuracy == pytest.approx(balanced_accuracy_score(label, predicted))
+
+
+def test_always_the_commonest_class_shows_in_macro_f1_alone():
+    """Trap: with unequal classes a classifier that has learned nothing has a fair micro-F1."""
+    label = np.array([0] * 8 + [1, 2])
+    scores = class_scores(label, np.zeros(10, dtype=np.int64), 3)
+    assert scores.micro_f1 == pytest.approx(0.8)
+    assert scores.macro_f1 == pytest.approx(0.8 * 2 / 1.8 / 3)
+    assert scores.balanced_accuracy == pytest.approx(1 / 3)
+
+
+def test_confusion_has_true_classes_in_rows_and_test_images_only():
+    predictions = Predictions(
+        fold=np.array([0, 0, 0, 1, 1]),
+        part=np.array(["val", "test", "test", "test", "test"]),
+        files=("v", "x", "y", "x", "y"),
+        label=np.array([0, 0, 1, 0, 1]),
+        probability=np.array([[0.1, 0.9], [0.2, 0.8], [0.3, 0.7], [0.4, 0.6], [0.9, 0.1]]),
+        classes=("a", "b"),
+    )
+    assert confusion_on_test(predictions) == [[0, 2], [1, 1]]
+    assert part_scores(predictions, 0, "test").micro_f1 == 0.5
+    assert part_scores(predictions, 1, "test").micro_f1 == 0
+    assert part_scores(predictions, 0, "val").micro_f1 == 0
+
+
+def test_log_loss_of_certain_mistakes_is_finite():
+    assert log_loss(np.array([0, 1]), np.array([[0.5, 0.5], [0.5, 0.5]])) == pytest.approx(np.log(2))
+    assert np.isfinite(log_loss(np.array([0]), np.array([[0.0, 1.0]])))

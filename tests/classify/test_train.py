@@ -1,0 +1,249 @@
+"""Whole trainings on toy images: what is learned, what is written, and what must not leak."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from usgan_cli.classify import finetune
+from usgan_cli.classify.config import ClassifierConfig, check_config, settings_of
+from usgan_cli.classify.finetune import lr_factor
+from usgan_cli.classify.train import train_classifier
+from usgan_cli.core.datasets import ImageSet
+from usgan_cli.core.errors import DataError, SettingsError
+from usgan_cli.core.progress import Silent
+from usgan_cli.core.records import ClassifierRecord, Predictions
+
+CLASSES = ("benign", "malignant", "normal")
+FROZEN = ClassifierConfig(backbone="test_efficientnet", weights="none", freeze=True, size=32, folds=3)
+TUNED = dataclasses.replace(
+    FROZEN, freeze=False, epochs=15, patience=10, batch=8, lr=3e-3, head_lr=1e-2, rotate=5, drop_rate=0.0, folds=2
+)
+
+
+def toy(name: str, count: int, seed: int, size: int = 32) -> ImageSet:
+    """Noise with a bright square, a dark square or none."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 3
+    pixels = rng.normal(110, 15, (count, 1, size, size))
+    for i, label in enumerate(labels):
+        y, x = rng.integers(4, size - 16, 2)
+        pixels[i, 0, y : y + 12, x : x + 12] += (90, -90, 0)[label]
+    files = tuple(f"images/{CLASSES[label]}/{name}{i:03}.png" for i, label in enumerate(labels))
+    return ImageSet(name, pixels.clip(0, 255).astype(np.uint8), labels, CLASSES, files, np.arange(count))
+
+
+REAL, TEST, FAKE = toy("real", 45, 1), toy("test", 30, 2), toy("fake", 90, 3)
+
+
+def train(target: Path, config: ClassifierConfig, ratio: float = 0, **changes: Any) -> ClassifierRecord:
+    target.mkdir(parents=True)
+    settings: dict[str, Any] = {
+        "name": "real" if ratio == 0 else f"ada-x{ratio:g}",
+        "n": 45,
+        "aug": None if ratio == 0 else "ada",
+        "ratio": ratio,
+        "real": REAL,
+        "synthetic": None if ratio == 0 else FAKE,
+        "synthetic_digest": None if ratio == 0 else "f" * 64,
+        "test": TEST,
+        "subset_digest": "a" * 64,
+        "test_digest": "b" * 64,
+        "target": target,
+        "progress": Silent(),
+        "cache_dir": target.parent / "cache",
+    }
+    return train_classifier(config, **(settings | changes))
+
+
+@pytest.fixture(scope="module")
+def frozen(tmp_path_factory) -> dict[float, Path]:
+    folder = tmp_path_factory.mktemp("frozen")
+    for ratio in (0, 0.5, 1):
+        train(folder / f"x{ratio}", FROZEN, ratio)
+    return {ratio: folder / f"x{ratio}" for ratio in (0, 0.5, 1)}
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("tuned") / "real"
+    train(folder, TUNED)
+    return folder
+
+
+def read(folder: Path) -> tuple[ClassifierRecord, Predictions]:
+    return ClassifierRecord.read(folder / "result.json"), Predictions.read(folder / "predictions.csv")
+
+
+def test_both_ways_learn_what_can_be_told_apart(frozen, tuned):
+    for folder in (frozen[0], tuned):
+        record, _ = read(folder)
+        assert record.test_micro_f1.mean > 0.9
+        assert record.test_micro_f1.count == len(record.folds)
+    assert all(fold.epoch == 0 for fold in read(frozen[0])[0].folds)
+    assert all(1 <= fold.epoch <= TUNED.epochs for fold in read(tuned)[0].folds)
+
+
+def test_the_same_seed_gives_the_same_bytes(frozen, tuned, tmp_path):
+    train(tmp_path / "frozen", FROZEN)  # features computed anew: the cache is another
+    train(tmp_path / "tuned", TUNED)
+    train(tmp_path / "other", dataclasses.replace(TUNED, seed=1))
+    for name in ("predictions.csv", "result.json"):
+        assert (tmp_path / "frozen" / name).read_bytes() == (frozen[0] / name).read_bytes()
+        assert (tmp_path / "tuned" / name).read_bytes() == (tuned / name).read_bytes()
+        assert (tmp_path / "other" / name).read_bytes() != (tuned / name).read_bytes()
+
+
+def test_the_order_in_which_images_are_listed_changes_nothing(frozen, tmp_path):
+    order = np.random.default_rng(0).permutation(45)
+    train(tmp_path / "shuffled", FROZEN, real=REAL.take(order))
+    assert (tmp_path / "shuffled" / "predictions.csv").read_bytes() == (frozen[0] / "predictions.csv").read_bytes()
+
+
+def test_every_number_follows_from_the_predictions(frozen, tuned):
+    """Recomputed from the CSV's text with nothing but counting."""
+    for folder in (frozen[1], tuned):
+        record, _ = read(folder)
+        with (folder / "predictions.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        confusion = np.zeros((3, 3), dtype=int)
+        for fold in record.folds:
+            micro: dict[str, float] = {}
+            for part in ("val", "test"):
+                own = [row for row in rows if row["fold"] == str(fold.fold) and row["part"] == part]
+                guess = [max(CLASSES, key=lambda name, row=row: float(row[f"p_{name}"])) for row in own]
+                counts = np.zeros((3, 3), dtype=int)
+                for row, name in zip(own, guess, strict=True):
+                    counts[CLASSES.index(row["label"]), CLASSES.index(name)] += 1
+                micro[part] = counts.trace() / counts.sum()
+                f1 = 2 * counts.diagonal() / (counts.sum(0) + counts.sum(1))
+            assert (fold.val_micro_f1, fold.test_micro_f1) == pytest.approx((micro["val"], micro["test"]), abs=1e-12)
+            assert fold.test_class_f1 == pytest.approx(dict(zip(CLASSES, f1, strict=True)), abs=1e-12)
+            assert fold.test_macro_f1 == pytest.approx(f1.mean(), abs=1e-12)
+            assert fold.test_balanced_accuracy == pytest.approx((counts.diagonal() / counts.sum(1)).mean(), abs=1e-12)
+            confusion += counts
+        assert record.confusion == confusion.tolist()
+        values = [fold.test_micro_f1 for fold in record.folds]
+        assert record.test_micro_f1.mean == pytest.approx(np.mean(values))
+        assert record.test_micro_f1.sd == pytest.approx(np.std(values, ddof=1))
+
+
+def test_synthetic_images_are_never_validated_on_and_folds_stay_the_baselines(frozen):
+    validated = {}
+    for ratio, folder in frozen.items():
+        record, predictions = read(folder)
+        rows = predictions.part == "val"
+        validated[ratio] = list(zip(predictions.fold[rows], np.array(predictions.files)[rows], strict=True))
+        assert sorted(np.array(predictions.files)[rows]) == sorted(REAL.files)
+        assert {fold.train_synthetic for fold in record.folds} == {round(45 * ratio)}
+        assert {fold.train_real for fold in record.folds} == {30}
+    assert validated[0] == validated[0.5] == validated[1]
+    settings = [read(folder)[0].settings for folder in frozen.values()]
+    assert settings[0] == settings[1] == settings[2]
+
+
+def test_synthetic_images_are_trained_on(frozen, tmp_path):
+    """Trap: synthetic images that are loaded but left out would make no difference."""
+    wrong = dataclasses.replace(FAKE, labels=(FAKE.labels + 1) % 3)
+    record = train(tmp_path / "wrong", FROZEN, 2, synthetic=wrong)
+    assert record.test_micro_f1.mean < 0.7 < read(frozen[1])[0].test_micro_f1.mean
+
+
+def test_only_as_many_synthetic_images_as_asked_for_count(frozen, tmp_path):
+    cut = FAKE.take(np.arange(45))
+    train(tmp_path / "cut", FROZEN, 1, synthetic=cut)
+    assert (tmp_path / "cut" / "predictions.csv").read_bytes() == (frozen[1] / "predictions.csv").read_bytes()
+
+
+@pytest.mark.parametrize("config", [FROZEN, dataclasses.replace(TUNED, epochs=2)], ids=["frozen", "tuned"])
+def test_test_labels_decide_nothing(config, tmp_path):
+    """Trap: choosing the epoch or the penalty on the test images makes predictions depend on their labels."""
+    train(tmp_path / "right", config)
+    train(tmp_path / "wrong", config, test=dataclasses.replace(TEST, labels=(TEST.labels + 1) % 3))
+    right, wrong = (read(tmp_path / name)[1].probability for name in ("right", "wrong"))
+    assert np.array_equal(right, wrong)
+
+
+def test_the_kept_epoch_is_the_one_that_was_validated(tmp_path, monkeypatch):
+    """Trap: testing the last epoch's network instead of the best one's."""
+    seen: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {0: [], 1: []}
+    predict = finetune._Network.predict
+    pixels = torch.from_numpy(TEST.pixels)
+
+    def watched(self: finetune._Network, images: torch.Tensor) -> np.ndarray:
+        found = predict(self, images)
+        if len(images) != len(pixels):
+            seen[self.fold].append((found, predict(self, pixels)))
+        return found
+
+    monkeypatch.setattr(finetune._Network, "predict", watched)
+    config = dataclasses.replace(TUNED, epochs=6, lr=0.03, head_lr=0.03)
+    record = train(tmp_path / "watched", config)
+    predictions = read(tmp_path / "watched")[1]
+    assert any(fold.epoch < len(seen[fold.fold]) for fold in record.folds)
+    for fold in record.folds:
+        for part, index in (("val", 0), ("test", 1)):
+            rows = (predictions.fold == fold.fold) & (predictions.part == part)
+            expected = seen[fold.fold][fold.epoch - 1][index]
+            assert np.allclose(predictions.probability[rows], expected, atol=1e-6)
+
+
+def test_learning_rate_rises_then_falls_to_zero():
+    assert lr_factor(0.5, 2, 10) == pytest.approx(0.25)
+    assert lr_factor(2, 2, 10) == pytest.approx(1)
+    assert lr_factor(6, 2, 10) == pytest.approx(0.5)
+    assert lr_factor(10, 2, 10) == pytest.approx(0)
+    assert lr_factor(1, 0, 10) < 1
+
+
+def test_divergence_is_an_error_that_says_so(tmp_path):
+    with pytest.raises(SettingsError, match="diverged") as caught:
+        train(tmp_path / "x", dataclasses.replace(TUNED, lr=1e30, head_lr=1e30))
+    assert "--lr" in (caught.value.hint or "")
+
+
+def test_test_images_among_the_subset_are_told(tmp_path):
+    pixels = TEST.pixels.copy()
+    pixels[:2] = REAL.pixels[[3, 4]]
+    said = Silent()
+    train(tmp_path / "x", FROZEN, test=dataclasses.replace(TEST, pixels=pixels), progress=said)
+    assert any(warning.startswith("2 of the test images") for warning in said.warnings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "told"),
+    [
+        ({"n": 50}, DataError, "45 images, not 50"),
+        ({"aug": "ada"}, SettingsError, "belong together"),
+        ({"ratio": 1, "aug": None, "synthetic": None}, SettingsError, "belong together"),
+        ({"test": TEST.take(np.flatnonzero(TEST.labels != 2))}, DataError, "no test image of the class 'normal'"),
+        ({"test": dataclasses.replace(TEST, classes=("a", "b", "c"))}, DataError, "classes"),
+    ],
+)
+def test_what_does_not_fit_is_refused(changes, error, told, tmp_path):
+    with pytest.raises(error, match=told):
+        train(tmp_path / "x", FROZEN, **changes)
+    assert list((tmp_path / "x").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"folds": 1}, {"epochs": 0}, {"batch": 1}, {"lr": 0}, {"drop_rate": 1}, {"size": 8}, {"zoom": float("nan")}],
+    ids=str,
+)
+def test_impossible_settings_are_named(changes):
+    (name,) = changes
+    with pytest.raises(SettingsError, match=name):
+        check_config(dataclasses.replace(TUNED, **changes))
+
+
+def test_recorded_settings_leave_out_what_has_no_effect():
+    assert "device" not in settings_of(TUNED)
+    assert {"lr", "rotate", "precision"} <= settings_of(TUNED).keys()
+    assert set(settings_of(FROZEN)) == {"backbone", "weights", "freeze", "size", "folds", "seed"}
