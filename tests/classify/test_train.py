@@ -14,6 +14,7 @@ import torch
 from usgan_cli.classify import finetune
 from usgan_cli.classify.config import ClassifierConfig, check_config, settings_of
 from usgan_cli.classify.finetune import lr_factor
+from usgan_cli.classify.folds import in_file_order
 from usgan_cli.classify.train import train_classifier
 from usgan_cli.core.datasets import ImageSet
 from usgan_cli.core.errors import DataError, SettingsError
@@ -174,7 +175,7 @@ def test_the_kept_epoch_is_the_one_that_was_validated(tmp_path, monkeypatch):
     """Trap: testing the last epoch's network instead of the best one's."""
     seen: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {0: [], 1: []}
     predict = finetune._Network.predict
-    pixels = torch.from_numpy(TEST.pixels)
+    pixels = torch.from_numpy(in_file_order(TEST).pixels)
 
     def watched(self: finetune._Network, images: torch.Tensor) -> np.ndarray:
         found = predict(self, images)
@@ -183,7 +184,7 @@ def test_the_kept_epoch_is_the_one_that_was_validated(tmp_path, monkeypatch):
         return found
 
     monkeypatch.setattr(finetune._Network, "predict", watched)
-    config = dataclasses.replace(TUNED, epochs=6, lr=0.03, head_lr=0.03)
+    config = dataclasses.replace(TUNED, lr=0.01, patience=3)
     record = train(tmp_path / "watched", config)
     predictions = read(tmp_path / "watched")[1]
     assert any(fold.epoch < len(seen[fold.fold]) for fold in record.folds)

@@ -38,10 +38,13 @@ def test_path_lengths_of_a_linear_generator() -> None:
 
 
 def test_path_length_penalty_moves_its_mean_first() -> None:
-    penalty, mean = losses.path_length_penalty(torch.tensor([1.0, 3.0], requires_grad=True), torch.tensor(1.0), 0.1)
+    lengths = torch.tensor([1.0, 3.0], requires_grad=True)
+    penalty, mean = losses.path_length_penalty(lengths, torch.tensor(1.0), 0.1)
     assert torch.allclose(mean, torch.tensor(1.1))
-    assert not mean.requires_grad
     assert torch.allclose(penalty, torch.tensor([0.01, 3.61]))
+    # Through the mean, each length moves both penalties: d/dl_i of sum (l_j - m)^2 with dm/dl_i = 0.1 / 2.
+    penalty.sum().backward()
+    assert torch.allclose(lengths.grad, torch.tensor([2 * -0.1 - 0.1 * (-0.1 + 1.9), 2 * 1.9 - 0.1 * (-0.1 + 1.9)]))
 
 
 def test_style_mix_takes_the_first_layers_from_the_first() -> None:

@@ -16,7 +16,12 @@ from usgan_cli.core.errors import DataError
 from usgan_cli.core.images import IMAGE_SUFFIXES
 from usgan_cli.core.manifest import LeftOut
 
-Layout = Literal["class folders", "BUSI with masks"]
+Layout = Literal["class folders", "BUSI with masks", "phantoms"]
+
+PHANTOMS = "phantoms.json"
+"""What `usgan phantom` leaves beside the class folders of its images."""
+
+_OWN_RECORDS = frozenset({PHANTOMS, "run.json"})
 
 MASK = "mask"
 MASK_WITHOUT_IMAGE = "named like a mask, but its image is absent"
@@ -99,10 +104,14 @@ def scan(source: Path, exclude: Path | None = None) -> Source:
         found, rejected = _scan_class(folder)
         images += found
         left_out += rejected
-    has_masks = any(item.reason == MASK for item in left_out)
+    layout: Layout = "class folders"
+    if (root / PHANTOMS).is_file():
+        layout = "phantoms"
+    elif any(item.reason == MASK for item in left_out):
+        layout = "BUSI with masks"
     return Source(
         root,
-        "BUSI with masks" if has_masks else "class folders",
+        layout,
         tuple(folder.name for folder in folders),
         tuple(images),
         tuple(left_out),
@@ -170,7 +179,9 @@ def _class_folders(root: Path, exclude: Path | None) -> tuple[list[Path], list[L
         )
     if len(folders) < 2:
         raise DataError(f"{root} has one class, {folders[0].name!r}; two or more are needed.", _LAYOUT_HINT)
-    beside = sorted((entry for entry in root.iterdir() if entry.is_file()), key=lambda path: natural_key(path.name))
+    own = _OWN_RECORDS if (root / PHANTOMS).is_file() else frozenset()
+    files = (entry for entry in root.iterdir() if entry.is_file() and entry.name not in own)
+    beside = sorted(files, key=lambda path: natural_key(path.name))
     return folders, [LeftOut(source=entry.name, reason=HIDDEN if _is_hidden(entry) else NO_CLASS) for entry in beside]
 
 

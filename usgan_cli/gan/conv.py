@@ -219,16 +219,11 @@ def _spread_and_filter(
     """
     n, channels, height, width = x.shape
     top, left = len(taps) - 1 - padding[0], len(taps[0]) - 1 - padding[1]
-    spread = torch.zeros(
-        [
-            n,
-            channels,
-            (height - 1) * stride + 1 + 2 * top + output_padding[0],
-            (width - 1) * stride + 1 + 2 * left + output_padding[1],
-        ],
-        dtype=x.dtype,
-        device=x.device,
-    ).to(memory_format=torch.channels_last)
+    height_in = (height - 1) * stride + 1 + 2 * top + output_padding[0]
+    width_in = (width - 1) * stride + 1 + 2 * left + output_padding[1]
+    spread = torch.empty(
+        [n, channels, height_in, width_in], dtype=x.dtype, device=x.device, memory_format=torch.channels_last
+    ).zero_()
     spread[:, :, top : top + height * stride : stride, left : left + width * stride : stride][:, :, :height, :width] = x
     turned = tuple(tuple(row[::-1]) for row in taps[::-1])
     return F.conv2d(spread, _depthwise_weight(turned, channels, x.dtype, x.device), groups=channels)

@@ -68,8 +68,11 @@ def path_lengths(image: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
 
 
 def path_length_penalty(lengths: Tensor, mean: Tensor, decay: float) -> tuple[Tensor, Tensor]:
-    """Return the squared distance of path lengths [N] to their running mean, and the running mean brought on."""
-    updated = mean.lerp(lengths.mean(), decay).detach()
+    """Return the squared distance of path lengths [N] to their running mean, and the running mean brought on.
+
+    The gradient of the penalty passes through the mean's newest part too, as in the published losses.
+    """
+    updated = mean.lerp(lengths.mean(), decay)
     return (lengths - updated).square(), updated
 
 

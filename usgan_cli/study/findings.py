@@ -74,6 +74,8 @@ def dataset_name(records: StudyRecords) -> str:
     counts = {name: sum(image.class_ == name for image in records.data.images) for name in records.data.classes}
     if counts == published.CLASS_COUNTS or records.data.layout == "BUSI with masks":
         return "BUSI"
+    if records.data.layout == "phantoms":
+        return "simulated images (phantoms)"
     return "own images"
 
 

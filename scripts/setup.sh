@@ -1,0 +1,28 @@
+# Sourced by the other scripts: a virtual environment in the checkout with usgan in it, made once.
+# Nothing outside the checkout is touched. USGAN_EXTRAS names the extras to install.
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+find_python() {
+    local name
+    for name in "${PYTHON:-}" python3 python3.13 python3.12 python3.11 python; do
+        if [ -n "$name" ] && command -v "$name" >/dev/null 2>&1 &&
+            "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$name"
+            return
+        fi
+    done
+    echo "usgan needs Python 3.11 or newer; set PYTHON to one." >&2
+    exit 1
+}
+
+# The stamp holds what was installed from; when pyproject.toml or the extras change, install again.
+stamp=.venv/.usgan-installed
+wanted="${USGAN_EXTRAS} $(cksum <pyproject.toml)"
+if [ ! -x .venv/bin/python ] || [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+    [ -x .venv/bin/python ] || "$(find_python)" -m venv .venv
+    echo "Installing usgan into .venv (the first time takes a few minutes) ..." >&2
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[${USGAN_EXTRAS}]"
+    echo "$wanted" >"$stamp"
+fi
