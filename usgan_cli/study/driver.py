@@ -61,8 +61,8 @@ def run_plan(
                 break
             progress.warn(f"failed: {error}")
     if first is not None:
-        step, error = first
+        broken, cause = first
         raise StepFailedError(
-            f"The step failed: {step.line(workspace)}\n{error.message}",
-            error.hint or "Mend it and run the same study again; what is done is skipped.",
+            f"The step failed: {broken.line(workspace)}\n{cause.message}",
+            cause.hint or "Mend it and run the same study again; what is done is skipped.",
         )
