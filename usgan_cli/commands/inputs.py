@@ -71,6 +71,14 @@ def named_or_selected(
     return places[kind](check_aug(aug), n, seed)
 
 
+def weights_input(weights: str | None) -> dict[str, str]:
+    """Return the content digest of a weights file that the user named, as an input of the step that uses it."""
+    from usgan_cli.core import files
+
+    path = Path(weights or "")
+    return {"weights": files.sha256_file(path)} if path.is_file() else {}
+
+
 def work_option(session: Session) -> str:
     """Return the option that hints must carry when the workspace is not the default one."""
     root = session.workspace.root

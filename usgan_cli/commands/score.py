@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from usgan_cli import options
-from usgan_cli.commands.inputs import data_folder, load_subset, named_or_selected
+from usgan_cli.commands.inputs import data_folder, load_subset, named_or_selected, weights_input
 from usgan_cli.commands.session import Session
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def score(
         )
 
     settings = {"count": used, "extractor": extractor, "weights": weights or "auto", "ssim_pairs": ssim_pairs}
-    inputs = {"data": manifest.content_digest(), "synthetic": made.content_digest()}
+    inputs = {"data": manifest.content_digest(), "synthetic": made.content_digest(), **weights_input(weights)}
     if subset is not None:
         inputs["subset"] = subset.content_digest()
     step = artefact.Step("score", REVISION, settings, inputs)

@@ -10,7 +10,7 @@ import typer
 
 from usgan_cli import options
 from usgan_cli.classify.config import ClassifierConfig, settings_of
-from usgan_cli.commands.inputs import check_aug, data_folder, load_subset, read_subset, work_option
+from usgan_cli.commands.inputs import check_aug, data_folder, load_subset, read_subset, weights_input, work_option
 from usgan_cli.commands.session import Session
 from usgan_cli.core.errors import DataError, SettingsError
 
@@ -105,7 +105,7 @@ def train_cls(
             cache_dir=session.workspace.cache,
         )
 
-    inputs = {"data": manifest.content_digest(), "subset": subset.content_digest()}
+    inputs = {"data": manifest.content_digest(), "subset": subset.content_digest(), **weights_input(weights)}
     if generated is not None:
         inputs["synthetic"] = generated.content_digest()
     step = artefact.Step("train-cls", REVISION, {"n": n, "aug": label, "ratio": wanted, **settings_of(config)}, inputs)

@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar
 from usgan_cli import __version__
 from usgan_cli.core import device as devices
 from usgan_cli.core import files
-from usgan_cli.core.documents import Document, PlanDocument, RunDocument, RunRecord, read_json
+from usgan_cli.core.documents import Document, PlanDocument, RunDocument, RunRecord, read_run
 from usgan_cli.core.errors import FormatError, SettingsError
 from usgan_cli.core.progress import Progress
 
@@ -128,14 +128,13 @@ def find_step(path: Path) -> tuple[Step, bool] | None:
         if (path / PLAN_FILE).is_file():
             plan = PlanDocument.read(path / PLAN_FILE)
             return Step(plan.command, plan.revision, plan.settings, plan.inputs), False
-        if any(path.iterdir()):
+        if not all(files.is_partial(entry) for entry in path.iterdir()):
             raise SettingsError(f"{path} exists and was not made by usgan.", "Choose another --out, or move it away.")
         return None
     if path.exists():
         if path.suffix != ".json":
             raise SettingsError(f"{path} exists and was not made by usgan.", "Choose another --out, or move it away.")
-        run = read_json(path).get("run")
-        return _step_of(None if run is None else RunRecord.model_validate(run), path), True
+        return _step_of(read_run(path), path), True
     return None
 
 
@@ -225,6 +224,7 @@ def grow_folder(
         if request.force and path.exists():
             shutil.rmtree(path)
         path.mkdir(parents=True, exist_ok=True)
+        files.clear_partial(path)
         if not (path / PLAN_FILE).is_file():
             PlanDocument(
                 command=step.command, revision=step.revision, settings=dict(step.settings), inputs=dict(step.inputs)

@@ -102,11 +102,36 @@ def read_document(path: Path, cls: type[D]) -> D:
             f"{path} is of format {found[0]!r} version {found[1]!r}; "
             f"this version of usgan reads {cls.FORMAT!r} version {cls.VERSION}.",
         )
+    return _validated(path, cls, body)
+
+
+def read_run(path: Path) -> RunRecord:
+    """Read the run that made a single-file artefact, whatever its format.
+
+    Raises
+    ------
+    MissingError
+        There is no such file.
+    FormatError
+        The file is not a JSON object, or its field `run` is missing or wrong.
+    """
+    body = read_json(path)
+    if "run" not in body:
+        raise FormatError(f"{path}: field 'run' is missing.", "Move the file away and make it again.")
+    return _validated(path, RunRecord, body["run"], "run")
+
+
+P = TypeVar("P", bound=Part)
+
+
+def _validated(path: Path, cls: type[P], body: Any, field: str | None = None) -> P:
+    """Return the piece of a file that `body` is; `field` is where in the file it stands."""
     try:
         return cls.model_validate(body)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "(whole file)"
+        place = ([] if field is None else [field]) + [str(part) for part in first["loc"]]
+        where = ".".join(place) or "(whole file)"
         raise FormatError(f"{path}: field {where!r}: {first['msg']}.") from None
 
 

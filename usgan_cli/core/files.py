@@ -6,6 +6,7 @@ import getpass
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 from collections.abc import Iterator
@@ -16,6 +17,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from usgan_cli.core.errors import BusyError
+
+
+_PARTIAL = re.compile(r"\.(?P<name>.+)\.\d+\.partial")
+"""Names of the temporary files of `atomic_path`: the final name and the number of the process that writes it."""
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -61,6 +66,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def is_partial(path: Path) -> bool:
+    """Return whether `path` has the name of a temporary file that `atomic_path` makes."""
+    return _PARTIAL.fullmatch(path.name) is not None
+
+
+def clear_partial(folder: Path) -> None:
+    """Remove the temporary files that killed processes have left in `folder`; the caller holds its lock."""
+    for leftover in [entry for entry in folder.rglob(".*.partial") if is_partial(entry)]:
+        leftover.unlink(missing_ok=True)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file so that it is never seen half-written."""
     with atomic_path(path) as temporary:
@@ -88,7 +104,12 @@ def published_folder(path: Path) -> Iterator[Path]:
         yield temporary
         if path.exists():
             path.rename(old)
-        temporary.rename(path)
+        try:
+            temporary.rename(path)
+        except OSError:
+            if old.exists():
+                old.rename(path)
+            raise
     finally:
         for leftover in (temporary, old):
             if leftover.exists():
@@ -97,7 +118,7 @@ def published_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def locked(path: Path, *, wait_s: float = 0) -> Iterator[None]:
-    """Hold the only right to write `path` for the length of the block.
+    """Hold the only right to write `path` for the length of the block; clear what a killed process left of it.
 
     Parameters
     ----------
@@ -126,6 +147,9 @@ def locked(path: Path, *, wait_s: float = 0) -> Iterator[None]:
             "Wait until it has finished, then run the same command again (it will be skipped), or use another --out.",
         ) from None
     try:
+        for leftover in path.parent.glob(".*.partial"):
+            if (found := _PARTIAL.fullmatch(leftover.name)) and found["name"] == path.name:
+                leftover.unlink(missing_ok=True)
         told = {"pid": os.getpid(), "user": _user(), "host": socket.gethostname()}
         holder.write_text(json.dumps(told))
         yield

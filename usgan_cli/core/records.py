@@ -235,10 +235,13 @@ class Predictions:
         if not path.is_file():
             raise MissingError(f"There is no file {path}.", "Train the classifier again: usgan train-cls --force")
         with path.open(encoding="utf-8", newline="") as file:
-            head, *rows = list(csv.reader(file))
+            head, *rows = list(csv.reader(file)) or [[]]
         if tuple(head[:4]) != cls.HEAD or not all(name.startswith("p_") for name in head[4:]):
             raise FormatError(f"{path}: the header should be {','.join(cls.HEAD)},p_CLASS,...; it is {','.join(head)}.")
         classes = tuple(name[2:] for name in head[4:])
+        for number, row in enumerate(rows, start=2):
+            if len(row) != len(head):
+                raise FormatError(f"{path}, line {number}: {len(row)} values; the header names {len(head)}.")
         try:
             return cls(
                 np.array([int(row[0]) for row in rows], dtype=np.int64),

@@ -47,12 +47,18 @@ class PlannedStep:
             elif isinstance(value, list):
                 words += [word for item in value for word in (option, str(item))]
             elif value is not None:
-                words += [option, f"{value:g}" if isinstance(value, float) else str(value)]
+                words += [option, _number(value) if isinstance(value, float) else str(value)]
         return [*words, "--work", str(workspace.root)]
 
     def line(self, workspace: Workspace) -> str:
         """Return the command as a shell would take it."""
         return shlex.join(["usgan", *self.arguments(workspace)])
+
+
+def _number(value: float) -> str:
+    """Return a number as a person would type it, in as many digits as give the same number back."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def plan_study(config: StudyConfig, workspace: Workspace) -> list[PlannedStep]:

@@ -1,0 +1,57 @@
+"""Presets against the published settings they stand for, and settings that cannot be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from usgan_cli.core.errors import SettingsError
+from usgan_cli.gan.config import GanConfig, make_config, settings_of
+
+
+def config(**changes: Any) -> GanConfig:
+    base: dict[str, Any] = {"aug": "ada", "preset": "auto", "resolution": 64, "img_channels": 1, "c_dim": 3}
+    return make_config(**(base | {"seed": 0, "precision": "float32"} | changes))
+
+
+def test_paper256_is_the_published_setting_for_lsun() -> None:
+    c = config(preset="paper256", resolution=256)
+    assert (c.channel_base, c.channel_max, c.mapping_layers, c.batch, c.mbstd_group_size) == (16384, 512, 8, 64, 8)
+    assert (c.lr, c.r1_gamma, c.ema_kimg, c.ema_rampup) == (0.0025, 1.0, 20.0, None)
+    with pytest.raises(SettingsError, match="256 pixels"):
+        config(preset="paper256", resolution=64)
+
+
+@pytest.mark.parametrize(("resolution", "batch"), [(64, 32), (128, 32), (256, 16), (512, 8), (1024, 4)])
+def test_auto_follows_the_published_rule(resolution: int, batch: int) -> None:
+    c = config(resolution=resolution)
+    assert c.batch == batch
+    assert c.mbstd_group_size == min(batch, 4)
+    assert c.r1_gamma == pytest.approx(0.0002 * resolution**2 / batch)
+    assert c.ema_kimg == pytest.approx(batch * 10 / 32)
+    assert (c.ema_rampup, c.mapping_layers, c.channel_base) == (0.05, 2, 16384 if resolution < 512 else 32768)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"preset": "huge"}, "not a preset"),
+        ({"aug": "cutmix"}, "not an augmentation"),
+        ({"resolution": 48}, "power of two"),
+        ({"batch": 6}, "multiple of the mbstd group"),
+        ({"batch": 5}, "even number"),
+        ({"kimg": 0.0}, "kimg must be greater"),
+        ({"r1_gamma": -1.0}, "r1_gamma"),
+    ],
+)
+def test_impossible_settings_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        config(**changes)
+
+
+def test_recorded_settings_are_those_that_matter() -> None:
+    assert settings_of(config()) == settings_of(config(save_kimg=1.0, tick_kimg=2.0))
+    assert settings_of(config(aug="none")) == settings_of(config(aug="none", ada_target=0.5, diffaug_fill=-1.0))
+    assert settings_of(config()) != settings_of(config(ada_target=0.5))
+    assert settings_of(config(aug="diffaug")) != settings_of(config(aug="diffaug", diffaug_fill=-1.0))

@@ -1,0 +1,290 @@
+"""Training: the same bytes after any interruption, one seam between the three GANs, and every part of the loop."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from usgan_cli.core import checkpoint
+from usgan_cli.core.datasets import ImageSet
+from usgan_cli.core.errors import FormatError
+from usgan_cli.core.files import sha256_file
+from usgan_cli.core.progress import Silent
+from usgan_cli.gan.augment import NoAugment, make_augment
+from usgan_cli.gan.config import GanConfig, make_config
+from usgan_cli.gan.state import Training, lazy_adam
+from usgan_cli.gan.steps import Shown, Steps
+from usgan_cli.gan.train import train
+from usgan_cli.gan.watch import DivergedError, Due, Watch, check_finite
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def config(**changes: object) -> GanConfig:
+    settings: dict[str, object] = {"aug": "ada", "precision": "float32", "kimg": 0.04, "batch": 4, "seed": 0}
+    settings |= {"tick_kimg": 0.016, "save_kimg": 0.016, "channel_base": 256, "channel_max": 16} | changes
+    return make_config(preset="tiny", resolution=16, img_channels=1, c_dim=3, **settings)  # type: ignore[arg-type]
+
+
+def images(count: int = 12) -> ImageSet:
+    draws = np.random.default_rng(0)
+    labels = np.arange(count) % 3
+    pixels = (draws.integers(0, 80, (count, 1, 16, 16)) + 60 * labels[:, None, None, None]).astype(np.uint8)
+    names = tuple(f"{i}.png" for i in range(count))
+    return ImageSet("toy", pixels, labels, ("a", "b", "c"), names, np.arange(count))
+
+
+def run(folder: Path, settings: GanConfig) -> str:
+    folder.mkdir(exist_ok=True)
+    train(settings, images(), folder, CPU, Silent(), name="toy", n=12)
+    return sha256_file(folder / "generator.safetensors")
+
+
+class StoppedError(Exception):
+    """Stands for a process that is killed."""
+
+
+@pytest.mark.parametrize("aug", ["none", "ada", "diffaug"])
+def test_an_interrupted_training_ends_in_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aug: str
+) -> None:
+    settings = config(aug=aug, ada_kimg=0.05)
+    undisturbed = run(tmp_path / "a", settings)
+
+    average_step = Steps.average_step
+
+    def dies(steps: Steps) -> None:
+        if steps.training.step == 6:
+            raise StoppedError
+        average_step(steps)
+
+    monkeypatch.setattr(Steps, "average_step", dies)
+    with pytest.raises(StoppedError):
+        run(tmp_path / "b", settings)
+    assert not (tmp_path / "b" / "generator.json").exists()
+    monkeypatch.setattr(Steps, "average_step", average_step)
+    assert run(tmp_path / "b", settings) == undisturbed
+    rows = checkpoint.read_log(tmp_path / "b")
+    assert [row.kimg for row in rows] == [row.kimg for row in checkpoint.read_log(tmp_path / "a")]
+    assert len(list((tmp_path / "b" / "checkpoint").glob("*.safetensors"))) == 1
+
+
+def test_how_often_the_state_is_saved_changes_nothing(tmp_path: Path) -> None:
+    assert run(tmp_path / "a", config()) == run(tmp_path / "b", config(save_kimg=1.0, tick_kimg=1.0))
+
+
+def test_the_seed_and_the_treatment_change_the_result(tmp_path: Path) -> None:
+    variants = [config(), config(seed=1), config(aug="diffaug"), config(mirror=True), config(r1_gamma=5.0)]
+    digests = {run(tmp_path / str(i), variant) for i, variant in enumerate(variants)}
+    assert len(digests) == len(variants)
+
+
+def test_files_of_a_finished_training(tmp_path: Path) -> None:
+    run(tmp_path / "g", config())
+    document, tensors = checkpoint.read_generator(tmp_path / "g")
+    assert document.class_counts == {"a": 4, "b": 4, "c": 4}
+    assert document.kimg == pytest.approx(0.04)
+    assert tensors["mapping.w_avg"].abs().max() > 0
+    assert {path.name for path in (tmp_path / "g" / "samples").iterdir()} >= {"kimg00000.016.png", "kimg00000.040.png"}
+    rows = checkpoint.read_log(tmp_path / "g")
+    assert rows[-1].kimg == pytest.approx(0.04)
+    assert all(row.r1 > 0 for row in rows[:1]), "R1 is measured in the first step"
+
+
+def test_a_damaged_state_is_refused(tmp_path: Path) -> None:
+    run(tmp_path / "g", config())
+    (tensor_file,) = (tmp_path / "g" / "checkpoint").glob("*.safetensors")
+    tensor_file.write_bytes(tensor_file.read_bytes()[:-1] + b"x")
+    with pytest.raises(FormatError, match="SHA-256"):
+        Training.start(config(), CPU).load(tmp_path / "g" / "checkpoint")
+
+
+def test_a_state_of_another_architecture_is_refused(tmp_path: Path) -> None:
+    run(tmp_path / "g", config())
+    with pytest.raises(FormatError, match="does not fit"):
+        Training.start(config(channel_max=8), CPU).load(tmp_path / "g" / "checkpoint")
+
+
+def test_a_cut_last_line_of_the_log_is_left_out(tmp_path: Path) -> None:
+    run(tmp_path / "g", config())
+    whole = checkpoint.read_log(tmp_path / "g")
+    log = tmp_path / "g" / "log.jsonl"
+    log.write_text(log.read_text() + json.dumps({"kimg": 1})[:-3])
+    assert checkpoint.read_log(tmp_path / "g") == whole
+    log.write_text("{}\n")
+    with pytest.raises(FormatError, match="line 1"):
+        checkpoint.read_log(tmp_path / "g")
+
+
+def test_optimiser_is_corrected_for_lazy_regularisation() -> None:
+    adam = lazy_adam(torch.nn.Linear(2, 2), 0.0025, 16)
+    (group,) = adam.param_groups
+    assert group["lr"] == pytest.approx(0.0025 * 16 / 17)
+    assert group["betas"] == pytest.approx((0.0, 0.99 ** (16 / 17)))
+    assert group["eps"] == 1e-8
+
+
+def make_steps(settings: GanConfig, augment: object = None) -> Steps:
+    training = Training.start(settings, CPU)
+    return Steps(settings, training, Shown(images(), settings, CPU), augment or NoAugment(), CPU)  # type: ignore[arg-type]
+
+
+def test_every_image_is_shown_once_an_epoch_and_orders_differ() -> None:
+    shown = Shown(images(), config(), CPU)
+    epochs = [torch.cat([shown._indices(12 * e + 4 * i, 4) for i in range(3)]) for e in range(2)]
+    assert all(sorted(epoch.tolist()) == list(range(12)) for epoch in epochs)
+    assert epochs[0].tolist() != epochs[1].tolist()
+    again = Shown(images(), config(), CPU)
+    assert torch.equal(again._indices(14, 4), torch.cat(epochs)[14:18])
+
+
+def test_generated_labels_follow_the_training_labels() -> None:
+    data = images()
+    skewed = dataclasses.replace(data, labels=np.array([0] * 11 + [2]))
+    shown = Shown(skewed, config(), CPU)
+    drawn = shown.labels_for_generated(6000, torch.Generator().manual_seed(0)).mean(dim=0)
+    assert drawn.tolist() == pytest.approx([11 / 12, 0, 1 / 12], abs=0.02)
+
+
+def test_the_discriminator_sees_every_image_through_the_seam() -> None:
+    seen: list[torch.Tensor] = []
+
+    class Spy:
+        def __call__(self, batch: torch.Tensor, p: float, generator: torch.Generator | None) -> torch.Tensor:
+            seen.append(batch)
+            return batch
+
+    steps = make_steps(config(), Spy())
+    steps.generator_step()
+    assert len(seen) == 1
+    assert seen[0].requires_grad
+    steps.path_length_step()
+    assert len(seen) == 1, "path length does not involve the discriminator"
+    steps.discriminator_step()
+    assert len(seen) == 3
+    steps.r1_step()
+    assert len(seen) == 4
+    assert seen[3].is_leaf, "R1's gradient is with respect to the image before augmentation"
+    assert seen[3].requires_grad
+
+
+def test_r1_gradient_passes_through_the_augmentation() -> None:
+    plain, shifted = make_steps(config()), make_steps(config(), make_augment("diffaug", policy=("cutout",)))
+    plain.r1_step()
+    shifted.r1_step()
+    assert 0 < shifted.sums.means()["r1"] < plain.sums.means()["r1"]
+
+
+def test_steps_move_only_their_own_network() -> None:
+    steps = make_steps(config())
+    before = {k: v.clone() for k, v in steps.training.tensors().items()}
+    steps.generator_step()
+    after = steps.training.tensors()
+    assert all(torch.equal(before[k], after[k]) for k in before if k.startswith(("d/", "ema/")))
+    assert any(not torch.equal(before[k], after[k]) for k in before if k.startswith("g/synthesis"))
+    assert not torch.equal(before["g/mapping.w_avg"], after["g/mapping.w_avg"])
+    before = {k: v.clone() for k, v in after.items()}
+    steps.discriminator_step()
+    after = steps.training.tensors()
+    assert all(torch.equal(before[k], after[k]) for k in before if k.startswith("g/") and "w_avg" not in k)
+    assert not torch.equal(before["g/mapping.w_avg"], after["g/mapping.w_avg"])
+    assert any(not torch.equal(before[k], after[k]) for k in before if k.startswith("d/"))
+
+
+def test_average_has_its_half_life_and_copies_buffers() -> None:
+    settings = config(ema_kimg=0.004, ema_rampup=1e9)
+    steps = make_steps(dataclasses.replace(settings, ema_rampup=None))
+    const = steps.training.generator.synthesis.b4.const
+    with torch.no_grad():
+        start = steps.training.average.synthesis.b4.const.clone()
+        const.add_(1.0)
+        steps.training.generator.mapping.w_avg.fill_(3.0)
+    steps.average_step()  # one batch of 4 images is one half-life of 0.004 kimg
+    assert torch.allclose(steps.training.average.synthesis.b4.const, start + 0.5)
+    assert torch.equal(steps.training.average.mapping.w_avg, steps.training.generator.mapping.w_avg)
+
+
+def test_gradients_that_are_not_finite_are_replaced() -> None:
+    steps = make_steps(config())
+    weight = steps.training.discriminator.b4.out.bias
+    steps._update(steps.training.adam_d, (weight * float("nan")).sum())
+    assert torch.equal(weight.grad, torch.zeros_like(weight))
+    steps._update(steps.training.adam_d, (weight * float("inf")).sum())
+    assert torch.equal(weight.grad, torch.full_like(weight, 1e5))
+
+
+def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DivergedError, match="loss_g"):
+        check_finite({"loss_g": float("nan"), "loss_d_real": 0.0, "loss_d_fake": 0.0})
+    from usgan_cli.gan import losses
+
+    monkeypatch.setattr(losses, "generator_loss", lambda logits: logits * float("inf"))
+    with pytest.raises(DivergedError):
+        run(tmp_path / "g", config())
+    assert not (tmp_path / "g" / "checkpoint").exists(), "a broken state is not saved over a good one"
+
+
+def test_a_measured_generator_is_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "g"
+    folder.mkdir()
+    measured: list[float] = []
+
+    def scorer(generator: torch.nn.Module) -> tuple[float, str]:
+        measured.append(float(len(measured)))
+        return measured[-1], "toy@0"
+
+    train(config(), images(), folder, CPU, Silent(), name="toy", n=12, scorer=scorer, score_kimg=0.016)
+    rows = checkpoint.read_log(folder)
+    assert [row.fd for row in rows if row.fd is not None] == measured
+    assert len(list((folder / "snapshots").iterdir())) == len(measured)
+    shutil.rmtree(folder / "checkpoint")
+    plain = tmp_path / "p"
+    assert run(plain, config()) == sha256_file(folder / "generator.safetensors"), "measuring must not disturb training"
+
+
+def test_due_counts_in_images() -> None:
+    due = Due(config(tick_kimg=0.008, save_kimg=0.016), 0.032, 0)
+    ticks = [count for count in range(0, 65, 4) if due.tick(count)]
+    assert ticks == [8, 16, 24, 32, 40, 48, 56, 64]
+    saves = [count for count in range(0, 65, 4) if due.save(count)]
+    assert saves == [16, 32, 48, 64]
+
+
+def test_warnings_are_said_once_and_in_words() -> None:
+    progress = Silent()
+    watch = Watch(progress)
+    row = checkpoint.LogRow(
+        kimg=1,
+        seconds=1,
+        s_per_kimg=1,
+        loss_g=1,
+        loss_d_real=1,
+        loss_d_fake=1,
+        r_t=0.99,
+        p=0.9,
+        r1=0,
+        path_length=1,
+        grad_g=1,
+        grad_d=1,
+        memory_mb=1,
+    )
+    watch.look(row)
+    watch.look(row)
+    assert len(progress.warnings) == 2
+    assert any("over 0.8" in text for text in progress.warnings)
+    assert any("overfits" in text for text in progress.warnings)
