@@ -67,14 +67,15 @@ class Terminal:
         self.console.print(f"Error: {message}", style="red", markup=False)
 
     def table(self, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Show a table; columns after the first are right-aligned."""
+        """Show a table; columns of figures are right-aligned."""
         if self.quiet:
             return
         from rich.table import Table
 
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
         for i, name in enumerate(head):
-            table.add_column(name, justify="left" if i == 0 else "right")
+            figures = i > 0 and all(not row[i] or row[i][0] in "+-±<0123456789" for row in rows)
+            table.add_column(name, justify="right" if figures else "left", overflow="fold")
         for row in rows:
             table.add_row(*row)
         self.console.print(table)

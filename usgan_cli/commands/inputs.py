@@ -67,8 +67,16 @@ def named_or_selected(
         return named
     if aug is None or n is None:
         raise SettingsError(f"Which one? Give --aug and --n (and --seed), or --{kind} DIR.")
-    places = {"gan": session.workspace.gan, "synthetic": session.workspace.synthetic}
-    return places[kind](check_aug(aug), n, seed)
+    place, maker = {
+        "gan": (session.workspace.gan, "train-gan"),
+        "synthetic": (session.workspace.synthetic, "generate"),
+    }[kind]
+    folder = place(check_aug(aug), n, seed)
+    if not folder.is_dir():
+        raise MissingError(
+            f"There is no {folder}.", f"Make it: usgan {maker} --aug {aug} --n {n} --seed {seed}{work_option(session)}"
+        )
+    return folder
 
 
 def weights_input(weights: str | None) -> dict[str, str]:

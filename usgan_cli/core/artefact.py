@@ -124,7 +124,7 @@ def find_step(path: Path) -> tuple[Step, bool] | None:
     """
     if path.is_dir():
         if (path / RUN_FILE).is_file():
-            return _step_of(RunDocument.read(path / RUN_FILE).run, path), True
+            return _step_of(RunDocument.read(path / RUN_FILE).run), True
         if (path / PLAN_FILE).is_file():
             plan = PlanDocument.read(path / PLAN_FILE)
             return Step(plan.command, plan.revision, plan.settings, plan.inputs), False
@@ -132,15 +132,18 @@ def find_step(path: Path) -> tuple[Step, bool] | None:
             raise SettingsError(f"{path} exists and was not made by usgan.", "Choose another --out, or move it away.")
         return None
     if path.exists():
-        if path.suffix != ".json":
-            raise SettingsError(f"{path} exists and was not made by usgan.", "Choose another --out, or move it away.")
-        return _step_of(read_run(path), path), True
+        try:
+            return _step_of(read_run(path)), True
+        except FormatError:
+            if path.suffix == ".json":
+                raise
+            raise SettingsError(
+                f"{path} exists and was not made by usgan.", "Choose another --out, or move it away."
+            ) from None
     return None
 
 
-def _step_of(run: RunRecord | None, path: Path) -> Step:
-    if run is None:
-        raise FormatError(f"{path}: field 'run' is missing.", "Move the file away and make it again.")
+def _step_of(run: RunRecord) -> Step:
     return Step(run.command, run.revision, run.settings, run.inputs)
 
 

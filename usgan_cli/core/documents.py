@@ -140,6 +140,7 @@ class RunDocument(Document):
 
     FORMAT = "usgan/run"
 
+    run: RunRecord
     content: str
     """Content digest of the artefact's main document."""
 

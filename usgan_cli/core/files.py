@@ -18,7 +18,6 @@ from filelock import FileLock, Timeout
 
 from usgan_cli.core.errors import BusyError
 
-
 _PARTIAL = re.compile(r"\.(?P<name>.+)\.\d+\.partial")
 """Names of the temporary files of `atomic_path`: the final name and the number of the process that writes it."""
 
