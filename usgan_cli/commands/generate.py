@@ -37,6 +37,9 @@ def generate(
     truncation_psi: Annotated[
         float, typer.Option(min=0, max=1, help="1 for the whole distribution; less is safer and less varied.")
     ] = 1.0,
+    noise: Annotated[
+        str, typer.Option(help="random (each image its own, from its seed), const (one for all) or none.")
+    ] = "random",
     precision: Annotated[
         str, typer.Option(help="Arithmetic of the fast layers: float32, bf16, fp16, or auto (bf16 where it is fast).")
     ] = "float32",
@@ -55,6 +58,9 @@ def generate(
     if resolved_count == 0:
         raise SettingsError("--ratio 0 and --at-least 0 make no images.", "Give --count or a greater --ratio.")
 
+    if noise not in {"random", "const", "none"}:
+        raise SettingsError(f"{noise!r} is not a kind of noise.", "Use --noise random, const or none.")
+
     def work(target: Path) -> SyntheticManifest:
         return make(
             folder,
@@ -63,6 +69,7 @@ def generate(
             session.progress,
             count=resolved_count,
             truncation_psi=truncation_psi,
+            noise=noise,
             precision=resolved_precision,
             seed=document.seed,
         )
@@ -75,6 +82,7 @@ def generate(
     settings = {
         "count": resolved_count,
         "truncation_psi": truncation_psi,
+        "noise": noise,
         "precision": resolved_precision,
         "seed": document.seed,
     }

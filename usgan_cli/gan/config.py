@@ -118,7 +118,7 @@ def _small(resolution: int) -> dict[str, Any]:
         "channel_max": 64,
         "batch": 16,
         "mbstd_group_size": 4,
-        "r1_gamma": 0.3,
+        "r1_gamma": 0.1,
         "ema_kimg": 5.0,
         "kimg": 60.0,
         "tick_kimg": 1.0,

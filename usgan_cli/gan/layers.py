@@ -12,6 +12,7 @@ into the small factors before it, which is the same since the function is homoge
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,9 @@ from usgan_cli.gan.conv import conv2d
 
 HALF_TYPES = (torch.bfloat16, torch.float16)
 EPS = 1e-8
+
+Draws = torch.Generator | Sequence[torch.Generator] | None
+"""Where random noise comes from: one generator for a batch, one for each image, or torch's own."""
 
 
 def normal(shape: tuple[int, ...], init: torch.Generator | None) -> nn.Parameter:
@@ -90,7 +94,7 @@ class SynthesisLayer(nn.Module):
         self.noise_strength = nn.Parameter(torch.zeros([]))
         self.bias = nn.Parameter(torch.zeros([out_channels]))
 
-    def forward(self, x: Tensor, w: Tensor, noise_mode: str, generator: torch.Generator | None) -> Tensor:
+    def forward(self, x: Tensor, w: Tensor, noise_mode: str, draws: Draws) -> Tensor:
         """Map x [N, in, H, W] with styles from w [N, w_dim] to [N, out, resolution, resolution], in x's type."""
         weight: Tensor = self.weight
         styles: Tensor = self.affine(w)
@@ -104,21 +108,23 @@ class SynthesisLayer(nn.Module):
         y = ops.binomial_conv_up(x, kernel) if self.up else conv2d(x, kernel, padding=1)
         bias = (self.bias * ops.LEAKY_GAIN).to(x.dtype)[None, :, None, None]
         y = torch.addcmul(bias, y, demodulation.to(x.dtype)[:, :, None, None])
-        noise = self._noise(len(x), noise_mode, generator, x.device)
+        noise = self._noise(len(x), noise_mode, draws, x.device)
         if noise is not None:
             y = y.add_((noise * (self.noise_strength * ops.LEAKY_GAIN)).to(x.dtype))
         return ops.leaky_clamp_(y, self.clamp)
 
-    def _noise(self, count: int, mode: str, generator: torch.Generator | None, device: torch.device) -> Tensor | None:
+    def _noise(self, count: int, mode: str, draws: Draws, device: torch.device) -> Tensor | None:
         if mode == "none":
             return None
         if mode == "const":
             return self.noise_const
         if mode != "random":
             raise ValueError(f"noise_mode must be 'random', 'const' or 'none', not {mode!r}")
-        where = device if generator is None else generator.device
-        shape = [count, 1, self.resolution, self.resolution]
-        return torch.randn(shape, generator=generator, device=where).to(self.weight)
+        size = [1, self.resolution, self.resolution]
+        if isinstance(draws, Sequence):
+            return torch.stack([torch.randn(size, generator=one) for one in draws]).to(self.weight)
+        where = device if draws is None else draws.device
+        return torch.randn([count, *size], generator=draws, device=where).to(self.weight)
 
 
 class ToRGB(nn.Module):

@@ -18,6 +18,7 @@ from usgan_cli.gan import ops
 from usgan_cli.gan.layers import (
     HALF_TYPES,
     ConvLayer,
+    Draws,
     FullyConnected,
     SynthesisLayer,
     ToRGB,
@@ -167,14 +168,14 @@ class SynthesisBlock(nn.Module):
         ws: Tensor,
         dtype: torch.dtype,
         noise_mode: str,
-        generator: torch.Generator | None,
+        draws: Draws,
     ) -> tuple[Tensor, Tensor]:
         """Return features and image at this resolution from those of the one below, computing in `dtype`."""
         if x is None:
             x = laid_out(self.const[None].expand(len(ws), -1, -1, -1), dtype)
         else:
-            x = self.conv0(laid_out(x, dtype), ws[:, 0], noise_mode, generator)
-        x = self.conv1(x, ws[:, self.convolutions - 1], noise_mode, generator)
+            x = self.conv0(laid_out(x, dtype), ws[:, 0], noise_mode, draws)
+        x = self.conv1(x, ws[:, self.convolutions - 1], noise_mode, draws)
         share = self.torgb(x, ws[:, self.convolutions])
         return x, share if img is None else ops.binomial_upsample(img) + share
 
@@ -198,15 +199,15 @@ class SynthesisNetwork(nn.Module):
         """Number of ws the network takes."""
         return 2 * len(self.block_resolutions)
 
-    def forward(self, ws: Tensor, noise_mode: str = "random", generator: torch.Generator | None = None) -> Tensor:
+    def forward(self, ws: Tensor, noise_mode: str = "random", draws: Draws = None) -> Tensor:
         """Make images [N, img_channels, resolution, resolution], about in [-1, 1], from ws [N, num_ws, w_dim].
 
         Parameters
         ----------
         ws : Tensor
         noise_mode : {"random", "const", "none"}
-        generator : torch.Generator, optional
-            Where random noise is drawn from.
+        draws : torch.Generator or sequence of them, optional
+            Where random noise is drawn from: one generator for the batch, or one for each image.
         """
         x: Tensor | None = None
         img: Tensor | None = None
@@ -214,7 +215,7 @@ class SynthesisNetwork(nn.Module):
         for resolution in self.block_resolutions:
             block: SynthesisBlock = self.get_submodule(f"b{resolution}")  # type: ignore[assignment]
             dtype = _block_dtype(resolution, self.config, self.compute_dtype, ws.dtype)
-            x, img = block(x, img, ws[:, first : first + block.convolutions + 1], dtype, noise_mode, generator)
+            x, img = block(x, img, ws[:, first : first + block.convolutions + 1], dtype, noise_mode, draws)
             first += block.convolutions
         if img is None:
             raise ValueError("a generator has one block at the least")

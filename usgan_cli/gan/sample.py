@@ -68,7 +68,11 @@ def latents(seeds: Sequence[int], z_dim: int) -> Tensor:
 
 @torch.no_grad()
 def make_images(
-    generator: Generator, seeds: Sequence[int], labels: Sequence[int], truncation_psi: float = 1.0
+    generator: Generator,
+    seeds: Sequence[int],
+    labels: Sequence[int],
+    truncation_psi: float = 1.0,
+    noise: str = "random",
 ) -> Iterator[Pixels]:
     """Yield the images of the given seeds and labels, pixels [C, H, W] each, in order.
 
@@ -80,6 +84,8 @@ def make_images(
         Index of each image's class.
     truncation_psi : float
         How far w may stray from its average: 1 is the whole distribution, less is safer and less varied.
+    noise : {"random", "const", "none"}
+        "random" draws every image's noise from its own seed, as training does; "const" gives all images the same.
     """
     config = generator.config
     device = next(generator.parameters()).device
@@ -88,9 +94,10 @@ def make_images(
         padding = [some[-1]] * (BLOCK - len(some))
         classes = list(labels[first : first + BLOCK]) + [labels[0]] * len(padding)
         z = latents(some + padding, config.z_dim).to(device)
+        draws = [torch_generator("noise", seed) for seed in some + padding]
         c = F.one_hot(torch.tensor(classes), max(config.c_dim, 1))[:, : config.c_dim].float().to(device)
         ws = generator.mapping(z, c, truncation_psi=truncation_psi)
-        pixels = images.to_pixels(generator.synthesis(ws, noise_mode="const")).cpu().numpy()
+        pixels = images.to_pixels(generator.synthesis(ws, noise_mode=noise, draws=draws)).cpu().numpy()
         yield from pixels[: len(some)]
 
 
@@ -130,6 +137,7 @@ def generate(
     *,
     count: int,
     truncation_psi: float,
+    noise: str,
     precision: str,
     seed: int,
 ) -> SyntheticManifest:
@@ -144,6 +152,7 @@ def generate(
     progress : Progress
     count : int
     truncation_psi : float
+    noise : {"random", "const", "none"}
     precision : {"float32", "bf16", "fp16"}
     seed : int
         Number of the row of seeds; image i of it has the seed 1 000 000 * seed + i.
@@ -163,7 +172,7 @@ def generate(
     listed: list[SyntheticImage] = []
     with progress.task(f"generate {document.name}", count, "images") as task:
         for pixels, image_seed, label in zip(
-            make_images(generator, seeds, order, truncation_psi), seeds, order, strict=True
+            make_images(generator, seeds, order, truncation_psi, noise), seeds, order, strict=True
         ):
             name = document.classes[label]
             file = f"{name}/seed{image_seed:08d}.png"
@@ -184,7 +193,7 @@ def generate(
         gan=document.content_digest(),
         gan_name=document.name,
         truncation_psi=truncation_psi,
-        noise="const",
+        noise=noise,
         class_shares={name: share / total for name, share in zip(document.classes, shares, strict=True)},
         images=listed,
     )

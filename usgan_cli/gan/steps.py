@@ -182,7 +182,7 @@ class Steps:
             cut = int(torch.randint(1, ws.shape[1], [], generator=draws))
             mixed = bool(torch.rand([], generator=draws) < config.style_mixing_prob)
             ws = losses.style_mix(ws, other, cut if mixed else ws.shape[1])
-        return generator.synthesis(ws, noise_mode="random", generator=draws), labels, ws
+        return generator.synthesis(ws, noise_mode="random", draws=draws), labels, ws
 
     def _judge(self, batch: Tensor, labels: Tensor, draws: torch.Generator) -> Tensor:
         shown: Tensor = self.training.discriminator(self.augment(batch, self.training.ada.p, draws), labels)

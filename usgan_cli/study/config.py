@@ -74,6 +74,7 @@ class GenerateTable(_Table):
     """Options of generate; the number of images follows from the ratios and from score's count."""
 
     truncation_psi: float = 1.0
+    noise: str = "random"
     precision: str = "float32"
 
 
