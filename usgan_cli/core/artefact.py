@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from usgan_cli import __version__
 from usgan_cli.core import device as devices
@@ -29,7 +29,7 @@ RECORDED_PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-l
 
 Status = Literal["done", "skipped", "planned"]
 OnNewInputs = Literal["refuse", "redo"]
-D = TypeVar("D", bound=Document)
+Summary = Callable[[Path], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -150,8 +150,8 @@ def _step_of(run: RunRecord) -> Step:
 def make_file(
     path: Path,
     step: Step,
-    work: Callable[[], D],
-    summary: Callable[[Path], dict[str, Any]],
+    work: Callable[[], Document],
+    summary: Summary,
     request: Request,
     *,
     on_new_inputs: OnNewInputs = "refuse",
@@ -170,22 +170,20 @@ def make_file(
     on_new_inputs : {"refuse", "redo"}
         What to do where only the inputs have changed: "redo" is for artefacts that are cheap to derive again.
     """
-    if (outcome := _settled(path, step, summary, request, on_new_inputs)) is not None:
-        return outcome
-    with files.locked(path, wait_s=request.wait_s):
-        if (outcome := _settled(path, step, summary, request, on_new_inputs)) is not None:
-            return outcome
+
+    def make() -> None:
         with _clock(step) as finish:
             document = work()
         document.model_copy(update={"run": finish()}).write(path)
-    return Outcome(path, "done", summary(path))
+
+    return _unless_settled(path, step, make, summary, request, on_new_inputs)
 
 
 def make_folder(
     path: Path,
     step: Step,
     work: Callable[[Path], Document],
-    summary: Callable[[Path], dict[str, Any]],
+    summary: Summary,
     request: Request,
     *,
     on_new_inputs: OnNewInputs = "refuse",
@@ -195,53 +193,65 @@ def make_folder(
     `work` fills the empty folder it is given and returns the folder's main document, whose content digest is
     recorded. Other parameters are those of `make_file`.
     """
-    if (outcome := _settled(path, step, summary, request, on_new_inputs)) is not None:
-        return outcome
-    with files.locked(path, wait_s=request.wait_s):
-        if (outcome := _settled(path, step, summary, request, on_new_inputs)) is not None:
-            return outcome
+
+    def make() -> None:
         with files.published_folder(path) as folder:
-            with _clock(step) as finish:
-                document = work(folder)
-            RunDocument(content=document.content_digest(), run=finish()).write(folder / RUN_FILE)
-    return Outcome(path, "done", summary(path))
+            _fill(folder, step, work)
+
+    return _unless_settled(path, step, make, summary, request, on_new_inputs)
 
 
 def grow_folder(
-    path: Path,
-    step: Step,
-    work: Callable[[Path], Document],
-    summary: Callable[[Path], dict[str, Any]],
-    request: Request,
+    path: Path, step: Step, work: Callable[[Path], Document], summary: Summary, request: Request
 ) -> Outcome:
     """Make an artefact that takes so long that it grows in place and can be continued after an interruption.
 
     The folder holds `config.json` from the start and `run.json` only once it is finished; `work` writes every
     file whole, and finds in the folder what an earlier, interrupted call has left.
     """
-    if (outcome := _settled(path, step, summary, request)) is not None:
-        return outcome
-    with files.locked(path, wait_s=request.wait_s):
-        if (outcome := _settled(path, step, summary, request)) is not None:
-            return outcome
+
+    def make() -> None:
         if request.force and path.exists():
             shutil.rmtree(path)
         path.mkdir(parents=True, exist_ok=True)
-        files.clear_partial(path)
         if not (path / PLAN_FILE).is_file():
-            PlanDocument(
-                command=step.command, revision=step.revision, settings=dict(step.settings), inputs=dict(step.inputs)
-            ).write(path / PLAN_FILE)
-        with _clock(step) as finish:
-            document = work(path)
-        RunDocument(content=document.content_digest(), run=finish()).write(path / RUN_FILE)
+            settings, inputs = dict(step.settings), dict(step.inputs)
+            plan = PlanDocument(command=step.command, revision=step.revision, settings=settings, inputs=inputs)
+            plan.write(path / PLAN_FILE)
+        _fill(path, step, work)
+
+    return _unless_settled(path, step, make, summary, request, "refuse")
+
+
+def _fill(folder: Path, step: Step, work: Callable[[Path], Document]) -> None:
+    """Do the work in a folder, and say in `run.json` that it is finished."""
+    with _clock(step) as finish:
+        document = work(folder)
+    RunDocument(content=document.content_digest(), run=finish()).write(folder / RUN_FILE)
+
+
+def _unless_settled(
+    path: Path,
+    step: Step,
+    make: Callable[[], None],
+    summary: Summary,
+    request: Request,
+    on_new_inputs: OnNewInputs,
+) -> Outcome:
+    """Make the artefact, holding its lock, unless there is nothing to do; look again once the lock is held."""
+    if (outcome := _settled(path, step, summary, request, on_new_inputs)) is not None:
+        return outcome
+    with files.locked(path, wait_s=request.wait_s):
+        if (outcome := _settled(path, step, summary, request, on_new_inputs)) is not None:
+            return outcome
+        make()
     return Outcome(path, "done", summary(path))
 
 
 def _settled(
     path: Path,
     step: Step,
-    summary: Callable[[Path], dict[str, Any]],
+    summary: Summary,
     request: Request,
     on_new_inputs: OnNewInputs = "refuse",
 ) -> Outcome | None:

@@ -18,25 +18,10 @@ from usgan_cli.core.images import Pixels
 from usgan_cli.core.manifest import SyntheticImage, SyntheticManifest
 from usgan_cli.core.progress import Progress
 from usgan_cli.core.seeds import torch_generator
-from usgan_cli.gan.config import GanConfig
 from usgan_cli.gan.networks import Generator, GeneratorConfig
 
 BLOCK = 8
 """Images computed together, always this many, so that an image's arithmetic never depends on its neighbours."""
-
-
-def architecture_of(config: GanConfig) -> Architecture:
-    """Return what a generator is built from, as its record says it."""
-    return Architecture(
-        resolution=config.resolution,
-        img_channels=config.img_channels,
-        c_dim=config.c_dim,
-        z_dim=config.z_dim,
-        w_dim=config.w_dim,
-        mapping_layers=config.mapping_layers,
-        channel_base=config.channel_base,
-        channel_max=config.channel_max,
-    )
 
 
 def build_generator(architecture: Architecture, tensors: dict[str, Tensor], device: torch.device) -> Generator:

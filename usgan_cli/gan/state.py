@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from usgan_cli.core.checkpoint import TrainingState, read_tensors, write_tensors
+from usgan_cli.core.checkpoint import Architecture, TrainingState, read_tensors, write_tensors
 from usgan_cli.core.device import torch_dtype
 from usgan_cli.core.errors import FormatError
 from usgan_cli.core.seeds import torch_generator
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def generator_config(config: GanConfig) -> GeneratorConfig:
-    """Return the generator's architecture."""
-    return GeneratorConfig(
+def architecture_of(config: GanConfig) -> Architecture:
+    """Return what a generator is built from, as its record says it."""
+    return Architecture(
         resolution=config.resolution,
         img_channels=config.img_channels,
         c_dim=config.c_dim,
@@ -32,6 +32,13 @@ def generator_config(config: GanConfig) -> GeneratorConfig:
         mapping_layers=config.mapping_layers,
         channel_base=config.channel_base,
         channel_max=config.channel_max,
+    )
+
+
+def generator_config(config: GanConfig) -> GeneratorConfig:
+    """Return the generator's architecture, with what matters while it is trained."""
+    return GeneratorConfig(
+        **architecture_of(config).model_dump(),
         num_half_res=config.half_resolutions,
         w_avg_decay=config.w_avg_decay,
     )

@@ -21,8 +21,8 @@ from usgan_cli.core.progress import Progress
 from usgan_cli.gan.augment import make_augment
 from usgan_cli.gan.config import GanConfig
 from usgan_cli.gan.networks import Generator
-from usgan_cli.gan.sample import architecture_of, class_grid
-from usgan_cli.gan.state import Training
+from usgan_cli.gan.sample import class_grid
+from usgan_cli.gan.state import Training, architecture_of
 from usgan_cli.gan.steps import Shown, Steps
 from usgan_cli.gan.watch import Due, Log, Watch, check_finite, show
 
