@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 from types import FrameType
@@ -28,6 +29,10 @@ from usgan_cli.core.errors import UsganError
 
 DATA, GANS, VERDICT, ALL = "Data", "GANs", "Verdict", "All of it"
 EXIT_PROBLEM, EXIT_INTERRUPTED = 1, 130
+DISK_PROBLEMS = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
+)
+"""What a file system answers that the user can mend; any other OSError is a bug."""
 
 app = typer.Typer(
     name="usgan",
@@ -86,6 +91,11 @@ def run(arguments: list[str] | None = None) -> int:
         app(args=arguments)
     except UsganError as error:
         terminal.fail(str(error))
+        return EXIT_PROBLEM
+    except OSError as error:
+        if error.errno not in DISK_PROBLEMS:
+            raise
+        terminal.fail(f"{error.filename or 'A file'} cannot be read or written: {error.strerror}.")
         return EXIT_PROBLEM
     except SystemExit as ended:
         if ended.code == EXIT_INTERRUPTED:

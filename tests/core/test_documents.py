@@ -36,10 +36,10 @@ class Example(Document):
 
     name: str
     inner: Inner
-    items: list[Inner] = []
+    items: tuple[Inner, ...] = ()
 
 
-EXAMPLE = Example(name="ä", inner=Inner(size=3), items=[Inner(size=1), Inner(size=2, share=0.25)])
+EXAMPLE = Example(name="ä", inner=Inner(size=3), items=(Inner(size=1), Inner(size=2, share=0.25)))
 
 
 def test_a_document_comes_back_as_it_was(tmp_path: Path) -> None:

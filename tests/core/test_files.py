@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -28,6 +27,17 @@ from usgan_cli.core import files
 with files.locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
+"""
+
+ADD_ONE = """
+import sys, time
+from pathlib import Path
+from usgan_cli.core import files
+path = Path(sys.argv[1])
+with files.locked(path, wait_s=20):
+    count = int(path.read_text())
+    time.sleep(0.1)
+    files.write_text(path, str(count + 1))
 """
 
 
@@ -141,8 +151,7 @@ def test_a_lock_held_elsewhere_is_an_error_that_says_who(tmp_path: Path) -> None
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
         with pytest.raises(BusyError, match=rf"artefact is being written by process {other.pid} of .+ on .+\n.*Wait"):
-            with files.locked(path):
-                pass
+            files.locked(path).__enter__()
         # The one that was refused must not have taken the holder's name away.
         assert json.loads((tmp_path / ".artefact.holder").read_text())["pid"] == other.pid
     finally:
@@ -173,21 +182,11 @@ def test_a_lock_can_be_waited_for(tmp_path: Path) -> None:
     assert seen == ["first", "second"]
 
 
-def add_one(path: str) -> None:
-    with files.locked(Path(path), wait_s=20):
-        count = int(Path(path).read_text())
-        time.sleep(0.02)
-        files.write_text(Path(path), str(count + 1))
-
-
 def test_nothing_is_lost_between_two_processes(tmp_path: Path) -> None:
     path = tmp_path / "count"
     path.write_text("0")
-    workers = [multiprocessing.get_context("spawn").Process(target=add_one, args=(str(path),)) for _ in range(3)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    workers = [subprocess.Popen([sys.executable, "-c", ADD_ONE, str(path)]) for _ in range(3)]
+    assert [worker.wait(timeout=30) for worker in workers] == [0, 0, 0]
     assert path.read_text() == "3"
 
 

@@ -108,7 +108,7 @@ def test_a_small_image_is_the_large_one_reduced() -> None:
 
 def test_counts_keep_the_proportions_of_busi() -> None:
     assert PhantomConfig(count=780).class_counts() == {"benign": 437, "malignant": 210, "normal": 133}
-    assert PhantomConfig().class_counts() == {"benign": 134, "malignant": 65, "normal": 41}
+    assert PhantomConfig(count=240).class_counts() == {"benign": 134, "malignant": 65, "normal": 41}
     assert PhantomConfig(count=6).class_counts() == {"benign": 2, "malignant": 2, "normal": 2}
     for count in range(6, 60):
         counts = PhantomConfig(count=count).class_counts().values()

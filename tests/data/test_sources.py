@@ -120,3 +120,11 @@ def test_busi(busi_dir: Path) -> None:
     assert found.root == busi_dir
     assert [sum(i.class_ == c for i in found.images) for c in found.classes] == [437, 210, 133]
     assert found.images[1].relative == "benign/benign (2).png"
+
+
+def test_a_result_inside_a_class_folder_is_refused(tmp_path: Path) -> None:
+    for name in ("a/1.png", "b/1.png", "c/1.png"):
+        put(tmp_path / name)
+    with pytest.raises(DataError, match="lies in the class folder"):
+        scan(tmp_path, exclude=tmp_path / "a" / "out")
+    assert scan(tmp_path, exclude=tmp_path / "work" / "data").classes == ("a", "b", "c")

@@ -214,6 +214,7 @@ def grow_folder(
         if request.force and path.exists():
             shutil.rmtree(path)
         path.mkdir(parents=True, exist_ok=True)
+        files.clear_partial(path)
         if not (path / PLAN_FILE).is_file():
             settings, inputs = dict(step.settings), dict(step.inputs)
             plan = PlanDocument(command=step.command, revision=step.revision, settings=settings, inputs=inputs)

@@ -52,7 +52,7 @@ class PhantomConfig:
         At least 0.
     """
 
-    count: int = 240
+    count: int = 780
     size: int = 256
     seed: int = 0
 

@@ -137,14 +137,17 @@ def _is_image(path: Path) -> bool:
 
 def _subfolders(folder: Path, exclude: Path | None) -> list[Path]:
     """Return the folders inside that may mean something, sorted by name."""
-    excluded = exclude.resolve() if exclude is not None else None
-    return [
-        entry
-        for entry in sorted(folder.iterdir(), key=lambda path: path.name)
-        if entry.is_dir()
-        and not _is_hidden(entry)
-        and not (excluded is not None and excluded.is_relative_to(entry.resolve()))
-    ]
+    found = sorted(
+        (entry for entry in folder.iterdir() if entry.is_dir() and not _is_hidden(entry)), key=lambda p: p.name
+    )
+    if exclude is None:
+        return found
+    for entry in found:
+        if exclude.resolve().is_relative_to(entry.resolve()) and _has_images(entry):
+            raise DataError(
+                f"{exclude} lies in the class folder {entry}.", "Choose a --work or --out outside the images."
+            )
+    return [entry for entry in found if not exclude.resolve().is_relative_to(entry.resolve())]
 
 
 def _has_images(folder: Path) -> bool:

@@ -160,7 +160,8 @@ def _nearest_counts(
             break
         solution = np.rint(result.x[:k])
         missed = np.abs(system @ solution - aims)[tier == level].sum()
-        constraints = [*constraints, LinearConstraint(misses, -np.inf, missed)]
+        # Misses are whole numbers; the margin keeps the solver's rounding from cutting off what it just found.
+        constraints = [*constraints, LinearConstraint(misses, -np.inf, missed + 0.25)]
     return solution.astype(np.int64)
 
 

@@ -138,7 +138,7 @@ def load_study(name_or_file: str) -> StudyConfig:
     """
     try:
         body = tomllib.loads(study_text(name_or_file))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{name_or_file} is not valid TOML: {error}.") from None
     try:
         return StudyConfig.model_validate(body)

@@ -1,0 +1,111 @@
+"""A study's plan is the commands a person would type, each after those whose artefacts it needs."""
+
+from __future__ import annotations
+
+import inspect
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from usgan_cli import cli
+from usgan_cli.commands.study import STEPS
+from usgan_cli.core.workspace import Workspace
+from usgan_cli.study.config import SHIPPED, StudyConfig, load_study
+from usgan_cli.study.plan import PlannedStep, plan_study
+
+WORK = Workspace(Path("some work"))
+
+
+def study(**changes: Any) -> StudyConfig:
+    body: dict[str, Any] = {
+        "name": "mine",
+        "grid": {"sizes": [20, 10], "gans": ["none", "ada"], "seeds": [0, 1], "ratios": [0.5, 1.0]},
+    }
+    return StudyConfig.model_validate(body | changes)
+
+
+@pytest.mark.parametrize("config", [study(), *(load_study(name) for name in SHIPPED)], ids=lambda config: config.name)
+def test_every_step_finds_what_it_needs(config: StudyConfig) -> None:
+    made: set[Path] = set()
+    for step in plan_study(config, WORK):
+        assert set(step.needs) <= made, step
+        assert step.writes not in made, step
+        made.add(step.writes)
+
+
+def test_the_grid_is_crossed_in_full() -> None:
+    steps = plan_study(study(), WORK)
+    count = {name: sum(step.command == name for step in steps) for name in STEPS}
+    assert count == {
+        "phantom": 1,
+        "prepare": 1,
+        "subsample": 4,
+        "train-gan": 8,
+        "generate": 8,
+        "score": 8,
+        "train-cls": 4 * (1 + 2 * 2),
+        "ttest": 4,
+        "report": 1,
+    }
+    assert [steps[0].command, steps[1].command, steps[-1].command] == ["phantom", "prepare", "report"]
+
+
+def test_a_comparison_needs_the_classifiers_of_its_subset_alone() -> None:
+    steps = plan_study(study(), WORK)
+    ttest = next(s for s in steps if s.command == "ttest" and s.options == {"n": 10, "seed": 1})
+    names = ["ada-x0.5", "ada-x1", "none-x0.5", "none-x1", "real"]
+    assert sorted(path.name for path in ttest.needs) == names
+    assert {path.parent.name for path in ttest.needs} == {"n10-s1"}
+
+
+def test_every_size_gets_as_many_generated_images_as_it_is_scored_on() -> None:
+    config = study(score={"count": 15}, grid={"sizes": [20, 10, 4], "gans": ["ada"], "ratios": [0.5, 1.5]})
+    counts = {s.options["n"]: s.options["count"] for s in plan_study(config, WORK) if s.command == "generate"}
+    assert counts == {20: 30, 10: 15, 4: 15}
+
+
+def test_real_images_take_the_place_of_phantoms() -> None:
+    steps = plan_study(study(data={"source": "my images", "test": 7}), WORK)
+    assert steps[0].command == "prepare"
+    assert "phantom" not in {step.command for step in steps}
+    line = steps[0].line(WORK)
+    assert line.startswith("usgan prepare 'my images' ")
+    assert "--test 7 " in line
+
+
+@pytest.mark.parametrize("config", [study(), *(load_study(name) for name in SHIPPED)], ids=lambda config: config.name)
+def test_a_line_typed_in_a_shell_gives_the_options_of_the_step(config: StudyConfig) -> None:
+    group: Any = typer.main.get_command(cli.app)
+    for step in plan_study(config, WORK):
+        program, name, *words = shlex.split(step.line(WORK))
+        assert program == "usgan"
+        parsed = group.commands[name].make_context(name, words).params
+        assert Path(parsed.pop("work")) == WORK.root
+        parameters = inspect.signature(STEPS[name]).parameters
+        for option, value in step.options.items():
+            assert option in parameters, f"{name} has no option {option}"
+            if value is not None:
+                wanted = Path(value) if isinstance(parsed[option], Path) else value
+                found = list(parsed[option]) if isinstance(value, list) else parsed[option]
+                assert found == wanted, f"{name} {option}"
+        # What the study leaves out has the command's own default.
+        for option in parsed.keys() - step.options.keys() - {"force", "dry_run", "json", "quiet"}:
+            default = parameters[option].default
+            assert parsed[option] in {default, None if default is inspect.Parameter.empty else default}, option
+
+
+def test_numbers_come_back_exactly() -> None:
+    step = PlannedStep("train-gan", {"lr": 0.00123456789, "kimg": 25000.0, "fd_every": 0.0, "ratio": 0.5}, Path("x"))
+    words = step.arguments(WORK)
+    assert words == [
+        *("train-gan", "--lr", "0.00123456789", "--kimg", "25000", "--fd-every", "0", "--ratio", "0.5"),
+        *("--work", "some work"),
+    ]
+
+
+def test_flags_and_absent_options() -> None:
+    step = PlannedStep("train-cls", {"n": 5, "aug": None, "freeze": True, "mirror": False}, Path("x"))
+    assert step.arguments(WORK) == ["train-cls", "--n", "5", "--freeze", "--work", "some work"]

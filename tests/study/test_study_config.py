@@ -1,0 +1,83 @@
+"""A study's file says what it means; a slip in it is answered with the nearest word."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from usgan_cli.core.errors import MissingError, SettingsError
+from usgan_cli.study.config import SHIPPED, StudyConfig, load_study, study_text
+
+SMALLEST = 'name = "mine"\n[grid]\nsizes = [8]\ngans = ["ada"]\n'
+
+
+def write(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_studies_are_valid(name: str) -> None:
+    config = load_study(name)
+    assert config.name == name
+    assert StudyConfig.model_validate(tomllib.loads(study_text(name))) == config
+
+
+def test_the_paper_is_the_study_of_the_paper() -> None:
+    config = load_study("paper")
+    assert config.grid.sizes == [500, 250, 100, 50]
+    assert config.grid.gans == ["none", "ada", "diffaug"]
+    assert config.grid.ratios == [0.5, 1.0, 2.0]
+    assert (config.data.size, config.data.test) == (256, 280)
+    assert (config.gan.preset, config.score.extractor) == ("paper256", "inception")
+    assert (config.classifier.backbone, config.classifier.folds, config.classifier.freeze) == (
+        "efficientnet_b2",
+        5,
+        False,
+    )
+
+
+def test_a_file_needs_a_name_and_a_grid_alone(tmp_path: Path) -> None:
+    config = load_study(write(tmp_path, SMALLEST))
+    assert (config.name, config.grid.sizes, config.grid.seeds, config.grid.ratios) == ("mine", [8], [0], [1.0])
+    assert config.data.source == "phantom"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (SMALLEST + "[gan]\nkimgs = 5\n", "there is no key 'gan.kimgs'; did you mean 'kimg'?"),
+        (SMALLEST + "[clasifier]\nfolds = 3\n", "there is no key 'clasifier'; did you mean 'classifier'?"),
+        (SMALLEST + "[score]\nqqqq = 3\n", "there is no key 'score.qqqq'; known keys: extractor, count, ssim_pairs"),
+        (SMALLEST.replace("sizes", "size"), "grid.sizes"),
+        ('name = "mine"\n', "grid: Field required"),
+        (SMALLEST.replace('"ada"', '"adda"'), "grid.gans.0"),
+        (SMALLEST.replace("[8]", "[8, 8]"), "sizes lists a value twice"),
+        (SMALLEST.replace("[8]", "[1]"), "sizes must be 2 or more"),
+        (SMALLEST + "ratios = [0.0]\n", "ratios greater than 0"),
+        (SMALLEST.replace("[8]", '["eight"]'), "grid.sizes.0"),
+        (SMALLEST + "[data]\nchannels = 2\n", "data.channels"),
+        (SMALLEST + "[classifier]\nfolds = 1\n", "classifier.folds"),
+        ("name = mine", "not valid TOML"),
+        ("", "name: Field required"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_key(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_study(write(tmp_path, text))
+    assert words in str(caught.value)
+    assert "mine.toml" in str(caught.value)
+
+
+def test_an_unknown_study_is_answered_with_those_there_are() -> None:
+    with pytest.raises(MissingError, match=r"no study called 'papre'[^$]*demo, paper, smoke[^$]*--print"):
+        load_study("papre")
+
+
+def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_bytes(b"\xff\xfe\x00name")
+    with pytest.raises(SettingsError, match=r"x\.toml"):
+        load_study(str(tmp_path / "x.toml"))

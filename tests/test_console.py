@@ -1,0 +1,82 @@
+"""Results go to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from usgan_cli import console
+from usgan_cli.console import Terminal
+
+
+def test_paths_and_json_go_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    console.emit_paths(["work/ä", "b"])
+    console.emit_json({"a": [1, None], "ä": "ü"})
+    console.emit_text("name = 1\n")
+    out, err = capsys.readouterr()
+    assert out.startswith("work/ä\nb\n{")
+    assert json.loads(out[out.index("{") : out.rindex("}") + 1]) == {"a": [1, None], "ä": "ü"}
+    assert out.endswith("}\nname = 1\n")
+    assert err == ""
+
+
+def test_everything_else_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal = Terminal()
+    terminal.note("a note")
+    terminal.warn("a warning")
+    terminal.fail("a failure")
+    terminal.table("Title", ("name", "value"), [("count", "12"), ("share", "0.5")])
+    with terminal.task("work", 3, "images") as task:
+        task.advance(loss=0.5)
+    out, err = capsys.readouterr()
+    assert out == ""
+    for words in ("a note\n", "Warning: a warning\n", "Error: a failure\n", "Title", "count", "0.5"):
+        assert words in err
+
+
+def test_quiet_keeps_warnings_and_errors_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal = Terminal(quiet=True)
+    terminal.note("a note")
+    terminal.table("Title", ("name",), [("x",)])
+    with terminal.task("work", 1, "images") as task:
+        task.advance()
+    terminal.warn("a warning")
+    terminal.fail("a failure")
+    assert capsys.readouterr().err == "Warning: a warning\nError: a failure\n"
+
+
+def test_text_is_never_taken_for_markup_or_broken_into_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    long = "work/[bold]/" + "very-long-name/" * 20 + "[/nothing]"
+    Terminal().note(long)
+    Terminal().fail(long)
+    assert capsys.readouterr().err == f"{long}\nError: {long}\n"
+
+
+def test_without_a_terminal_a_line_comes_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with Terminal().task("train ada", 100, "kimg", done=20) as task:
+        for _ in range(4):
+            now[0] += 10
+            task.advance(5, r_t=0.123456, where="cpu")
+    lines = capsys.readouterr().err.splitlines()
+    # After 30 s 15 of 80 kimg are done since the start (not 35): 2 s each, 65 left.
+    assert lines[0] == "train ada: 35 of 100 kimg, 2 s each, 2 min 10 s left; r_t 0.123 where cpu"
+    assert lines[1:] == ["train ada: 40 kimg in 40 s; r_t 0.123 where cpu"]
+
+
+def test_short_work_is_not_worth_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with Terminal().task("quick", 2, "images") as task:
+        task.advance(2)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0 s"), (-3, "0 s"), (59.6, "1 min 00 s"), (61, "1 min 01 s"), (7384, "2 h 03 min")]
+)
+def test_durations_read_well(seconds: float, text: str) -> None:
+    assert console._duration(seconds) == text
