@@ -481,6 +481,8 @@ def test_warnings_in_words(study: Workspace) -> None:
     assert progress.warnings == summary.warnings
     leaking = next(warning for warning in summary.warnings if warning.startswith("ADA's p stayed above 0.8"))
     assert "ada-n40-s0 (p = 0.90)" in leaking and "n100" not in leaking
+    idle = next(warning for warning in summary.warnings if warning.startswith("ADA hardly augmented"))
+    assert "ada-n100-s0" in idle and "n40" not in idle
     winning = next(warning for warning in summary.warnings if warning.startswith("The discriminator was winning"))
     assert "none-n100-s0 (r_t = 0.96)" in winning and "diffaug" not in winning
     assert "1 group of exact duplicates stands under more than one class" in text

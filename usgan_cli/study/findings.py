@@ -26,7 +26,7 @@ from usgan_cli.study.table_model import number, p_value
 from usgan_cli.study.tables import distance_name, is_fid, short_name, subset_title, training_label
 
 ALPHA = 0.05
-P_LEAKS, R_T_WINNING = 0.8, 0.9
+P_LEAKS, P_IDLE, R_T_WINNING = 0.8, 0.01, 0.9
 ENOUGH_FOLDS = 5
 
 
@@ -301,6 +301,13 @@ def _training_warnings(records: StudyRecords) -> list[str]:
         found.append(
             f"ADA's p stayed above {P_LEAKS} to the end, where its augmentations begin to show in the generated "
             f"images: {named}."
+        )
+    idle = [gan for gan in logged if gan.key.aug == "ada" and max(row.p for row in gan.log) < P_IDLE]
+    if idle:
+        named = listed_some([_named(gan) for gan in idle])
+        found.append(
+            f"ADA hardly augmented (p stayed below {P_IDLE}), because the discriminator did not overfit in so short a "
+            f"training: this is plain StyleGAN2 with other random draws: {named}."
         )
     winning = [gan for gan in logged if gan.log[-1].r_t > R_T_WINNING]
     if winning:
