@@ -120,7 +120,7 @@ def _small(resolution: int) -> dict[str, Any]:
         "mbstd_group_size": 4,
         "r1_gamma": 0.1,
         "ema_kimg": 5.0,
-        "kimg": 60.0,
+        "kimg": 80.0,
         "tick_kimg": 1.0,
         "save_kimg": 5.0,
     }
