@@ -142,3 +142,10 @@ def test_the_order_depends_on_the_seed_alone() -> None:
     first, again, other = (stratified_nested_order(BUSI, np.arange(780), seed) for seed in (0, 0, 1))
     assert (first == again).all()
     assert len(set(first[:50]) & set(other[:50])) < 20
+
+
+@pytest.mark.parametrize(("sizes", "count", "got"), [([5, 3, 1], 7, {6, 8}), ([11, 1], 6, {1, 11})])
+def test_few_large_groups_are_split_as_near_as_they_can(sizes: list[int], count: int, got: set[int]) -> None:
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    mask = stratified_group_split(np.zeros(sum(sizes), dtype=np.int64), groups, count, 0)
+    assert int(mask.sum()) in got

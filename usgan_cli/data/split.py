@@ -8,6 +8,7 @@ Mathematics 32, 323-330, 1980).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,6 +21,9 @@ from usgan_cli.core.seeds import numpy_generator
 # Bound the search when every group is of its own kind (patients); the same on every machine, unlike a time limit.
 # The last aim, to follow the seed's wishes, needs no optimum.
 _NODE_LIMITS = (20_000, 20_000, 200)
+
+# Up to this many choices are all looked at, which is exact and quicker than the integer program.
+_ENUMERATED = 50_000
 
 
 def largest_remainder(weights: Sequence[int] | NDArray[np.int64], total: int) -> NDArray[np.int64]:
@@ -85,7 +89,9 @@ def stratified_group_split(
     target = largest_remainder(table.sum(axis=0), test_count)
     taken = _draw_counts(kinds, number, target, generator)
     if taken is None:
-        taken = _nearest_counts(kinds, number, target, _wish(number, target, kinds, generator))
+        wish = _wish(number, target, kinds, generator)
+        few = math.prod(int(count) + 1 for count in number) <= _ENUMERATED
+        taken = (_best_of_all_counts if few else _nearest_counts)(kinds, number, target, wish)
 
     in_test = np.zeros(len(group_of), dtype=bool)
     for kind, count in enumerate(taken):
@@ -126,6 +132,18 @@ def _draw_counts(
     return None
 
 
+def _best_of_all_counts(
+    kinds: NDArray[np.int64], number: NDArray[np.int64], target: NDArray[np.int64], wish: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return what `_nearest_counts` looks for by looking at every choice there is."""
+    choices = np.indices(tuple(int(count) + 1 for count in number)).reshape(len(number), -1).T
+    got = choices @ kinds
+    total = np.abs(got.sum(axis=1) - target.sum())
+    classes, wishes = np.abs(got - target).sum(axis=1), np.abs(choices - wish).sum(axis=1)
+    best: NDArray[np.int64] = choices[np.lexsort((wishes, classes, total))[0]]
+    return best
+
+
 def _nearest_counts(
     kinds: NDArray[np.int64], number: NDArray[np.int64], target: NDArray[np.int64], wish: NDArray[np.int64]
 ) -> NDArray[np.int64]:
@@ -149,13 +167,22 @@ def _nearest_counts(
     solution = np.zeros(k)
     for level, node_limit in enumerate(_NODE_LIMITS):
         misses = np.concatenate([np.zeros(k), np.tile(tier == level, 2)]).astype(float)
-        result = milp(
-            misses,
-            integrality=integral,
-            bounds=bounds,
-            constraints=constraints,
-            options={"mip_rel_gap": 0.0, "node_limit": node_limit},
-        )
+        # The solver was seen to end easy problems with "solve error", with its presolving or without, seldom both.
+        for presolve in (True, False):
+            result = milp(
+                misses,
+                integrality=integral,
+                bounds=bounds,
+                constraints=constraints,
+                options={"mip_rel_gap": 0.0, "node_limit": node_limit, "presolve": presolve},
+            )
+            if result.x is not None:
+                break
+        if result.x is None and level == 0:
+            raise DataError(
+                f"No test side of about {target.sum()} images was found that divides no group.",
+                "Try another number of test images.",
+            )
         if result.x is None:  # the search ended without improving on the level before
             break
         solution = np.rint(result.x[:k])
