@@ -161,8 +161,8 @@ def test_sampling_has_every_derivative() -> None:
 def test_first_and_second_derivatives_of_the_pipe(names: str, channels: int) -> None:
     images = some_images(2, channels, 6).requires_grad_()
     augment = AdaAugment(names)
-    gradcheck(lambda x: augment(x, 0.8, seeded(2)), (images,))
-    gradgradcheck(lambda x: augment(x, 0.8, seeded(2)).pow(3), (images,))
+    assert gradcheck(lambda x: augment(x, 0.8, seeded(2)), (images,))
+    assert gradgradcheck(lambda x: augment(x, 0.8, seeded(2)).pow(3), (images,))
 
 
 def test_r1_gradient_passes_through_to_the_weights() -> None:

@@ -110,8 +110,8 @@ def test_each_image_has_its_own_draws_from_the_generator_alone() -> None:
 def test_derivatives() -> None:
     images = some_images(2, 3, 6).requires_grad_()
     augment = DiffAugment(("color", "translation", "cutout"))
-    gradcheck(lambda x: augment(x, 1.0, seeded(4)), (images,))
-    gradgradcheck(lambda x: augment(x, 1.0, seeded(4)).pow(3), (images,))
+    assert gradcheck(lambda x: augment(x, 1.0, seeded(4)), (images,))
+    assert gradgradcheck(lambda x: augment(x, 1.0, seeded(4)).pow(3), (images,))
 
 
 def test_covered_pixels_get_no_gradient_and_the_others_all_of_it() -> None:

@@ -43,7 +43,7 @@ def channels_at(resolution: int, channel_base: int, channel_max: int) -> int:
 
 @dataclass(frozen=True)
 class GeneratorConfig:
-    """What a generator is built from (see DESIGN of `gan.config` for presets)."""
+    """What a generator is built from (presets are in `gan.config`)."""
 
     resolution: int
     img_channels: int
