@@ -86,7 +86,7 @@ def numeric_options(command: str) -> set[str]:
     return {name for name, hint in hints.items() if {int, float} & {hint, *typing.get_args(hint)}}
 
 
-COMMANDS = [*STEPS, "study", "doctor"]
+COMMANDS = [*STEPS, "study", "doctor", "export"]
 
 
 def test_the_table_of_commands_is_complete() -> None:
@@ -180,7 +180,7 @@ def test_version_and_no_arguments(run: Run) -> None:
         ["subsample", "--n", "5", "--sed", "1"],
         ["phantom", "out", "--count", "5"],
         ["phantom"],
-        ["generate", "--truncation-psi", "1.5"],
+        ["generate", "--truncation", "1.5"],
         ["train-cls", "--n", "10", "--folds", "1"],
     ],
 )

@@ -123,7 +123,7 @@ def test_every_step_is_done_in_its_documented_place(done: Pipeline) -> None:
         f"subsets/n{N}-s0.json",
         f"gans/none-n{N}-s0/config.json",
         f"gans/none-n{N}-s0/log.jsonl",
-        f"gans/none-n{N}-s0/checkpoint/state.json",
+        f"gans/none-n{N}-s0/checkpoint/kimg00000.032.json",
         f"gans/diffaug-n{N}-s0/generator.safetensors",
         f"gans/diffaug-n{N}-s0/generator.json",
         f"synthetic/diffaug-n{N}-s0/manifest.json",

@@ -13,6 +13,7 @@ import typer
 from usgan_cli import __version__, console
 from usgan_cli.commands import (
     doctor,
+    export,
     generate,
     phantom,
     prepare,
@@ -69,6 +70,7 @@ for panel, command in (
     (GANS, train_gan.train_gan),
     (GANS, generate.generate),
     (GANS, score.score),
+    (GANS, export.export),
     (VERDICT, train_cls.train_cls),
     (VERDICT, ttest.ttest),
     (VERDICT, report.report),

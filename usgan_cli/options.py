@@ -61,7 +61,8 @@ Aug = Annotated[
     str,
     typer.Option(
         "--aug",
-        help="Which GAN: none (plain StyleGAN2), ada (adaptive augmentation) or diffaug (differentiable augmentation).",
+        help="Which GAN: none (plain StyleGAN2), ada (adaptive augmentation), diffaug (differentiable augmentation) "
+        "or ada+diffaug (both).",
         rich_help_panel=WHICH,
     ),
 ]
@@ -69,7 +70,8 @@ MaybeAug = Annotated[
     str | None,
     typer.Option(
         "--aug",
-        help="Which GAN: none (plain StyleGAN2), ada (adaptive augmentation) or diffaug (differentiable augmentation).",
+        help="Which GAN: none (plain StyleGAN2), ada (adaptive augmentation), diffaug (differentiable augmentation) "
+        "or ada+diffaug (both).",
         rich_help_panel=WHICH,
     ),
 ]

@@ -363,8 +363,37 @@ def test_a_killed_process_leaves_nothing_that_looks_finished(maker: Maker) -> No
 def test_steps_compare_by_value() -> None:
     listed = replace(STEP, settings={"net": {"sizes": [1, 2], "depth": 2}, "count": 5})
     assert STEP.differences(listed) == []
-    assert STEP.same_but_for_inputs(OTHER_INPUT)
-    assert not STEP.same_but_for_inputs(replace(OTHER_INPUT, revision=2))
+    assert STEP.differences(OTHER_INPUT) == ["its input 'data' has changed since"]
+
+
+def test_a_raisable_setting_continues_what_is_there(tmp_path: Path) -> None:
+    grown = Maker("grown", tmp_path / "made")
+    longer = replace(STEP, settings={**STEP.settings, "count": 9})
+    assert grown(raisable="count").status == "done"
+    assert grown(longer, raisable="count") == Outcome(grown.path, "done", {"value": 2})
+    assert "goes on from count 5 to 9" in grown.progress.notes[-1]
+    assert "part.txt" in grown.found[-1], "the work finds what is there"
+    assert "run.json" not in grown.found[-1], "what is being continued does not look finished"
+    assert grown(longer, raisable="count").status == "skipped"
+    with pytest.raises(SettingsError, match="count is 9 there and 5 now"):
+        grown(raisable="count")
+    with pytest.raises(SettingsError, match="has changed since"):
+        grown(replace(OTHER_INPUT, settings={**STEP.settings, "count": 12}), raisable="count")
+    with pytest.raises(SettingsError, match="count is 9 there and 12 now"):
+        grown(replace(STEP, settings={**STEP.settings, "count": 12}))
+
+
+def test_an_unfinished_artefact_may_be_raised_too(tmp_path: Path) -> None:
+    grown = Maker("grown", tmp_path / "made")
+    grown.failure = RuntimeError("stopped")
+    with pytest.raises(RuntimeError):
+        grown(raisable="count")
+    grown.failure = None
+    longer = replace(STEP, settings={**STEP.settings, "count": 9})
+    assert grown(longer, raisable="count").status == "done"
+    found = artefact.find_step(grown.path)
+    assert found is not None
+    assert found[0].settings["count"] == 9
 
 
 def test_recorded_versions_are_those_installed() -> None:

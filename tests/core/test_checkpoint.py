@@ -130,6 +130,7 @@ def test_a_training_state_comes_back(tmp_path: Path) -> None:
         path_length_mean=0.1,
         seconds=1.0,
         log_bytes=100,
+        best=None,
         tensors="0" * 64,
     )
     state.write(tmp_path / "state.json")

@@ -1,4 +1,4 @@
-"""ADA: agreement with the original authors' numbers, distributions, gradients of any order, and the controller.
+"""ADA: agreement with the original authors' numbers, distributions, gradients of any order, fill, the controller.
 
 `augment.safetensors` was computed by the original public implementation in float64 (see the README beside it).
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 
@@ -19,19 +20,11 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 from usgan_cli.core.errors import FormatError, SettingsError
-from usgan_cli.gan.augment import (
-    LEAK_THRESHOLD,
-    AdaAugment,
-    AdaController,
-    AdaOperations,
-    DiffAugment,
-    NoAugment,
-    make_augment,
-)
-from usgan_cli.gan.augment.ada import PIPES, _draw_blits, _draw_geometry
-from usgan_cli.gan.augment.color import filter_bands
+from usgan_cli.gan.augment import LEAK_THRESHOLD, AdaAugment, AdaController, AdaOperations, Fill
+from usgan_cli.gan.augment.ada import OPERATION_GROUPS, PIPES, _draw_blits, _draw_colors, _draw_geometry
+from usgan_cli.gan.augment.color import band_taps, filter_images
 from usgan_cli.gan.augment.draws import Draws
-from usgan_cli.gan.augment.warp import sample_bilinear, warp
+from usgan_cli.gan.augment.warp import fitted_window, sample_bilinear, warp
 from usgan_cli.gan.augment.wavelets import SYM2, SYM6, band_bank
 
 DRAWN = 20_000
@@ -59,6 +52,11 @@ def some_draws(p: float, count: int = DRAWN) -> Draws:
     return Draws(count, torch.tensor(p, dtype=torch.float64), torch.device("cpu"), seeded(3))
 
 
+def at_percentile(augment: AdaAugment, images: Tensor, percentile: float) -> Tensor:
+    """Return images with every operation applied at a percentile of its distribution."""
+    return augment.apply(images, augment.draw(images.shape, 1.0, None, images.device, percentile))
+
+
 # Reference --------------------------------------------------------------------------------------------------------
 
 
@@ -70,7 +68,7 @@ def test_every_reference_key_agrees(reference: dict[str, Tensor], dtype: torch.d
         quantile, _, kind = rest.partition("/")
         if kind not in ("gray", "rgb"):
             continue
-        actual = AdaAugment(operation)(reference[kind].to(dtype), 1.0, None, float(quantile))
+        actual = at_percentile(AdaAugment(operation), reference[kind].to(dtype), float(quantile))
         worst = (actual.double() - expected).abs().max() / expected.abs().max()
         assert worst < tolerance, f"{key}: {worst:.2e}"
         seen += 1
@@ -80,7 +78,7 @@ def test_every_reference_key_agrees(reference: dict[str, Tensor], dtype: torch.d
 
 def test_reference_input_gradient(reference: dict[str, Tensor]) -> None:
     images = reference["gray"].clone().requires_grad_()
-    output = AdaAugment("bg")(images, 1.0, None, 0.35)
+    output = at_percentile(AdaAugment("bg"), images, 0.35)
     (grad,) = torch.autograd.grad((output * reference["bg_grad_weight"]).sum(), images)
     expected = reference["bg/0.35/gray_input_grad"]
     assert (grad - expected).abs().max() < 1e-6 * expected.abs().max()
@@ -107,7 +105,8 @@ def test_equal_band_gains_leave_an_image_alone() -> None:
     assert torch.allclose(band_bank().sum(dim=0), impulse, atol=1e-6)
     # Fewer pixels than taps: the reflection folds more than once.
     images = some_images(size=16)
-    assert torch.allclose(filter_bands(images, torch.ones(2, 4, dtype=torch.float64)), images, atol=1e-5)
+    taps = band_taps(torch.ones(2, 4, dtype=torch.float64))
+    assert torch.allclose(filter_images(images, taps), images, atol=1e-5)
 
 
 # The warp ---------------------------------------------------------------------------------------------------------
@@ -120,17 +119,53 @@ def random_transforms(count: int, size: int, p: float = 0.8) -> Tensor:
     return reduce(torch.matmul, factors)
 
 
-def test_fitted_windows_change_nothing() -> None:
+@pytest.mark.parametrize("fill", ["reflect", -1.0])
+def test_fitted_windows_change_nothing(fill: Fill) -> None:
     images, transforms = some_images(12, size=20), random_transforms(12, 20)
     transforms[0, :2, :2] *= 3  # zoomed out past one mirror image
-    fitted, whole = warp(images, transforms, fit=True), warp(images, transforms, fit=False)
+    window = fitted_window(transforms, 20, 20, fill)
+    fitted, whole = warp(images, transforms, window=window, fill=fill), warp(images, transforms, fill=fill)
     assert torch.allclose(fitted, whole, atol=1e-12)
 
 
 def test_an_image_does_not_depend_on_its_batch() -> None:
     images, transforms = some_images(6, size=20), random_transforms(6, 20)
-    alone = torch.cat([warp(images[i : i + 1], transforms[i : i + 1]) for i in range(6)])
-    assert torch.allclose(warp(images, transforms), alone, atol=1e-12)
+    alone = torch.cat([warp_fitted(images[i : i + 1], transforms[i : i + 1]) for i in range(6)])
+    assert torch.allclose(warp_fitted(images, transforms), alone, atol=1e-12)
+
+
+def warp_fitted(images: Tensor, transforms: Tensor) -> Tensor:
+    return warp(images, transforms, window=fitted_window(transforms, *images.shape[2:]))
+
+
+@pytest.mark.parametrize("fill", [0.0, -1.0, 0.3])
+def test_fill_is_what_an_explicitly_surrounded_image_gives(fill: float) -> None:
+    """A canvas so large that no transform reaches its end, of another width than height; the trap is the filters."""
+    images, margin = some_images(12)[..., :12], 80
+    transforms = random_transforms(12, 16)
+    transforms[0, :2, :2] *= 3
+    transforms[1, 0, 2] = 100  # wholly out of view
+    canvas = F.pad(images, (margin,) * 4, value=fill)
+    expected = warp(canvas, transforms)[..., margin:-margin, margin:-margin]
+    window = fitted_window(transforms, 16, 12, fill)
+    actual = warp(images, transforms, window=window, fill=fill)
+    assert torch.allclose(actual, expected, atol=1e-6)
+    assert torch.allclose(actual[1], torch.full_like(actual[1], fill), atol=1e-6)
+    assert not torch.allclose(actual, warp(images, transforms), atol=0.1), "reflection differs"
+
+
+def test_fill_has_first_and_second_derivatives() -> None:
+    images = some_images(2, 1, 6).requires_grad_()
+    augment = AdaAugment("bg", fill=-1.0)
+    assert gradcheck(lambda x: augment(x, 0.8, seeded(2)), (images,))
+    assert gradgradcheck(lambda x: augment(x, 0.8, seeded(2)).pow(3), (images,))
+
+
+def test_colors_act_on_the_fill_as_on_the_image() -> None:
+    black = torch.full((8, 1, 16, 16), -1.0)
+    shades = AdaAugment("geom+color", fill=-1.0)(black, 1.0, seeded()).flatten(1)
+    assert (shades.amax(dim=1) - shades.amin(dim=1)).max() < 1e-5, "no border between image and surroundings"
+    assert shades[:, 0].std() > 0.1
 
 
 def test_whole_pixel_translation_is_an_exact_reflected_shift() -> None:
@@ -210,7 +245,7 @@ def test_flips_and_quarter_turns_land_on_their_pixels(operation: str) -> None:
     """Exact up to sym6's slight asymmetry, a tenth of a pixel; the trap is a centre that is half a pixel off."""
     images = smooth_images(64)
     expected = images.flip(3) if operation == "xflip" else images.rot90(3, (2, 3))
-    augmented = AdaAugment(operation)(images, 1.0, None, 0.8)
+    augmented = at_percentile(AdaAugment(operation), images, 0.8)
     inner = (..., slice(8, -8), slice(8, -8))
     assert (augmented - expected)[inner].abs().max() < 0.2 * images.diff(dim=3).abs().max()
 
@@ -226,7 +261,7 @@ def test_geometry_treats_channels_alike() -> None:
 def test_hue_and_saturation_do_nothing_on_gray_and_lumaflip_negates() -> None:
     images = some_images()
     assert torch.equal(AdaAugment(["hue", "saturation"])(images, 1.0, seeded()), images)
-    assert torch.allclose(AdaAugment("lumaflip")(images, 1.0, None, 0.8), -images, atol=1e-12)
+    assert torch.allclose(at_percentile(AdaAugment("lumaflip"), images, 0.8), -images, atol=1e-12)
 
 
 def test_generator_alone_decides() -> None:
@@ -337,8 +372,10 @@ def test_names() -> None:
         lambda: AdaAugment()(torch.zeros(1, 1, 8, 8), math.nan),
         lambda: AdaAugment()(torch.zeros(1, 2, 8, 8), 0.5),
         lambda: AdaAugment()(torch.zeros(2, 1, 8, 8), torch.zeros(2)),
-        lambda: AdaAugment()(torch.zeros(1, 1, 8, 8), 0.5, None, 1.0),
-        lambda: make_augment("mixup"),
+        lambda: at_percentile(AdaAugment(), torch.zeros(1, 1, 8, 8), 1.0),
+        lambda: AdaAugment(fill=-1.5),
+        lambda: AdaAugment(fill=math.nan),
+        lambda: AdaAugment(fill="black"),  # type: ignore[arg-type]
         lambda: AdaController(interval=0),
         lambda: AdaController(target=2),
         lambda: AdaController(p=1.5),
@@ -349,62 +386,129 @@ def test_impossible_settings_are_refused(call: object) -> None:
         call()  # type: ignore[operator]
 
 
-def test_factory() -> None:
-    images = some_images()
-    assert isinstance(make_augment("none"), NoAugment)
-    assert make_augment("none")(images, 0.5, seeded()) is images
-    assert make_augment("ada", operations="geom") == AdaAugment("geom")
-    assert make_augment("diffaug", fill=-1.0) == DiffAugment(fill=-1.0)
+@pytest.mark.parametrize("names", ["blit+color", "blit,color", ["blit", "color"], " color + blit "])
+def test_names_join(names: str | list[str]) -> None:
+    expected = dict.fromkeys((*OPERATION_GROUPS["blit"], *OPERATION_GROUPS["color"]), 1.0)
+    assert AdaOperations.named(names) == AdaOperations(**expected)
+
+
+@pytest.mark.parametrize("names", ["bgx", "blit+", "", "ultrasound+warp"])
+def test_unknown_names_are_refused_with_all_that_there_are(names: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        AdaOperations.named(names)
+    assert caught.value.hint is not None
+    for name in (*PIPES, *OPERATION_GROUPS, "ultrasound", "xflip", "imgfilter"):
+        assert name in caught.value.hint
+
+
+def test_ultrasound_keeps_the_probe_on_top_and_the_signs_of_contrast() -> None:
+    operations = AdaOperations.named("ultrasound")
+    draws = some_draws(1.0)
+    inverse = reduce(torch.matmul, _draw_blits(operations, draws, 32, 32) + _draw_geometry(operations, draws, 32, 32))
+    # Where the image's downward direction goes; the anisotropic scale lies between the two rotations and shears.
+    down = inverse[:, :2, 1]
+    tilt = torch.atan2(down[:, 0].abs(), down[:, 1]) * 180 / math.pi
+    assert tilt.max() < 20 and tilt.quantile(0.99) < 10
+    assert share(inverse[:, 0, 0] < 0) == pytest.approx(0.5, abs=0.02), "mirrored from side to side, and only so"
+    colors = reduce(torch.matmul, reversed(_draw_colors(operations, draws, 1)))
+    assert (colors[:, 0, 0] > 0).all()
+    assert colors[:, 0, 0].log2().std().item() == pytest.approx(0.25, rel=0.05)
+    assert operations.imgfilter == operations.noise == operations.cutout == 0
+
+
+def test_ultrasound_joins_with_other_names_and_strengths() -> None:
+    alone = AdaOperations.named("ultrasound")
+    joined = AdaOperations.named("ultrasound+noise", contrast_std=0.1)
+    assert joined == replace(alone, noise=1.0, contrast_std=0.1)
 
 
 # The controller ---------------------------------------------------------------------------------------------------
 
 
+def observe(controller: AdaController, logits: Tensor) -> None:
+    controller.observe(logits.sign().sum(), logits.numel())
+
+
 def test_controller_steps_towards_the_target() -> None:
     controller = AdaController()
-    controller.observe(torch.ones(64))
-    assert controller.update(64) == pytest.approx(64 * 4 / 500_000)
+    observe(controller, torch.ones(64))
+    controller.update(64)
+    assert controller.p == 64 * 4 / 500_000
     assert controller.r_t == 1
-    controller.observe(torch.tensor([3.0, 2.0, 1.0, -0.5]))  # r_t = 0.5, below 0.6
-    assert controller.update(64) == 0
+    observe(controller, torch.tensor([3.0, 2.0, 1.0, -0.5]))  # r_t = 0.5, below 0.6
+    controller.update(64)
+    assert controller.p == 0
     assert controller.r_t == 0.5
-    controller.observe(-torch.ones(4))
-    assert controller.update(64) == 0, "p is clamped at 0"
+    observe(controller, -torch.ones(4))
+    controller.update(64)
+    assert controller.p == 0, "p is clamped at 0"
+
+
+def test_controller_follows_plain_arithmetic_to_the_last_bit() -> None:
+    controller, p = AdaController(kimg=3, target=0.6), 0.0
+    draws = seeded(6)
+    for _ in range(300):
+        logits = torch.randn(20, generator=draws) + 0.85
+        observe(controller, logits)
+        controller.update(7)
+        r_t = int(logits.sign().sum()) / 20
+        p = min(max(p + ((r_t > 0.6) - (r_t < 0.6)) * (7 * 4 / 3000), 0.0), 1.0)
+        assert (controller.p, controller.r_t) == (p, r_t)
+    assert p > 0
 
 
 def test_controller_weighs_minibatches_by_their_size_and_forgets_after_an_update() -> None:
     controller = AdaController(target=0.0)
-    controller.observe(torch.ones(3, 1))
-    controller.observe(torch.tensor([-5.0]))
+    observe(controller, torch.ones(3, 1))
+    observe(controller, torch.tensor([-5.0]))
     controller.update(4)
     assert controller.r_t == 0.5
-    controller.observe(torch.zeros(2))
+    observe(controller, torch.zeros(2))
     p = controller.p
-    assert controller.update(4) == p, "on target it stays"
-    assert controller.r_t == 0
-    assert controller.update(4) == p and controller.r_t == 0, "without observations it stays"
+    controller.update(4)
+    assert controller.p == p and controller.r_t == 0, "on target it stays"
+    controller.update(4)
+    assert controller.p == p and controller.r_t == 0, "without observations it stays"
+    assert AdaController().r_t is None
+
+
+def test_controller_takes_counts_and_sums_of_any_type() -> None:
+    controllers = [AdaController() for _ in range(3)]
+    controllers[0].observe(torch.tensor(3.0), 5)
+    controllers[1].observe(torch.tensor(3), torch.tensor(5))
+    controllers[2].observe(torch.tensor(3, dtype=torch.int32), torch.tensor(5.0))
+    assert all(each.state_dict() == controllers[0].state_dict() for each in controllers)
+    assert controllers[0].state_dict()["signs"] == 3
 
 
 def test_controller_stops_at_one_and_says_when_it_leaks() -> None:
     controller = AdaController(kimg=1, p=LEAK_THRESHOLD)
     assert not controller.leaking
     for _ in range(3):
-        controller.observe(torch.ones(64))
+        observe(controller, torch.ones(64))
         controller.update(64)
     assert controller.p == 1 and controller.leaking
 
 
-def test_controller_adds_up_over_processes() -> None:
+def test_controller_keeps_its_tensor_in_place_and_asks_no_device_for_a_value() -> None:
+    """Work that was recorded with `p_tensor` sees later values; a meta tensor raises when its value is asked for."""
     controller = AdaController()
-    controller.observe(torch.ones(2))
-    controller.update(4, reduce=lambda seen: seen + torch.tensor([-2, 2]))
-    assert controller.r_t == 0
+    p = controller.p_tensor
+    observe(controller, torch.ones(4))
+    controller.update(64)
+    controller.load_state_dict({**controller.state_dict(), "p": 0.25})
+    assert controller.p_tensor is p and p.dtype == torch.float64 and p.item() == 0.25
+    remote = AdaController(device="meta")
+    remote.observe(torch.zeros((), device="meta"), 4)
+    remote.observe(torch.zeros((), device="meta"), torch.zeros((), device="meta"))
+    remote.update(64)
+    assert remote.p_tensor.device.type == "meta"
 
 
 def test_controller_state_continues_exactly() -> None:
     def act(controller: AdaController, steps: range) -> None:
         for step in steps:
-            controller.observe(torch.randn(8, generator=seeded(step)) + 0.8)
+            observe(controller, torch.randn(8, generator=seeded(step)) + 0.8)
             if step % 4 == 3:
                 controller.update(8)
 

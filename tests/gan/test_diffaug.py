@@ -9,15 +9,10 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 from usgan_cli.core.errors import SettingsError
-from usgan_cli.gan.augment.diffaug import (
-    DiffAugment,
-    _translate_by_gathering,
-    draw_cutouts,
-    draw_translations,
-    translate,
-)
+from usgan_cli.gan.augment.diffaug import DiffAugment, _translate_by_gathering, translate
 
 DRAWN = 20_000
+CPU = torch.device("cpu")
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -26,6 +21,10 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 def some_images(count: int = 4, channels: int = 1, size: int = 16, dtype: torch.dtype = torch.float64) -> Tensor:
     return torch.rand(count, channels, size, size, generator=seeded(1), dtype=dtype) * 2 - 1
+
+
+def drawn(size: int, **settings: float) -> dict[str, Tensor]:
+    return DiffAugment(**settings).draw([DRAWN, 1, size, size], 1.0, seeded(), CPU)  # type: ignore[arg-type]
 
 
 def uniform_pvalue(values: Tensor, low: int, high: int) -> float:
@@ -37,7 +36,7 @@ def uniform_pvalue(values: Tensor, low: int, high: int) -> float:
 
 @pytest.mark.parametrize(("size", "limit"), [(16, 2), (32, 4), (20, 3), (256, 32)])
 def test_translations_are_uniform_with_both_ends(size: int, limit: int) -> None:
-    shifts = draw_translations(torch.empty(DRAWN, 1, size, size), 1 / 8, seeded())
+    shifts = drawn(size)["translation"]
     assert uniform_pvalue(shifts[:, 0], -limit, limit) > 1e-3
     assert uniform_pvalue(shifts[:, 1], -limit, limit) > 1e-3
     assert abs(stats.pearsonr(shifts[:, 0].numpy(), shifts[:, 1].numpy()).statistic) < 0.03
@@ -45,7 +44,7 @@ def test_translations_are_uniform_with_both_ends(size: int, limit: int) -> None:
 
 @pytest.mark.parametrize(("size", "ratio", "side"), [(16, 0.5, 8), (18, 0.5, 9), (7, 0.5, 4)])
 def test_cutout_centres_are_uniform_over_the_image(size: int, ratio: float, side: int) -> None:
-    starts = draw_cutouts(torch.empty(DRAWN, 1, size, size), ratio, seeded())
+    starts = drawn(size, cutout_ratio=ratio)["cutout"]
     centres = starts + side / 2
     assert centres.min() == (0 if side % 2 == 0 else 0.5)
     assert centres.max() == (size if side % 2 == 0 else size - 0.5)
@@ -145,6 +144,7 @@ def test_type_is_kept() -> None:
     "settings",
     [
         {"policy": ("translate",)},
+        {"policy": ("cutout", "cutout")},
         {"translation_ratio": 1.5},
         {"cutout_ratio": -0.1},
         {"fill": float("nan")},

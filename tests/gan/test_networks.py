@@ -78,8 +78,8 @@ def test_generator_forward_agrees(reference_dir: Path, name: str) -> None:
     check_close(network.mapping(z, c, truncation_psi=0.7), ref["ws_psi0.7"], 1e-6, "ws_psi0.7")
     cut = network.mapping(z, c, truncation_psi=0.5, truncation_cutoff=4)
     check_close(cut, ref["ws_psi0.5_cutoff4"], 1e-6, "ws_psi0.5_cutoff4")
-    check_close(network.synthesis(ref["ws"], noise_mode="const"), ref["image_noise_const"], 1e-6, "const")
-    check_close(network.synthesis(ref["ws"], noise_mode="none"), ref["image_noise_none"], 1e-6, "none")
+    check_close(network.synthesis(ref["ws"], noise="const"), ref["image_noise_const"], 1e-6, "const")
+    check_close(network.synthesis(ref["ws"], noise="none"), ref["image_noise_none"], 1e-6, "none")
     check_close(network(z, c, truncation_psi=0.7), ref["image_noise_const_psi0.7"], 1e-6, "psi0.7")
 
 
@@ -95,7 +95,7 @@ def test_generator_float32_forward_agrees(reference_dir: Path, name: str) -> Non
 def test_path_length_and_its_gradient_agree(reference_dir: Path, name: str) -> None:
     network, ref = load_generator(reference_dir, name)
     ws = ref["ws"].requires_grad_(True)
-    image = network.synthesis(ws, noise_mode="const")
+    image = network.synthesis(ws, noise="const")
     scaled = ref["pl_noise"] / image.shape[2]
     (gradient,) = torch.autograd.grad((image * scaled).sum(), ws, retain_graph=True)
     check_close(gradient, ref["pl_grads"], 1e-6, "pl_grads")
@@ -192,3 +192,37 @@ def test_average_w_follows_the_mean() -> None:
     assert torch.allclose(generator.mapping.w_avg, torch.full([32], 0.005))
     generator.update_w_avg(ws)
     assert torch.allclose(generator.mapping.w_avg, torch.full([32], 0.005 * (1 + 0.995)))
+
+
+def test_noise_is_drawn_layer_by_layer_for_the_batch_or_for_each_image() -> None:
+    generator, _ = small_networks()
+    synthesis = generator.synthesis
+    sizes = [4, 8, 8, 16, 16, 32, 32]
+    draws = torch.Generator().manual_seed(5)
+    for plane, size in zip(synthesis.draw_noise(3, torch.Generator().manual_seed(5)), sizes, strict=True):
+        assert torch.equal(plane, torch.randn([3, 1, size, size], generator=draws))
+    each = synthesis.draw_noise(2, [torch.Generator().manual_seed(seed) for seed in (7, 8)])
+    alone = synthesis.draw_noise(1, [torch.Generator().manual_seed(8)])
+    assert all(torch.equal(both[1:], one) for both, one in zip(each, alone, strict=True))
+    double = synthesis.double().draw_noise(1)
+    assert {plane.dtype for plane in double} == {torch.float64}
+    with pytest.raises(ValueError, match="generators"):
+        synthesis.draw_noise(3, [torch.Generator()])
+
+
+def test_drawn_noise_equal_to_the_constant_planes_gives_the_same_image() -> None:
+    generator, _ = small_networks()
+    synthesis = generator.synthesis
+    with torch.no_grad():
+        for layer in synthesis.layers:
+            layer.noise_strength.fill_(0.5)
+        ws = generator.mapping(torch.randn(2, 32), torch.eye(3)[:2])
+        planes = [layer.noise_const.expand(2, 1, -1, -1) for layer in synthesis.layers]
+        fixed = synthesis(ws, "const")
+        assert torch.equal(synthesis(ws, planes), fixed)
+        assert not torch.allclose(synthesis(ws, synthesis.draw_noise(2)), fixed, atol=1e-3)
+        assert not torch.allclose(synthesis(ws, "none"), fixed, atol=1e-3)
+    with pytest.raises(ValueError, match="7 tensors"):
+        synthesis(ws, planes[1:])
+    with pytest.raises(ValueError, match="'const' or 'none'"):
+        synthesis(ws, "random")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +12,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from usgan_cli.core import checkpoint, datasets
-from usgan_cli.core.errors import DataError, MissingError
+from usgan_cli.core.errors import DataError, MissingError, SettingsError
+from usgan_cli.core.manifest import SyntheticManifest
 from usgan_cli.core.progress import Silent
+from usgan_cli.gan import sample
 from usgan_cli.gan.networks import Generator, GeneratorConfig
-from usgan_cli.gan.sample import build_generator, class_grid, class_order, generate, make_images
+from usgan_cli.gan.sample import (
+    BLOCK,
+    Sampling,
+    build_generator,
+    class_order,
+    class_samples,
+    generate,
+    in_blocks,
+    make_images,
+    row_of_seeds,
+)
 
 SHAPE = {"resolution": 16, "img_channels": 1, "c_dim": 3, "z_dim": 8, "w_dim": 8}
 SHAPE |= {"mapping_layers": 2, "channel_base": 128, "channel_max": 16}
@@ -45,6 +58,11 @@ def save(folder: Path, generator: Generator) -> None:
     ).write(folder / "generator.json")
 
 
+def write(gan: Path, folder: Path, count: int, **settings: Any) -> SyntheticManifest:
+    settings = {"seeds": row_of_seeds(0, count), "sampling": Sampling(), **settings}
+    return generate(gan, folder, torch.device("cpu"), Silent(), **settings)
+
+
 def test_an_image_depends_on_its_seed_alone() -> None:
     generator = make_generator()
     many = list(make_images(generator, range(20), [i % 3 for i in range(20)]))
@@ -67,10 +85,11 @@ def test_no_truncation_strays_further_than_much() -> None:
     assert safe.std(axis=0).mean() < 0.6 * whole.std(axis=0).mean()
 
 
-def test_grid_rows_share_their_latents() -> None:
-    grid = class_grid(make_generator(), 3, 4, seed=0)
-    assert grid.shape == (1, 3 * 16 + 2 * 2, 4 * 16 + 3 * 2)
-    assert np.array_equal(grid, class_grid(make_generator(), 3, 4, seed=0))
+def test_samples_come_by_class_and_belong_to_the_seed() -> None:
+    rows = np.array(class_samples(make_generator(), 3, 4, seed=0))
+    assert rows.shape == (3, 4, 1, 16, 16)
+    assert np.array_equal(rows, class_samples(make_generator(), 3, 4, seed=0))
+    assert not np.array_equal(rows, class_samples(make_generator(), 3, 4, seed=1))
 
 
 @given(
@@ -90,10 +109,9 @@ def test_generate_writes_what_its_manifest_says(tmp_path: Path) -> None:
     gan, few, many = tmp_path / "gan", tmp_path / "few", tmp_path / "many"
     gan.mkdir()
     save(gan, make_generator())
-    settings = {"truncation_psi": 1.0, "noise": "random", "precision": "float32", "seed": 0}
     for folder, count in ((few, 6), (many, 12)):
         folder.mkdir()
-        generate(gan, folder, torch.device("cpu"), Silent(), count=count, **settings)
+        write(gan, folder, count)
     small, large = datasets.load_synthetic(few), datasets.load_synthetic(many)
     assert large.class_counts() == {"a": 6, "b": 4, "c": 2}
     assert large.files[:6] == small.files
@@ -103,6 +121,81 @@ def test_generate_writes_what_its_manifest_says(tmp_path: Path) -> None:
     (many / large.files[0]).write_bytes((many / large.files[1]).read_bytes())
     with pytest.raises(DataError, match="has changed"):
         datasets.load_synthetic(many)
+
+
+@pytest.mark.parametrize("form", ["zip", "npz"])
+def test_every_format_holds_the_same_images(tmp_path: Path, form: str) -> None:
+    gan, plain, packed = tmp_path / "gan", tmp_path / "plain", tmp_path / "packed"
+    for folder in (gan, plain, packed):
+        folder.mkdir()
+    save(gan, make_generator())
+    write(gan, plain, 9)
+    assert write(gan, packed, 9, form=form).form == form
+    a, b = datasets.load_synthetic(plain), datasets.load_synthetic(packed)
+    assert np.array_equal(a.pixels, b.pixels)
+    assert np.array_equal(a.labels, b.labels)
+    assert np.array_equal(datasets.load_synthetic(packed, 4).pixels, a.pixels[:4])
+
+
+def test_only_some_classes_come_in_their_own_proportions(tmp_path: Path) -> None:
+    gan, made = tmp_path / "gan", tmp_path / "made"
+    for folder in (gan, made):
+        folder.mkdir()
+    save(gan, make_generator())
+    manifest = write(gan, made, 9, classes=["c", "b"])
+    images = datasets.load_synthetic(made)
+    assert images.class_counts() == {"a": 0, "b": 6, "c": 3}
+    assert manifest.class_shares == {"a": 0, "b": pytest.approx(2 / 3), "c": pytest.approx(1 / 3)}
+    # Image i is that of its own seed and class, whatever else is made.
+    wanted = list(make_images(make_generator(), range(9), images.labels.tolist()))
+    assert np.array_equal(images.pixels, wanted)
+    for classes, words in ((["d"], "no class 'd'"), (["a", "a"], "named twice")):
+        with pytest.raises(SettingsError, match=words):
+            write(gan, made, 9, classes=classes)
+    with pytest.raises(SettingsError, match="1 or more"):
+        write(gan, made, 0)
+
+
+def test_where_memory_is_short_blocks_are_halved_and_nothing_is_lost() -> None:
+    asked: list[int] = []
+
+    def compute(places: list[int]) -> torch.Tensor:
+        asked.append(len(places))
+        if len(places) > 5:
+            raise torch.cuda.OutOfMemoryError
+        return (torch.tensor(places).reshape(-1, 1, 1, 1) - 128) / 127.5
+
+    assert [int(pixels.item()) for pixels in in_blocks(compute, 11, 16)] == list(range(11))
+    assert asked == [16, 8, 4, 4, 4]
+
+    def never(places: list[int]) -> torch.Tensor:
+        raise torch.cuda.OutOfMemoryError
+
+    with pytest.raises(SettingsError, match="too small to make one image"):
+        list(in_blocks(never, 3, 4))
+
+
+def test_a_processor_computes_blocks_of_one_size_whatever_the_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = make_generator()
+    sizes: list[int] = []
+    forward = generator.synthesis.forward
+
+    def count(ws: torch.Tensor, noise: Any) -> torch.Tensor:
+        sizes.append(len(ws))
+        return forward(ws, noise)
+
+    monkeypatch.setattr(generator.synthesis, "forward", count)
+    list(make_images(generator, range(BLOCK + 3), [0] * (BLOCK + 3)))
+    assert sizes == [BLOCK, BLOCK]
+    assert sample.block_size(generator) == BLOCK
+
+
+def test_kinds_of_noise() -> None:
+    generator = make_generator()
+    by_kind = {kind: next(make_images(generator, [4], [0], noise=kind)) for kind in ("random", "const", "none")}
+    assert len({pixels.tobytes() for pixels in by_kind.values()}) == 3
+    with pytest.raises(ValueError, match="'random', 'const' or 'none'"):
+        next(make_images(generator, [4], [0], noise="pink"))
 
 
 def test_an_unfinished_generator_is_said_to_be(tmp_path: Path) -> None:

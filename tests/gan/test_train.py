@@ -5,26 +5,24 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from gan_toy import CPU, config, images, run
 
 from usgan_cli.core import checkpoint
-from usgan_cli.core.datasets import ImageSet
 from usgan_cli.core.errors import FormatError
 from usgan_cli.core.files import sha256_file
 from usgan_cli.core.progress import Silent
 from usgan_cli.gan.augment import NoAugment, make_augment
-from usgan_cli.gan.config import GanConfig, make_config
+from usgan_cli.gan.config import GanConfig
+from usgan_cli.gan.shown import Shown
 from usgan_cli.gan.state import Training, lazy_adam
-from usgan_cli.gan.steps import Shown, Steps
-from usgan_cli.gan.train import train
+from usgan_cli.gan.steps import Steps
 from usgan_cli.gan.watch import DivergedError, Due, Watch, check_finite
-
-CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
@@ -35,24 +33,11 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def config(**changes: object) -> GanConfig:
-    settings: dict[str, object] = {"aug": "ada", "precision": "float32", "kimg": 0.04, "batch": 4, "seed": 0}
-    settings |= {"tick_kimg": 0.016, "save_kimg": 0.016, "channel_base": 256, "channel_max": 16} | changes
-    return make_config(preset="tiny", resolution=16, img_channels=1, c_dim=3, **settings)  # type: ignore[arg-type]
-
-
-def images(count: int = 12) -> ImageSet:
-    draws = np.random.default_rng(0)
-    labels = np.arange(count) % 3
-    pixels = (draws.integers(0, 80, (count, 1, 16, 16)) + 60 * labels[:, None, None, None]).astype(np.uint8)
-    names = tuple(f"{i}.png" for i in range(count))
-    return ImageSet("toy", pixels, labels, ("a", "b", "c"), names, np.arange(count))
-
-
-def run(folder: Path, settings: GanConfig) -> str:
-    folder.mkdir(exist_ok=True)
-    train(settings, images(), folder, CPU, Silent(), name="toy", n=12)
-    return sha256_file(folder / "generator.safetensors")
+def load(settings: GanConfig, folder: Path) -> Training:
+    training, state = Training.start(settings, CPU), checkpoint.latest_state(folder)
+    assert state is not None
+    training.load(state, folder)
+    return training
 
 
 class StoppedError(Exception):
@@ -111,13 +96,13 @@ def test_a_damaged_state_is_refused(tmp_path: Path) -> None:
     (tensor_file,) = (tmp_path / "g" / "checkpoint").glob("*.safetensors")
     tensor_file.write_bytes(tensor_file.read_bytes()[:-1] + b"x")
     with pytest.raises(FormatError, match="SHA-256"):
-        Training.start(config(), CPU).load(tmp_path / "g" / "checkpoint")
+        load(config(), tmp_path / "g" / "checkpoint")
 
 
 def test_a_state_of_another_architecture_is_refused(tmp_path: Path) -> None:
     run(tmp_path / "g", config())
     with pytest.raises(FormatError, match="does not fit"):
-        Training.start(config(channel_max=8), CPU).load(tmp_path / "g" / "checkpoint")
+        load(config(channel_max=8), tmp_path / "g" / "checkpoint")
 
 
 def test_a_cut_last_line_of_the_log_is_left_out(tmp_path: Path) -> None:
@@ -157,17 +142,17 @@ def test_generated_labels_follow_the_training_labels() -> None:
     data = images()
     skewed = dataclasses.replace(data, labels=np.array([0] * 11 + [2]))
     shown = Shown(skewed, config(), CPU)
-    drawn = shown.labels_for_generated(6000, torch.Generator().manual_seed(0)).mean(dim=0)
+    drawn = shown.draw_labels(6000, torch.Generator().manual_seed(0)).mean(dim=0)
     assert drawn.tolist() == pytest.approx([11 / 12, 0, 1 / 12], abs=0.02)
 
 
 def test_the_discriminator_sees_every_image_through_the_seam() -> None:
     seen: list[torch.Tensor] = []
 
-    class Spy:
-        def __call__(self, batch: torch.Tensor, p: float, generator: torch.Generator | None) -> torch.Tensor:
-            seen.append(batch)
-            return batch
+    class Spy(NoAugment):
+        def apply(self, images: torch.Tensor, drawn: Mapping[str, torch.Tensor]) -> torch.Tensor:
+            seen.append(images)
+            return super().apply(images, drawn)
 
     steps = make_steps(config(), Spy())
     steps.generator_step()
@@ -187,7 +172,7 @@ def test_r1_gradient_passes_through_the_augmentation() -> None:
     plain, shifted = make_steps(config()), make_steps(config(), make_augment("diffaug", policy=("cutout",)))
     plain.r1_step()
     shifted.r1_step()
-    assert 0 < shifted.sums.means()["r1"] < plain.sums.means()["r1"]
+    assert 0 < shifted.means.take()["r1"] < plain.means.take()["r1"]
 
 
 def test_steps_move_only_their_own_network() -> None:
@@ -222,10 +207,10 @@ def test_average_has_its_half_life_and_copies_buffers() -> None:
 def test_gradients_that_are_not_finite_are_replaced() -> None:
     steps = make_steps(config())
     weight = steps.training.discriminator.b4.out.bias
-    steps._update(steps.training.adam_d, (weight * float("nan")).sum())
-    assert torch.equal(weight.grad, torch.zeros_like(weight))
-    steps._update(steps.training.adam_d, (weight * float("inf")).sum())
-    assert torch.equal(weight.grad, torch.full_like(weight, 1e5))
+    for broken, replaced in ((float("nan"), 0.0), (float("inf"), 1e5), (float("-inf"), -1e5)):
+        weight.grad = torch.full_like(weight, broken)
+        steps._update(steps.training.adam_d, steps.d_parameters, {})
+        assert torch.equal(weight.grad, torch.full_like(weight, replaced))
 
 
 def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,10 +233,15 @@ def test_a_measured_generator_is_kept(tmp_path: Path) -> None:
         measured.append(float(len(measured)))
         return measured[-1], "toy@0"
 
-    train(config(), images(), folder, CPU, Silent(), name="toy", n=12, scorer=scorer, score_kimg=0.016)
+    run(folder, config(), scorer=scorer, score_kimg=0.016)
     rows = checkpoint.read_log(folder)
     assert [row.fd for row in rows if row.fd is not None] == measured
     assert len(list((folder / "snapshots").iterdir())) == len(measured)
+    best, _ = checkpoint.read_generator(folder / "best")
+    assert best.kimg == pytest.approx(0.016), "the first measurement was the lowest"
+    state = checkpoint.latest_state(folder / "checkpoint")
+    assert state is not None
+    assert state.best == checkpoint.BestScore(kimg=best.kimg, fd=0.0, extractor="toy@0")
     shutil.rmtree(folder / "checkpoint")
     plain = tmp_path / "p"
     assert run(plain, config()) == sha256_file(folder / "generator.safetensors"), "measuring must not disturb training"

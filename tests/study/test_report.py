@@ -115,7 +115,7 @@ def _write_gan(workspace: Workspace, manifest: DataManifest, aug: str, n: int, s
         tensors=DIGEST,
     )
     document.write(folder / "generator.json")
-    settings = {"batch": 16, "ada_groups": "bg"} if aug == "ada" else {"batch": 16}
+    settings = {"batch": 16, "ada_ops": "bg"} if aug == "ada" else {"batch": 16}
     PlanDocument(command="train-gan", revision=1, settings=settings, inputs={}).write(folder / "config.json")
     RunDocument(content=document.content_digest(), run=_run("train-gan")).write(folder / "run.json")
     kimg = np.arange(0.25, 6.01, 0.25)

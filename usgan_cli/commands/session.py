@@ -86,6 +86,8 @@ def step_command(function: Command) -> Callable[..., None]:
 
 
 def _show(name: str, outcomes: list[Outcome], terminal: console.Terminal, *, as_json: bool) -> None:
+    if not outcomes:  # one of several processes, of which another speaks
+        return
     if as_json:
         shown = [{"path": str(o.path), "status": o.status, "result": o.result} for o in outcomes]
         console.emit_json({"command": name, "artefacts": shown})

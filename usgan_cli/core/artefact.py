@@ -52,10 +52,6 @@ class Step:
     settings: Mapping[str, Any]
     inputs: Mapping[str, str] = field(default_factory=dict)
 
-    def same_but_for_inputs(self, other: Step) -> bool:
-        """Return whether what is on disk was made the same way from other inputs."""
-        return not replace(self, inputs=other.inputs).differences(other)
-
     def differences(self, other: Step) -> list[str]:
         """Return in words how what is on disk (`other`) differs from this step; empty if it does not."""
         if self.command != other.command:
@@ -102,6 +98,32 @@ class Outcome:
     path: Path
     status: Status
     result: dict[str, Any]
+
+
+Allowance = Callable[[Step, Step], str | None]
+"""Says of (the step, the differing one on disk) why it may go ahead without being asked, or None if it may not."""
+
+
+def _nothing(step: Step, there: Step) -> str | None:  # noqa: ARG001
+    return None
+
+
+def _new_inputs(step: Step, there: Step) -> str | None:
+    same = not replace(step, inputs=there.inputs).differences(there)
+    return "is out of date (its inputs have changed); making it again" if same else None
+
+
+def _raised(setting: str) -> Allowance:
+    """Return the allowance for a setting that may be raised later: what is there is then a part of the new."""
+
+    def allow(step: Step, there: Step) -> str | None:
+        before, now = there.settings.get(setting), step.settings[setting]
+        same = not replace(step, settings={**step.settings, setting: before}).differences(there)
+        if same and isinstance(before, int | float) and now > before:
+            return f"goes on from {setting} {before:g} to {now:g}"
+        return None
+
+    return allow
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -176,7 +198,7 @@ def make_file(
             document = work()
         document.model_copy(update={"run": finish()}).write(path)
 
-    return _unless_settled(path, step, make, summary, request, on_new_inputs)
+    return _unless_settled(path, step, make, summary, request, _new_inputs if on_new_inputs == "redo" else _nothing)
 
 
 def make_folder(
@@ -198,16 +220,29 @@ def make_folder(
         with files.published_folder(path) as folder:
             _fill(folder, step, work)
 
-    return _unless_settled(path, step, make, summary, request, on_new_inputs)
+    return _unless_settled(path, step, make, summary, request, _new_inputs if on_new_inputs == "redo" else _nothing)
 
 
 def grow_folder(
-    path: Path, step: Step, work: Callable[[Path], Document], summary: Summary, request: Request
+    path: Path,
+    step: Step,
+    work: Callable[[Path], Document],
+    summary: Summary,
+    request: Request,
+    *,
+    raisable: str | None = None,
 ) -> Outcome:
     """Make an artefact that takes so long that it grows in place and can be continued after an interruption.
 
     The folder holds `config.json` from the start and `run.json` only once it is finished; `work` writes every
-    file whole, and finds in the folder what an earlier, interrupted call has left.
+    file whole, and finds in the folder what an earlier call has left, interrupted or with a lower `raisable`.
+
+    Parameters
+    ----------
+    path, step, work, summary, request
+        As for `make_folder`.
+    raisable : str, optional
+        A number among the settings that may be raised later: the work then goes on from what is there.
     """
 
     def make() -> None:
@@ -215,13 +250,14 @@ def grow_folder(
             shutil.rmtree(path)
         path.mkdir(parents=True, exist_ok=True)
         files.clear_partial(path)
-        if not (path / PLAN_FILE).is_file():
-            settings, inputs = dict(step.settings), dict(step.inputs)
-            plan = PlanDocument(command=step.command, revision=step.revision, settings=settings, inputs=inputs)
-            plan.write(path / PLAN_FILE)
+        settings, inputs = dict(step.settings), dict(step.inputs)
+        plan = PlanDocument(command=step.command, revision=step.revision, settings=settings, inputs=inputs)
+        plan.write(path / PLAN_FILE)
+        (path / RUN_FILE).unlink(missing_ok=True)
         _fill(path, step, work)
 
-    return _unless_settled(path, step, make, summary, request, "refuse")
+    allowed = _nothing if raisable is None else _raised(raisable)
+    return _unless_settled(path, step, make, summary, request, allowed)
 
 
 def _fill(folder: Path, step: Step, work: Callable[[Path], Document]) -> None:
@@ -237,13 +273,13 @@ def _unless_settled(
     make: Callable[[], None],
     summary: Summary,
     request: Request,
-    on_new_inputs: OnNewInputs,
+    allowed: Allowance,
 ) -> Outcome:
     """Make the artefact, holding its lock, unless there is nothing to do; look again once the lock is held."""
-    if (outcome := _settled(path, step, summary, request, on_new_inputs)) is not None:
+    if (outcome := _settled(path, step, summary, request, allowed)) is not None:
         return outcome
     with files.locked(path, wait_s=request.wait_s):
-        if (outcome := _settled(path, step, summary, request, on_new_inputs)) is not None:
+        if (outcome := _settled(path, step, summary, request, allowed)) is not None:
             return outcome
         make()
     return Outcome(path, "done", summary(path))
@@ -254,7 +290,7 @@ def _settled(
     step: Step,
     summary: Summary,
     request: Request,
-    on_new_inputs: OnNewInputs = "refuse",
+    allowed: Allowance,
 ) -> Outcome | None:
     """Return the outcome if there is nothing to do, None if there is work, or raise if what is there differs."""
     found = find_step(path)
@@ -264,8 +300,8 @@ def _settled(
         if request.force:
             if there.command != step.command:
                 raise SettingsError(f"{path} was made by usgan {there.command}; --force does not replace it.")
-        elif differences and on_new_inputs == "redo" and step.same_but_for_inputs(there):
-            request.progress.note(f"{path} is out of date (its inputs have changed); making it again.")
+        elif differences and (why := allowed(step, there)) is not None:
+            request.progress.note(f"{path} {why}.")
         elif differences:
             raise SettingsError(
                 f"{path} exists and differs: {'; '.join(differences)}.",

@@ -54,8 +54,16 @@ class GeneratorDocument(Document):
     """SHA-256 of `generator.safetensors`."""
 
 
+class BestScore(Part):
+    """Where a training's generator was closest to the training images."""
+
+    kimg: float
+    fd: float
+    extractor: str
+
+
 class TrainingState(Document):
-    """`checkpoint/state.json`: the numbers of a training's state beside its tensors."""
+    """`checkpoint/kimg*.json`: the numbers of a training's state beside its tensors."""
 
     FORMAT = "usgan/training-state"
 
@@ -72,8 +80,14 @@ class TrainingState(Document):
     """Time spent training, all runs together, seconds."""
     log_bytes: int
     """Length of `log.jsonl` when the state was saved."""
+    best: BestScore | None
+    """The best generator measured so far, kept in `best/`."""
     tensors: str
-    """SHA-256 of the tensor file."""
+    """SHA-256 of the tensor file, which it is also named after."""
+
+    def tensor_file(self, folder: Path) -> Path:
+        """Return where the tensors of this state lie in the checkpoint folder."""
+        return folder / f"{self.tensors}.safetensors"
 
 
 class LogRow(Part):
@@ -97,6 +111,8 @@ class LogRow(Part):
     """Norm of the generator's gradient at the last step."""
     grad_d: float
     memory_mb: float
+    diversity: float | None = None
+    """Mean distance between samples of one class, as a share of that between real images of one class."""
     fd: float | None = None
     """Fréchet distance of generated images to the training images, where it was measured."""
     fd_extractor: str | None = None
@@ -152,6 +168,28 @@ def read_generator_document(folder: Path) -> GeneratorDocument:
             )
         raise MissingError(f"There is no generator in {folder}.", "Train one: usgan train-gan")
     return GeneratorDocument.read(folder / "generator.json")
+
+
+def state_file(kimg: float) -> str:
+    """Return the name of a training state's JSON file in its checkpoint folder."""
+    return f"kimg{kimg:09.3f}.json"
+
+
+def latest_state(folder: Path) -> TrainingState | None:
+    """Return the newest training state in a checkpoint folder, or None if there is none."""
+    found = sorted(folder.glob("kimg*.json"))
+    return TrainingState.read(found[-1]) if found else None
+
+
+def prune_states(folder: Path, keep: int) -> None:
+    """Keep the newest `keep` states of a checkpoint folder, and their tensors."""
+    found = sorted(folder.glob("kimg*.json"))
+    for old in found[:-keep]:
+        old.unlink()
+    kept = {TrainingState.read(path).tensors for path in found[-keep:]}
+    for tensors in folder.glob("*.safetensors"):
+        if tensors.stem not in kept:
+            tensors.unlink()
 
 
 def read_log(folder: Path) -> list[LogRow]:

@@ -13,6 +13,7 @@ from usgan_cli.core import images as image_files
 from usgan_cli.core.errors import DataError, MissingError
 from usgan_cli.core.images import Pixels
 from usgan_cli.core.manifest import DataImage, DataManifest, SyntheticManifest
+from usgan_cli.core.synthetic import read_pixels
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def load_synthetic(folder: Path, count: int | None = None) -> ImageSet:
     listed = manifest.images[:count]
     return ImageSet(
         manifest.gan_name,
-        np.stack([image_files.read_checked(folder / i.file, i.sha256, manifest.channels) for i in listed]),
+        read_pixels(folder, manifest, count),
         np.array([manifest.classes.index(i.class_) for i in listed], dtype=np.int64),
         tuple(manifest.classes),
         tuple(i.file for i in listed),

@@ -104,13 +104,19 @@ class Subset(Document):
         return [image for image in manifest.images if image.file in wanted]
 
 
+SyntheticFormat = Literal["png", "zip", "npz"]
+"""How a folder holds generated images: see `core.synthetic`."""
+
+
 class SyntheticImage(Part):
     """One generated image."""
 
     file: str
+    """Path in the folder: `<class>/seed00000000.png`, `images.zip/00000/img00000000.png` or `images.npz/0`."""
     class_: str = Field(alias="class")
     seed: int
     sha256: str
+    """Digest of the PNG file, or of the array's row."""
 
 
 class SyntheticManifest(Document):
@@ -127,7 +133,14 @@ class SyntheticManifest(Document):
     truncation_psi: float
     noise: str
     class_shares: dict[str, float]
+    """Share of each class; those left out have none."""
     images: list[SyntheticImage]
+
+    @property
+    def form(self) -> SyntheticFormat:
+        """How the folder holds the images; their paths say so."""
+        kinds: dict[str, SyntheticFormat] = {"images.zip": "zip", "images.npz": "npz"}
+        return kinds.get(self.images[0].file.partition("/")[0], "png") if self.images else "png"
 
 
 class Phantoms(Document):

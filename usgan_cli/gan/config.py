@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from usgan_cli.core.errors import SettingsError
 
-AugName = Literal["none", "ada", "diffaug"]
-AUGS: tuple[AugName, ...] = ("none", "ada", "diffaug")
+AugName = Literal["none", "ada", "diffaug", "ada+diffaug"]
+AUGS: tuple[AugName, ...] = ("none", "ada", "diffaug", "ada+diffaug")
 PRESETS = ("paper256", "auto", "small", "tiny")
 
 
@@ -59,10 +59,15 @@ class GanConfig:
     ada_target: float = 0.6
     ada_interval: int = 4
     ada_kimg: float = 500
-    ada_groups: str = "bg"
+    ada_ops: str = "bg"
+    """ADA's operations by name; see `AdaOperations.named`."""
+    ada_fill: float | None = None
+    """What ADA puts beyond the image's border, in [-1, 1]; None reflects the image, as published."""
     diffaug_policy: tuple[str, ...] = ("translation", "cutout")
     diffaug_fill: float = 0.0
     """What DiffAug puts in place of what it removes, in [-1, 1]; 0 is the published mid-gray, -1 is black."""
+    freeze_d: int = 0
+    """Number of the discriminator's highest-resolution layers that keep their first parameters (Freeze-D)."""
     half_resolutions: int = 4
     """Number of the highest resolutions computed in the fast precision."""
     precision: str = "float32"
@@ -71,6 +76,11 @@ class GanConfig:
     """How often a line is written to the log."""
     save_kimg: float = 4.0
     """How often the training's full state and a grid of samples are saved."""
+
+    @property
+    def adapts(self) -> bool:
+        """Whether ADA's controller sets the probability of augmentations."""
+        return self.aug in ("ada", "ada+diffaug")
 
 
 def _auto(resolution: int) -> dict[str, Any]:
@@ -211,5 +221,6 @@ def settings_of(config: GanConfig) -> dict[str, Any]:
     for name in ("tick_kimg", "save_kimg"):
         del values[name]
     values["diffaug_policy"] = list(config.diffaug_policy)
-    unused = {"none": ("ada_", "diffaug_"), "ada": ("diffaug_",), "diffaug": ("ada_",)}[config.aug]
+    used = config.aug.split("+")
+    unused = tuple(f"{name}_" for name in ("ada", "diffaug") if name not in used)
     return {name: value for name, value in values.items() if not name.startswith(unused)}

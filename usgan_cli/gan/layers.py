@@ -37,9 +37,13 @@ def normalize_second_moment(x: Tensor) -> Tensor:
     return x * (x.square().mean(dim=1, keepdim=True) + EPS).rsqrt()
 
 
+LAYOUT = torch.channels_last
+"""How features lie in memory; a bench compares."""
+
+
 def laid_out(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return x [N, C, H, W] in the type of a block, with channels last in memory."""
-    return x.to(dtype=dtype, memory_format=torch.channels_last)
+    """Return x [N, C, H, W] in the type and the layout of a block."""
+    return x.to(dtype=dtype, memory_format=LAYOUT)
 
 
 class FullyConnected(nn.Module):
@@ -94,8 +98,11 @@ class SynthesisLayer(nn.Module):
         self.noise_strength = nn.Parameter(torch.zeros([]))
         self.bias = nn.Parameter(torch.zeros([out_channels]))
 
-    def forward(self, x: Tensor, w: Tensor, noise_mode: str, draws: Draws) -> Tensor:
-        """Map x [N, in, H, W] with styles from w [N, w_dim] to [N, out, resolution, resolution], in x's type."""
+    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
+        """Map x [N, in, H, W] with styles from w [N, w_dim] to [N, out, resolution, resolution], in x's type.
+
+        `noise` is one plane for each image [N, 1, resolution, resolution], or one for all, or nothing.
+        """
         weight: Tensor = self.weight
         styles: Tensor = self.affine(w)
         if x.dtype == torch.float16:
@@ -108,22 +115,16 @@ class SynthesisLayer(nn.Module):
         y = ops.binomial_conv_up(x, kernel) if self.up else conv2d(x, kernel, padding=1)
         bias = (self.bias * ops.LEAKY_GAIN).to(x.dtype)[None, :, None, None]
         y = torch.addcmul(bias, y, demodulation.to(x.dtype)[:, :, None, None])
-        noise = self._noise(len(x), noise_mode, draws, x.device)
         if noise is not None:
             y = y.add_((noise * (self.noise_strength * ops.LEAKY_GAIN)).to(x.dtype))
         return ops.leaky_clamp_(y, self.clamp)
 
-    def _noise(self, count: int, mode: str, draws: Draws, device: torch.device) -> Tensor | None:
-        if mode == "none":
-            return None
-        if mode == "const":
-            return self.noise_const
-        if mode != "random":
-            raise ValueError(f"noise_mode must be 'random', 'const' or 'none', not {mode!r}")
+    def draw_noise(self, count: int, draws: Draws) -> Tensor:
+        """Return noise [count, 1, resolution, resolution] in the parameters' type and on their device."""
         size = [1, self.resolution, self.resolution]
         if isinstance(draws, Sequence):
-            return torch.stack([torch.randn(size, generator=one) for one in draws]).to(self.weight)
-        where = device if draws is None else draws.device
+            return torch.stack([torch.randn(size, generator=one, device=one.device) for one in draws]).to(self.weight)
+        where = self.weight.device if draws is None else draws.device
         return torch.randn([count, *size], generator=draws, device=where).to(self.weight)
 
 

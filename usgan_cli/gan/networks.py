@@ -9,7 +9,9 @@ minibatch standard deviation, the last block, logits) stays in the parameters' o
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +31,9 @@ from usgan_cli.gan.layers import (
 )
 
 MAPPING_LR_MULTIPLIER = 0.01
+
+Noise = Sequence[Tensor] | Literal["const", "none"]
+"""What is added after the generator's convolutions: drawn planes in order of use, constant ones, or nothing."""
 
 
 def resolutions(resolution: int) -> list[int]:
@@ -167,15 +172,14 @@ class SynthesisBlock(nn.Module):
         img: Tensor | None,
         ws: Tensor,
         dtype: torch.dtype,
-        noise_mode: str,
-        draws: Draws,
+        noise: Sequence[Tensor | None],
     ) -> tuple[Tensor, Tensor]:
         """Return features and image at this resolution from those of the one below, computing in `dtype`."""
         if x is None:
             x = laid_out(self.const[None].expand(len(ws), -1, -1, -1), dtype)
         else:
-            x = self.conv0(laid_out(x, dtype), ws[:, 0], noise_mode, draws)
-        x = self.conv1(x, ws[:, self.convolutions - 1], noise_mode, draws)
+            x = self.conv0(laid_out(x, dtype), ws[:, 0], noise[0])
+        x = self.conv1(x, ws[:, self.convolutions - 1], noise[-1])
         share = self.torgb(x, ws[:, self.convolutions])
         return x, share if img is None else ops.binomial_upsample(img) + share
 
@@ -199,27 +203,71 @@ class SynthesisNetwork(nn.Module):
         """Number of ws the network takes."""
         return 2 * len(self.block_resolutions)
 
-    def forward(self, ws: Tensor, noise_mode: str = "random", draws: Draws = None) -> Tensor:
+    @property
+    def layers(self) -> list[SynthesisLayer]:
+        """The convolutions that noise is added to, in order of use."""
+        return [layer for layer in self.modules() if isinstance(layer, SynthesisLayer)]
+
+    def draw_noise(self, count: int, draws: Draws = None) -> list[Tensor]:
+        """Draw the noise of `count` images: [count, 1, r, r] for each convolution in order of use.
+
+        Parameters
+        ----------
+        count : int
+        draws : torch.Generator or sequence of them, optional
+            One generator for all images, or one for each; drawn on its device and moved to the parameters'.
+
+        Returns
+        -------
+        list of Tensor
+            Standard normal, in the parameters' type and on their device.
+
+        Raises
+        ------
+        ValueError
+            The number of generators is not `count`.
+        """
+        if isinstance(draws, Sequence) and len(draws) != count:
+            raise ValueError(f"{count} images need as many generators of noise, not {len(draws)}")
+        return [layer.draw_noise(count, draws) for layer in self.layers]
+
+    def forward(self, ws: Tensor, noise: Noise = "const") -> Tensor:
         """Make images [N, img_channels, resolution, resolution], about in [-1, 1], from ws [N, num_ws, w_dim].
 
         Parameters
         ----------
         ws : Tensor
-        noise_mode : {"random", "const", "none"}
-        draws : torch.Generator or sequence of them, optional
-            Where random noise is drawn from: one generator for the batch, or one for each image.
+        noise : sequence of Tensor, "const" or "none"
+            What `draw_noise` returns, the same constant planes for every image, or no noise.
+
+        Raises
+        ------
+        ValueError
+            The noise is not one plane for each convolution.
         """
+        planes = self._planes(noise)
         x: Tensor | None = None
         img: Tensor | None = None
         first = 0
         for resolution in self.block_resolutions:
             block: SynthesisBlock = self.get_submodule(f"b{resolution}")  # type: ignore[assignment]
             dtype = _block_dtype(resolution, self.config, self.compute_dtype, ws.dtype)
-            x, img = block(x, img, ws[:, first : first + block.convolutions + 1], dtype, noise_mode, draws)
-            first += block.convolutions
+            last = first + block.convolutions
+            x, img = block(x, img, ws[:, first : last + 1], dtype, planes[first:last])
+            first = last
         if img is None:
             raise ValueError("a generator has one block at the least")
         return img
+
+    def _planes(self, noise: Noise) -> Sequence[Tensor | None]:
+        layers = self.layers
+        if noise == "none":
+            return [None] * len(layers)
+        if noise == "const":
+            return [layer.noise_const for layer in layers]
+        if isinstance(noise, str) or len(noise) != len(layers):
+            raise ValueError(f"noise must be {len(layers)} tensors, 'const' or 'none'")
+        return noise
 
 
 class Generator(nn.Module):
@@ -260,10 +308,10 @@ class Generator(nn.Module):
         mean = ws[:, 0].detach().mean(dim=0)
         self.mapping.w_avg.copy_(mean.lerp(self.mapping.w_avg, self.config.w_avg_decay))
 
-    def forward(self, z: Tensor, c: Tensor, truncation_psi: float = 1.0, noise_mode: str = "const") -> Tensor:
+    def forward(self, z: Tensor, c: Tensor, truncation_psi: float = 1.0, noise: Noise = "const") -> Tensor:
         """Make images [N, img_channels, resolution, resolution] from z [N, z_dim] and one-hot c [N, c_dim]."""
         ws = self.mapping(z, c, truncation_psi=truncation_psi)
-        images: Tensor = self.synthesis(ws, noise_mode=noise_mode)
+        images: Tensor = self.synthesis(ws, noise)
         return images
 
 

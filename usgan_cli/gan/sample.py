@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +11,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from usgan_cli.core import files, images
+from usgan_cli.core import images
 from usgan_cli.core.checkpoint import Architecture, GeneratorDocument, read_generator
 from usgan_cli.core.device import torch_dtype
 from usgan_cli.core.errors import FormatError, SettingsError
 from usgan_cli.core.images import Pixels
-from usgan_cli.core.manifest import SyntheticImage, SyntheticManifest
+from usgan_cli.core.manifest import SyntheticFormat, SyntheticManifest
 from usgan_cli.core.progress import Progress
 from usgan_cli.core.seeds import torch_generator
-from usgan_cli.gan.networks import Generator, GeneratorConfig
+from usgan_cli.core.synthetic import open_writer
+from usgan_cli.gan.networks import Generator, GeneratorConfig, Noise
 
 BLOCK = 8
-"""Images computed together, always this many, so that an image's arithmetic never depends on its neighbours."""
+"""Images computed together on a CPU, always this many, so that an image's arithmetic never depends on how many."""
 
 
 def build_generator(architecture: Architecture, tensors: dict[str, Tensor], device: torch.device) -> Generator:
@@ -46,9 +48,88 @@ def load_generator(folder: Path, device: torch.device) -> tuple[GeneratorDocumen
     return document, build_generator(document.architecture, tensors, device)
 
 
+def _device(generator: Generator) -> torch.device:
+    return next(generator.parameters()).device
+
+
 def latents(seeds: Sequence[int], z_dim: int) -> Tensor:
     """Return one latent per seed, shape [len(seeds), z_dim]; each depends on its own seed alone."""
     return torch.stack([torch.randn(z_dim, generator=torch_generator("latent", seed)) for seed in seeds])
+
+
+def block_size(generator: Generator) -> int:
+    """Return how many images to begin computing together: on a GPU about four million pixels."""
+    if _device(generator).type != "cuda":
+        return BLOCK
+    return min(256, max(BLOCK, 2**22 // generator.config.resolution**2))
+
+
+def in_blocks(compute: Callable[[list[int]], Tensor], count: int, block: int) -> Iterator[Pixels]:
+    """Yield the images of places 0 to `count`, pixels [C, H, W] each, computed `block` at a time.
+
+    The last block is filled up with repeats, so that every block has one size. Where a GPU's memory is too small
+    the size is halved for the rest.
+
+    Parameters
+    ----------
+    compute : callable
+        Returns the images [block, C, H, W], in [-1, 1], of a list of places.
+    count, block : int
+
+    Raises
+    ------
+    SettingsError
+        The memory does not even hold one image.
+    """
+    first = 0
+    while first < count:
+        places = list(range(first, min(first + block, count)))
+        try:
+            made = images.to_pixels(compute(places + [places[-1]] * (block - len(places)))).cpu().numpy()
+        except torch.cuda.OutOfMemoryError:
+            if block == 1:
+                raise SettingsError(
+                    "The GPU's memory is too small to make one image.", "Use --device cpu, or --precision bf16."
+                ) from None
+            made = None
+        if made is None:  # out here, what the failed attempt held is free
+            torch.cuda.empty_cache()
+            block //= 2
+            continue
+        yield from made[: len(places)]
+        first += len(places)
+
+
+def intermediate(generator: Generator, seeds: Sequence[int], labels: Sequence[int], truncation_psi: float) -> Tensor:
+    """Return ws [N, num_ws, w_dim] of the given seeds and labels."""
+    config, device = generator.config, _device(generator)
+    z = latents(seeds, config.z_dim).to(device)
+    c = F.one_hot(torch.tensor(labels), max(config.c_dim, 1))[:, : config.c_dim].float().to(device)
+    ws: Tensor = generator.mapping(z, c, truncation_psi=truncation_psi)
+    return ws
+
+
+def noise_of(generator: Generator, seeds: Sequence[int], noise: str) -> Noise:
+    """Return the noise of the given seeds: planes drawn for each, or the kind of noise that needs no drawing.
+
+    Parameters
+    ----------
+    generator : Generator
+    seeds : sequence of int
+    noise : {"random", "const", "none"}
+
+    Raises
+    ------
+    ValueError
+        For another kind of noise.
+    """
+    if noise == "const":
+        return "const"
+    if noise == "none":
+        return "none"
+    if noise != "random":
+        raise ValueError(f"noise must be 'random', 'const' or 'none', not {noise!r}")
+    return generator.synthesis.draw_noise(len(seeds), [torch_generator("noise", seed) for seed in seeds])
 
 
 @torch.no_grad()
@@ -61,6 +142,9 @@ def make_images(
 ) -> Iterator[Pixels]:
     """Yield the images of the given seeds and labels, pixels [C, H, W] each, in order.
 
+    On a CPU an image's bytes depend on nothing else. A GPU chooses its way of computing by the number of images
+    computed together, which can change the last bits, and so a pixel here and there by one gray level.
+
     Parameters
     ----------
     generator : Generator
@@ -72,26 +156,22 @@ def make_images(
     noise : {"random", "const", "none"}
         "random" draws every image's noise from its own seed, as training does; "const" gives all images the same.
     """
-    config = generator.config
-    device = next(generator.parameters()).device
-    for first in range(0, len(seeds), BLOCK):
-        some = list(seeds[first : first + BLOCK])
-        padding = [some[-1]] * (BLOCK - len(some))
-        classes = list(labels[first : first + BLOCK]) + [labels[0]] * len(padding)
-        z = latents(some + padding, config.z_dim).to(device)
-        draws = [torch_generator("noise", seed) for seed in some + padding]
-        c = F.one_hot(torch.tensor(classes), max(config.c_dim, 1))[:, : config.c_dim].float().to(device)
-        ws = generator.mapping(z, c, truncation_psi=truncation_psi)
-        pixels = images.to_pixels(generator.synthesis(ws, noise_mode=noise, draws=draws)).cpu().numpy()
-        yield from pixels[: len(some)]
+
+    def compute(places: list[int]) -> Tensor:
+        some = [seeds[place] for place in places]
+        ws = intermediate(generator, some, [labels[place] for place in places], truncation_psi)
+        made: Tensor = generator.synthesis(ws, noise_of(generator, some, noise))
+        return made
+
+    yield from in_blocks(compute, len(seeds), block_size(generator))
 
 
-def class_grid(generator: Generator, classes: int, columns: int, seed: int) -> Pixels:
-    """Return a sheet with one row a class; every row shows the same latents, every sheet of a run too."""
+def class_samples(generator: Generator, classes: int, columns: int, seed: int) -> list[list[Pixels]]:
+    """Return a row of images for each class, all rows from the same latents, which belong to the run's seed."""
     seeds = [_grid_seed(seed, column) for column in range(columns)]
     rows = max(classes, 1)
     made = list(make_images(generator, seeds * rows, [row for row in range(rows) for _ in seeds]))
-    return images.sheet([made[row * columns : (row + 1) * columns] for row in range(rows)])
+    return [made[row * columns : (row + 1) * columns] for row in range(rows)]
 
 
 def _grid_seed(seed: int, column: int) -> int:
@@ -114,19 +194,61 @@ def class_order(shares: Sequence[float], count: int) -> list[int]:
     return order
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """How images are made from seeds.
+
+    Attributes
+    ----------
+    truncation_psi : float
+        0 to 1; see `make_images`.
+    noise : {"random", "const", "none"}
+    precision : {"float32", "bf16", "fp16"}
+        Arithmetic of the highest resolutions.
+    """
+
+    truncation_psi: float = 1.0
+    noise: str = "random"
+    precision: str = "float32"
+
+
+def row_of_seeds(seed: int, count: int) -> list[int]:
+    """Return the first `count` seeds of a GAN of the repeat `seed`: 1 000 000 * seed, and on from there."""
+    return [1_000_000 * seed + i for i in range(count)]
+
+
+def pick_classes(document: GeneratorDocument, wanted: Sequence[str] | None) -> list[int]:
+    """Return the indices of the wanted classes in the generator's order; all of them for None.
+
+    Raises
+    ------
+    SettingsError
+        One is not a class of this generator, or is named twice.
+    """
+    if wanted is None:
+        return list(range(len(document.classes)))
+    for name in wanted:
+        if name not in document.classes:
+            raise SettingsError(
+                f"{document.name} has no class {name!r}.", f"Its classes are {', '.join(document.classes)}."
+            )
+    if len(set(wanted)) != len(wanted):
+        raise SettingsError(f"A class is named twice in {', '.join(wanted)}.")
+    return [i for i, name in enumerate(document.classes) if name in wanted]
+
+
 def generate(
     folder: Path,
     target: Path,
     device: torch.device,
     progress: Progress,
     *,
-    count: int,
-    truncation_psi: float,
-    noise: str,
-    precision: str,
-    seed: int,
+    seeds: Sequence[int],
+    sampling: Sampling,
+    classes: Sequence[str] | None = None,
+    form: SyntheticFormat = "png",
 ) -> SyntheticManifest:
-    """Write `count` images of the generator in `folder` to `target`, by class, with their manifest.
+    """Write the images of some seeds, made by the generator in `folder`, to `target`, with their manifest.
 
     The classes come in the proportions of the GAN's training images; the i-th image is made from the i-th seed.
 
@@ -135,51 +257,45 @@ def generate(
     folder, target : Path
     device : torch.device
     progress : Progress
-    count : int
-    truncation_psi : float
-    noise : {"random", "const", "none"}
-    precision : {"float32", "bf16", "fp16"}
-    seed : int
-        Number of the row of seeds; image i of it has the seed 1 000 000 * seed + i.
+    seeds : sequence of int
+    sampling : Sampling
+    classes : sequence of str, optional
+        Only these, in their proportions.
+    form : {"png", "zip", "npz"}
+        How the folder holds them; see `core.synthetic`.
 
     Raises
     ------
     SettingsError
-        `count` is not positive.
+        There are no seeds, or a class is unknown.
     """
-    if count < 1:
-        raise SettingsError(f"The number of images must be 1 or more; it is {count}.")
+    if not seeds:
+        raise SettingsError("The number of images must be 1 or more; it is 0.")
     document, generator = load_generator(folder, device)
-    generator.compute_dtype = torch_dtype(precision)
-    shares = [document.class_counts[name] for name in document.classes]
-    order = class_order(shares, count)
-    seeds = [1_000_000 * seed + i for i in range(count)]
-    listed: list[SyntheticImage] = []
-    with progress.task(f"generate {document.name}", count, "images") as task:
-        for pixels, image_seed, label in zip(
-            make_images(generator, seeds, order, truncation_psi, noise), seeds, order, strict=True
-        ):
-            name = document.classes[label]
-            file = f"{name}/seed{image_seed:08d}.png"
-            data = images.encode_png(pixels)
-            (target / name).mkdir(parents=True, exist_ok=True)
-            (target / file).write_bytes(data)
-            listed.append(
-                SyntheticImage.model_validate(
-                    {"file": file, "class": name, "seed": image_seed, "sha256": files.sha256_bytes(data)}
-                )
-            )
+    generator.compute_dtype = torch_dtype(sampling.precision)
+    chosen = pick_classes(document, classes)
+    shares = {i: document.class_counts[document.classes[i]] for i in chosen}
+    labels = [chosen[place] for place in class_order(list(shares.values()), len(seeds))]
+    size, channels = document.architecture.resolution, document.architecture.img_channels
+    made = make_images(generator, seeds, labels, sampling.truncation_psi, sampling.noise)
+    with (
+        progress.task(f"generate {document.name}", len(seeds), "images") as task,
+        open_writer(target, form, document.classes, len(seeds), (channels, size, size)) as writer,
+    ):
+        listed = []
+        for pixels, seed, label in zip(made, seeds, labels, strict=True):
+            listed.append(writer.add(pixels, label, seed))
             task.advance()
-    total = sum(shares)
+    total = sum(shares.values())
     manifest = SyntheticManifest(
         classes=document.classes,
-        size=document.architecture.resolution,
-        channels=document.architecture.img_channels,
+        size=size,
+        channels=channels,
         gan=document.content_digest(),
         gan_name=document.name,
-        truncation_psi=truncation_psi,
-        noise=noise,
-        class_shares={name: share / total for name, share in zip(document.classes, shares, strict=True)},
+        truncation_psi=sampling.truncation_psi,
+        noise=sampling.noise,
+        class_shares={name: shares.get(i, 0) / total for i, name in enumerate(document.classes)},
         images=listed,
     )
     manifest.write(target / "manifest.json")

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from usgan_cli.core.checkpoint import Architecture, TrainingState, read_tensors, write_tensors
+from usgan_cli.core.checkpoint import (
+    Architecture,
+    BestScore,
+    TrainingState,
+    prune_states,
+    read_tensors,
+    state_file,
+    write_tensors,
+)
 from usgan_cli.core.device import torch_dtype
 from usgan_cli.core.errors import FormatError
 from usgan_cli.core.seeds import torch_generator
@@ -82,6 +90,7 @@ class Training:
     step: int = 0
     images: int = 0
     seconds: float = 0.0
+    best: BestScore | None = None
 
     @classmethod
     def start(cls, config: GanConfig, device: torch.device) -> Training:
@@ -90,6 +99,8 @@ class Training:
         generator = Generator(generator_config(config), init=draws).to(device)
         discriminator = Discriminator(discriminator_config(config), init=draws).to(device)
         dtype = torch_dtype(config.precision)
+        if dtype == torch.float64:
+            generator, discriminator = generator.double(), discriminator.double()
         generator.compute_dtype = discriminator.compute_dtype = dtype
         return cls(
             generator=generator,
@@ -97,8 +108,10 @@ class Training:
             average=copy.deepcopy(generator).requires_grad_(False),
             adam_g=lazy_adam(generator, config.lr, config.pl_interval),
             adam_d=lazy_adam(discriminator, config.lr, config.r1_interval),
-            ada=AdaController(target=config.ada_target, interval=config.ada_interval, kimg=config.ada_kimg),
-            path_length_mean=torch.zeros((), device=device),
+            ada=AdaController(
+                target=config.ada_target, interval=config.ada_interval, kimg=config.ada_kimg, device=device
+            ),
+            path_length_mean=torch.zeros((), device=device, dtype=generator.mapping.w_avg.dtype),
         )
 
     def tensors(self) -> dict[str, Tensor]:
@@ -116,36 +129,34 @@ class Training:
                     named[f"{prefix}/{name}/{key}"] = value
         return named
 
-    def save(self, folder: Path, log_bytes: int) -> None:
-        """Save the state to `folder`: the tensors first, then the JSON that makes them current."""
+    def save(self, folder: Path, log_bytes: int, keep: int = 1) -> None:
+        """Save the state to `folder`, the tensors first, then the JSON that points to them; keep the newest `keep`."""
         data = folder / "tensors.partial"
         digest = write_tensors(data, self.tensors())
-        data.replace(folder / f"{digest}.safetensors")
-        ada = self.ada.state_dict()
-        TrainingState(
+        state = TrainingState(
             step=self.step,
             images=self.images,
             p=self.ada.p,
-            augment=ada,
+            augment=self.ada.state_dict(),
             path_length_mean=float(self.path_length_mean),
             seconds=self.seconds,
             log_bytes=log_bytes,
+            best=self.best,
             tensors=digest,
-        ).write(folder / "state.json")
-        for old in folder.glob("*.safetensors"):
-            if old.stem != digest:
-                old.unlink()
+        )
+        data.replace(state.tensor_file(folder))
+        state.write(folder / state_file(self.images / 1000))
+        prune_states(folder, keep)
 
-    def load(self, folder: Path) -> TrainingState:
-        """Bring back the state that `save` left in `folder`.
+    def load(self, state: TrainingState, folder: Path) -> None:
+        """Bring back a state that `save` has left in `folder`.
 
         Raises
         ------
         FormatError
             The files do not fit together or belong to another architecture.
         """
-        state = TrainingState.read(folder / "state.json")
-        named = read_tensors(folder / f"{state.tensors}.safetensors", state.tensors)
+        named = read_tensors(state.tensor_file(folder), state.tensors)
         try:
             for prefix, network in (("g", self.generator), ("d", self.discriminator), ("ema", self.average)):
                 network.load_state_dict(_under(named, prefix))
@@ -156,11 +167,13 @@ class Training:
         self.path_length_mean.copy_(named["path_length_mean"])
         self.ada.load_state_dict(state.augment)
         self.step, self.images, self.seconds = state.step, state.images, state.seconds
-        return state
+        self.best = state.best
 
     @staticmethod
     def _load_adam(adam: torch.optim.Adam, module: torch.nn.Module, named: dict[str, Tensor]) -> None:
         for name, parameter in module.named_parameters():
+            if not parameter.requires_grad:
+                continue
             values = {
                 key: named[f"{name}/{key}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{name}/{key}" in named
             }

@@ -1,159 +1,183 @@
-"""The five parts of a StyleGAN2 training iteration, and the images they are shown.
+"""The five parts of a StyleGAN2 training iteration.
 
 Non-saturating logistic loss with lazy R1 and path length regularisation (Karras et al. 2020, "Analyzing and
 improving the image quality of StyleGAN"). The three GANs of the study differ in the `augment` through which the
 discriminator is shown images, and nowhere else.
+
+Each part first draws everything random for the whole batch, then computes on parts of it: the rows of this process
+where there are several, and fewer at a time where memory is short. Gradients and statistics add up to those of the
+whole batch, whatever the cut.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from usgan_cli.core import images
-from usgan_cli.core.datasets import ImageSet
+from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.seeds import torch_generator
 from usgan_cli.gan import losses
 from usgan_cli.gan.augment import Augment
+from usgan_cli.gan.augment.placing import to_device
+from usgan_cli.gan.batch import Batch, cut, named, under
+from usgan_cli.gan.capture import Captured, Compute, shapes
 from usgan_cli.gan.config import GanConfig
+from usgan_cli.gan.parallel import ALONE, World
+from usgan_cli.gan.shown import Shown
 from usgan_cli.gan.state import Training
 
 
-class Shown:
-    """The training images on the device, shown in a fresh order every epoch."""
-
-    def __init__(self, data: ImageSet, config: GanConfig, device: torch.device) -> None:
-        self.pixels = torch.from_numpy(data.pixels).to(device)
-        self.labels = torch.from_numpy(data.labels).to(device)
-        self.config = config
-        self.device = device
-        self._orders: dict[int, Tensor] = {}
-
-    def reals(self, step: int) -> tuple[Tensor, Tensor]:
-        """Return the step's images, float in [-1, 1], and one-hot labels."""
-        config = self.config
-        picked = self._indices(step * config.batch, config.batch)
-        batch = images.to_float(self.pixels[picked])
-        if config.mirror:
-            draws = torch_generator(config.seed, "mirror", step)
-            flip = (torch.rand([config.batch, 1, 1, 1], generator=draws) < 0.5).to(self.device)
-            batch = torch.where(flip, batch.flip(3), batch)
-        return batch, self.one_hot(self.labels[picked])
-
-    def labels_for_generated(self, count: int, draws: torch.Generator) -> Tensor:
-        """Return one-hot labels drawn from the training set's labels."""
-        picked = torch.randint(len(self.labels), [count], generator=draws)
-        return self.one_hot(self.labels[picked.to(self.device)])
-
-    def one_hot(self, labels: Tensor) -> Tensor:
-        """Return labels [N] as one-hot vectors [N, c_dim]."""
-        return F.one_hot(labels, self.config.c_dim).float()
-
-    def _indices(self, first: int, count: int) -> Tensor:
-        """Return positions `first` ... of the endless row of epochs."""
-        n = len(self.labels)
-        positions = [divmod(first + i, n) for i in range(count)]
-        wanted = {epoch for epoch, _ in positions}
-        self._orders = {
-            epoch: self._orders[epoch] if epoch in self._orders else self._order(epoch) for epoch in sorted(wanted)
-        }
-        return torch.stack([self._orders[epoch][place] for epoch, place in positions]).to(self.device)
-
-    def _order(self, epoch: int) -> Tensor:
-        return torch.randperm(len(self.labels), generator=torch_generator(self.config.seed, "epoch", epoch))
-
-
 @dataclass
-class Sums:
-    """Running sums of what the log reports, kept on the device so that training need not wait for them."""
+class Means:
+    """Running means of what the log reports, kept on the device so that training need not wait for them."""
 
     totals: dict[str, Tensor] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
-    def add(self, name: str, values: Tensor) -> None:
-        """Add the mean of the values."""
-        value = values.detach().float().mean()
+    def add(self, name: str, value: Tensor) -> None:
+        """Add one batch's mean."""
         self.totals[name] = self.totals[name] + value if name in self.totals else value
         self.counts[name] = self.counts.get(name, 0) + 1
 
-    def means(self) -> dict[str, float]:
-        """Return the mean of each sum, and begin anew."""
+    def take(self) -> dict[str, float]:
+        """Return the mean of each, and begin anew."""
         found = {name: float(total) / self.counts[name] for name, total in self.totals.items()}
         self.totals.clear()
         self.counts.clear()
         return found
 
 
+@dataclass(frozen=True)
+class Draws:
+    """Where a step's random numbers come from: few and small ones from the host, noise from the device itself.
+
+    On a CPU both are the same generator; on a GPU nothing waits for the host.
+    """
+
+    host: torch.Generator
+    device: torch.Generator
+
+    @classmethod
+    def of(cls, seed: int, purpose: str, step: int, device: torch.device) -> Draws:
+        """Return the generators that belong to one purpose of one step."""
+        host = torch_generator(seed, purpose, step)
+        if device.type == "cpu":
+            return cls(host, host)
+        return cls(host, torch_generator(seed, purpose, step, "device", device=device))
+
+
 class Steps:
-    """The five parts of a training iteration."""
+    """The five parts of a training iteration.
+
+    Parameters
+    ----------
+    config : GanConfig
+    training : Training
+        What they change.
+    shown : Shown
+        The training images.
+    augment : Augment
+        How the discriminator is shown images.
+    device : torch.device
+    world : World
+        The processes that share each batch.
+    at_once : int, optional
+        Images that each process computes at once; as many as memory allows by default.
+    graphs : bool
+        Record each part as a CUDA graph.
+
+    Raises
+    ------
+    SettingsError
+        The batch cannot be cut in this way.
+    """
 
     def __init__(
-        self, config: GanConfig, training: Training, shown: Shown, augment: Augment, device: torch.device
+        self,
+        config: GanConfig,
+        training: Training,
+        shown: Shown,
+        augment: Augment,
+        device: torch.device,
+        world: World = ALONE,
+        at_once: int | None = None,
+        graphs: bool = False,
     ) -> None:
         self.config = config
         self.training = training
         self.shown = shown
         self.augment = augment
         self.device = device
-        self.sums = Sums()
+        self.world = world
+        self.splits = _possible_splits(config, world)
+        self.split = _chosen_split(config, world, self.splits, at_once)
+        self.adapts_split = at_once is None
+        self.graphs = graphs
+        self._captured: dict[tuple[object, ...], Captured] = {}
+        self._batch_length: Tensor | None = None
+        self.means = Means()
         self.grad_g = self.grad_d = torch.zeros(())
+        self.g_parameters = [p for p in training.generator.parameters() if p.requires_grad]
+        self.d_parameters = [p for p in training.discriminator.parameters() if p.requires_grad]
 
     def generator_step(self) -> None:
         """Move the generator towards images that the discriminator takes for real."""
-        draws = self._draws("generator")
-        self.training.discriminator.requires_grad_(False)
-        generated, labels, _ = self._generate(self.config.batch, draws)
-        logits = self._judge(generated, labels, draws)
-        loss = losses.generator_loss(logits)
-        self.sums.add("loss_g", loss)
-        self.grad_g = self._update(self.training.adam_g, loss.mean())
-        self.training.discriminator.requires_grad_(True)
+        config, draws = self.config, self._draws("generator")
+        inputs = self._draw_generated(config.batch, draws) | self._draw_augmentation(config.batch, draws)
+        with self._resting(self.d_parameters):
+            totals = self._totals(self.g_parameters, lambda: self._over_parts("fool", self._fool, inputs))
+            self.grad_g = self._update(self.training.adam_g, self.g_parameters, totals)
+        self._follow_w(totals["w"] / config.batch)
+        self.means.add("loss_g", totals["loss_g"] / config.batch)
 
     def path_length_step(self) -> None:
         """Path length regularisation on a part of the batch, weighted for being done only now and then."""
-        config, training = self.config, self.training
-        draws = self._draws("path length")
-        generated, _, ws = self._generate(config.batch // config.pl_batch_shrink, draws)
-        noise = torch.randn(generated.shape, generator=draws).to(self.device)
-        lengths = losses.path_lengths(generated, ws, noise)
-        penalty, mean = losses.path_length_penalty(lengths, training.path_length_mean, config.pl_decay)
-        training.path_length_mean.copy_(mean.detach())
-        self.sums.add("path_length", lengths)
-        # The term in the image keeps every parameter in the graph, as the published loss does.
-        loss = penalty.mean() * config.pl_weight + generated[:, 0, 0, 0].mean() * 0
-        self._update(training.adam_g, loss * config.pl_interval)
+        config, training, draws = self.config, self.training, self._draws("path length")
+        count = config.batch // config.pl_batch_shrink
+        inputs = self._draw_generated(count, draws)
+        shape = (count, config.img_channels, config.resolution, config.resolution)
+        inputs["direction"] = torch.randn(shape, generator=draws.device, device=draws.device.device).to(self.device)
+        self._batch_length = None
+        with self._resting(self.d_parameters):
+            totals = self._totals(self.g_parameters, lambda: self._penalise_lengths(inputs))
+            self._update(training.adam_g, self.g_parameters, totals)
+        mean = totals["path_length"] / count
+        training.path_length_mean.lerp_(mean, config.pl_decay)
+        self._follow_w(totals["w"] / count)
+        self.means.add("path_length", mean)
 
     def discriminator_step(self) -> None:
         """Move the discriminator towards telling generated images from real ones."""
-        config, training = self.config, self.training
-        draws = self._draws("discriminator")
-        with torch.no_grad():
-            generated, labels, _ = self._generate(config.batch, draws)
-        fake_loss = losses.discriminator_loss_fake(self._judge(generated, labels, draws))
-        real, real_labels = self.shown.reals(training.step)
-        real_logits = self._judge(real, real_labels, draws)
-        real_loss = losses.discriminator_loss_real(real_logits)
-        self.sums.add("loss_d_fake", fake_loss)
-        self.sums.add("loss_d_real", real_loss)
-        self.sums.add("r_t", real_logits.sign())
-        if config.aug == "ada":
-            training.ada.observe(real_logits)
-        self.grad_d = self._update(training.adam_d, fake_loss.mean() + real_loss.mean())
+        config, training, draws = self.config, self.training, self._draws("discriminator")
+        fakes = self._draw_generated(config.batch, draws) | self._draw_augmentation(config.batch, draws)
+        reals = self.shown.draw(training.step) | self._draw_augmentation(config.batch, draws)
+        with self._resting(self.g_parameters):
+            totals = self._totals(
+                self.d_parameters,
+                lambda: (
+                    self._over_parts("judge generated", self._judge_generated, fakes)
+                    | self._over_parts("judge real", self._judge_real, reals)
+                ),
+            )
+            self.grad_d = self._update(training.adam_d, self.d_parameters, totals)
+        self._follow_w(totals["w"] / config.batch)
+        for name, total in (("loss_d_fake", "loss_d_fake"), ("loss_d_real", "loss_d_real"), ("r_t", "signs")):
+            self.means.add(name, totals[total] / config.batch)
+        if config.adapts:
+            training.ada.observe(totals["signs"], config.batch)
 
     def r1_step(self) -> None:
         """R1 regularisation: the gradient is with respect to the real image before augmentation."""
-        config, training = self.config, self.training
-        draws = self._draws("r1")
-        real, labels = self.shown.reals(training.step)
-        real.requires_grad_(True)
-        logits = self._judge(real, labels, draws)
-        penalty = losses.r1_penalty(logits, real)
-        self.sums.add("r1", penalty)
-        loss = penalty.mean() * (config.r1_gamma / 2) + logits.mean() * 0
-        self._update(training.adam_d, loss * config.r1_interval)
+        config, training, draws = self.config, self.training, self._draws("r1")
+        inputs = self.shown.draw(training.step) | self._draw_augmentation(config.batch, draws)
+        with self._resting(self.g_parameters):
+            totals = self._totals(self.d_parameters, lambda: self._over_parts("r1", self._penalise_slope, inputs))
+            self._update(training.adam_d, self.d_parameters, totals)
+        self.means.add("r1", totals["r1"] / config.batch)
 
     @torch.no_grad()
     def average_step(self) -> None:
@@ -167,33 +191,222 @@ class Steps:
         for old, new in zip(training.average.buffers(), training.generator.buffers(), strict=True):
             old.copy_(new)
 
-    def _draws(self, purpose: str) -> torch.Generator:
-        return torch_generator(self.config.seed, purpose, self.training.step)
+    # What is random in a batch
 
-    def _generate(self, count: int, draws: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Return generated images, their labels and the w they were made from; follow the average w."""
-        config, generator = self.config, self.training.generator
-        labels = self.shown.labels_for_generated(count, draws)
-        ws = generator.mapping(torch.randn([count, config.z_dim], generator=draws).to(self.device), labels)
-        generator.update_w_avg(ws.detach())
+    def _draws(self, purpose: str) -> Draws:
+        return Draws.of(self.config.seed, purpose, self.training.step, self.device)
+
+    def _draw_generated(self, count: int, draws: Draws) -> Batch:
+        """Draw what generated images are made from: labels, two latents, which layers follow the second, noise."""
+        config, synthesis = self.config, self.training.generator.synthesis
+        labels = self.shown.draw_labels(count, draws.host)
+        drawn = {"labels": labels, "z": torch.randn([count, config.z_dim], generator=draws.host)}
         if config.style_mixing_prob > 0:
             # Style mixing: one cut for the batch; beyond it the layers follow other latents.
-            other = generator.mapping(torch.randn([count, config.z_dim], generator=draws).to(self.device), labels)
-            cut = int(torch.randint(1, ws.shape[1], [], generator=draws))
-            mixed = bool(torch.rand([], generator=draws) < config.style_mixing_prob)
-            ws = losses.style_mix(ws, other, cut if mixed else ws.shape[1])
-        return generator.synthesis(ws, noise_mode="random", draws=draws), labels, ws
+            drawn["other_z"] = torch.randn([count, config.z_dim], generator=draws.host)
+            first = int(torch.randint(1, synthesis.num_ws, [], generator=draws.host))
+            mixed = bool(torch.rand([], generator=draws.host) < config.style_mixing_prob)
+            follows = torch.arange(synthesis.num_ws) >= (first if mixed else synthesis.num_ws)
+            drawn["follows_other"] = follows.expand(count, -1)
+        noise = synthesis.draw_noise(count, draws.device)
+        on_device = {name: to_device(value, self.device) for name, value in drawn.items()}
+        return on_device | named("noise", {f"{i:02d}": plane for i, plane in enumerate(noise)})
 
-    def _judge(self, batch: Tensor, labels: Tensor, draws: torch.Generator) -> Tensor:
-        shown: Tensor = self.training.discriminator(self.augment(batch, self.training.ada.p, draws), labels)
-        return shown
+    def _draw_augmentation(self, count: int, draws: Draws) -> Batch:
+        config = self.config
+        shape = (count, config.img_channels, config.resolution, config.resolution)
+        p = self.training.ada.p_tensor
+        return named("augment", self.augment.draw(shape, p, draws.device, self.device))
 
-    def _update(self, adam: torch.optim.Adam, loss: Tensor) -> Tensor:
-        """Take one optimiser step; gradients that are not finite become 0 or 1e5 in size. Returns their norm."""
-        adam.zero_grad(set_to_none=True)
+    # What is computed on a part of a batch: adds to the gradients, returns sums
+
+    def _fool(self, part: Batch) -> Batch:
+        generated, ws = self._generate(part)
+        loss = losses.generator_loss(self._judge(generated, part)).sum()
+        (loss / self.config.batch).backward()  # type: ignore[no-untyped-call]
+        return {"loss_g": loss.detach(), "w": ws[:, 0].detach().sum(dim=0)}
+
+    def _judge_generated(self, part: Batch) -> Batch:
+        with torch.no_grad():
+            generated, ws = self._generate(part)
+        loss = losses.discriminator_loss_fake(self._judge(generated, part)).sum()
+        (loss / self.config.batch).backward()  # type: ignore[no-untyped-call]
+        return {"loss_d_fake": loss.detach(), "w": ws[:, 0].sum(dim=0)}
+
+    def _judge_real(self, part: Batch) -> Batch:
+        logits = self._judge(self.shown.images(part), part)
+        loss = losses.discriminator_loss_real(logits).sum()
+        (loss / self.config.batch).backward()  # type: ignore[no-untyped-call]
+        return {"loss_d_real": loss.detach(), "signs": logits.detach().sign().sum()}
+
+    def _penalise_slope(self, part: Batch) -> Batch:
+        config = self.config
+        real = self.shown.images(part).requires_grad_(True)
+        logits = self._judge(real, part)
+        penalty = losses.r1_penalty(logits, real).sum()
+        # The term in the logits keeps every parameter in the graph, as the published loss does.
+        loss = penalty * (config.r1_gamma / 2 * config.r1_interval / config.batch) + logits.sum() * 0
         loss.backward()  # type: ignore[no-untyped-call]
-        gradients = [p.grad for group in adam.param_groups for p in group["params"] if p.grad is not None]
+        return {"r1": penalty.detach()}
+
+    def _penalise_lengths(self, inputs: Batch) -> Batch:
+        """The path length penalty (l - m)², m = a + decay (mean(l) - a), from parts of a batch.
+
+        m depends on every image of the batch, so the gradient of the mean penalty with respect to one image's l is
+        2 ((l - m) - decay (mean(l) - m)) / batch: it needs the batch's mean and otherwise only the image's own length.
+        """
+        count = len(inputs["z"])
+        if self._batch_length is None and self.split > 1:
+            total = torch.zeros_like(self.training.path_length_mean)
+            for part in self._parts(inputs, group=1):
+                total += self._lengths(part)[0].detach().sum()
+            self._batch_length = self._mean_over_processes(total, count)
+        if self._batch_length is not None:
+            inputs = inputs | {"batch_length": self._batch_length.expand(count)}
+        return self._over_parts("path length", self._penalise_part, inputs, group=1)
+
+    def _penalise_part(self, part: Batch) -> Batch:
+        config = self.config
+        count = config.batch // config.pl_batch_shrink
+        lengths, generated, ws = self._lengths(part)
+        if "batch_length" in part:
+            batch_length = part["batch_length"][0]
+        else:
+            batch_length = self._mean_over_processes(lengths.detach().sum(), count)
+            self._batch_length = batch_length
+        mean = self.training.path_length_mean.lerp(batch_length, config.pl_decay)
+        slope = 2 / count * ((lengths.detach() - mean) - config.pl_decay * (batch_length - mean))
+        # The term in the image keeps every parameter in the graph, as the published loss does.
+        loss = (lengths * slope).sum() * (config.pl_weight * config.pl_interval) + generated[:, 0, 0, 0].sum() * 0
+        loss.backward()  # type: ignore[no-untyped-call]
+        return {"path_length": lengths.detach().sum(), "w": ws[:, 0].detach().sum(dim=0)}
+
+    def _lengths(self, part: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        generated, ws = self._generate(part)
+        return losses.path_lengths(generated, ws, part["direction"]), generated, ws
+
+    def _mean_over_processes(self, total: Tensor, count: int) -> Tensor:
+        self.world.sum_([total])
+        return total / count
+
+    def _generate(self, part: Batch) -> tuple[Tensor, Tensor]:
+        """Return generated images [n, C, H, W] and the w they were made from [n, num_ws, w_dim]."""
+        generator = self.training.generator
+        ws = first = generator.mapping(part["z"], part["labels"])
+        if "other_z" in part:
+            other = generator.mapping(part["other_z"], part["labels"])
+            ws = torch.where(part["follows_other"][:, :, None], other, first)
+        noise = [plane for _, plane in sorted(under("noise", part).items())]
+        return generator.synthesis(ws, noise), ws
+
+    def _judge(self, images: Tensor, part: Batch) -> Tensor:
+        logits: Tensor = self.training.discriminator(self.augment.apply(images, under("augment", part)), part["labels"])
+        return logits
+
+    # How parts add up
+
+    def _over_parts(self, name: str, compute: Compute, inputs: Batch, group: int | None = None) -> Batch:
+        """Compute on this process's rows, part by part; return the sums over them."""
+        sums: Batch = {}
+        for part in self._parts(inputs, group):
+            for key, value in self._computed(name, compute, part).items():
+                sums[key] = sums[key] + value if key in sums else value
+        return sums
+
+    def _parts(self, inputs: Batch, group: int | None = None) -> Iterator[Batch]:
+        """Yield this process's rows, as many at once as are computed together."""
+        group = self.config.mbstd_group_size if group is None else group
+        for i in range(self.split):
+            yield cut(inputs, self.world.rank * self.split + i, self.world.size * self.split, group)
+
+    def _computed(self, name: str, compute: Compute, part: Batch) -> Batch:
+        # A part of the penalty on path lengths that asks the other processes cannot be recorded.
+        asks = name == "path length" and self.world.size > 1
+        if not self.graphs or asks:
+            return compute(part)
+        key = (name, *shapes(part))
+        if key not in self._captured:
+            learning = [p for p in (*self.g_parameters, *self.d_parameters) if p.requires_grad]
+            self._captured[key] = Captured(compute, part, learning)
+        return self._captured[key](part)
+
+    def _totals(self, learning: Sequence[Tensor], compute: Callable[[], Batch]) -> Batch:
+        """Compute from gradients of zero; where memory runs out, begin again with fewer images at once."""
+        while True:
+            for parameter in learning:
+                if not self.graphs:
+                    parameter.grad = None
+                elif parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                else:
+                    parameter.grad.zero_()
+            try:
+                return compute()
+            except torch.OutOfMemoryError:
+                self._captured.clear()
+                self._split_more()
+
+    def _split_more(self) -> None:
+        finer = [split for split in self.splits if split > self.split]
+        if not self.adapts_split or not finer:
+            at_once = self.config.batch // (self.world.size * self.split)
+            raise SettingsError(
+                f"{at_once} images at once do not fit into the memory of {self.device}.",
+                "Use a lower --batch-gpu, --batch or --channel-base.",
+            ) from None
+        self.split = finer[0]
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    @contextmanager
+    def _resting(self, resting: Sequence[Tensor]) -> Iterator[None]:
+        """Keep one network's parameters out of the gradients."""
+        for parameter in resting:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in resting:
+                parameter.requires_grad_(True)
+
+    def _update(self, adam: torch.optim.Adam, parameters: Sequence[Tensor], totals: Batch) -> Tensor:
+        """Add up over processes and take one optimiser step. Returns the norm of the gradient.
+
+        Gradients that are not finite become 0 or 1e5 in size.
+        """
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        self.world.sum_([*gradients, *totals.values()])
         for gradient in gradients:
             torch.nan_to_num(gradient, nan=0.0, posinf=1e5, neginf=-1e5, out=gradient)
         adam.step()
         return torch.nn.utils.get_total_norm(gradients)
+
+    def _follow_w(self, mean: Tensor) -> None:
+        self.training.generator.update_w_avg(mean[None, None])
+
+
+def _possible_splits(config: GanConfig, world: World) -> list[int]:
+    """Return into how many parts each process's rows can be cut, in rising order."""
+    columns = config.batch // min(config.mbstd_group_size, config.batch)
+    regularised = config.batch // config.pl_batch_shrink
+    cuts = [split for split in range(1, columns + 1) if columns % (world.size * split) == 0]
+    possible = [split for split in cuts if regularised % (world.size * split) == 0]
+    if not possible:
+        raise SettingsError(
+            f"A batch of {config.batch} in groups of {config.mbstd_group_size} cannot be shared by {world.size} "
+            "processes.",
+            f"Use a --batch that is a multiple of {2 * config.mbstd_group_size * world.size}.",
+        )
+    return possible
+
+
+def _chosen_split(config: GanConfig, world: World, possible: Sequence[int], at_once: int | None) -> int:
+    if at_once is None:
+        return possible[0]
+    by_size = {config.batch // (world.size * split): split for split in possible}
+    if at_once not in by_size:
+        raise SettingsError(
+            f"{at_once} images at once are not a part of this batch.",
+            f"Use --batch-gpu {', '.join(str(size) for size in sorted(by_size))}.",
+        )
+    return by_size[at_once]

@@ -9,39 +9,80 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from usgan_cli.core import device as devices
-from usgan_cli.core import images
-from usgan_cli.core.checkpoint import GeneratorDocument, LogRow, write_tensors
+from usgan_cli.core import files, images
+from usgan_cli.core.checkpoint import BestScore, GeneratorDocument, LogRow, latest_state, read_log, write_tensors
 from usgan_cli.core.datasets import ImageSet
-from usgan_cli.core.progress import Progress
+from usgan_cli.core.progress import Progress, Silent, Task
 from usgan_cli.gan.augment import make_augment
+from usgan_cli.gan.capture import can_capture
 from usgan_cli.gan.config import GanConfig
 from usgan_cli.gan.networks import Generator
-from usgan_cli.gan.sample import class_grid
+from usgan_cli.gan.parallel import ALONE, World
+from usgan_cli.gan.pictures import encode_gif
+from usgan_cli.gan.sample import class_samples
+from usgan_cli.gan.shown import Shown
 from usgan_cli.gan.state import Training, architecture_of
-from usgan_cli.gan.steps import Shown, Steps
-from usgan_cli.gan.watch import Due, Log, Watch, check_finite, show
+from usgan_cli.gan.steps import Steps
+from usgan_cli.gan.transfer import Source, apply_source
+from usgan_cli.gan.watch import Board, Due, Log, Watch, check_finite, diversity, real_diversity, show
 
 GRID_COLUMNS = 8
+TIME_LAPSE_FRAME_MS = 400
 Scorer = Callable[[Generator], tuple[float, str]]
 """Returns the Fréchet distance of a generator's images to the training images, and the extractor's name."""
 
 
+@dataclass(frozen=True)
+class GanRun:
+    """What a training is called and where it is carried out; none of it changes what is learned.
+
+    Attributes
+    ----------
+    name : str
+        The GAN's name.
+    n : int
+        Size of its subset.
+    device : torch.device
+    progress : Progress
+    world : World
+        The processes that share each batch.
+    scorer : callable, optional
+        Measures the averaged generator every `score_kimg` and at the end; each generator measured is kept in
+        snapshots/, the best one in best/.
+    score_kimg : float
+        Thousands of images between measurements.
+    keep : int
+        Training states kept: the newest ones.
+    at_once : int, optional
+        Images computed at once by each process; as many as its memory allows by default.
+    graphs : bool
+        Record the steps as CUDA graphs.
+    tensorboard : bool
+        Also write the log for TensorBoard.
+    """
+
+    name: str
+    n: int
+    device: torch.device
+    progress: Progress = field(default_factory=Silent)
+    world: World = ALONE
+    scorer: Scorer | None = None
+    score_kimg: float = 0
+    keep: int = 1
+    at_once: int | None = None
+    graphs: bool = False
+    tensorboard: bool = False
+
+
 def train(
-    config: GanConfig,
-    data: ImageSet,
-    folder: Path,
-    device: torch.device,
-    progress: Progress,
-    *,
-    name: str,
-    n: int,
-    scorer: Scorer | None = None,
-    score_kimg: float = 0,
+    config: GanConfig, data: ImageSet, folder: Path, run: GanRun, source: Source | None = None
 ) -> GeneratorDocument:
     """Train a GAN until `config.kimg`, continuing what an earlier call has left in `folder`.
 
@@ -52,15 +93,9 @@ def train(
         Training images [N, C, resolution, resolution] with labels.
     folder : Path
         Gets log.jsonl, samples/*.png, checkpoint/, and at the end generator.safetensors and generator.json.
-    device : torch.device
-    progress : Progress
-    name, n
-        The GAN's name and the size of its subset, for its record.
-    scorer : callable, optional
-        Measures the averaged generator every `score_kimg` and at the end; each generator measured is kept in
-        snapshots/.
-    score_kimg : float
-        Thousands of images between measurements.
+    run : GanRun
+    source : Source, optional
+        Networks to start from.
 
     Returns
     -------
@@ -71,64 +106,87 @@ def train(
     ------
     DivergedError
         Losses stopped being finite; the last good state stays saved.
+    SettingsError
+        The batch cannot be cut as asked, or does not fit into memory.
     """
-    # Everything the loop needs: the state, the dataset on the device, and the seam between the three GANs.
-    devices.keep_freed_memory()
-    training = Training.start(config, device)
-    augment = make_augment(
-        config.aug,
-        operations=config.ada_groups,
-        policy=config.diffaug_policy,
-        fill=config.diffaug_fill,
+    devices.prepare(run.device)
+    training = Training.start(config, run.device)
+    if source is not None:
+        networks = training.generator, training.discriminator, training.average
+        run.progress.note(apply_source(source, *networks, freeze=config.freeze_d))
+    state = latest_state(folder / "checkpoint")
+    if state is not None:
+        training.load(state, folder / "checkpoint")
+        run.progress.note(f"Continuing {run.name} at {training.images / 1000:g} of {config.kimg:g} kimg.")
+    # Every process has read the state before the first one writes another.
+    run.world.wait()
+    steps = Steps(
+        config,
+        training,
+        Shown(data, config, run.device),
+        make_augment(
+            config.aug,
+            operations=config.ada_ops,
+            ada_fill="reflect" if config.ada_fill is None else config.ada_fill,
+            policy=config.diffaug_policy,
+            fill=config.diffaug_fill,
+        ),
+        run.device,
+        run.world,
+        run.at_once,
+        run.graphs and can_capture(run.device),
     )
-    steps = Steps(config, training, Shown(data, config, device), augment, device)
-    log, checkpoint = Log(folder / "log.jsonl"), folder / "checkpoint"
-    if (checkpoint / "state.json").is_file():
-        log.truncate(training.load(checkpoint).log_bytes)
-        progress.note(f"Continuing {name} at {training.images / 1000:g} of {config.kimg:g} kimg.")
-    due = Due(config, score_kimg if scorer is not None else 0, training.images)
-    watch = Watch(progress)
+    records = _Records(config, training, data, folder, run, 0 if state is None else state.log_bytes)
     clock = _Clock(training)
+    due = Due(config, run.score_kimg if run.scorer is not None else 0, training.images)
 
-    with progress.task(f"train {name}", config.kimg, "kimg", done=training.images / 1000) as task:
+    with run.progress.task(f"train {run.name}", config.kimg, "kimg", done=training.images / 1000) as task:
         while True:
             # Look before every step and once after the last: start, middle and end share their code.
             finished = training.images >= config.kimg * 1000
-            if due.tick(training.images) or finished:
-                row = clock.report(steps, device)
-                if row is not None:
-                    if scorer is not None and due.score(training.images, finished):
-                        row = _score(training, row, scorer, folder)
-                    log.append(row)
-                    watch.look(row)
-                    show(task, row)
-            if due.save(training.images) or finished:
-                clock.stop()
-                grid = class_grid(training.average, config.c_dim, GRID_COLUMNS, config.seed)
-                images.write_png(folder / "samples" / f"kimg{training.images / 1000:09.3f}.png", grid)
-                training.save(checkpoint, log.size())
+            tick, save = due.tick(training.images), due.save(training.images) or finished
+            if tick or save:
+                row = clock.report(steps, run.device)
+                if run.world.leads:
+                    records.keep(row, task, save=save, score=due.score(training.images, finished))
             if finished:
                 break
             clock.start()
-
-            # One iteration; every random draw in it belongs to this step.
-            steps.generator_step()
-            if training.step % config.pl_interval == 0:
-                steps.path_length_step()
-            steps.discriminator_step()
-            if training.step % config.r1_interval == 0:
-                steps.r1_step()
-            steps.average_step()
-            training.step += 1
-            if config.aug == "ada" and training.step % config.ada_interval == 0:
-                training.ada.update(config.batch)
-            training.images += config.batch
+            iterate(config, training, steps)
             task.advance(config.batch / 1000)
-    return _finish(training, config, data, folder, name, n)
+    return records.finish()
+
+
+def follow(
+    world: World,
+    device: torch.device,
+    config: GanConfig,
+    data: ImageSet,
+    folder: Path,
+    run: GanRun,
+    source: Source | None,
+) -> GeneratorDocument:
+    """Take part in a training that another process leads: compute, write nothing and say nothing."""
+    return train(config, data, folder, replace(run, world=world, device=device, progress=Silent(), scorer=None), source)
+
+
+def iterate(config: GanConfig, training: Training, steps: Steps) -> None:
+    """Take one iteration; every random draw in it belongs to this step."""
+    steps.generator_step()
+    if training.step % config.pl_interval == 0:
+        steps.path_length_step()
+    steps.discriminator_step()
+    if training.step % config.r1_interval == 0:
+        steps.r1_step()
+    steps.average_step()
+    training.step += 1
+    if config.adapts and training.step % config.ada_interval == 0:
+        training.ada.update(config.batch)
+    training.images += config.batch
 
 
 class _Clock:
-    """Counts the time spent training, leaving out saving and measuring, and turns sums into lines of the log."""
+    """Counts the time spent training, leaving out saving and measuring, and turns means into lines of the log."""
 
     def __init__(self, training: Training) -> None:
         self.training = training
@@ -147,7 +205,7 @@ class _Clock:
     def report(self, steps: Steps, device: torch.device) -> LogRow | None:
         """Return the means since the last report, or None if nothing was trained since."""
         training = self.training
-        means = steps.sums.means()
+        means = steps.means.take()
         if not means:
             return None
         check_finite(means)
@@ -172,27 +230,88 @@ class _Clock:
         )
 
 
-def _score(training: Training, row: LogRow, scorer: Scorer, folder: Path) -> LogRow:
-    fd, extractor = scorer(training.average)
-    write_tensors(folder / "snapshots" / f"kimg{row.kimg:09.3f}.safetensors", training.average.state_dict())
-    return row.model_copy(update={"fd": fd, "fd_extractor": extractor})
+class _Records:
+    """What a training leaves in its folder; in several processes the first one alone writes."""
+
+    def __init__(
+        self, config: GanConfig, training: Training, data: ImageSet, folder: Path, run: GanRun, log_bytes: int
+    ) -> None:
+        self.config, self.training, self.data, self.folder, self.run = config, training, data, folder, run
+        self.real_diversity = real_diversity(data)
+        if not run.world.leads:
+            return
+        # A longer training of the same name has not finished until it says so anew.
+        (folder / "generator.json").unlink(missing_ok=True)
+        self.log = Log(folder / "log.jsonl")
+        self.log.truncate(log_bytes)
+        self.watch = Watch(run.progress, read_log(folder))
+        self.board = Board(folder / "tensorboard", training.images) if run.tensorboard else None
+
+    def keep(self, row: LogRow | None, task: Task, *, save: bool, score: bool) -> None:
+        """Write the log, and where they are due the measured generator, a sheet of samples and the state."""
+        samples = self._samples() if save else []
+        if row is not None:
+            if save:
+                row = row.model_copy(update={"diversity": self._relative_diversity(samples)})
+            if score and self.run.scorer is not None:
+                row = self._measured(row, self.run.scorer)
+            self.log.append(row)
+            self.watch.look(row)
+            show(task, row)
+            if self.board is not None:
+                self.board.row(row)
+        if save:
+            kimg, sheet = self.training.images / 1000, images.sheet(samples)
+            images.write_png(self.folder / "samples" / f"kimg{kimg:09.3f}.png", sheet)
+            if self.board is not None:
+                self.board.grid(kimg, sheet)
+            self.training.save(self.folder / "checkpoint", self.log.size(), self.run.keep)
+
+    def finish(self) -> GeneratorDocument:
+        """Write the averaged generator and the time-lapse of the samples, and return the generator's record."""
+        document, tensors = self._document(self.training.images / 1000), self.training.average.state_dict()
+        if not self.run.world.leads:
+            return document
+        channels: Literal[1, 3] = 1 if self.config.img_channels == 1 else 3
+        sheets = [images.decode(path, channels) for path in sorted((self.folder / "samples").glob("kimg*.png"))]
+        files.write_bytes(self.folder / "samples" / "timelapse.gif", encode_gif(sheets, TIME_LAPSE_FRAME_MS))
+        return _write_generator(self.folder, document, tensors)
+
+    def _samples(self) -> list[list[images.Pixels]]:
+        return class_samples(self.training.average, self.config.c_dim, GRID_COLUMNS, self.config.seed)
+
+    def _relative_diversity(self, samples: list[list[images.Pixels]]) -> float | None:
+        found = diversity(samples)
+        return found / self.real_diversity if found is not None and self.real_diversity else None
+
+    def _measured(self, row: LogRow, scorer: Scorer) -> LogRow:
+        fd, extractor = scorer(self.training.average)
+        tensors = self.training.average.state_dict()
+        write_tensors(self.folder / "snapshots" / f"kimg{row.kimg:09.3f}.safetensors", tensors)
+        best = self.training.best
+        if best is None or best.extractor != extractor or fd < best.fd:
+            self.training.best = BestScore(kimg=row.kimg, fd=fd, extractor=extractor)
+            _write_generator(self.folder / "best", self._document(row.kimg), tensors)
+        return row.model_copy(update={"fd": fd, "fd_extractor": extractor})
+
+    def _document(self, kimg: float) -> GeneratorDocument:
+        config = self.config
+        return GeneratorDocument(
+            name=self.run.name,
+            architecture=architecture_of(config),
+            classes=list(self.data.classes),
+            class_counts=self.data.class_counts(),
+            aug=config.aug,
+            n=self.run.n,
+            seed=config.seed,
+            kimg=kimg,
+            preset=config.preset,
+            tensors="",
+        )
 
 
-def _finish(
-    training: Training, config: GanConfig, data: ImageSet, folder: Path, name: str, n: int
-) -> GeneratorDocument:
-    digest = write_tensors(folder / "generator.safetensors", training.average.state_dict())
-    document = GeneratorDocument(
-        name=name,
-        architecture=architecture_of(config),
-        classes=list(data.classes),
-        class_counts=data.class_counts(),
-        aug=config.aug,
-        n=n,
-        seed=config.seed,
-        kimg=training.images / 1000,
-        preset=config.preset,
-        tensors=digest,
-    )
+def _write_generator(folder: Path, document: GeneratorDocument, tensors: dict[str, torch.Tensor]) -> GeneratorDocument:
+    digest = write_tensors(folder / "generator.safetensors", tensors)
+    document = document.model_copy(update={"tensors": digest})
     document.write(folder / "generator.json")
     return document

@@ -1,18 +1,31 @@
-"""Watching a training: when to report, the log, and warnings in words."""
+"""Watching a training: when to report, the log, how varied its samples are, and warnings in words."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from usgan_cli.core.checkpoint import LogRow
-from usgan_cli.core.errors import UsganError
+from usgan_cli.core.datasets import ImageSet
+from usgan_cli.core.errors import MissingError, UsganError
+from usgan_cli.core.images import Pixels
 from usgan_cli.core.progress import Progress, Task
 from usgan_cli.gan.augment.controller import LEAK_THRESHOLD
 from usgan_cli.gan.config import GanConfig
 
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
 WINNING_R_T = 0.95
+COLLAPSED_SHARE = 0.5
+"""Diversity under this share of real images' and of its own best is a warning sign."""
+DIVERSITY_SIZE = 16
+"""Images are compared at this many pixels a side, so that noise and sharpness count for little."""
 
 
 class DivergedError(UsganError):
@@ -71,12 +84,78 @@ class Log:
             file.write(json.dumps(row.model_dump(exclude_none=True)) + "\n")
 
 
-class Watch:
-    """Says in words, once each, when a training goes wrong."""
+class Board:
+    """The log's figures and sample grids as TensorBoard reads them.
 
-    def __init__(self, progress: Progress) -> None:
+    Raises
+    ------
+    MissingError
+        TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: Path, images_now: int) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            hint = "Install it: pip install 'usgan[tensorboard]'"
+            raise MissingError("--tensorboard needs TensorBoard.", hint) from None
+        self.writer: SummaryWriter = SummaryWriter(str(folder), purge_step=images_now + 1)
+
+    def row(self, row: LogRow) -> None:
+        """Add a line of the log; steps are images shown."""
+        for name, value in row.model_dump(exclude_none=True, exclude={"kimg", "fd_extractor"}).items():
+            self.writer.add_scalar(name, value, round(row.kimg * 1000))
+
+    def grid(self, kimg: float, sheet: Pixels) -> None:
+        """Add a sheet of samples, pixels [C, H, W]."""
+        self.writer.add_image("samples", sheet, round(kimg * 1000))
+        self.writer.flush()
+
+
+def diversity(classes: Sequence[Sequence[Pixels]]) -> float | None:
+    """Return how far apart images of one class lie, in gray levels.
+
+    Parameters
+    ----------
+    classes : sequence of sequences of uint8 arrays [C, H, W]
+
+    Returns
+    -------
+    float or None
+        Root mean square distance between two images of a class, each reduced to 16 x 16 pixels by averaging; the
+        mean over classes of two images and more. None where there is no such class.
+    """
+    spreads = [_spread(np.stack(list(images))) for images in classes if len(images) > 1]
+    return float(np.mean(spreads)) if spreads else None
+
+
+def _spread(images: Pixels) -> float:
+    n, channels, height, width = images.shape
+    small = min(DIVERSITY_SIZE, height)
+    cells = images.reshape(n, channels, small, height // small, small, width // small).astype(np.float64)
+    # The mean squared distance of two draws is twice their variance.
+    return float(np.sqrt(2 * cells.mean(axis=(3, 5)).var(axis=0, ddof=1).mean()))
+
+
+def real_diversity(data: ImageSet) -> float | None:
+    """Return the diversity of the training images themselves."""
+    return diversity([data.pixels[data.labels == label] for label in range(len(data.classes))])
+
+
+class Watch:
+    """Says in words, once each, when a training goes wrong.
+
+    Parameters
+    ----------
+    progress : Progress
+    rows : sequence of LogRow
+        What was logged before.
+    """
+
+    def __init__(self, progress: Progress, rows: Sequence[LogRow] = ()) -> None:
         self.progress = progress
         self.said: set[str] = set()
+        self.most_diverse = max((row.diversity for row in rows if row.diversity is not None), default=0.0)
 
     def look(self, row: LogRow) -> None:
         """Warn about what the row shows."""
@@ -91,6 +170,18 @@ class Watch:
                 f"At {row.kimg:g} kimg the discriminator knows its training images (r_t {row.r_t:.2f}, near 1): "
                 "it overfits, and the generator learns little more.",
                 "winning",
+            )
+        if row.diversity is not None:
+            self._look_at_diversity(row.kimg, row.diversity)
+
+    def _look_at_diversity(self, kimg: float, now: float) -> None:
+        self.most_diverse = max(self.most_diverse, now)
+        if now < COLLAPSED_SHARE * min(self.most_diverse, 1.0):
+            self._once(
+                f"At {kimg:g} kimg samples of one class differ {now:.2f} times as much as real images do (it was "
+                f"{self.most_diverse:.2f}): the generator makes fewer and fewer kinds of image (mode collapse). "
+                "Compare the sheets in samples/; an earlier snapshot may be the better one.",
+                "collapse",
             )
 
     def _once(self, message: str, kind: str) -> None:
@@ -120,8 +211,13 @@ def show(task: Task, row: LogRow) -> None:
         "s/kimg": row.s_per_kimg,
         "G": row.loss_g,
         "D": row.loss_d_real + row.loss_d_fake,
+        "r_t": row.r_t,
+        "p": row.p,
+        "path": row.path_length,
+        "|grad G|": row.grad_g,
+        "|grad D|": row.grad_d,
+        "memory": f"{row.memory_mb / 1000:.2g} GB",
     }
-    figures |= {"r_t": row.r_t, "p": row.p}
     if row.fd is not None:
         figures["FD"] = row.fd
     task.advance(0, **figures)

@@ -36,7 +36,7 @@ class GridTable(_Table):
     """What is crossed with what."""
 
     sizes: list[int] = Field(min_length=1)
-    gans: list[Literal["none", "ada", "diffaug"]] = Field(min_length=1)
+    gans: list[Literal["none", "ada", "diffaug", "ada+diffaug"]] = Field(min_length=1)
     seeds: list[int] = Field(default=[0], min_length=1)
     ratios: list[float] = Field(default=[1.0], min_length=1)
 
@@ -73,7 +73,7 @@ class GanTable(_Table):
 class GenerateTable(_Table):
     """Options of generate; the number of images follows from the ratios and from score's count."""
 
-    truncation_psi: float = 1.0
+    truncation: float = 1.0
     noise: str = "random"
     precision: str = "float32"
 

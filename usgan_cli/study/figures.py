@@ -22,8 +22,8 @@ from usgan_cli.study.table_model import number
 from usgan_cli.study.tables import distance_name, is_fid, short_name, subset_title, training_label
 
 # Okabe and Ito's colours, which the colour-blind can tell apart; markers differ too, for print.
-COLOURS = {"none": "#0072B2", "ada": "#D55E00", "diffaug": "#009E73"}
-MARKERS = {"none": "o", "ada": "s", "diffaug": "D"}
+COLOURS = {"none": "#0072B2", "ada": "#D55E00", "diffaug": "#009E73", "ada+diffaug": "#CC79A7"}
+MARKERS = {"none": "o", "ada": "s", "diffaug": "D", "ada+diffaug": "^"}
 OTHER_COLOUR, REAL_COLOUR = "#CC79A7", "#333333"
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",

@@ -233,13 +233,14 @@ def _training(gan: GanRun) -> str:
 def _treatments(gans: list[GanRun]) -> list[Difference]:
     """Return the settings of ADA and DiffAug, where the trainings recorded them."""
     wanted = [
-        ("ada", "ada_groups", "ADA's operations", "bg", "pixel blitting and general geometry (bg)"),
+        ("ada", "ada_ops", "ADA's operations", "bg", "pixel blitting and general geometry (bg)"),
+        ("ada", "ada_fill", "ADA's border", None, "reflection"),
         ("diffaug", "diffaug_policy", "DiffAug's operations", ["translation", "cutout"], "translation, cutout"),
         ("diffaug", "diffaug_fill", "DiffAug's fill", 0.0, "zero (mid-gray)"),
     ]
     found = []
     for aug, setting, aspect, expected, words in wanted:
-        values = [gan.settings[setting] for gan in gans if gan.key.aug == aug and setting in gan.settings]
+        values = [gan.settings[setting] for gan in gans if aug in gan.key.aug.split("+") and setting in gan.settings]
         if values:
             same = all(value == expected for value in values)
             shown = dict.fromkeys(", ".join(value) if isinstance(value, list) else str(value) for value in values)

@@ -23,8 +23,13 @@ from usgan_cli.core.records import (
 )
 from usgan_cli.core.workspace import Workspace, format_ratio, gan_name, setting_name, subset_name
 
-AUG_ORDER = ("none", "ada", "diffaug")
-LABELS = {"none": "StyleGAN2", "ada": "StyleGAN2 + ADA", "diffaug": "StyleGAN2 + DiffAug"}
+AUG_ORDER = ("none", "ada", "diffaug", "ada+diffaug")
+LABELS = {
+    "none": "StyleGAN2",
+    "ada": "StyleGAN2 + ADA",
+    "diffaug": "StyleGAN2 + DiffAug",
+    "ada+diffaug": "StyleGAN2 + ADA + DiffAug",
+}
 SUBSET_NAME = re.compile(r"n(\d+)-s(\d+)")
 GAN_NAME = re.compile(r"(.+)-n(\d+)-s(\d+)")
 

@@ -24,7 +24,7 @@ from usgan_cli.study.report_data import GanKey, Group, StudyRecords, SubsetKey, 
 from usgan_cli.study.table_model import Cell, Column, RowGroup, Table, empty, number, p_value
 
 PUBLISHED = f"Published ({published.CITATION})"
-SHORT_LABELS = {"none": "StyleGAN2", "ada": "ADA", "diffaug": "DiffAug"}
+SHORT_LABELS = {"none": "StyleGAN2", "ada": "ADA", "diffaug": "DiffAug", "ada+diffaug": "ADA + DiffAug"}
 
 
 def spread(value: Measured | published.Spread, digits: int, scale: float = 1) -> Cell:

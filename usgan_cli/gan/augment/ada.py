@@ -7,7 +7,7 @@ order and strengths. The controller of its probability is in `controller`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import reduce
 
@@ -17,7 +17,8 @@ from torch import Tensor
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.gan.augment import color
 from usgan_cli.gan.augment.draws import Draws
-from usgan_cli.gan.augment.warp import warp
+from usgan_cli.gan.augment.placing import to_device
+from usgan_cli.gan.augment.warp import Fill, fitted_window, warp
 
 OPERATION_GROUPS: dict[str, tuple[str, ...]] = {
     "blit": ("xflip", "rotate90", "xint"),
@@ -31,6 +32,9 @@ OPERATION_GROUPS: dict[str, tuple[str, ...]] = {
 PIPES: dict[str, tuple[str, ...]] = {
     name: tuple(OPERATION_GROUPS)[: len(name)] for name in ("b", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc")
 }
+# What a B-mode image bears, with its own strengths; see `AdaOperations.named`.
+ULTRASOUND = ("xflip", "xint", "scale", "rotate", "aniso", "xfrac", "brightness", "contrast")
+ULTRASOUND_STRENGTHS = {"rotate_max": 5 / 180, "brightness_std": 0.1, "contrast_std": 0.25}
 
 
 @dataclass(frozen=True)
@@ -110,8 +114,9 @@ class AdaOperations:
         Parameters
         ----------
         names : str or iterable of str
-            Pipes ("bg", ..., "bgcfnc"), groups ("blit", "geom", ...) and single operations ("xflip", ...). A name
-            that is both ("noise", "cutout") means the same either way.
+            Pipes ("bg", ..., "bgcfnc"), "ultrasound", groups ("blit", "geom", ...) and single operations ("xflip",
+            ...); one text can join them ("blit+color", "xflip,xint"). A name that is both ("noise", "cutout") means
+            the same either way.
         **strengths : float or tuple of float
             Any field of the class.
 
@@ -119,18 +124,34 @@ class AdaOperations:
         ------
         SettingsError
             If a name or a field is unknown.
+
+        Notes
+        -----
+        "ultrasound" is for B-mode images, where the probe is on top and depth runs down: mirror, translations, scales,
+        rotation, brightness and contrast. Quarter turns, large rotations and negatives (lumaflip) are left out: they
+        put shadows and enhancement beside or above what casts them, and make fluid bright. Each of the two rotations
+        is at most 5 degrees, so that both together stay within about 10, the tilt of a probe that still looks at the
+        same plane. In log-compressed images gain adds to the gray value and dynamic range multiplies it: brightness
+        has a standard deviation of 0.1, which is 3 dB where 60 dB are shown, and contrast one of 0.25 octaves; the
+        paper's are twice that. These three strengths hold for the whole pipe when other names are joined to it.
         """
+        texts = [names] if isinstance(names, str) else list(names)
+        wanted = [name.strip() for text in texts for name in text.replace("+", ",").split(",")]
         operations: set[str] = set()
-        for name in (names,) if isinstance(names, str) else names:
-            for group in PIPES.get(name, (name,)):
+        for name in wanted:
+            for group in ULTRASOUND if name == "ultrasound" else PIPES.get(name, (name,)):
                 operations.update(OPERATION_GROUPS.get(group, (group,)))
         known = {name for group in OPERATION_GROUPS.values() for name in group}
         if unknown := sorted(operations - known):
-            choices = ", ".join([*PIPES, *OPERATION_GROUPS, *sorted(known - set(OPERATION_GROUPS))])
-            raise SettingsError(f"unknown ADA operations: {', '.join(unknown)}", f"Choose from: {choices}.")
+            choices = ", ".join([*PIPES, "ultrasound", *OPERATION_GROUPS, *sorted(known - set(OPERATION_GROUPS))])
+            raise SettingsError(
+                f"unknown ADA operations: {', '.join(map(repr, unknown))}",
+                f"Choose from: {choices}; join several with +.",
+            )
         if unknown := sorted(set(strengths) - {field.name for field in fields(cls)}):
             raise SettingsError(f"unknown ADA settings: {', '.join(unknown)}")
-        return cls(**{**dict.fromkeys(operations, 1.0), **strengths})  # type: ignore[arg-type]
+        own = ULTRASOUND_STRENGTHS if "ultrasound" in wanted else {}
+        return cls(**{**dict.fromkeys(operations, 1.0), **own, **strengths})  # type: ignore[arg-type]
 
 
 def _translation(x: Tensor, y: Tensor) -> Tensor:
@@ -211,8 +232,8 @@ def _draw_colors(ops: AdaOperations, draws: Draws, channels: int) -> list[Tensor
     return factors
 
 
-def _draw_band_gains(ops: AdaOperations, draws: Draws) -> Tensor:
-    """Return [N, 4]: the amplification of each octave band."""
+def _draw_band_taps(ops: AdaOperations, draws: Draws) -> Tensor:
+    """Return [N, 43]: the taps of a filter that amplifies each octave band on its own."""
     gains = []
     for strength in ops.imgfilter_bands:
         gain = torch.ones(draws.count, dtype=torch.float64, device=draws.device)
@@ -220,28 +241,36 @@ def _draw_band_gains(ops: AdaOperations, draws: Draws) -> Tensor:
             gain = (draws.normal() * ops.imgfilter_std).exp2()
             gain = draws.choose(gain, 1.0, ops.imgfilter * strength * draws.p)
         gains.append(gain)
-    return color.normalised_gains(gains)
+    return color.band_taps(color.normalised_gains(gains))
 
 
-def _add_noise(images: Tensor, ops: AdaOperations, draws: Draws) -> Tensor:
-    """Add white noise whose standard deviation is half-normal."""
+def _draw_noise(ops: AdaOperations, draws: Draws, shape: Sequence[int]) -> dict[str, Tensor]:
+    """Return white noise and its half-normal standard deviation."""
     sigma = draws.choose(draws.normal().abs() * ops.noise_std, 0.0, ops.noise * draws.p)
-    noise = torch.randn(images.shape, generator=draws.generator, dtype=images.dtype, device=draws.device)
-    return images + noise.to(images.device) * sigma.to(images.device, images.dtype)[:, None, None, None]
+    return {"noise_sigma": sigma, "noise": draws.noise(*shape[1:])}
 
 
-def _cut_out(images: Tensor, ops: AdaOperations, draws: Draws) -> Tensor:
-    """Set a square of each image to zero; its centre is uniform over the image."""
+def _add_noise(images: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+    noise, sigma = to_device(noise, images.device, images.dtype), to_device(sigma, images.device, images.dtype)
+    return images + noise * sigma[:, None, None, None]
+
+
+def _draw_cutout(ops: AdaOperations, draws: Draws) -> Tensor:
+    """Return [N, 3]: x and y of a square's centre, uniform over the image, and half its side, in image sides."""
     size = torch.full((draws.count,), ops.cutout_size, dtype=torch.float64, device=draws.device)
     half = draws.choose(size, 0.0, ops.cutout * draws.p) / 2
-    centre = draws.uniform(2)
+    return torch.cat([draws.uniform(2), half[:, None]], dim=1)
+
+
+def _cut_out(images: Tensor, cutout: Tensor) -> Tensor:
+    """Set a square of each image to zero."""
     height, width = images.shape[2:]
     kept = []
     for axis, side in ((0, width), (1, height)):
-        position = (torch.arange(side, dtype=torch.float64, device=draws.device) + 0.5) / side
-        kept.append((position - centre[:, axis, None]).abs() >= half[:, None])
+        position = (torch.arange(side, dtype=torch.float64, device=cutout.device) + 0.5) / side
+        kept.append((position - cutout[:, axis, None]).abs() >= cutout[:, 2:])
     mask = kept[0][:, None, None, :] | kept[1][:, None, :, None]
-    return images * mask.to(images.device)
+    return images * to_device(mask, images.device)
 
 
 @dataclass(frozen=True)
@@ -253,87 +282,146 @@ class AdaAugment:
     operations : AdaOperations or str or iterable of str
         What to apply; names as in `AdaOperations.named`. "bg" is the paper's pixel blitting and general geometric
         transformations.
+    fill : "reflect" or float
+        What the geometric operations find outside an image: its reflection, as published, or one value in [-1, 1],
+        such as -1 for the black surroundings of ultrasound images. Colour operations act on it as on the image.
+
+    Raises
+    ------
+    SettingsError
+        If an operation is unknown or the fill is neither.
 
     Notes
     -----
-    Karras et al. 2020, appendix B. Differentiable in the images to any order. Draws are made on the generator's
-    device: with a CPU generator and a number for p nothing waits for an accelerator, and the draws are the same on
-    every device. Products run in the precision that torch's matmul settings allow for float32.
+    Karras et al. 2020, appendix B. Differentiable in the images to any order. With a CPU generator the random numbers
+    are the same on every device. Products run in the precision that torch's matmul settings allow for float32.
     """
 
     operations: AdaOperations
+    fill: Fill
 
-    def __init__(self, operations: AdaOperations | str | Iterable[str] = "bg") -> None:
+    def __init__(self, operations: AdaOperations | str | Iterable[str] = "bg", fill: Fill = "reflect") -> None:
+        if fill != "reflect" and not (isinstance(fill, float | int) and -1 <= fill <= 1):
+            raise SettingsError(
+                f"ADA cannot fill with {fill}", "Use reflect, or a number from -1 (black) to 1 (white)."
+            )
         named = operations if isinstance(operations, AdaOperations) else AdaOperations.named(operations)
         object.__setattr__(self, "operations", named)
+        object.__setattr__(self, "fill", fill)
 
-    def __call__(
+    def draw(
         self,
-        images: Tensor,
+        shape: Sequence[int],
         p: float | Tensor,
-        generator: torch.Generator | None = None,
+        generator: torch.Generator | None,
+        device: torch.device,
         percentile: float | None = None,
-    ) -> Tensor:
-        """Return augmented images.
+    ) -> dict[str, Tensor]:
+        """Draw what is done to each image.
 
         Parameters
         ----------
-        images : Tensor
-            Shape [N, C, H, W] with C 1 or 3, range [-1, 1]. Types below float32 are computed in float32.
+        shape : sequence of int
+            Of the images: [N, C, H, W] with C 1 or 3.
         p : float or Tensor
-            Probability in [0, 1], or a scalar tensor of it. At a 0 known on the host the images come back as they
-            are.
-        generator : torch.Generator, optional
-            Source of every draw; the default generator of the images' device without one.
+            Probability in [0, 1], or a scalar tensor of it.
+        generator : torch.Generator or None
+            Source of every draw; the default generator of `device` without one.
+        device : torch.device
+            Where draws are made without a generator.
         percentile : float, optional
             In (0, 1): applies every operation at this percentile of its distribution, whatever p is (of the two
             rotations only the first), for comparing results. Noise itself stays random.
 
         Returns
         -------
-        Tensor
-            Shape and type of `images`; values may leave [-1, 1].
+        dict of str to Tensor
+            On the generator's device, but on the device of a p that lies on an accelerator; nothing waits for one.
+            Empty at a p of 0 known on the host. Otherwise, as far as the operations need them: "transform"
+            ([N, 3, 3]), with "window" ([N, 2]) on the CPU alone; "color" ([N, 4, 4]); "filter" ([N, 43]); "noise"
+            ([N, C, H, W]) and "noise_sigma" ([N]); "cutout" ([N, 3]).
 
         Raises
         ------
         SettingsError
             If the number of channels is not 1 or 3, or p or percentile is out of range.
         """
-        _check(images, p, percentile)
-        if percentile is None and not (isinstance(p, Tensor) and p.device.type != "cpu") and float(p) == 0:
-            return images
-        device = images.device if generator is None else generator.device
-        chance = (
-            p.detach().to(device, torch.float64)
-            if isinstance(p, Tensor)
-            else torch.full((), p, dtype=torch.float64, device=device)
-        )
-        draws = Draws(len(images), chance, device, generator, percentile)
-        with torch.autocast(images.device.type, enabled=False):
-            wide = images if images.dtype in (torch.float32, torch.float64) else images.float()
-            return self._augment(wide, draws).to(images.dtype)
+        _check(shape, p, percentile)
+        source = device if generator is None else generator.device
+        if isinstance(p, Tensor) and p.device.type != "cpu":
+            chance = p.detach().to(torch.float64)
+        elif percentile is None and float(p) == 0:
+            return {}
+        else:
+            chance = torch.full((), float(p), dtype=torch.float64, device=source)
+        return self._draw(shape, Draws(shape[0], chance, chance.device, generator, percentile))
 
-    def _augment(self, images: Tensor, draws: Draws) -> Tensor:
+    def _draw(self, shape: Sequence[int], draws: Draws) -> dict[str, Tensor]:
         ops = self.operations
-        channels, height, width = images.shape[1:]
-        inverse = _draw_blits(ops, draws, width, height) + _draw_geometry(ops, draws, width, height)
-        if inverse:
-            images = warp(images, reduce(torch.matmul, inverse))
+        channels, height, width = shape[1:]
+        drawn: dict[str, Tensor] = {}
+        if inverse := _draw_blits(ops, draws, width, height) + _draw_geometry(ops, draws, width, height):
+            transform = reduce(torch.matmul, inverse)
+            drawn["transform"] = transform
+            if transform.device.type == "cpu":
+                drawn["window"] = fitted_window(transform, height, width, self.fill).repeat(draws.count, 1)
         if colors := _draw_colors(ops, draws, channels):
             # Later transforms multiply from the left.
-            images = color.transform_color(images, reduce(torch.matmul, reversed(colors)))
+            drawn["color"] = reduce(torch.matmul, reversed(colors))
         if ops.imgfilter > 0:
-            images = color.filter_bands(images, _draw_band_gains(ops, draws))
+            drawn["filter"] = _draw_band_taps(ops, draws)
         if ops.noise > 0:
-            images = _add_noise(images, ops, draws)
+            drawn.update(_draw_noise(ops, draws, shape))
         if ops.cutout > 0:
-            images = _cut_out(images, ops, draws)
+            drawn["cutout"] = _draw_cutout(ops, draws)
+        return drawn
+
+    def apply(self, images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
+        """Return images changed as drawn.
+
+        Parameters
+        ----------
+        images : Tensor
+            Shape [N, C, H, W] with C 1 or 3, range [-1, 1]. Types below float32 are computed in float32.
+        drawn : mapping of str to Tensor
+            What `draw` returned, or the same rows of each tensor in it; on any device. Where "window" is not on the
+            CPU the warp covers all it could reach, so that its shapes are fixed and nothing is waited for.
+
+        Returns
+        -------
+        Tensor
+            Shape and type of `images`; values may leave [-1, 1]. Each image depends on its own row alone.
+        """
+        if not drawn:
+            return images
+        with torch.autocast(images.device.type, enabled=False):
+            wide = images if images.dtype in (torch.float32, torch.float64) else images.float()
+            return self._apply(wide, drawn).to(images.dtype)
+
+    def _apply(self, images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
+        if "transform" in drawn:
+            # All rows of a batch have its one window: an image's bits do not depend on how the batch is cut.
+            windows = drawn.get("window")
+            window = None if windows is None or windows.device.type != "cpu" else windows[0]
+            images = warp(images, drawn["transform"], window=window, fill=self.fill)
+        if "color" in drawn:
+            images = color.transform_color(images, drawn["color"])
+        if "filter" in drawn:
+            images = color.filter_images(images, drawn["filter"])
+        if "noise" in drawn:
+            images = _add_noise(images, drawn["noise"], drawn["noise_sigma"])
+        if "cutout" in drawn:
+            images = _cut_out(images, drawn["cutout"])
         return images
 
+    def __call__(self, images: Tensor, p: float | Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return augmented images: what is drawn for them, applied."""
+        return self.apply(images, self.draw(images.shape, p, generator, images.device))
 
-def _check(images: Tensor, p: float | Tensor, percentile: float | None) -> None:
-    if images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise SettingsError(f"ADA needs images [N, 1 or 3, H, W], got {list(images.shape)}")
+
+def _check(shape: Sequence[int], p: float | Tensor, percentile: float | None) -> None:
+    if len(shape) != 4 or shape[1] not in (1, 3):
+        raise SettingsError(f"ADA needs images [N, 1 or 3, H, W], got {list(shape)}")
     if isinstance(p, Tensor) and p.ndim != 0:
         raise SettingsError(f"ADA's p must be a scalar, got a tensor of shape {list(p.shape)}")
     if not isinstance(p, Tensor) and not 0 <= p <= 1:

@@ -10,6 +10,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
+from usgan_cli.gan.augment.placing import constant, to_device
 from usgan_cli.gan.augment.warp import reflecting_matrix
 from usgan_cli.gan.augment.wavelets import band_bank
 
@@ -70,7 +71,7 @@ def transform_color(images: Tensor, transforms: Tensor) -> Tensor:
     Tensor
         Shape [N, C, H, W].
     """
-    transforms = transforms.to(images.device, images.dtype)
+    transforms = to_device(transforms, images.device, images.dtype)
     if images.shape[1] == 1:
         mean = transforms[:, :3].mean(dim=1)
         return images * mean[:, :3].sum(dim=1)[:, None, None, None] + mean[:, 3, None, None, None]
@@ -91,7 +92,7 @@ def normalised_gains(gains: list[Tensor]) -> Tensor:
     Tensor
         Shape [N, bands].
     """
-    power = torch.tensor(EXPECTED_POWER, dtype=gains[0].dtype, device=gains[0].device)
+    power = constant(EXPECTED_POWER, gains[0].device, gains[0].dtype)
     vectors = []
     for band, gain in enumerate(gains):
         vector = torch.ones(len(gain), len(gains), dtype=gain.dtype, device=gain.device)
@@ -100,22 +101,28 @@ def normalised_gains(gains: list[Tensor]) -> Tensor:
     return reduce(torch.mul, vectors)
 
 
-def filter_bands(images: Tensor, gains: Tensor) -> Tensor:
-    """Amplify each image's octave bands, along both axes, with reflection padding.
+def band_taps(gains: Tensor) -> Tensor:
+    """Return the taps ([N, 43], float64) of the filter that amplifies octave bands by `gains` ([N, 4], float64)."""
+    bank = constant(tuple(band_bank().flatten().tolist()), gains.device, gains.dtype)
+    return gains @ bank.view(gains.shape[1], -1)
+
+
+def filter_images(images: Tensor, taps: Tensor) -> Tensor:
+    """Filter each image along both axes, with reflection padding.
 
     Parameters
     ----------
     images : Tensor
         Shape [N, C, H, W].
-    gains : Tensor
-        Shape [N, 4], lowest band first.
+    taps : Tensor
+        Shape [N, T], T odd: the filter of each image, centred.
 
     Returns
     -------
     Tensor
         Shape [N, C, H, W].
     """
-    taps = (gains @ band_bank().to(gains.device)).to(images.device, images.dtype)
+    taps = to_device(taps, images.device, images.dtype)
     across, down = (_filter_matrix(taps, size)[:, None] for size in (images.shape[3], images.shape[2]))
     return down @ images @ across.mT
 

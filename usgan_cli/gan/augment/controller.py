@@ -6,12 +6,13 @@ Karras et al., "Training Generative Adversarial Networks with Limited Data" (202
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from usgan_cli.core.errors import FormatError, SettingsError
+from usgan_cli.gan.augment.placing import to_device
 
 # Above it augmentations begin to leak into the generated images (Karras et al. 2020, section 2.2 and figure 4).
 LEAK_THRESHOLD = 0.8
@@ -30,6 +31,9 @@ class AdaController:
         Thousands of real images in which p can go from 0 to 1.
     p : float
         Initial probability, in [0, 1].
+    device : torch.device or str
+        Where p and the observations are kept, in float64 and int64. Where the discriminator runs, neither `observe`
+        nor `update` waits for it; what is read as plain numbers (`p`, `r_t`, `leaking`, `state_dict`) does.
 
     Raises
     ------
@@ -39,10 +43,17 @@ class AdaController:
     Notes
     -----
     Karras et al. 2020, section 3, equation 1 (r_t). p is also clamped at 1 from above: beyond it nothing more is
-    applied, and only the way back gets longer.
+    applied, and only the way back gets longer. The tensors stay in place, so that recorded work sees their changes.
     """
 
-    def __init__(self, target: float = 0.6, interval: int = 4, kimg: float = 500, p: float = 0.0) -> None:
+    def __init__(
+        self,
+        target: float = 0.6,
+        interval: int = 4,
+        kimg: float = 500,
+        p: float = 0.0,
+        device: torch.device | str = "cpu",
+    ) -> None:
         if not -1 <= target <= 1:
             raise SettingsError(f"ADA's target must lie in [-1, 1]: {target}")
         if interval < 1 or not kimg > 0:
@@ -52,61 +63,71 @@ class AdaController:
         self.target = target
         self.interval = interval
         self.kimg = kimg
-        self._p = float(p)
-        self._r_t: float | None = None
-        self._pending: Tensor | None = None
+        self.device = torch.device(device)
+        self._p = torch.full((), float(p), dtype=torch.float64, device=self.device)
+        self._r_t = torch.full_like(self._p, math.nan)  # not a number: never updated
+        # Observations since the last update: the sum of signs, and how many.
+        self._signs = torch.zeros((), dtype=torch.int64, device=self.device)
+        self._count = torch.zeros_like(self._signs)
+
+    @property
+    def p_tensor(self) -> Tensor:
+        """The current probability: a float64 scalar on the device, which follows every update. Not to be changed."""
+        return self._p
 
     @property
     def p(self) -> float:
         """The current probability, in [0, 1]."""
-        return self._p
+        return float(self._p)
 
     @property
     def r_t(self) -> float | None:
         """The heuristic at the last update, in [-1, 1]; None before the first."""
-        return self._r_t
+        r_t = float(self._r_t)
+        return None if math.isnan(r_t) else r_t
 
     @property
     def leaking(self) -> bool:
         """Whether p is so high that augmentations begin to show in generated images."""
-        return self._p > LEAK_THRESHOLD
+        return self.p > LEAK_THRESHOLD
 
-    def observe(self, logits: Tensor) -> None:
-        """Take in the discriminator's logits of augmented real images (any shape), without waiting for the device."""
-        logits = logits.detach()
-        positive, negative = (logits > 0).sum(), (logits < 0).sum()
-        seen = torch.stack([positive - negative, torch.full_like(positive, logits.numel())])
-        self._pending = seen if self._pending is None else self._pending.to(seen.device) + seen
+    @torch.no_grad()
+    def observe(self, signs_sum: Tensor, count: int | Tensor) -> None:
+        """Take in the discriminator's logits of a minibatch of augmented real images.
 
-    def update(self, batch: int, reduce: Callable[[Tensor], Tensor] | None = None) -> float:
+        Parameters
+        ----------
+        signs_sum : Tensor
+            Scalar: the sum of the logits' signs over all processes; a whole number of any type.
+        count : int or Tensor
+            How many logits that is. A tensor is a scalar.
+        """
+        self._signs += to_device(signs_sum, self.device, torch.int64)
+        self._count += to_device(count, self.device, torch.int64) if isinstance(count, Tensor) else count
+
+    @torch.no_grad()
+    def update(self, batch: int) -> None:
         """Move p one step towards the target; call it every `interval` minibatches.
+
+        Without observations since the last update it stays as it is.
 
         Parameters
         ----------
         batch : int
             Real images per minibatch, over all processes.
-        reduce : callable, optional
-            Adds the observed [sum of signs, count] (int64) up over processes. Every process must take part.
-
-        Returns
-        -------
-        float
-            The new p. Without observations since the last update it stays as it is.
         """
-        pending = torch.zeros(2, dtype=torch.int64) if self._pending is None else self._pending
-        signs, count = (pending if reduce is None else reduce(pending)).tolist()
-        self._pending = None
-        if count > 0:
-            self._r_t = signs / count
-            step = batch * self.interval / (self.kimg * 1000)
-            direction = (self._r_t > self.target) - (self._r_t < self.target)
-            self._p = min(max(self._p + direction * step, 0.0), 1.0)
-        return self._p
+        step = batch * self.interval / (self.kimg * 1000)
+        r_t = self._signs.double() / self._count.double()
+        direction = (r_t > self.target).double() - (r_t < self.target).double()
+        seen = self._count > 0
+        self._r_t.copy_(torch.where(seen, r_t, self._r_t))
+        self._p.copy_(torch.where(seen, (self._p + direction * step).clamp(0, 1), self._p))
+        self._signs.zero_()
+        self._count.zero_()
 
     def state_dict(self) -> dict[str, float | int | None]:
         """Return all that changes, observations since the last update included, as plain numbers."""
-        signs, count = (0, 0) if self._pending is None else self._pending.tolist()
-        return {"p": self._p, "r_t": self._r_t, "signs": signs, "count": count}
+        return {"p": self.p, "r_t": self.r_t, "signs": int(self._signs), "count": int(self._count)}
 
     def load_state_dict(self, state: Mapping[str, float | int | None]) -> None:
         """Continue from what `state_dict` returned.
@@ -125,5 +146,7 @@ class AdaController:
             raise FormatError(f"the state of ADA's controller has an impossible r_t: {r_t}")
         if not isinstance(signs, int) or not isinstance(count, int) or abs(signs) > count:
             raise FormatError(f"the state of ADA's controller has impossible signs or count: {signs}, {count}")
-        self._p, self._r_t = float(p), None if r_t is None else float(r_t)
-        self._pending = torch.tensor([signs, count]) if count else None
+        self._p.fill_(p)
+        self._r_t.fill_(math.nan if r_t is None else r_t)
+        self._signs.fill_(signs)
+        self._count.fill_(count)

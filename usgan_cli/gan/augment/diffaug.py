@@ -6,7 +6,7 @@ Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training" (2020
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from usgan_cli.core.errors import SettingsError
+from usgan_cli.gan.augment.placing import to_device
 
 POLICIES = ("color", "translation", "cutout")
 
@@ -50,55 +51,101 @@ class DiffAugment:
             raise SettingsError(
                 f"unknown DiffAug policies: {', '.join(unknown)}", f"Choose from: {', '.join(POLICIES)}."
             )
+        if len(set(self.policy)) < len(self.policy):
+            raise SettingsError(f"DiffAug's policies repeat: {', '.join(self.policy)}", "Name each of them once.")
         for name, ratio in (("translation", self.translation_ratio), ("cutout", self.cutout_ratio)):
             if not 0 <= ratio <= 1:
                 raise SettingsError(f"DiffAug's {name}_ratio must lie in [0, 1]: {ratio}")
         if not math.isfinite(self.fill):
             raise SettingsError(f"DiffAug's fill must be finite: {self.fill}")
 
-    def __call__(
+    def draw(
         self,
-        images: Tensor,
-        p: float | Tensor = 1.0,  # noqa: ARG002  # the seam's argument; the paper augments every image
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """Return augmented images.
+        shape: Sequence[int],
+        p: float | Tensor,  # noqa: ARG002  # the seam's argument; the paper augments every image
+        generator: torch.Generator | None,
+        device: torch.device,
+    ) -> dict[str, Tensor]:
+        """Draw what is done to each image.
+
+        Parameters
+        ----------
+        shape : sequence of int
+            Of the images: [N, C, H, W].
+        p : float or Tensor
+            Ignored: the paper augments every image.
+        generator : torch.Generator or None
+            Source of every draw; the default generator of `device` without one.
+        device : torch.device
+            Where draws are made without a generator.
+
+        Returns
+        -------
+        dict of str to Tensor
+            On the generator's device, by policy: "color" ([N, 3], uniform in [0, 1): brightness, saturation,
+            contrast), "translation" ([N, 2], as `draw_translations`), "cutout" ([N, 2], as `draw_cutouts`).
+        """
+        source = _Source(shape[0], generator, device if generator is None else generator.device)
+        draws: dict[str, Callable[[], Tensor]] = {
+            "color": lambda: source.uniform(3),
+            "translation": lambda: draw_translations(shape, self.translation_ratio, source),
+            "cutout": lambda: draw_cutouts(shape, self.cutout_ratio, source),
+        }
+        return {name: draws[name]() for name in self.policy}
+
+    def apply(self, images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
+        """Return images changed as drawn.
 
         Parameters
         ----------
         images : Tensor
             Shape [N, C, H, W], range [-1, 1].
-        p : float or Tensor
-            Ignored: the paper augments every image.
-        generator : torch.Generator, optional
-            Source of every draw; the default generator of the images' device without one.
+        drawn : mapping of str to Tensor
+            What `draw` returned, or the same rows of each tensor in it; on any device.
 
         Returns
         -------
         Tensor
-            Shape and type of `images`.
+            Shape and type of `images`. Each image depends on its own row alone.
         """
-        steps: dict[str, Callable[[Tensor, torch.Generator | None], Tensor]] = {
-            "color": _shift_color,
-            "translation": self._translate,
+        steps: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+            "color": shift_color,
+            "translation": lambda images, shifts: translate(images, shifts, self.fill),
             "cutout": self._cut_out,
         }
-        for name in self.policy:
-            images = steps[name](images, generator)
+        for name in self.policy if drawn else ():
+            images = steps[name](images, drawn[name])
         return images
 
-    def _translate(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
-        return translate(images, draw_translations(images, self.translation_ratio, generator), self.fill)
+    def __call__(self, images: Tensor, p: float | Tensor = 1.0, generator: torch.Generator | None = None) -> Tensor:
+        """Return augmented images: what is drawn for them, applied."""
+        return self.apply(images, self.draw(images.shape, p, generator, images.device))
 
-    def _cut_out(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
-        sides = [_rounded_part(side, self.cutout_ratio) for side in images.shape[2:]]
-        starts = draw_cutouts(images, self.cutout_ratio, generator).to(images.device)
+    def _cut_out(self, images: Tensor, starts: Tensor) -> Tensor:
+        starts = to_device(starts, images.device)
         covered = []
-        for axis, (size, side) in enumerate(zip(images.shape[2:], sides, strict=True)):
+        for axis, size in enumerate(images.shape[2:]):
             offset = torch.arange(size, device=images.device) - starts[:, axis, None]
-            covered.append((offset >= 0) & (offset < side))
+            covered.append((offset >= 0) & (offset < _rounded_part(size, self.cutout_ratio)))
         mask = covered[0][:, None, :, None] & covered[1][:, None, None, :]
         return images.masked_fill(mask, self.fill)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Draws for a batch of `count` images, on the generator's device."""
+
+    count: int
+    generator: torch.Generator | None
+    device: torch.device
+
+    def uniform(self, width: int) -> Tensor:
+        """Return [count, width], uniform in [0, 1), column after column."""
+        return torch.rand(width, self.count, generator=self.generator, device=self.device).T.contiguous()
+
+    def whole(self, low: int, high: int) -> Tensor:
+        """Return [count] whole numbers, uniform in [low, high]."""
+        return torch.randint(low, high + 1, (self.count,), generator=self.generator, device=self.device)
 
 
 def _rounded_part(size: int, ratio: float) -> int:
@@ -106,28 +153,22 @@ def _rounded_part(size: int, ratio: float) -> int:
     return math.floor(size * ratio + 0.5)
 
 
-def _randint(images: Tensor, low: int, high: int, generator: torch.Generator | None) -> Tensor:
-    """Return [N] whole numbers, uniform in [low, high], on the generator's device."""
-    device = images.device if generator is None else generator.device
-    return torch.randint(low, high + 1, (len(images),), generator=generator, device=device)
-
-
-def draw_translations(images: Tensor, ratio: float, generator: torch.Generator | None) -> Tensor:
+def draw_translations(shape: Sequence[int], ratio: float, source: _Source) -> Tensor:
     """Return [N, 2] whole-pixel shifts (down, right), uniform in plus or minus round(side * ratio)."""
-    limits = [_rounded_part(size, ratio) for size in images.shape[2:]]
-    return torch.stack([_randint(images, -limit, limit, generator) for limit in limits], dim=1)
+    limits = [_rounded_part(size, ratio) for size in shape[2:]]
+    return torch.stack([source.whole(-limit, limit) for limit in limits], dim=1)
 
 
-def draw_cutouts(images: Tensor, ratio: float, generator: torch.Generator | None) -> Tensor:
+def draw_cutouts(shape: Sequence[int], ratio: float, source: _Source) -> Tensor:
     """Return [N, 2], the first row and column of each cutout; they may lie outside the image.
 
     The centre is uniform over the image: over the size + 1 pixel edges where the cutout's side is even, over the
     pixel centres where it is odd.
     """
     starts = []
-    for size in images.shape[2:]:
+    for size in shape[2:]:
         side = _rounded_part(size, ratio)
-        starts.append(_randint(images, 0, size - side % 2, generator) - side // 2)
+        starts.append(source.whole(0, size - side % 2) - side // 2)
     return torch.stack(starts, dim=1)
 
 
@@ -155,7 +196,7 @@ def translate(images: Tensor, shifts: Tensor, fill: float) -> Tensor:
             for image, (down, right) in zip(images.unbind(), shifts.tolist(), strict=True)
         ]
         return torch.stack(moved)
-    return _translate_by_gathering(images, shifts.to(images.device), fill)
+    return _translate_by_gathering(images, to_device(shifts, images.device), fill)
 
 
 def _translate_by_gathering(images: Tensor, shifts: Tensor, fill: float) -> Tensor:
@@ -169,14 +210,27 @@ def _translate_by_gathering(images: Tensor, shifts: Tensor, fill: float) -> Tens
     return images.flatten(2).gather(2, index).view(images.shape).masked_fill(~inside[:, None], fill)
 
 
-def _shift_color(images: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Change brightness (plus or minus 0.5), saturation (0 to 2 times) and contrast (0.5 to 1.5 times)."""
-    device = images.device if generator is None else generator.device
-    draws = torch.rand(3, len(images), 1, 1, 1, generator=generator, device=device)
-    brightness, saturation, contrast = draws.to(images.device, images.dtype)
+def shift_color(images: Tensor, strengths: Tensor) -> Tensor:
+    """Change brightness (plus or minus 0.5), saturation (0 to 2 times) and contrast (0.5 to 1.5 times).
+
+    Parameters
+    ----------
+    images : Tensor
+        Shape [N, C, H, W].
+    strengths : Tensor
+        Shape [N, 3], in [0, 1]: brightness, saturation, contrast.
+
+    Returns
+    -------
+    Tensor
+        Shape [N, C, H, W].
+    """
+    placed = to_device(strengths, images.device, images.dtype)
+    brightness, saturation, contrast = placed[:, :, None, None, None].unbind(1)
     images = images + (brightness - 0.5)
     gray = images.mean(dim=1, keepdim=True)
     images = (images - gray) * (2 * saturation) + gray
-    level = images.mean(dim=(1, 2, 3), keepdim=True)
+    # Row by row first: the sum over one whole image would be split over threads, and round otherwise than in a batch.
+    level = images.mean(dim=(1, 3), keepdim=True).mean(dim=2, keepdim=True)
     contrasted: Tensor = (images - level) * (contrast + 0.5) + level
     return contrasted

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from usgan_cli.gan.augment.placing import to_device
+
 
 @dataclass(frozen=True)
 class Draws:
-    """The source of every draw for one batch, in float64 on one device.
+    """The source of every draw for one batch, in float64.
 
     Parameters
     ----------
@@ -19,7 +21,7 @@ class Draws:
     p : Tensor
         Overall probability, a float64 scalar on `device`.
     device : torch.device
-        Where the draws are made: the generator's own device.
+        Where the draws are used. They are made on the generator's own device and moved without waiting.
     generator : torch.Generator, optional
         Source of the randomness; the device's default generator without one.
     percentile : float, optional
@@ -33,9 +35,15 @@ class Draws:
     generator: torch.Generator | None = None
     percentile: float | None = None
 
+    @property
+    def source(self) -> torch.device:
+        """Where the draws are made."""
+        return self.device if self.generator is None else self.generator.device
+
     def _random(self, *shape: int) -> Tensor:
         size = (self.count, *shape)
-        return torch.rand(size, generator=self.generator, dtype=torch.float64, device=self.device)
+        drawn = torch.rand(size, generator=self.generator, dtype=torch.float64, device=self.source)
+        return to_device(drawn, self.device)
 
     def _constant(self, value: float, *shape: int) -> Tensor:
         return torch.full((self.count, *shape), value, dtype=torch.float64, device=self.device)
@@ -48,8 +56,12 @@ class Draws:
         """Return standard normal draws of shape [count, *shape]."""
         if self.percentile is not None:
             return self._constant(2 * self.percentile - 1, *shape).erfinv()
+        return self.noise(*shape, dtype=torch.float64)
+
+    def noise(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Return standard normal draws of shape [count, *shape], whatever the percentile."""
         size = (self.count, *shape)
-        return torch.randn(size, generator=self.generator, dtype=torch.float64, device=self.device)
+        return to_device(torch.randn(size, generator=self.generator, dtype=dtype, device=self.source), self.device)
 
     def choose(self, values: Tensor, neutral: float, probability: Tensor) -> Tensor:
         """Keep each image's values with the given probability, else put the neutral value in their place.

@@ -1,0 +1,222 @@
+"""A training step: the same sums however the batch is cut, shared or repeated from fixed buffers."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from gan_toy import CPU, config, ends_early, images, run
+from torch import Tensor
+
+from usgan_cli.core import checkpoint
+from usgan_cli.core.errors import SettingsError
+from usgan_cli.gan import losses, parallel, steps
+from usgan_cli.gan.augment import make_augment
+from usgan_cli.gan.batch import Batch, cut, named, under
+from usgan_cli.gan.capture import Captured
+from usgan_cli.gan.config import GanConfig
+from usgan_cli.gan.layers import minibatch_std
+from usgan_cli.gan.parallel import World
+from usgan_cli.gan.shown import Shown
+from usgan_cli.gan.state import Training
+from usgan_cli.gan.steps import Steps
+from usgan_cli.gan.train import GanRun, follow, iterate, train
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def wide(**changes: object) -> GanConfig:
+    """Settings whose batch can be cut: four columns of groups."""
+    return config(**{"batch": 16, "mbstd_group_size": 4, "kimg": 0.16, "ada_kimg": 0.5} | changes)
+
+
+def make_steps(settings: GanConfig, **how: object) -> Steps:
+    training = Training.start(settings, CPU)
+    augment = make_augment(settings.aug, operations=settings.ada_ops, policy=settings.diffaug_policy)
+    return Steps(settings, training, Shown(images(), settings, CPU), augment, CPU, **how)  # type: ignore[arg-type]
+
+
+def close(one: dict[str, Tensor], other: dict[str, Tensor], tolerance: float = 1e-4) -> None:
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        scale = value.double().norm().clamp(min=1e-8)
+        assert (value - other[name]).double().norm() / scale < tolerance, name
+
+
+def test_parts_keep_the_groups_of_minibatch_deviation() -> None:
+    x = torch.randn(16, 3, 4, 4, dtype=torch.float64)
+    whole = minibatch_std(x, 4)[:, 3, 0, 0]
+    parts = [minibatch_std(cut({"x": x}, i, 4, 4)["x"], 4)[:, 3, 0, 0] for i in range(4)]
+    order = torch.cat([cut({"i": torch.arange(16)}, i, 4, 4)["i"] for i in range(4)])
+    assert sorted(order.tolist()) == list(range(16))
+    assert torch.allclose(torch.cat(parts), whole[order])
+
+
+def test_names_go_under_a_prefix_and_come_back() -> None:
+    tensors = {"a": torch.zeros(1), "b/c": torch.ones(1)}
+    assert under("x", named("x", tensors) | {"y/a": torch.ones(1)}) == tensors
+
+
+@pytest.mark.parametrize("aug", ["none", "ada", "diffaug"])
+def test_a_batch_computed_in_parts_takes_the_same_steps(aug: str) -> None:
+    settings = wide(aug=aug, mirror=True)
+    at_once, in_parts = make_steps(settings), make_steps(settings, at_once=4)
+    assert (at_once.split, in_parts.split) == (1, 4)
+    for _ in range(3):
+        iterate(settings, at_once.training, at_once)
+        iterate(settings, in_parts.training, in_parts)
+    close(at_once.training.tensors(), in_parts.training.tensors())
+    whole, summed = at_once.means.take(), in_parts.means.take()
+    assert whole == pytest.approx(summed, rel=1e-4)
+
+
+def test_the_penalty_on_path_lengths_has_the_gradient_of_its_formula() -> None:
+    settings = wide(aug="none")
+    ours, plain = make_steps(settings, at_once=4), make_steps(settings)
+    plain.training.path_length_mean.fill_(0.3)
+    ours.training.path_length_mean.fill_(0.3)
+    draws = plain._draws("path length")
+    inputs = plain._draw_generated(8, draws)
+    inputs["direction"] = torch.randn(8, 1, 16, 16, generator=draws.device)
+    lengths, _, _ = plain._lengths(inputs)
+    penalty, mean = losses.path_length_penalty(lengths, plain.training.path_length_mean, settings.pl_decay)
+    (penalty.mean() * settings.pl_weight * settings.pl_interval).backward()  # type: ignore[no-untyped-call]
+    expected = {name: p.grad for name, p in plain.training.generator.named_parameters() if p.grad is not None}
+    ours.path_length_step()
+    got = {name: p.grad for name, p in ours.training.generator.named_parameters() if name in expected}
+    close(expected, got)  # type: ignore[arg-type]
+    assert torch.allclose(ours.training.path_length_mean, mean.detach())
+
+
+def test_where_memory_runs_out_fewer_images_are_computed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = wide(aug="none")
+    plain, short = make_steps(settings), make_steps(settings)
+    fool = short._fool
+
+    def fool_in_little_memory(part: Batch) -> Batch:
+        sums = fool(part)
+        if len(part["z"]) > 8:
+            raise torch.OutOfMemoryError("too large")  # after gradients have been added to
+        return sums
+
+    monkeypatch.setattr(short, "_fool", fool_in_little_memory)
+    plain.generator_step()
+    short.generator_step()
+    assert short.split == 2
+    close(plain.training.tensors(), short.training.tensors())
+
+
+def test_a_batch_that_never_fits_is_an_error_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(part: Batch) -> Batch:
+        raise torch.OutOfMemoryError
+
+    for how in ({}, {"at_once": 16}):
+        short = make_steps(wide(), **how)
+        monkeypatch.setattr(short, "_judge_real", never)
+        with pytest.raises(SettingsError, match="do not fit into the memory") as error:
+            short.discriminator_step()
+        assert "--batch-gpu" in str(error.value)
+
+
+def test_cuts_that_would_tear_groups_apart_are_refused() -> None:
+    with pytest.raises(SettingsError, match="--batch-gpu 4, 8, 16"):
+        make_steps(wide(), at_once=6)
+    with pytest.raises(SettingsError, match="cannot be shared by 3"):
+        make_steps(wide(), world=World(0, 3))
+
+
+def test_fixed_buffers_give_the_same_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a CUDA graph does, with a recorder that computes again: gradients stay where they are, inputs are copied."""
+    recorded: list[str] = []
+
+    def recorder(compute: Callable[[], Batch], kept: Sequence[Tensor]) -> tuple[Callable[[], None], Batch]:
+        before = [value.clone() for value in kept]
+        results = compute()
+        recorded.append(",".join(sorted(results)))
+        for value, old in zip(kept, before, strict=True):
+            value.copy_(old)
+
+        def replay() -> None:
+            for name, value in compute().items():
+                results[name].copy_(value)
+
+        return replay, results
+
+    class OnCpu(Captured):
+        def __init__(self, compute: object, example: Batch, parameters: object) -> None:
+            super().__init__(compute, example, parameters, recorder)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(steps, "Captured", OnCpu)
+    settings = wide(aug="diffaug")
+    eager, replayed = make_steps(settings), make_steps(settings, graphs=True)
+    for _ in range(5):
+        iterate(settings, eager.training, eager)
+        iterate(settings, replayed.training, replayed)
+    close(eager.training.tensors(), replayed.training.tensors(), 1e-6)
+    assert len(recorded) == 5, "each of the five computations is recorded once"
+
+
+def _train_in_two(settings: GanConfig, folder: Path) -> None:
+    with parallel.with_helpers(2, "cpu", follow, (settings, images(), folder, GanRun("toy", 12, CPU), None)) as (
+        world,
+        device,
+    ):
+        train(settings, images(), folder, GanRun("toy", 12, device, world=world))
+
+
+def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
+    """Twenty steps; then a state made by two processes is continued by one, and the other way round.
+
+    In float64, because a generator and a discriminator together amplify rounding: Adam without momentum makes a
+    whole step of a gradient that is nothing but rounding.
+    """
+    settings, longer = (wide(kimg=kimg, precision="float64", ada_target=0.4) for kimg in (0.32, 0.4))
+    folders = {name: tmp_path / name for name in ("one", "two")}
+    for folder in folders.values():
+        folder.mkdir()
+    run(folders["one"], settings)
+    _train_in_two(settings, folders["two"])
+    compare_states(folders["one"], folders["two"], 20)
+    assert len(multiprocessing.active_children()) == 0
+    run(folders["two"], longer)
+    _train_in_two(longer, folders["one"])
+    compare_states(folders["one"], folders["two"], 25)
+
+
+def compare_states(one: Path, two: Path, expected_steps: int) -> None:
+    states = [checkpoint.latest_state(folder / "checkpoint") for folder in (one, two)]
+    assert all(state is not None and state.step == expected_steps for state in states)
+    assert states[0].augment == states[1].augment, "p and its sums are equal"  # type: ignore[union-attr]
+    assert states[0].p > 0  # type: ignore[union-attr]
+    tensors = [
+        checkpoint.read_tensors(state.tensor_file(folder / "checkpoint"))  # type: ignore[union-attr]
+        for state, folder in zip(states, (one, two), strict=True)
+    ]
+    networks = [{k: v for k, v in t.items() if k.startswith(("g/", "d/", "ema/"))} for t in tensors]
+    close(networks[0], networks[1], 1e-7)
+    rows = [checkpoint.read_log(folder)[-1] for folder in (one, two)]
+    assert rows[0].r_t == pytest.approx(rows[1].r_t, abs=1e-6)
+    assert rows[0].loss_g == pytest.approx(rows[1].loss_g, rel=1e-7)
+
+
+def test_an_error_in_one_process_ends_the_training() -> None:
+    with (
+        pytest.raises(parallel.ParallelError, match="exit code 3"),
+        parallel.with_helpers(2, "cpu", ends_early, ()) as (world, _),
+    ):
+        world.wait()
+        world.wait()
+    with (
+        pytest.raises(parallel.ParallelError, match="1 of 2 processes ended early"),
+        parallel.with_helpers(2, "cpu", ends_early, ("one argument too many", "another")),
+    ):
+        pass

@@ -1,0 +1,44 @@
+"""A training small enough for tests: 16 pixel images of three classes, networks of a few channels."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from usgan_cli.core.datasets import ImageSet
+from usgan_cli.core.files import sha256_file
+from usgan_cli.gan.config import GanConfig, make_config
+from usgan_cli.gan.parallel import World
+from usgan_cli.gan.train import GanRun, train
+
+CPU = torch.device("cpu")
+
+
+def config(**changes: object) -> GanConfig:
+    settings: dict[str, object] = {"aug": "ada", "precision": "float32", "kimg": 0.04, "batch": 4, "seed": 0}
+    settings |= {"tick_kimg": 0.016, "save_kimg": 0.016, "channel_base": 256, "channel_max": 16} | changes
+    return make_config(preset="tiny", resolution=16, img_channels=1, c_dim=3, **settings)  # type: ignore[arg-type]
+
+
+def images(count: int = 12) -> ImageSet:
+    draws = np.random.default_rng(0)
+    labels = np.arange(count) % 3
+    pixels = (draws.integers(0, 80, (count, 1, 16, 16)) + 60 * labels[:, None, None, None]).astype(np.uint8)
+    names = tuple(f"{i}.png" for i in range(count))
+    return ImageSet("toy", pixels, labels, ("a", "b", "c"), names, np.arange(count))
+
+
+def run(folder: Path, settings: GanConfig, **how: object) -> str:
+    """Train in `folder` and return the digest of the generator."""
+    folder.mkdir(exist_ok=True)
+    train(settings, images(), folder, GanRun("toy", 12, CPU, **how))  # type: ignore[arg-type]
+    return sha256_file(folder / "generator.safetensors")
+
+
+def ends_early(world: World, device: torch.device) -> None:
+    """What a helper process does that fails after a while."""
+    world.wait()
+    sys.exit(3)

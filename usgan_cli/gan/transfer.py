@@ -1,0 +1,335 @@
+"""Starting a training from networks that were trained before, on these images or on others.
+
+What fits by name and shape is taken. Networks for another number of image channels are adapted so that they do on
+gray images what they did before, an unconditional generator becomes one that ignores the class at first, and every
+other layer keeps its fresh parameters. Freezing the discriminator's first layers is Freeze-D (Mo, Cho and Shin 2020,
+"Freeze the Discriminator: a Simple Baseline for Fine-Tuning GANs"), counted as in StyleGAN2-ADA.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from usgan_cli.core import files
+from usgan_cli.core.checkpoint import latest_state, read_generator, read_tensors
+from usgan_cli.core.errors import FormatError, MissingError, SettingsError
+from usgan_cli.gan.networks import Discriminator
+from usgan_cli.gan.published import read_published
+
+Tensors = Mapping[str, Tensor]
+
+W_AVG = "mapping.w_avg"
+EMBED = "mapping.embed.weight"
+FROM_RGB = re.compile(r"b\d+\.fromrgb\.(weight|bias)")
+SHOWN = 8
+"""Number of layers named in a message before the rest are counted."""
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Which layers of a network were taken from another one. A layer's parameters are taken together or not at all."""
+
+    taken: tuple[str, ...]
+    """Layers taken as they are."""
+    adapted: dict[str, str]
+    """Layers taken in another form: how."""
+    fresh: dict[str, str]
+    """Layers that keep their fresh parameters: why."""
+    left: tuple[str, ...]
+    """Layers of the source that this network has no place for."""
+
+    def describe(self) -> str:
+        """Return in words what was taken."""
+        total = len(self.taken) + len(self.adapted) + len(self.fresh)
+        parts = [f"{len(self.taken)} of {total} layers taken"]
+        parts += [f"adapted {how}: {_listed(names)}" for how, names in _by_reason(self.adapted)]
+        parts += [f"fresh ({why}): {_listed(names)}" for why, names in _by_reason(self.fresh)]
+        if self.left:
+            parts.append(f"left out: {_listed(self.left)}")
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Networks to start from, by the names of published checkpoints; one that is not at hand is None."""
+
+    generator: Tensors | None
+    discriminator: Tensors | None
+    average: Tensors | None
+    """Moving average of the generator (G_ema)."""
+    description: str
+    digest: str
+    """SHA-256 of the file, or of what it was read from."""
+
+
+@torch.no_grad()
+def transfer(target: nn.Module, source: Tensors) -> Transfer:
+    """Load into a network what fits of another one's tensors.
+
+    With other image channels, gray standing for equal channels: the discriminator's `fromrgb` sums its weights over
+    the input channels, the generator's `torgb` averages weights and bias over the output channels, and the way back
+    shares or repeats them. From an unconditional generator the first mapping layer is taken with nothing for the
+    class. Weights of another number of inputs are scaled so that, multiplied by the gain of the equalised learning
+    rate, they are what they were.
+
+    Parameters
+    ----------
+    target : nn.Module
+        A generator or a discriminator; layers that do not fit are left as they are.
+    source : mapping of str to Tensor
+        Parameters and buffers under the names of published checkpoints; constant filters are passed over.
+    """
+    own = target.state_dict()
+    theirs = {name: value for name, value in source.items() if not name.endswith("resample_filter")}
+    taken: dict[str, dict[str, Tensor]] = {}
+    adapted: dict[str, str] = {}
+    fresh: dict[str, str] = {}
+    used: set[str] = set()
+    for layer, names in _layers(own).items():
+        origin = {name: _origin(name, theirs) for name in names}
+        missing = [name for name in names if origin[name] not in theirs]
+        found = {name: _fitted(name, theirs[origin[name]], own, theirs) for name in names if name not in missing}
+        values = {name: fitted[0] for name, fitted in found.items() if fitted is not None}
+        if missing:
+            fresh[layer] = "not in the source"
+        elif len(values) < len(names):
+            fresh[layer] = "for another number of classes" if EMBED in names else "of another shape"
+        else:
+            taken[layer] = values
+            how = [fitted[1] for fitted in found.values() if fitted is not None and fitted[1]]
+            how += ["from another resolution" for name in names if origin[name] != name]
+            if how:
+                adapted[layer] = how[0]
+        used |= {_layer(name) for name in origin.values()}
+    left = tuple(layer for layer in _layers(theirs) if layer not in used)
+    # A class that adds nothing yet leaves every w where it was.
+    silent = {"mapping.embed"} if "mapping.fc0" in adapted else set()
+    if W_AVG in taken and any(layer.startswith("mapping.") for layer in {*fresh, *left} - silent):
+        del taken[W_AVG]
+        fresh[W_AVG] = "the mapping is not the source's"
+    for values in taken.values():
+        for name, value in values.items():
+            own[name].copy_(value)
+    return Transfer(tuple(layer for layer in taken if layer not in adapted), adapted, fresh, left)
+
+
+def _layers(tensors: Iterable[str]) -> dict[str, list[str]]:
+    """Return the names of tensors by layer."""
+    layers: dict[str, list[str]] = defaultdict(list)
+    for name in tensors:
+        layers[_layer(name)].append(name)
+    return dict(layers)
+
+
+def _layer(name: str) -> str:
+    """Return the layer of a tensor: a convolution's style belongs to it."""
+    parent, _, leaf = name.rpartition(".")
+    return name if leaf in ("const", "w_avg") else parent.removesuffix(".affine")
+
+
+def _origin(name: str, theirs: Tensors) -> str:
+    """Return a tensor's name in the source: what reads the image does so at the source's own resolution."""
+    if name not in theirs and (match := FROM_RGB.fullmatch(name)):
+        return next((other for other in theirs if (m := FROM_RGB.fullmatch(other)) and m[1] == match[1]), name)
+    return name
+
+
+def _fitted(name: str, have: Tensor, own: Tensors, theirs: Tensors) -> tuple[Tensor, str] | None:
+    """Return a source's tensor in the shape of the target's, and how it was adapted; None if it does not fit."""
+    want = own[name].shape
+    if have.shape == want:
+        return have, ""
+    have = have.float()
+    if have.ndim == len(want) and name.endswith(("fromrgb.weight", "torgb.weight", "torgb.bias")):
+        axis = 1 if "fromrgb" in name else 0
+        before, after = have.shape[axis], want[axis]
+        value = have.mean(axis, keepdim=True)
+        if "fromrgb" in name:
+            value = value * math.sqrt(before / after)
+        if 1 in (before, after) and (*have.shape[:axis], after, *have.shape[axis + 1 :]) == tuple(want):
+            return value.expand(want), f"from {before} image channel{'s' * (before > 1)} to {after}"
+    if name == "mapping.fc0.weight" and have.ndim == 2 and EMBED in own and EMBED not in theirs:
+        outputs, inputs = have.shape
+        if want == (outputs, inputs + own[EMBED].shape[0]):
+            value = own[name].new_zeros(want)
+            value[:, :inputs] = have * math.sqrt(want[1] / inputs)
+            return value, "from a network without classes"
+    return None
+
+
+def _by_reason(layers: Mapping[str, str]) -> list[tuple[str, list[str]]]:
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for layer, reason in layers.items():
+        reasons[reason].append(layer)
+    return list(reasons.items())
+
+
+def _listed(names: Collection[str]) -> str:
+    shown = ", ".join(list(names)[:SHOWN])
+    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"
+
+
+def read_source(path: Path) -> Source:
+    """Read the networks that a training may start from.
+
+    Parameters
+    ----------
+    path : Path
+        A published StyleGAN2-ADA (PyTorch) `.pkl`; the folder of a GAN, finished or in training; or the
+        `generator.safetensors` of one.
+
+    Raises
+    ------
+    MissingError
+        There is nothing of the kind.
+    FormatError
+        It is something else, damaged, or holds numbers that are not finite.
+    """
+    if path.is_dir():
+        source = _from_folder(path)
+    elif not path.exists():
+        raise MissingError(f"There is no file or folder {path}.")
+    elif path.suffix == ".pkl":
+        source = _from_published(path)
+    elif path.suffix == ".safetensors":
+        source = Source(None, None, read_tensors(path), f"the generator {path}", files.sha256_file(path))
+    else:
+        raise FormatError(
+            f"{path} is nothing that a training starts from.",
+            "Give a GAN's folder, its generator.safetensors, or a published StyleGAN2-ADA (PyTorch) .pkl.",
+        )
+    _check(path, source)
+    return source
+
+
+def _from_published(path: Path) -> Source:
+    published = read_published(path)
+    networks = (published.generator, published.discriminator, published.average)
+    generator, discriminator, average = (None if network is None else network.tensors for network in networks)
+    return Source(generator, discriminator, average, f"the published networks {path}", files.sha256_file(path))
+
+
+def _from_folder(folder: Path) -> Source:
+    """Return the newest state of a GAN's training, and its finished generator where there is one."""
+    state = latest_state(folder / "checkpoint")
+    if state is None:
+        document, average = read_generator(folder)
+        return Source(None, None, average, f"the generator of {folder}", document.tensors)
+    named = read_tensors(state.tensor_file(folder / "checkpoint"), state.tensors)
+    generator, discriminator, average = (_under(named, prefix) for prefix in ("g", "d", "ema"))
+    digest, description = state.tensors, f"the training in {folder} at {state.images / 1000:g} kimg"
+    if (folder / "generator.json").is_file():
+        document, average = read_generator(folder)
+        digest = files.digest_json([state.tensors, document.tensors])
+        description = f"the GAN {folder}"
+    return Source(generator, discriminator, average, description, digest)
+
+
+def _under(named: Tensors, prefix: str) -> dict[str, Tensor]:
+    start = f"{prefix}/"
+    return {name.removeprefix(start): value for name, value in named.items() if name.startswith(start)}
+
+
+def _check(path: Path, source: Source) -> None:
+    if source.generator is None and source.average is None:
+        raise FormatError(f"{path} has no generator.")
+    for network, needed in (
+        (source.generator, "synthesis.b4.const"),
+        (source.average, "synthesis.b4.const"),
+        (source.discriminator, "b4.conv.weight"),
+    ):
+        if network is not None and needed not in network:
+            raise FormatError(f"{path} does not hold StyleGAN2 networks: there is no {needed} in it.")
+        for name, value in (network or {}).items():
+            if not bool(value.isfinite().all()):
+                raise FormatError(f"{path} holds numbers that are not finite, in {name}.")
+
+
+def apply_source(
+    source: Source, generator: nn.Module, discriminator: Discriminator, average: nn.Module, freeze: int = 0
+) -> str:
+    """Load into fresh networks what fits of a source's; freeze the discriminator; return in words what was taken.
+
+    The generator and its average are both loaded, one standing in for the other where the source has but one. Call
+    it when the average is a copy of the generator, so that layers which stay fresh are the same in both.
+
+    Raises
+    ------
+    SettingsError
+        No convolution of the generator fits, or one of the `freeze` layers to be frozen is not the source's.
+    """
+    first, second = source.generator or source.average, source.average or source.generator
+    if first is None or second is None:
+        raise SettingsError(f"There is no generator in {source.description}.")
+    told = transfer(generator, first)
+    if not any("conv" in layer for layer in told.taken):
+        raise SettingsError(
+            f"Nothing of {source.description} fits this generator: {told.describe()}.",
+            "Its channels differ at every resolution. Choose the preset that it was trained with.",
+        )
+    transfer(average, second)
+    lines = [f"From {source.description}. Generator: {told.describe()}."]
+    if source.discriminator is None:
+        lines.append("Discriminator: fresh, the source has none.")
+    else:
+        judged = transfer(discriminator, source.discriminator)
+        lines.append(f"Discriminator: {judged.describe()}.")
+    if freeze > 0:
+        frozen = freezable_layers(discriminator)[:freeze]
+        own = frozen if source.discriminator is None else [layer for layer in frozen if layer in judged.fresh]
+        if own:
+            raise SettingsError(
+                f"--freeze-d would freeze layers at random values: {source.description} has no {_listed(own)}.",
+                "Use a lower --freeze-d, or another --init.",
+            )
+        freeze_discriminator(discriminator, freeze)
+        lines.append(f"Frozen: {_listed(frozen)}.")
+    return " ".join(lines)
+
+
+def freezable_layers(discriminator: Discriminator) -> list[str]:
+    """Return the discriminator's convolutions from the image inwards, as StyleGAN2-ADA counts them for `--freezed`.
+
+    That is `fromrgb` of the first block, then `conv0`, `conv1` and `skip` of every block; the last block, at 4 pixels,
+    is never frozen.
+    """
+    blocks = [f"b{resolution}" for resolution in discriminator.block_resolutions]
+    inner = [f"{block}.{layer}" for block in blocks for layer in ("conv0", "conv1", "skip")]
+    return [f"{blocks[0]}.fromrgb", *inner]
+
+
+def freeze_discriminator(discriminator: Discriminator, layers: int) -> list[str]:
+    """Freeze the `layers` convolutions nearest to the image (Freeze-D); return the names of the frozen parameters.
+
+    A training loop that turns gradients on and off must leave them alone: see `trainable`.
+
+    Raises
+    ------
+    SettingsError
+        The discriminator has fewer layers than that, or the number is negative.
+    """
+    names = freezable_layers(discriminator)
+    if not 0 <= layers <= len(names):
+        raise SettingsError(
+            f"{layers} layers of the discriminator cannot be frozen: it has {len(names)} convolutions that may be.",
+            f"Use --freeze-d with a number from 0 to {len(names)}.",
+        )
+    frozen = []
+    for layer in names[:layers]:
+        for name, parameter in discriminator.get_submodule(layer).named_parameters():
+            parameter.requires_grad_(False)
+            frozen.append(f"{layer}.{name}")
+    return frozen
+
+
+def trainable(network: nn.Module, frozen: Collection[str] = ()) -> list[nn.Parameter]:
+    """Return the parameters whose gradients a training turns on and off: all but the frozen ones, in order."""
+    return [parameter for name, parameter in network.named_parameters() if name not in frozen]
