@@ -65,8 +65,8 @@ def test_without_a_terminal_a_line_comes_now_and_then(
             task.advance(5, r_t=0.123456, where="cpu")
     lines = capsys.readouterr().err.splitlines()
     # After 30 s 15 of 80 kimg are done since the start (not 35): 2 s each, 65 left.
-    assert lines[0] == "train ada: 35 of 100 kimg, 2 s each, 2 min 10 s left; r_t 0.123 where cpu"
-    assert lines[1:] == ["train ada: 40 kimg in 40 s; r_t 0.123 where cpu"]
+    assert lines[0] == "train ada: 35 of 100 kimg, 2 s each, 2 min 10 s left; r_t 0.123  where cpu"
+    assert lines[1:] == ["train ada: 40 kimg in 40 s; r_t 0.123  where cpu"]
 
 
 def test_short_work_is_not_worth_a_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
@@ -97,15 +97,24 @@ class Terminal:
 @contextmanager
 def _bars(console: Console) -> Iterator[RichProgress]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.text import Text
 
-    with Progress(
+    class WithFigures(Progress):
+        """Bars with a line of figures below each, which wraps where the terminal is narrow."""
+
+        def get_renderables(self) -> Iterator[RenderableType]:
+            for task in self.tasks:
+                yield self.make_tasks_table([task])
+                if task.fields["figures"]:
+                    yield Text(f"  {task.fields['figures']}", style="dim", overflow="fold", no_wrap=False)
+
+    with WithFigures(
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
         TextColumn("{task.completed:g}/{task.total:g} {task.fields[unit]}"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[figures]}"),
         console=console,
         transient=True,
     ) as bars:
@@ -113,7 +122,7 @@ def _bars(console: Console) -> Iterator[RichProgress]:
 
 
 def _figures(figures: dict[str, float | str]) -> str:
-    return " ".join(f"{name} {value if isinstance(value, str) else f'{value:.3g}'}" for name, value in figures.items())
+    return "  ".join(f"{name} {value if isinstance(value, str) else f'{value:.3g}'}" for name, value in figures.items())
 
 
 class _BarTask:

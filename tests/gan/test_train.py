@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 from gan_toy import CPU, config, images, run
+from PIL import Image
 
 from usgan_cli.core import checkpoint
-from usgan_cli.core.errors import FormatError
+from usgan_cli.core.errors import FormatError, MissingError
 from usgan_cli.core.files import sha256_file
 from usgan_cli.core.progress import Silent
 from usgan_cli.gan.augment import NoAugment, make_augment
@@ -22,7 +23,7 @@ from usgan_cli.gan.config import GanConfig
 from usgan_cli.gan.shown import Shown
 from usgan_cli.gan.state import Training, lazy_adam
 from usgan_cli.gan.steps import Steps
-from usgan_cli.gan.watch import DivergedError, Due, Watch, check_finite
+from usgan_cli.gan.watch import DivergedError, Due, Watch, check_finite, diversity
 
 
 @pytest.fixture(autouse=True)
@@ -247,6 +248,97 @@ def test_a_measured_generator_is_kept(tmp_path: Path) -> None:
     assert run(plain, config()) == sha256_file(folder / "generator.safetensors"), "measuring must not disturb training"
 
 
+def test_a_longer_training_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    straight = run(tmp_path / "a", config(kimg=0.064))
+    short = run(tmp_path / "b", config(kimg=0.04))
+    assert short != straight
+    assert run(tmp_path / "b", config(kimg=0.064)) == straight
+    document, _ = checkpoint.read_generator(tmp_path / "b")
+    assert document.kimg == pytest.approx(0.064)
+
+
+def test_while_a_training_goes_on_it_does_not_look_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path / "g", config(kimg=0.032))
+
+    def dies(steps: Steps) -> None:
+        raise StoppedError
+
+    monkeypatch.setattr(Steps, "generator_step", dies)
+    with pytest.raises(StoppedError):
+        run(tmp_path / "g", config(kimg=0.064))
+    with pytest.raises(MissingError):
+        checkpoint.read_generator(tmp_path / "g")
+
+
+def test_as_many_states_are_kept_as_asked(tmp_path: Path) -> None:
+    straight = run(tmp_path / "g", config(kimg=0.064), keep=2)
+    folder = tmp_path / "g" / "checkpoint"
+    states = sorted(folder.glob("kimg*.json"))
+    assert [path.name for path in states] == ["kimg00000.048.json", "kimg00000.064.json"]
+    assert {checkpoint.TrainingState.read(path).tensors for path in states} == {
+        path.stem for path in folder.glob("*.safetensors")
+    }
+    states[-1].unlink()  # a user who goes back to the state before
+    assert run(tmp_path / "g", config(kimg=0.064), keep=2) == straight
+
+
+def test_the_time_lapse_shows_every_sheet(tmp_path: Path) -> None:
+    run(tmp_path / "g", config(kimg=0.064))
+    sheets = sorted((tmp_path / "g" / "samples").glob("*.png"))
+    with Image.open(tmp_path / "g" / "samples" / "timelapse.gif") as lapse, Image.open(sheets[0]) as first:
+        assert lapse.n_frames == len(sheets) == 4
+        assert lapse.size == first.size
+        assert np.array_equal(np.asarray(lapse.convert("L")), np.asarray(first))
+
+
+def test_tensorboard_gets_the_log(tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    run(tmp_path / "g", config(), tensorboard=True)
+    events = accumulator.EventAccumulator(str(tmp_path / "g" / "tensorboard"))
+    events.Reload()
+    rows = checkpoint.read_log(tmp_path / "g")
+    shown = [(event.step, event.value) for event in events.Scalars("loss_g")]
+    assert [step for step, _ in shown] == [round(row.kimg * 1000) for row in rows]
+    assert [value for _, value in shown] == pytest.approx([row.loss_g for row in rows])
+    assert len(events.Images("samples")) == 3
+
+
+def test_diversity_is_the_root_mean_square_distance_of_two_images() -> None:
+    draws = np.random.default_rng(0)
+    images = draws.integers(0, 256, (5, 1, 16, 16)).astype(np.uint8)
+    pairs = [np.mean((images[i].astype(float) - images[j]) ** 2) for i in range(5) for j in range(i)]
+    assert diversity([images]) == pytest.approx(np.sqrt(np.mean(pairs)))
+    assert diversity([images, images]) == pytest.approx(diversity([images]))
+    assert diversity([images[:1].repeat(4, axis=0)]) == 0
+    assert diversity([images[:1], []]) is None
+    noisy = np.clip(
+        images.repeat(4, axis=2).repeat(4, axis=3).astype(int) + draws.integers(-9, 10, (5, 1, 64, 64)), 0, 255
+    )
+    assert diversity([noisy.astype(np.uint8)]) == pytest.approx(diversity([images]), rel=0.02)
+
+
+def a_row(**changes: float) -> checkpoint.LogRow:
+    figures = dict.fromkeys(
+        ("kimg", "seconds", "s_per_kimg", "loss_g", "loss_d_real", "loss_d_fake", "r_t", "p", "r1", "path_length"), 0.5
+    )
+    return checkpoint.LogRow(**(figures | {"grad_g": 1, "grad_d": 1, "memory_mb": 1} | changes))
+
+
+@pytest.mark.parametrize(
+    ("shares", "warns"),
+    [([0.2, 0.7, 0.8, 0.7], False), ([0.1, 0.2], False), ([0.9, 0.7, 0.3], True), ([2.0, 1.2, 0.8], False)],
+)
+def test_a_collapse_is_told_from_a_beginning(shares: list[float], warns: bool) -> None:
+    at_once, resumed = Silent(), Silent()
+    rows = [a_row(diversity=share) for share in shares]
+    watch = Watch(at_once)
+    for row in rows:
+        watch.look(row)
+    Watch(resumed, rows[:-1]).look(rows[-1])
+    for progress in (at_once, resumed):
+        assert [True for text in progress.warnings if "mode collapse" in text] == [True] * warns
+
+
 def test_due_counts_in_images() -> None:
     due = Due(config(tick_kimg=0.008, save_kimg=0.016), 0.032, 0)
     ticks = [count for count in range(0, 65, 4) if due.tick(count)]
@@ -258,21 +350,7 @@ def test_due_counts_in_images() -> None:
 def test_warnings_are_said_once_and_in_words() -> None:
     progress = Silent()
     watch = Watch(progress)
-    row = checkpoint.LogRow(
-        kimg=1,
-        seconds=1,
-        s_per_kimg=1,
-        loss_g=1,
-        loss_d_real=1,
-        loss_d_fake=1,
-        r_t=0.99,
-        p=0.9,
-        r1=0,
-        path_length=1,
-        grad_g=1,
-        grad_d=1,
-        memory_mb=1,
-    )
+    row = a_row(r_t=0.99, p=0.9)
     watch.look(row)
     watch.look(row)
     assert len(progress.warnings) == 2
