@@ -123,6 +123,9 @@ class Steps:
         self.grad_g = self.grad_d = torch.zeros(())
         self.g_parameters = [p for p in training.generator.parameters() if p.requires_grad]
         self.d_parameters = [p for p in training.discriminator.parameters() if p.requires_grad]
+        self._averaged = list(training.average.parameters())
+        self._followed = list(training.generator.parameters())
+        self._copied = list(training.average.buffers()), list(training.generator.buffers())
 
     def generator_step(self) -> None:
         """Move the generator towards images that the discriminator takes for real."""
@@ -187,9 +190,8 @@ class Steps:
         if config.ema_rampup is not None:
             half_life = min(half_life, training.images * config.ema_rampup)
         beta = 0.5 ** (config.batch / max(half_life, 1e-8))
-        torch._foreach_lerp_(list(training.average.parameters()), list(training.generator.parameters()), 1 - beta)
-        for old, new in zip(training.average.buffers(), training.generator.buffers(), strict=True):
-            old.copy_(new)
+        torch._foreach_lerp_(self._averaged, self._followed, 1 - beta)
+        torch._foreach_copy_(*self._copied)
 
     # What is random in a batch
 
