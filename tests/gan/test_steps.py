@@ -13,7 +13,8 @@ from torch import Tensor
 
 from usgan_cli.core import checkpoint
 from usgan_cli.core.errors import SettingsError
-from usgan_cli.gan import losses, parallel, steps
+from usgan_cli.core.seeds import torch_generator
+from usgan_cli.gan import losses, parallel, state, steps
 from usgan_cli.gan.augment import make_augment
 from usgan_cli.gan.batch import Batch, cut, named, under
 from usgan_cli.gan.capture import Captured
@@ -220,3 +221,27 @@ def test_an_error_in_one_process_ends_the_training() -> None:
         parallel.with_helpers(2, "cpu", ends_early, ("one argument too many", "another")),
     ):
         pass
+
+
+@pytest.mark.parametrize("aug", ["none", "ada", "diffaug", "ada+diffaug"])
+def test_no_step_waits_for_the_device(monkeypatch: pytest.MonkeyPatch, aug: str) -> None:
+    """On a device whose values cannot be read: whoever asks for one fails, where on a GPU the host would wait."""
+    nowhere = torch.device("meta")
+
+    def from_host(seed: int, purpose: str, step: int, device: torch.device) -> steps.Draws:
+        return steps.Draws(torch_generator(seed, purpose, step), torch_generator(seed, purpose, step))
+
+    def adam(module: torch.nn.Module, lr: float, interval: int) -> torch.optim.Adam:
+        return torch.optim.Adam(module.parameters(), lr=lr, foreach=True)  # the fused one needs a real device
+
+    monkeypatch.setattr(steps.Draws, "of", from_host)
+    monkeypatch.setattr(state, "lazy_adam", adam)
+    settings = wide(aug=aug, mirror=True, precision="bf16", ada_ops="bgcfnc")
+    training = Training.start(settings, nowhere)
+    augment = make_augment(aug, operations="bgcfnc")
+    worked = Steps(settings, training, Shown(images(), settings, nowhere), augment, nowhere, at_once=8)
+    for _ in range(5):
+        iterate(settings, training, worked)
+    assert {value.device.type for value in worked.means.totals.values()} == {"meta"}
+    with pytest.raises(RuntimeError):
+        worked.means.take()

@@ -40,6 +40,7 @@ def examine(work: Path) -> dict[str, Any]:
         "processors": os.cpu_count(),
         "device": devices.describe(device),
         "gpus": torch.cuda.device_count(),
+        "all CPU threads against one": f"{devices.gain_of_threads():.1f} times as fast just now",
         "precision (auto)": devices.resolve_precision("auto", device),
         "processor has bf16": devices.cpu_has_bf16(),
         "large blocks kept": devices.keep_freed_memory(),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -202,6 +203,8 @@ def _helper(
     _enter(device, store=store, rank=rank, world_size=count)
     try:
         follow(World(rank, count), device, *arguments)
+    except UsganError:
+        sys.exit(1)  # the first process meets the same problem, and says so
     finally:
         dist.destroy_process_group()
 

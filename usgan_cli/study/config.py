@@ -63,10 +63,15 @@ class GanTable(_Table):
     channel_max: int | None = None
     ema_kimg: float | None = None
     mirror: bool = False
+    ada_ops: str = "bg"
+    ada_fill: float | None = None
     ada_target: float = 0.6
     ada_kimg: float = 500
+    policy: str = "translation,cutout"
     diffaug_fill: float = 0.0
     precision: str = "auto"
+    gpus: int = Field(default=1, ge=1)
+    threads: int | None = Field(default=None, ge=1)
     fd_every: float = 0
 
 

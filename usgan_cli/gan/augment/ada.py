@@ -394,9 +394,8 @@ class AdaAugment:
         """
         if not drawn:
             return images
-        with torch.autocast(images.device.type, enabled=False):
-            wide = images if images.dtype in (torch.float32, torch.float64) else images.float()
-            return self._apply(wide, drawn).to(images.dtype)
+        wide = images if images.dtype in (torch.float32, torch.float64) else images.float()
+        return self._apply(wide, drawn).to(images.dtype)
 
     def _apply(self, images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
         if "transform" in drawn:
