@@ -383,6 +383,18 @@ def test_a_raisable_setting_continues_what_is_there(tmp_path: Path) -> None:
         grown(replace(STEP, settings={**STEP.settings, "count": 12}))
 
 
+def test_work_that_fails_before_it_leaves_anything_leaves_nothing(tmp_path: Path) -> None:
+    grown = Maker("grown", tmp_path / "made")
+
+    def refuses(folder: Path) -> Made:
+        raise SettingsError(f"impossible in {folder}")
+
+    with pytest.raises(SettingsError, match="impossible"):
+        artefact.grow_folder(grown.path, STEP, refuses, lambda _: {}, Request(Silent()))
+    assert not grown.path.exists()
+    assert grown(replace(STEP, settings={"count": 1})).status == "done"
+
+
 def test_an_unfinished_artefact_may_be_raised_too(tmp_path: Path) -> None:
     grown = Maker("grown", tmp_path / "made")
     grown.failure = RuntimeError("stopped")

@@ -254,7 +254,13 @@ def grow_folder(
         plan = PlanDocument(command=step.command, revision=step.revision, settings=settings, inputs=inputs)
         plan.write(path / PLAN_FILE)
         (path / RUN_FILE).unlink(missing_ok=True)
-        _fill(path, step, work)
+        try:
+            _fill(path, step, work)
+        except BaseException:
+            # Nothing was begun, so nothing should stand in the way of other settings.
+            if [entry.name for entry in path.iterdir()] == [PLAN_FILE]:
+                shutil.rmtree(path)
+            raise
 
     allowed = _nothing if raisable is None else _raised(raisable)
     return _unless_settled(path, step, make, summary, request, allowed)

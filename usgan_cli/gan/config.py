@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from usgan_cli.core.errors import SettingsError
+from usgan_cli.gan.augment import Augment, make_augment
 
 AugName = Literal["none", "ada", "diffaug", "ada+diffaug"]
 AUGS: tuple[AugName, ...] = ("none", "ada", "diffaug", "ada+diffaug")
@@ -208,8 +209,26 @@ def _check(config: GanConfig) -> None:
     for name in ("kimg", "lr", "tick_kimg", "save_kimg", "ema_kimg", "ada_kimg"):
         if not getattr(config, name) > 0:
             raise SettingsError(f"{name} must be greater than 0; it is {getattr(config, name)}.")
+    augmentation(config)
     if config.r1_gamma < 0:
         raise SettingsError(f"r1_gamma must not be negative; it is {config.r1_gamma}.")
+
+
+def augmentation(config: GanConfig) -> Augment:
+    """Return what the discriminator is shown images through.
+
+    Raises
+    ------
+    SettingsError
+        There are no such operations or policies.
+    """
+    return make_augment(
+        config.aug,
+        operations=config.ada_ops,
+        ada_fill="reflect" if config.ada_fill is None else config.ada_fill,
+        policy=config.diffaug_policy,
+        fill=config.diffaug_fill,
+    )
 
 
 def settings_of(config: GanConfig) -> dict[str, Any]:

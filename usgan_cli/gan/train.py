@@ -20,9 +20,8 @@ from usgan_cli.core import files, images
 from usgan_cli.core.checkpoint import BestScore, GeneratorDocument, LogRow, latest_state, read_log, write_tensors
 from usgan_cli.core.datasets import ImageSet
 from usgan_cli.core.progress import Progress, Silent, Task
-from usgan_cli.gan.augment import make_augment
 from usgan_cli.gan.capture import can_capture
-from usgan_cli.gan.config import GanConfig
+from usgan_cli.gan.config import GanConfig, augmentation
 from usgan_cli.gan.networks import Generator
 from usgan_cli.gan.parallel import ALONE, World
 from usgan_cli.gan.pictures import encode_gif
@@ -124,13 +123,7 @@ def train(
         config,
         training,
         Shown(data, config, run.device),
-        make_augment(
-            config.aug,
-            operations=config.ada_ops,
-            ada_fill="reflect" if config.ada_fill is None else config.ada_fill,
-            policy=config.diffaug_policy,
-            fill=config.diffaug_fill,
-        ),
+        augmentation(config),
         run.device,
         run.world,
         run.at_once,
