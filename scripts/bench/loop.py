@@ -14,16 +14,19 @@ import argparse
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
 
-from usgan_cli.core.checkpoint import LogRow, read_log
+from usgan_cli.core.checkpoint import read_log
 from usgan_cli.core.datasets import ImageSet
-from usgan_cli.core.device import resolve_precision
+from usgan_cli.core.device import process_peak_memory_mb, resolve_precision
+from usgan_cli.core.progress import Silent, Task
 from usgan_cli.gan.config import GanConfig, make_config
 from usgan_cli.gan.steps import Steps
 from usgan_cli.gan.train import GanRun, train
@@ -61,19 +64,36 @@ class Timers:
         setattr(Steps, name, timed)
 
 
-def third(rows: list[LogRow], which: int) -> LogRow:
-    """Return the row in the middle of a third of the log."""
-    return rows[(2 * which + 1) * len(rows) // 6]
+class Meter(Silent):
+    """Progress that reads the processor's clock and the memory whenever training reports."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: list[tuple[float, float]] = []
+
+    @contextmanager
+    def task(self, title: str, total: float, unit: str, done: float = 0) -> Iterator[Task]:  # noqa: ARG002
+        """Yield a task whose figures are taken as the moment of a report."""
+        yield self
+
+    def advance(self, amount: float = 1, **figures: float | str) -> None:  # noqa: ARG002
+        """Take a reading: seconds of processor time, peak memory in units of 1e6 bytes."""
+        if figures:
+            self.read.append((time.process_time(), process_peak_memory_mb()))
 
 
 def drift(config: GanConfig, data: ImageSet, folder: Path) -> None:
-    train(config, data, folder, GanRun("loop", len(data), torch.device("cpu")))
+    meter = Meter()
+    train(config, data, folder, GanRun("loop", len(data), torch.device("cpu"), meter))
     rows = read_log(folder)
-    print(f"{config.kimg:g} kimg, preset {config.preset}, {config.aug}, {config.precision}: s/kimg and memory")
+    print(f"{config.kimg:g} kimg, preset {config.preset}, {config.aug}, {config.precision}, medians of each third")
     for part, which in (("start", 0), ("middle", 1), ("end", 2)):
-        mine = rows[which * len(rows) // 3 : (which + 1) * len(rows) // 3]
-        rate = sorted(row.s_per_kimg for row in mine)[len(mine) // 2]
-        print(f"{part:8s}{rate:8.2f} s/kimg (median){third(rows, which).memory_mb:10.0f} MB")
+        mine = slice(which * len(rows) // 3, (which + 1) * len(rows) // 3)
+        wall = median(row.s_per_kimg for row in rows[mine])
+        kimg = [row.kimg for row in rows[mine]]
+        clock, memory = zip(*meter.read[mine], strict=True)
+        processor = median((b - a) / (d - c) for a, b, c, d in zip(clock, clock[1:], kimg, kimg[1:], strict=False))
+        print(f"{part:8s}{wall:8.2f} s/kimg{processor:8.2f} processor s/kimg{memory[-1]:8.0f} MB at its end")
 
 
 def shares(config: GanConfig, data: ImageSet, folder: Path) -> None:
