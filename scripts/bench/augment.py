@@ -20,7 +20,7 @@ from torch import Tensor
 from usgan_cli.gan.augment import AdaAugment, AdaOperations, DiffAugment
 from usgan_cli.gan.augment.ada import _draw_blits, _draw_geometry
 from usgan_cli.gan.augment.draws import Draws
-from usgan_cli.gan.augment.warp import FRAME, warp
+from usgan_cli.gan.augment.warp import FRAME, fitted_window, warp
 from usgan_cli.gan.augment.wavelets import resampling_taps
 
 
@@ -67,6 +67,11 @@ def warp_padded_canvas(images: Tensor, transforms: Tensor) -> Tensor:
     return filter_axes(sampled[:, :, 1:-1, 1:-1], taps, stride=2)
 
 
+def warp_by_matrices(images: Tensor, transforms: Tensor) -> Tensor:
+    """Warp as the pipe does: windows fitted to the transforms, which lie on the host."""
+    return warp(images, transforms, window=fitted_window(transforms, *images.shape[2:]))
+
+
 def milliseconds(step: Callable[[], object], device: str, repeats: int) -> float:
     """Return the median time of a step."""
     times = []
@@ -85,8 +90,10 @@ def run(size: int, batch: int, device: str, repeats: int) -> None:
     weight = torch.randn(batch, 1, size, size, device=device)
     # The same random transforms for both warps: a large canvas depends on the largest of a batch.
     transforms = [draw_transforms(batch, size, seed) for seed in range(repeats + 2)]
-    difference = (warp_padded_canvas(images, transforms[0]) - warp(images, transforms[0])).abs().mean().item()
-    ada, diffaug = AdaAugment("bg"), DiffAugment()
+    difference = (
+        (warp_padded_canvas(images, transforms[0]) - warp_by_matrices(images, transforms[0])).abs().mean().item()
+    )
+    ada, filled, diffaug = AdaAugment("bg"), AdaAugment("bg", fill=-1.0), DiffAugment()
     generator = torch.Generator().manual_seed(0)
 
     def cycling(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[], Tensor]:
@@ -96,8 +103,9 @@ def run(size: int, batch: int, device: str, repeats: int) -> None:
     def entries() -> dict[str, Callable[[], Tensor]]:
         return {
             "padded canvas": cycling(warp_padded_canvas),
-            "matrix warp": cycling(warp),
+            "matrix warp": cycling(warp_by_matrices),
             "AdaAugment bg": lambda: ada(images, 0.6, generator),
+            "  filled": lambda: filled(images, 0.6, generator),
             "DiffAugment": lambda: diffaug(images, 1.0, generator),
         }
 

@@ -5,7 +5,8 @@
 
 Phantoms of 32 pixels, preset `tiny` unless told otherwise. Drift is read off the training's own log. Shares are timed
 inside one training: networks (forward and backward, with the augmentation), optimiser (with replacing gradients that
-are not finite), average, and the rest (random draws, cutting, sums, reports), which is the loop's own overhead.
+are not finite), the draws of the augmentation, average, and the rest (other random draws, cutting, sums, reports), which is the
+loop's own overhead.
 """
 
 from __future__ import annotations
@@ -100,13 +101,14 @@ def shares(config: GanConfig, data: ImageSet, folder: Path) -> None:
     timers = Timers()
     for name, label in (("_computed", "networks"), ("_lengths", "networks")):
         timers.wrap(name, label)
+    timers.wrap("_draw_augmentation", "augmentation's draws")
     timers.wrap("_update", "optimiser")
     timers.wrap("average_step", "average")
     train(config, data, folder, GanRun("loop", len(data), torch.device("cpu")))
     total = read_log(folder)[-1].seconds
     timers.spent["rest"] = total - sum(timers.spent.values())
     for label, seconds in timers.spent.items():
-        print(f"{label:12s}{seconds / config.kimg:8.3f} s/kimg{100 * seconds / total:7.1f} %")
+        print(f"{label:22s}{seconds / config.kimg:8.3f} s/kimg{100 * seconds / total:7.1f} %")
 
 
 def main() -> None:

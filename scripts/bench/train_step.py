@@ -1,110 +1,121 @@
-"""Time the phases of StyleGAN2 training on random images, in seconds per thousand images.
+"""Time StyleGAN2's training: the fast networks beside the plain ones, in seconds per thousand images.
+
+    python scripts/bench/train_step.py --sizes 32 64 128 256
+    python scripts/bench/train_step.py --sizes 64 --preset small --device cuda      (not measured yet)
 
 One training image is a generator step, a discriminator step, a quarter of path length at half the batch and a
-sixteenth of R1; optimisers and augmentation are left out.
+sixteenth of R1, each with its optimiser's step; images are random, augmentation is left out. The ratio is the median
+over rounds of plain to fast seconds; the share is of the matrix product's rate measured in the same run, at the
+operations of the convolutions alone.
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import time
 from collections.abc import Callable
+from statistics import median
 
+import measure
+import plain
 import torch
+from measure import CLASSES, Case, Round, Way, operations
+from torch import Tensor
 
 from usgan_cli.gan import losses
-from usgan_cli.gan.networks import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
 
-PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-CLASSES = 3
-
-
-def median_seconds(step: Callable[[], None], repeats: int) -> float:
-    step()
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+WEIGHTS = {"generator": 1.0, "discriminator": 1.0, "path length": 1 / 4, "R1": 1 / 16}
+"""Share of each part in one iteration."""
 
 
-def phases(
-    generator: Generator, discriminator: Discriminator, batch: int
-) -> dict[str, tuple[Callable[[], None], float]]:
-    """Return each phase with its weight in one training image."""
-    z_dim, resolution = generator.config.z_dim, generator.config.resolution
-    real = torch.randn(batch, generator.config.img_channels, resolution, resolution)
+def phases(case: Case, way: Way) -> dict[str, Callable[[], None]]:
+    """Return the parts of a training iteration."""
+    networks = generator, discriminator = measure.networks(case, way)
+    make, judge = measure.plainly(case, way, *networks)
+    fused = {} if way.plain else {"fused": True}
+    adam_g = torch.optim.Adam(generator.parameters(), lr=1e-4, betas=(0.0, 0.99), **fused)
+    adam_d = torch.optim.Adam(discriminator.parameters(), lr=1e-4, betas=(0.0, 0.99), **fused)
+    real = torch.randn([case.batch, 1, case.size, case.size], device=case.device)
+    labels = torch.eye(CLASSES, device=case.device)[torch.arange(case.batch) % CLASSES]
 
-    def latents(count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        labels = torch.eye(CLASSES)[torch.arange(count) % CLASSES]
-        return generator.mapping(torch.randn(count, z_dim), labels), labels
+    def images(count: int) -> tuple[Tensor, Tensor]:
+        ws = make.mapping(torch.randn([count, case.latent], device=case.device), labels[:count])
+        return make.synthesis(ws, generator.synthesis.draw_noise(count)), ws
+
+    def update(adam: torch.optim.Adam, loss: Tensor) -> None:
+        loss.backward()
+        adam.step()
+        adam.zero_grad(set_to_none=True)
 
     def generator_step() -> None:
         discriminator.requires_grad_(False)
-        ws, labels = latents(batch)
-        losses.generator_loss(discriminator(generator.synthesis(ws), labels)).mean().backward()
+        update(adam_g, losses.generator_loss(judge(images(case.batch)[0], labels)).mean())
         discriminator.requires_grad_(True)
 
     def discriminator_step() -> None:
         with torch.no_grad():
-            ws, labels = latents(batch)
-            fake = generator.synthesis(ws)
-        losses.discriminator_loss_fake(discriminator(fake, labels)).mean().backward()
-        losses.discriminator_loss_real(discriminator(real, labels)).mean().backward()
+            fake, _ = images(case.batch)
+        losses.discriminator_loss_fake(judge(fake, labels)).mean().backward()
+        update(adam_d, losses.discriminator_loss_real(judge(real, labels)).mean())
 
     def path_length() -> None:
-        ws, _ = latents(batch // 2)
-        image = generator.synthesis(ws)
-        losses.path_lengths(image, ws, torch.randn_like(image)).square().mean().backward()
+        image, ws = images(case.batch // 2)
+        lengths = losses.path_lengths(image, ws, torch.randn_like(image))
+        update(adam_g, losses.path_length_penalty(lengths, lengths.new_zeros(()), 0.01)[0].mean())
 
     def r1() -> None:
         image = real.detach().requires_grad_(True)
-        labels = torch.eye(CLASSES)[torch.arange(batch) % CLASSES]
-        losses.r1_penalty(discriminator(image, labels), image).mean().backward()
+        update(adam_d, losses.r1_penalty(judge(image, labels), image).mean())
 
-    return {
-        "generator": (generator_step, 1.0),
-        "discriminator": (discriminator_step, 1.0),
-        "path length": (path_length, 1 / 4),
-        "R1": (r1, 1 / 16),
+    return {"generator": generator_step, "discriminator": discriminator_step, "path length": path_length, "R1": r1}
+
+
+def start(case: Case, way: Way) -> Round:
+    steps = phases(case, way)
+    return lambda: {
+        name: measure.seconds(step, case.device) * WEIGHTS[name] / case.batch * 1000 for name, step in steps.items()
     }
+
+
+def gflop_per_image(case: Case) -> float:
+    """Return the operations of one training image, 1e9.
+
+    A derivative by the input or by the weight costs what the convolution costs. The generator's step passes forward
+    and twice back through the generator, forward and once back through the discriminator; the discriminator's step
+    forward through the generator and, for both kinds of image, forward and twice back through the discriminator;
+    each regulariser forward, once back, and four times for the second derivatives.
+    """
+    generator, discriminator = operations(case)
+    passes_g = 3 + 1 + 6 * WEIGHTS["path length"] / 2
+    passes_d = 2 + 6 + 6 * WEIGHTS["R1"]
+    return (passes_g * generator + passes_d * discriminator) / 1e9
+
+
+def report(case: Case, peaks: dict[str, float], compared: list[Way], repeats: int, parts: bool) -> None:
+    rounds = measure.take_turns(__file__, case, compared, repeats)
+    totals = {way: [sum(one.values()) for one in found[:-1]] for way, found in rounds.items()}
+    first = totals[compared[0]]
+    for way in compared:
+        per_thousand = median(totals[way])
+        ratio = median(a / b for a, b in zip(first, totals[way], strict=True))
+        share = gflop_per_image(case) * 1000 / per_thousand / peaks[way.precision]
+        print(measure.row(case, way, per_thousand, ratio, rounds[way][-1]["memory"], share), flush=True)
+        if parts:
+            medians = {name: median(one[name] for one in rounds[way][:-1]) for name in WEIGHTS}
+            print("              " + ", ".join(f"{name} {value:.1f}" for name, value in medians.items()))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--resolution", type=int, default=64, help="pixels")
-    parser.add_argument("--channel-base", type=int, default=2048)
-    parser.add_argument("--channel-max", type=int, default=64)
-    parser.add_argument("--latent", type=int, default=128, help="width of z and w")
-    parser.add_argument("--batch", type=int, default=16, help="images")
-    parser.add_argument("--precision", choices=PRECISIONS, default="float32")
-    parser.add_argument("--half-res", type=int, default=4, help="number of resolutions in reduced precision")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser = measure.arguments(__doc__)
+    parser.add_argument("--per-sample-weights", action="store_true", help="the plain way convolves with them")
+    parser.add_argument("--phases", action="store_true", help="also print the seconds of each part")
     args = parser.parse_args()
-
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
-    shape = {
-        "resolution": args.resolution,
-        "img_channels": 1,
-        "c_dim": CLASSES,
-        "channel_base": args.channel_base,
-        "channel_max": args.channel_max,
-        "num_half_res": args.half_res,
-    }
-    generator = Generator(GeneratorConfig(z_dim=args.latent, w_dim=args.latent, **shape))
-    discriminator = Discriminator(DiscriminatorConfig(**shape))
-    generator.compute_dtype = discriminator.compute_dtype = PRECISIONS[args.precision]
-
-    total = 0.0
-    for name, (step, weight) in phases(generator, discriminator, args.batch).items():
-        per_thousand = weight * median_seconds(step, args.repeats) / args.batch * 1000
-        total += per_thousand
-        print(f"{name:14s}{per_thousand:8.2f} s/kimg")
-    print(f"{'all':14s}{total:8.2f} s/kimg")
+    if args.worker:
+        measure.serve(args.worker, start)
+        return
+    print(f"plain and fast networks agree to {plain.check_agreement():.1g} in float64; {args.threads} threads")
+    compared, peaks = measure.compared_with_peaks(args)
+    print(measure.heading("s/kimg"))
+    for case in measure.cases(args, per_sample_weights=args.per_sample_weights):
+        report(case, peaks, compared, args.repeats, args.phases)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@ and derivatives of the convolutions against finite differences."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def test_fast_paths_agree_with_the_general_ones() -> None:
     up = ops.conv2d_resample(x, w, f, up=2, padding=1, flip_weight=False)
     check_close(ops.binomial_conv_up(x, w), up, 1e-12)
     down = ops.conv2d_resample(x, w, f, down=2, padding=1) + bias[None, :, None, None]
-    check_close(ops.binomial_conv_down(x, w, bias), down, 1e-12)
+    check_close(conv.conv2d(ops.binomial_blur(x, padding=2), w, bias, stride=2), down, 1e-12)
 
 
 def test_negative_padding_crops() -> None:
@@ -66,28 +67,91 @@ def test_an_uneven_filter_shows_which_way_round_it_is() -> None:
     assert ops.filter2d(impulse, f, flip_filter=True)[0, 0, 2, 1:4].tolist() == [3, 2, 1]
 
 
-@pytest.mark.parametrize(("stride", "padding", "size"), [(1, 1, 4), (2, 0, 5), (2, 1, 6)])
+@pytest.fixture(params=["library", "products", "products of some"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How convolutions are computed, whatever their size: by the library, or by parts and matrix products."""
+    always, never = 0, 2**62
+    product = request.param != "library"
+    monkeypatch.setattr(conv, "PARTS_FROM", always if product else never)
+    monkeypatch.setattr(conv, "PRODUCTS_FROM", always if product else never)
+    monkeypatch.setattr(conv, "PRODUCT_PIXELS", never)
+    monkeypatch.setattr(conv, "PATCHES_AT_ONCE", 1 if request.param == "products of some" else never)
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize(("stride", "padding", "size"), [(1, 1, 4), (2, 0, 5), (2, 1, 6), (2, 0, 6)])
 def test_convolution_derivatives(stride: int, padding: int, size: int) -> None:
     # 6 pixels at stride 2 leave a row that the kernel never reaches, which the adjoint has to restore.
-    x, w, b = draw(2, 2, size, size), draw(3, 2, 3, 3, seed=1), draw(3, seed=2)
+    x, w, b = draw(3, 2, size, size), draw(4, 2, 3, 3, seed=1), draw(4, seed=2)
 
     def run(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
         return conv.conv2d(x, w, b, stride=stride, padding=padding)
 
     check_close(run(x, w, b).detach(), F.conv2d(x, w, b, stride, padding).detach(), 1e-12)
-    assert torch.autograd.gradcheck(run, (x, w, b))
-    assert torch.autograd.gradgradcheck(run, (x, w, b))
+    assert torch.autograd.gradcheck(run, (x, w, b), fast_mode=True)
+    assert torch.autograd.gradgradcheck(run, (x, w, b), fast_mode=True)
 
 
-def test_transposed_convolution_derivatives() -> None:
-    x, w = draw(2, 2, 3, 4), draw(2, 3, 3, 3, seed=1)
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("turned", [False, True])
+def test_transposed_convolution_derivatives(turned: bool) -> None:
+    x, w = draw(2, 2, 3, 4), draw(4, 2, 3, 3, seed=1)
 
     def run(x: Tensor, w: Tensor) -> Tensor:
-        return conv.conv_transpose2d(x, w, stride=2)
+        kernel = conv.packed(w).transpose(0, 1) if turned else conv.packed(w.transpose(0, 1))
+        return conv.conv_transpose2d(x, kernel, stride=2)
 
-    check_close(run(x, w).detach(), F.conv_transpose2d(x, w, stride=2).detach(), 1e-12)
-    assert torch.autograd.gradcheck(run, (x, w))
-    assert torch.autograd.gradgradcheck(run, (x, w))
+    expected = F.conv_transpose2d(x, w.transpose(0, 1), stride=2)
+    check_close(run(x, w).detach(), expected.detach(), 1e-12)
+    assert torch.autograd.gradcheck(run, (x, w), fast_mode=True)
+    assert torch.autograd.gradgradcheck(run, (x, w), fast_mode=True)
+
+
+def test_ways_of_convolving_agree_in_every_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, w, big = draw(3, 16, 5, 4, grad=False), draw(8, 16, 3, 3, seed=1, grad=False), draw(3, 8, 11, 9, grad=False)
+
+    def outcome(dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+        a, k = x.to(dtype).requires_grad_(True), conv.packed(w.to(dtype)).requires_grad_(True)
+        y = conv.conv_transpose2d(a, k.transpose(0, 1), stride=2)
+        y.backward(big.to(dtype))
+        return y.detach().double(), a.grad.double(), k.grad.double()
+
+    expected = outcome(torch.float64)
+    monkeypatch.setattr(conv, "PARTS_FROM", 0)
+    monkeypatch.setattr(conv, "PRODUCTS_FROM", 0)
+    for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 0.02)):
+        for one, other in zip(outcome(dtype), expected, strict=True):
+            check_close(one, other, tolerance)
+
+
+@pytest.mark.parametrize("clamp", [None, 0.7, 100.0])
+@pytest.mark.parametrize(
+    ("channels", "kernel", "stride", "padding"), [(2, 3, 1, 1), (9, 1, 1, 0), (1, 1, 1, 0), (2, 3, 2, 0)]
+)
+def test_convolution_with_activation(
+    channels: int, kernel: int, stride: int, padding: int, clamp: float | None
+) -> None:
+    x, w, b = draw(2, channels, 5, 5), draw(3, channels, kernel, kernel, seed=1), draw(3, seed=2)
+
+    def run(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        return ops.conv_lrelu(x, w, b, stride=stride, padding=padding, clamp=clamp)
+
+    expected = F.leaky_relu(F.conv2d(x, w, b, stride, padding), 0.2).detach()
+    expected = expected if clamp is None else expected.clamp(-clamp, clamp)
+    check_close(run(x, w, b).detach(), expected, 1e-12)
+    assert torch.autograd.gradcheck(run, (x, w, b), fast_mode=True)
+    assert torch.autograd.gradgradcheck(lambda *given: run(*given).square(), (x, w, b), fast_mode=True)
+    # In single precision the processor's library takes bias and activation into the convolution.
+    check_close(run(x.float(), w.float(), b.float()).detach(), expected.float(), 1e-5)
+
+
+def test_a_value_that_is_not_a_number_stays_one_under_a_clamp() -> None:
+    x = torch.tensor([[1.0, math.nan, 300.0]])
+    y = ops.leaky_clamp_(x, 256.0)
+    assert y[0, 0] == 1
+    assert y[0, 1].isnan()
+    assert y[0, 2] == 256
 
 
 @pytest.mark.parametrize("apply", [conv.fixed_filter, conv.fixed_filter_down2, conv.fixed_filter_up2])

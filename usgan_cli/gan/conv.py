@@ -5,10 +5,13 @@ Improving the Image Quality of StyleGAN", section 3.2) differentiate a gradient.
 its input gradient is the transposed convolution, its weight gradient is bilinear again, and the two functions
 here are closed under differentiation: each derivative costs one convolution and computes nothing unneeded.
 A fixed filter needs even less: only its input has a gradient, which is one more filtering.
+
+How each convolution is computed depends on its size, type and device, for speed alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, cast
 
@@ -17,6 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _Sizes = tuple[int, int]
+
+HALF_TYPES = (torch.bfloat16, torch.float16)
 
 
 class _Convolution(torch.autograd.Function):
@@ -34,31 +39,26 @@ class _Convolution(torch.autograd.Function):
         transposed: bool,
     ) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.settings = (stride, padding, transposed)
-        ctx.output_padding = output_padding
+        ctx.settings = (stride, padding, output_padding, transposed)
+        if transposed and _parts_pay(weight, stride, padding):
+            return _spread_by_parts(x, weight, output_padding)
         return torch.convolution(
-            x, weight, bias, [stride] * 2, [padding] * 2, [1, 1], transposed, list(output_padding), 1
+            x, packed(weight), bias, [stride] * 2, [padding] * 2, [1, 1], transposed, list(output_padding), 1
         )
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         x, weight = ctx.saved_tensors
-        grad: Tensor = grads[0]
-        stride, padding, transposed = ctx.settings
-        grad_x = grad_weight = grad_bias = None
-        if ctx.needs_input_grad[0]:
-            # The adjoint of an ordinary convolution has to restore the rows that its stride never reached.
-            output_padding = (0, 0) if transposed else _unreached(x, weight, stride, padding)
-            grad_x = _Convolution.apply(grad, weight, None, stride, padding, output_padding, not transposed)
-        if ctx.needs_input_grad[1]:
-            grad_weight = _WeightGradient.apply(x, grad, weight.shape, stride, padding, ctx.output_padding, transposed)
-        if ctx.needs_input_grad[2]:
-            grad_bias = grad.sum((0, 2, 3))
+        grad_x, grad_weight = gradients(grads[0], x, weight, *ctx.settings, needed=ctx.needs_input_grad)
+        grad_bias = grads[0].sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
         return grad_x, grad_weight, grad_bias, None, None, None, None
 
 
 class _WeightGradient(torch.autograd.Function):
-    """Gradient of a convolution with respect to its weight, bilinear in input and output gradient."""
+    """Gradient of a convolution with respect to its weight, bilinear in input and output gradient.
+
+    `turned` says that the weight lies in memory with its first channels innermost; so does the gradient then.
+    """
 
     @staticmethod
     def forward(
@@ -66,6 +66,7 @@ class _WeightGradient(torch.autograd.Function):
         x: Tensor,
         grad: Tensor,
         weight_shape: torch.Size,
+        turned: bool,
         stride: int,
         padding: int,
         output_padding: _Sizes,
@@ -73,11 +74,13 @@ class _WeightGradient(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(x, grad)
         ctx.settings = (stride, padding, output_padding, transposed)
-        shape_only = grad.new_empty(weight_shape)
-        result = torch.ops.aten.convolution_backward(
+        small, large = (x, grad) if transposed else (grad, x)
+        if _products_pay(small, large, weight_shape, stride):
+            return _weight_gradient_by_products(small, large, stride, padding, turned)
+        result: Tensor = torch.ops.aten.convolution_backward(
             grad,
             x,
-            shape_only,
+            grad.new_empty(weight_shape),
             None,
             [stride] * 2,
             [padding] * 2,
@@ -86,8 +89,8 @@ class _WeightGradient(torch.autograd.Function):
             list(output_padding),
             1,
             [False, True, False],
-        )
-        return cast(Tensor, result[1])
+        )[1]
+        return packed(result.transpose(0, 1)).transpose(0, 1) if turned else result
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
@@ -100,7 +103,31 @@ class _WeightGradient(torch.autograd.Function):
             grad_x = _Convolution.apply(grad, weight, None, stride, padding, restored, not transposed)
         if ctx.needs_input_grad[1]:
             grad_grad = _Convolution.apply(x, weight, None, stride, padding, output_padding, transposed)
-        return grad_x, grad_grad, None, None, None, None, None
+        return grad_x, grad_grad, None, None, None, None, None, None
+
+
+def gradients(
+    grad: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    stride: int,
+    padding: int,
+    output_padding: _Sizes,
+    transposed: bool,
+    *,
+    needed: Sequence[bool],
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return a convolution's gradients by its input and by its weight, where needed, differentiable in their turn."""
+    grad_x = grad_weight = None
+    if needed[0]:
+        # The adjoint of an ordinary convolution has to restore the rows that its stride never reached.
+        restored = (0, 0) if transposed else _unreached(x, weight, stride, padding)
+        grad_x = _Convolution.apply(grad, weight, None, stride, padding, restored, not transposed)
+    if needed[1]:
+        grad_weight = _WeightGradient.apply(
+            x, grad, weight.shape, _is_turned(weight), stride, padding, output_padding, transposed
+        )
+    return grad_x, grad_weight
 
 
 def _unreached(x: Tensor, weight: Tensor, stride: int, padding: int) -> _Sizes:
@@ -108,6 +135,104 @@ def _unreached(x: Tensor, weight: Tensor, stride: int, padding: int) -> _Sizes:
     height = (x.shape[2] + 2 * padding - weight.shape[2]) % stride
     width = (x.shape[3] + 2 * padding - weight.shape[3]) % stride
     return height, width
+
+
+def _is_packed(weight: Tensor) -> bool:
+    return weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def _is_turned(weight: Tensor) -> bool:
+    return not _is_packed(weight) and _is_packed(weight.transpose(0, 1))
+
+
+def packed(weight: Tensor) -> Tensor:
+    """Return a kernel [O, I, kh, kw] with its input channels innermost in memory, as the library's fast paths want."""
+    if weight.device.type != "cpu":
+        return weight
+    if not _is_turned(weight):
+        return weight.contiguous(memory_format=torch.channels_last)
+    # Tap by tap, as small matrices, a processor turns channels round ten times faster than in one copy.
+    result = torch.empty_like(weight, memory_format=torch.channels_last)
+    for row in range(weight.shape[2]):
+        for column in range(weight.shape[3]):
+            result[:, :, row, column] = weight[:, :, row, column]
+    return result
+
+
+# A processor's library rearranges weights for every call, which for wide layers of small images takes longer than the
+# products themselves, above all in strided and half type convolutions. The bounds below are measured.
+PARTS_FROM = 2**20
+"""Size of a kernel from which a transposed convolution of stride 2 is done in four parts."""
+PRODUCTS_FROM = 2**13
+"""Product of both numbers of channels from which a weight gradient may be a matrix product."""
+PRODUCT_PIXELS = 512
+"""Pixels of the whole batch up to which a wide kernel's gradient without stride is one."""
+PRODUCT_PATCHES = 2**22
+"""Size of the patches up to which a strided one in a half type is one; a float32 one always is."""
+PATCHES_AT_ONCE = 2**23
+"""Size of the patches made at once, if they are of more than one image."""
+
+
+def _parts_pay(weight: Tensor, stride: int, padding: int) -> bool:
+    doubles = stride == 2 and padding == 0 and weight.shape[2:] == (3, 3)
+    return doubles and weight.device.type == "cpu" and weight.numel() >= PARTS_FROM
+
+
+def _spread_by_parts(x: Tensor, weight: Tensor, output_padding: _Sizes) -> Tensor:
+    """Transposed 3 x 3 convolution of stride 2: even and odd rows and columns see parts of the kernel each."""
+    n, _, height, width = x.shape
+    kernel = packed(weight.transpose(0, 1))
+    reached = [2 * height + 1, 2 * width + 1]
+    y = torch.empty(
+        [n, len(kernel), reached[0] + output_padding[0], reached[1] + output_padding[1]],
+        dtype=x.dtype,
+        device=x.device,
+        memory_format=torch.channels_last,
+    )
+    y[:, :, reached[0] :] = 0
+    y[:, :, :, reached[1] :] = 0
+    inside = y[:, :, : reached[0], : reached[1]]
+    for row in range(2):
+        for column in range(2):
+            part = packed(kernel[:, :, row::2, column::2].flip(2, 3))
+            inside[:, :, row::2, column::2] = F.conv2d(x, part, padding=(1 - row, 1 - column))
+    return y
+
+
+def _products_pay(small: Tensor, large: Tensor, weight_shape: torch.Size, stride: int) -> bool:
+    channels = small.shape[1] * large.shape[1]
+    if small.device.type != "cpu" or weight_shape[2:] != (3, 3) or channels < PRODUCTS_FROM:
+        return False
+    pixels = len(small) * small.shape[2] * small.shape[3]
+    if stride == 1:
+        return pixels <= PRODUCT_PIXELS
+    return small.dtype not in HALF_TYPES or 9 * pixels * large.shape[1] <= PRODUCT_PATCHES
+
+
+def _weight_gradient_by_products(small: Tensor, large: Tensor, stride: int, padding: int, turned: bool) -> Tensor:
+    """Products of the pixels of one side with the patches of the other that a 3 x 3 kernel joined them with."""
+    n, channels, height, width = small.shape
+    pixels = small.permute(0, 2, 3, 1)
+    around = F.pad(large.permute(0, 2, 3, 1), (0, 0, padding, padding, padding, padding)).contiguous()
+    inner = around.shape[3]
+    step = [around.stride(0), stride * around.stride(1), stride * around.stride(2), *around.stride()[1:]]
+    # Sums over several products would be rounded to a half type in between, so that it takes them all at once.
+    each = 9 * height * width * inner
+    count = n if small.dtype in HALF_TYPES else max(1, PATCHES_AT_ONCE // each)
+    total: Tensor | None = None
+    for first in range(0, n, count):
+        some = around[first : first + count]
+        patches = some.as_strided([len(some), height, width, 3, 3, inner], step, some.storage_offset())
+        a = pixels[first : first + count].reshape(-1, channels)
+        b = patches.reshape(-1, 9 * inner)
+        a, b = (b, a) if turned else (a, b)
+        total = a.t() @ b if total is None else total.addmm_(a.t(), b)
+    if total is None:
+        raise ValueError("a batch has one image at the least")
+    if turned:
+        rows = total.view(3, 3, inner, channels).permute(2, 0, 1, 3).contiguous()
+        return rows.permute(3, 0, 1, 2)
+    return total.view(channels, 3, 3, inner).permute(0, 3, 1, 2)
 
 
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1, padding: int = 0) -> Tensor:
@@ -177,7 +302,7 @@ class _FixedFilter(torch.autograd.Function):
     ) -> Tensor:
         ctx.settings = (taps, stride, padding, transposed)
         ctx.in_shape = x.shape[2:]
-        if transposed and x.device.type == "cpu" and x.dtype in (torch.bfloat16, torch.float16):
+        if transposed and x.device.type == "cpu" and x.dtype in HALF_TYPES:
             return _spread_and_filter(x, taps, stride, padding, output_padding)
         weight = _depthwise_weight(taps, x.shape[1], x.dtype, x.device)
         return torch.convolution(

@@ -18,9 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from usgan_cli.gan import ops
-from usgan_cli.gan.conv import conv2d
+from usgan_cli.gan.conv import conv2d, packed
 
-HALF_TYPES = (torch.bfloat16, torch.float16)
 EPS = 1e-8
 
 Draws = torch.Generator | Sequence[torch.Generator] | None
@@ -28,8 +27,9 @@ Draws = torch.Generator | Sequence[torch.Generator] | None
 
 
 def normal(shape: tuple[int, ...], init: torch.Generator | None) -> nn.Parameter:
-    """Return a parameter with standard normal values drawn from `init`."""
-    return nn.Parameter(torch.randn(shape, generator=init))
+    """Return a parameter with standard normal values drawn from `init`; a kernel lies in memory as it is used."""
+    values = torch.randn(shape, generator=init)
+    return nn.Parameter(packed(values) if values.ndim == 4 else values)
 
 
 def normalize_second_moment(x: Tensor) -> Tensor:
@@ -188,14 +188,14 @@ class ConvLayer(nn.Module):
         """Map x [N, in, H, W] to [N, out, H, W], or to half the size, in x's type."""
         weight = laid_out(self.weight * self.weight_gain, x.dtype)
         bias = None if self.bias is None else (self.bias * self.act_gain).to(x.dtype)
-        if self.down and self.kernel == 1:
-            y = conv2d(ops.binomial_downsample(x), weight, bias)
-        elif self.down:
-            y = ops.binomial_conv_down(x, weight, bias)
-        else:
-            y = conv2d(x, weight, bias, padding=self.kernel // 2)
+        stride, padding = 1, self.kernel // 2
+        if self.down:
+            # Halving before a convolution of single pixels is the same as after it, and cheaper.
+            x = ops.binomial_downsample(x) if self.kernel == 1 else ops.binomial_blur(x, padding=2)
+            stride, padding = (1 if self.kernel == 1 else 2), 0
         if self.activation == "lrelu":
-            return ops.leaky_clamp_(y, self.clamp)
+            return ops.conv_lrelu(x, weight, bias, stride=stride, padding=padding, clamp=self.clamp)
+        y = conv2d(x, weight, bias, stride=stride, padding=padding)
         return y if self.clamp is None else y.clamp(-self.clamp, self.clamp)
 
 

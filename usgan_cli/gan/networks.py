@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from usgan_cli.gan import ops
+from usgan_cli.gan.conv import HALF_TYPES
 from usgan_cli.gan.layers import (
-    HALF_TYPES,
     ConvLayer,
     Draws,
     FullyConnected,

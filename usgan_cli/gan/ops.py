@@ -10,16 +10,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from usgan_cli.gan.conv import Taps, conv2d, conv_transpose2d, fixed_filter, fixed_filter_down2, fixed_filter_up2
+from usgan_cli.gan.conv import (
+    HALF_TYPES,
+    Taps,
+    conv_transpose2d,
+    fixed_filter,
+    fixed_filter_down2,
+    fixed_filter_up2,
+    gradients,
+    packed,
+)
 
 LEAKY_SLOPE = 0.2
 """Slope of the leaky ReLU for negative inputs."""
+
+FEW_CHANNELS = 8
+"""Number of input channels below which a convolution of single pixels is a product of matrices."""
 
 LEAKY_GAIN = math.sqrt(2)
 """Gain that keeps the second moment of a leaky ReLU's output near that of its input."""
@@ -282,64 +295,172 @@ def binomial_conv_up(x: Tensor, w: Tensor) -> Tensor:
     return fixed_filter(conv_transpose2d(x, w.transpose(0, 1), stride=2), _ENLARGE, padding=1)
 
 
-def binomial_conv_down(x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Convolve into half the resolution with [1, 3, 3, 1], as `conv2d_resample(down=2)` plus a bias.
+def binomial_blur(x: Tensor, padding: int) -> Tensor:
+    """Filter images with [1, 3, 3, 1], as `upfirdn2d` does.
 
     Parameters
     ----------
     x : Tensor
-        [N, I, H, W] with even H and W.
-    w : Tensor
-        Kernel, [O, I, 3, 3].
-    bias : Tensor, optional
-        [O].
+        [N, C, H, W].
+    padding : int
+        Zeros added on each side; pixels.
 
     Returns
     -------
     Tensor
-        [N, O, H / 2, W / 2].
+        [N, C, H + 2 * padding - 3, W + 2 * padding - 3].
     """
-    return conv2d(fixed_filter(x, _KEEP, padding=2), w, bias, stride=2)
+    return fixed_filter(x, _KEEP, padding)
+
+
+class _Gate(torch.autograd.Function):
+    """Multiply a gradient by the slope of the leaky ReLU and clamp that gave `y`; linear in the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, grad: Tensor, y: Tensor, limit: float | None) -> Tensor:
+        ctx.save_for_backward(y)
+        ctx.limit = limit
+        grad = torch.ops.aten.leaky_relu_backward(grad, y, LEAKY_SLOPE, True)
+        return grad if limit is None else cast(Tensor, torch.ops.aten.hardtanh_backward(grad, y, -limit, limit))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        return _Gate.apply(grads[0], *ctx.saved_tensors, ctx.limit), None, None
+
+
+def _clamped(y: Tensor, clamp: float | None) -> tuple[Tensor, float | None]:
+    """Return y clamped, and the limit if any value reached it.
+
+    On a processor a look at the extremes is cheaper than a pass that clamps nothing and one in the derivative.
+    """
+    if clamp is None:
+        return y, None
+    if y.device.type == "cpu" and not torch.jit.is_tracing() and not torch.compiler.is_compiling():
+        dense = y.permute(0, 2, 3, 1) if y.ndim == 4 and y.is_contiguous(memory_format=torch.channels_last) else y
+        lowest, highest = torch.aminmax(dense)
+        if -clamp < float(lowest) and float(highest) < clamp:
+            return y, None
+    return y.clamp_(-clamp, clamp), clamp
 
 
 class _LeakyClamp(torch.autograd.Function):
-    """Leaky ReLU and clamp in place: the output tells both masks, so nothing else is kept."""
+    """Leaky ReLU and clamp: the output tells both slopes, so nothing else is kept."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, clamp: float) -> Tensor:
-        F.leaky_relu_(x, LEAKY_SLOPE)
-        x.clamp_(-clamp, clamp)
-        ctx.mark_dirty(x)
-        ctx.save_for_backward(x)
-        ctx.clamp = clamp
-        return x
+    def forward(ctx: Any, x: Tensor, clamp: float | None) -> Tensor:
+        if x.device.type == "cpu" and x.dtype in HALF_TYPES:
+            # A processor's half type kernels are up to three times slower in place.
+            y = F.leaky_relu(x, LEAKY_SLOPE)
+        else:
+            y = F.leaky_relu_(x, LEAKY_SLOPE)
+            ctx.mark_dirty(x)
+        y, ctx.limit = _clamped(y, clamp)
+        ctx.save_for_backward(y)
+        return y
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         (y,) = ctx.saved_tensors
-        y = y.detach()
-        grad = torch.ops.aten.hardtanh_backward(grads[0], y, -ctx.clamp, ctx.clamp)
-        return torch.ops.aten.leaky_relu_backward(grad, y, LEAKY_SLOPE, True), None
+        return _Gate.apply(grads[0], y.detach(), ctx.limit), None
 
 
 def leaky_clamp_(x: Tensor, clamp: float | None = None) -> Tensor:
-    """Apply the leaky ReLU (slope 0.2, no gain) in place, then clamp.
+    """Apply the leaky ReLU (slope 0.2, no gain), in place where that is faster, then clamp.
 
     Parameters
     ----------
     x : Tensor
-        Any shape; overwritten. It must not be needed by the derivative of what made it.
+        Any shape; may be overwritten. It must not be needed by the derivative of what made it.
     clamp : float, optional
         Largest absolute value of the result.
 
     Returns
     -------
     Tensor
-        `x`.
+        The shape of x.
     """
-    if clamp is None:
-        return F.leaky_relu_(x, LEAKY_SLOPE)
     return cast(Tensor, _LeakyClamp.apply(x, clamp))
+
+
+class _ConvLeakyClamp(torch.autograd.Function):
+    """Convolution with bias, leaky ReLU and clamp; on a processor the library does the first three in one pass."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, clamp: float | None
+    ) -> Tensor:
+        if _fuses(x):
+            y = torch.ops.mkldnn._convolution_pointwise(
+                x, packed(weight), bias, [padding] * 2, [stride] * 2, [1, 1], 1, "leaky_relu", [LEAKY_SLOPE], ""
+            )
+        else:
+            y = F.leaky_relu_(F.conv2d(x, weight, bias, stride, padding), LEAKY_SLOPE)
+        y, ctx.limit = _clamped(y, clamp)
+        ctx.save_for_backward(x, weight, y)
+        ctx.settings = (stride, padding)
+        return cast(Tensor, y)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        x, weight, y = ctx.saved_tensors
+        grad = _Gate.apply(grads[0], y.detach(), ctx.limit)
+        grad_x, grad_weight = gradients(
+            grad, x, weight, *ctx.settings, (0, 0), transposed=False, needed=ctx.needs_input_grad
+        )
+        grad_bias = grad.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
+        return grad_x, grad_weight, grad_bias, None, None, None
+
+
+def _fuses(x: Tensor) -> bool:
+    """Whether the processor's library takes the activation into a convolution of this input."""
+    if x.device.type != "cpu" or torch.jit.is_tracing() or torch.compiler.is_compiling():
+        return False
+    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
+        return False
+    return x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and _multiplies_bfloat16())
+
+
+@lru_cache(maxsize=1)
+def _multiplies_bfloat16() -> bool:
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def conv_lrelu(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    clamp: float | None = None,
+) -> Tensor:
+    """Convolve, add a bias, apply the leaky ReLU (slope 0.2, no gain) and clamp.
+
+    Parameters
+    ----------
+    x : Tensor
+        Input, [N, I, H, W].
+    weight : Tensor
+        Kernel, [O, I, kh, kw].
+    bias : Tensor, optional
+        [O].
+    stride, padding : int
+        The same for both axes; pixels.
+    clamp : float, optional
+        Largest absolute value of the result.
+
+    Returns
+    -------
+    Tensor
+        [N, O, H', W'].
+    """
+    if weight.shape[2:] == (1, 1) and x.shape[1] < FEW_CHANNELS and stride == 1 and padding == 0:
+        # The library's convolutions of so few channels are far slower than a product of matrices.
+        n, _, height, width = x.shape
+        pixels = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
+        y = pixels @ weight[:, :, 0, 0].t() if bias is None else torch.addmm(bias, pixels, weight[:, :, 0, 0].t())
+        return leaky_clamp_(y.reshape(n, height, width, -1).permute(0, 3, 1, 2), clamp)
+    return cast(Tensor, _ConvLeakyClamp.apply(x, weight, bias, stride, padding, clamp))
 
 
 def bias_act(
