@@ -3,10 +3,10 @@
     python scripts/bench/loop.py --kimg 200            # drift over a whole training
     python scripts/bench/loop.py --kimg 4 --parts      # shares of one iteration's time
 
-Phantoms of 32 pixels, preset `tiny` unless told otherwise. Drift is read off the training's own log. Shares are timed
-inside one training: networks (forward and backward, with the augmentation), optimiser (with replacing gradients that
-are not finite), the draws of the augmentation, average, and the rest (other random draws, cutting, sums, reports), which is the
-loop's own overhead.
+Random images of 32 pixels, preset `tiny` unless told otherwise. Drift is read off the training's own log and the
+processor's clock. Shares are timed inside one training: networks (forward and backward, with the augmentation), the
+augmentation's draws, optimiser (with replacing gradients that are not finite), average, and the rest (other random
+draws, cutting, sums, reports), which is the loop's own overhead.
 """
 
 from __future__ import annotations

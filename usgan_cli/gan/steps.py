@@ -123,8 +123,8 @@ class Steps:
         self.grad_g = self.grad_d = torch.zeros(())
         self.g_parameters = [p for p in training.generator.parameters() if p.requires_grad]
         self.d_parameters = [p for p in training.discriminator.parameters() if p.requires_grad]
-        self._averaged = list(training.average.parameters())
-        self._followed = list(training.generator.parameters())
+        self._averaged: list[Tensor] = list(training.average.parameters())
+        self._followed: list[Tensor] = list(training.generator.parameters())
         self._copied = list(training.average.buffers()), list(training.generator.buffers())
 
     def generator_step(self) -> None:
