@@ -195,7 +195,7 @@ def test_standard_output_carries_the_path_alone(run: Run, source: Path, tmp_path
     words = ("prepare", source, "--size", 16, "--test", 6, "--work", tmp_path / "w")
     code, out, err = run(*words)
     assert (code, out) == (0, f"{tmp_path / 'w' / 'data'}\n")
-    assert "Prepared images" in err
+    assert "Audit of" in err
     code, out, err = run(*words)
     assert (code, out) == (0, f"{tmp_path / 'w' / 'data'}\n")
     assert "up to date" in err

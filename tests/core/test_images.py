@@ -74,9 +74,13 @@ def test_16_bits_are_scaled_from_their_full_range(tmp_path: Path, suffix: str) -
 
 
 def test_floats_are_scaled_from_zero_to_one(tmp_path: Path) -> None:
-    values = np.array([[0.0, 0.5, 1.0], [-3.0, 7.0, 0.2]], dtype=np.float32)
+    values = np.array([[0.0, 0.5, 1.0], [0.1, 0.8, 0.2]], dtype=np.float32)
     path = save(Image.fromarray(values), tmp_path / "float.tif")
-    assert images.decode(path)[0].tolist() == [[0, 128, 255], [0, 255, 51]]
+    assert images.decode(path)[0].tolist() == [[0, 128, 255], [26, 204, 51]]
+    for wild in (-3.0, 7.0):
+        path = save(Image.fromarray(np.full((2, 2), wild, dtype=np.float32)), tmp_path / "wild.tif")
+        with pytest.raises(DataError):
+            images.decode(path)
 
 
 def test_a_palette_is_looked_up(tmp_path: Path) -> None:
@@ -87,17 +91,17 @@ def test_a_palette_is_looked_up(tmp_path: Path) -> None:
     assert images.decode(path)[0].tolist() == LUMA
     np.testing.assert_array_equal(images.decode(path, 3), COLOURS.transpose(2, 0, 1))
     path = save(indexed, tmp_path / "transparent.png", transparency=1)
-    assert images.decode(path)[0].tolist() == LUMA
+    assert images.decode(path)[0].tolist() == [[LUMA[0][0], 0, LUMA[0][2]], LUMA[1]]
 
 
-def test_transparency_is_ignored(tmp_path: Path) -> None:
-    alpha = np.array([[0, 10, 255], [0, 0, 128]], dtype=np.uint8)
+def test_transparency_is_black(tmp_path: Path) -> None:
+    alpha = np.array([[0, 255, 255], [0, 255, 128]], dtype=np.uint8)
     path = save(Image.fromarray(np.dstack([COLOURS, alpha])), tmp_path / "rgba.png")
     assert Image.open(path).mode == "RGBA"
-    assert images.decode(path)[0].tolist() == LUMA
+    np.testing.assert_allclose(images.decode(path)[0], np.array(LUMA) * (alpha / 255), atol=1)
     path = save(Image.fromarray(np.dstack([COLOURS[..., 0], alpha])), tmp_path / "la.png")
     assert Image.open(path).mode == "LA"
-    np.testing.assert_array_equal(images.decode(path)[0], COLOURS[..., 0])
+    np.testing.assert_allclose(images.decode(path)[0], COLOURS[..., 0] * (alpha / 255), atol=1)
 
 
 @pytest.mark.parametrize("suffix", ["tif", "jpg"])

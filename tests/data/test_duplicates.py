@@ -1,4 +1,4 @@
-"""Exact duplicates: what counts as the same, how copies are grouped, and which groups contradict themselves."""
+"""Copies: what counts as the same, how they are grouped, which contradict themselves, and which are kept."""
 
 from __future__ import annotations
 
@@ -6,7 +6,22 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from usgan_cli.data.duplicates import connected_groups, find_duplicates, pixel_digest
+from usgan_cli.data.duplicates import (
+    choose_kept,
+    connected_groups,
+    divided,
+    find_duplicates,
+    pixel_digest,
+)
+from usgan_cli.data.near_duplicates import DUPLICATE, NearPair
+
+PAIRS = st.integers(1, 25).flatmap(
+    lambda n: st.tuples(st.just(n), st.lists(st.tuples(*[st.integers(0, n - 1)] * 2).map(sorted).map(tuple)))
+)
+
+
+def pair(first: int, second: int, score: float = 0.9) -> NearPair:
+    return NearPair(first, second, score, mirrored=False)
 
 
 def test_the_digest_is_of_shape_and_values() -> None:
@@ -21,7 +36,7 @@ def test_the_digest_is_of_shape_and_values() -> None:
 def test_copies_are_grouped_within_and_across_classes() -> None:
     found = find_duplicates(["x", "y", "x", "z", "y", "x"], [0, 0, 0, 1, 1, 0])
     assert found.groups.tolist() == [0, 1, 0, 2, 1, 0]
-    assert found.repeated == [[0, 2, 5], [1, 4]]
+    assert found.repeated == found.exact == [[0, 2, 5], [1, 4]]
     assert found.conflicts == [[1, 4]]
 
 
@@ -32,7 +47,54 @@ def test_no_images_and_no_copies() -> None:
     assert found.repeated == found.conflicts == []
 
 
-@given(st.integers(1, 25).flatmap(lambda n: st.tuples(st.just(n), st.lists(st.tuples(*[st.integers(0, n - 1)] * 2)))))
+def test_near_copies_extend_exact_ones() -> None:
+    near = [pair(0, 2), pair(3, 4, DUPLICATE - 0.01), pair(0, 1, 1.0)]
+    found = find_duplicates(["x", "x", "y", "z", "w"], [0, 0, 0, 0, 1], near)
+    assert found.groups.tolist() == [0, 0, 0, 1, 2]
+    assert found.exact == [[0, 1]]
+    assert found.near == [near[0]]  # 0 and 1 have the same pixels: nothing near about them
+    assert found.related == [near[1]]
+    assert sorted(found.links()) == [(0, 1), (0, 2), (1, 2)]
+
+
+def test_a_conflict_needs_a_direct_link() -> None:
+    # A sweep 0-1-2-3 whose last frame stands under another label: 0 and 3 are one group, but only 2 and 3 conflict.
+    found = find_duplicates("abcd", [0, 0, 0, 1], [pair(0, 1), pair(1, 2), pair(2, 3)])
+    assert found.repeated == [[0, 1, 2, 3]]
+    assert found.conflicts == [[2, 3]]
+    # An exact copy shares the conflict of its like.
+    assert find_duplicates("aab", [0, 0, 1], [pair(0, 2)]).conflicts == [[0, 1, 2]]
+
+
+def test_the_largest_original_is_kept() -> None:
+    found = find_duplicates("aabc", [0] * 4, [pair(0, 2)])
+    assert choose_kept(found, [10, 10, 12, 5]).tolist() == [False, False, True, True]
+    assert choose_kept(found, [10, 10, 10, 5]).tolist() == [True, False, False, True]
+    chain = find_duplicates("abc", [0] * 3, [pair(0, 1), pair(1, 2)])
+    assert choose_kept(chain, [9, 8, 7]).tolist() == [True, False, True]  # 2 is no copy of 0
+
+
+@given(PAIRS, st.integers(0, 3))
+def test_what_is_kept_has_no_copies_and_what_is_dropped_has_one(
+    case: tuple[int, list[tuple[int, int]]], seed: int
+) -> None:
+    count, pairs = case
+    found = find_duplicates(range(count), [0] * count, [pair(a, b) for a, b in pairs])
+    areas = np.random.default_rng(seed).integers(1, 4, count).tolist()
+    kept = choose_kept(found, areas)
+    linked = [(a, b) for a, b in pairs if a != b]
+    assert not any(kept[a] and kept[b] for a, b in linked)
+    for i in np.flatnonzero(~kept):
+        others = [a + b - i for a, b in linked if i in {a, b}]
+        assert any(kept[j] and areas[j] >= areas[i] for j in others)
+
+
+def test_groups_on_both_sides_are_found() -> None:
+    groups = np.array([0, 0, 1, 1, 2])
+    assert divided(groups, np.array([True, False, True, True, False])) == [[0, 1]]
+
+
+@given(PAIRS)
 def test_connected_groups_are_the_components(case: tuple[int, list[tuple[int, int]]]) -> None:
     count, pairs = case
     groups = connected_groups(count, pairs)

@@ -125,7 +125,7 @@ def test_the_folder_is_a_source(tmp_path: Path) -> None:
     assert [sum(i.class_ == kind for i in found.images) for kind in KINDS] == list(counts.values())
     # The same image in a larger folder, written by other threads.
     for image in found.images:
-        assert image.path.read_bytes() == (tmp_path / "b" / image.relative).read_bytes()
+        assert found.read(image.name) == (tmp_path / "b" / image.relative).read_bytes()
     seed = derive_seed(0, "phantom", "benign", 2)
     assert (images.decode(tmp_path / "a" / "benign" / "benign-0002.png") == simulate("benign", seed, 32)).all()
 

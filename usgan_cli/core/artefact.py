@@ -25,7 +25,18 @@ from usgan_cli.core.progress import Progress
 
 RUN_FILE = "run.json"
 PLAN_FILE = "config.json"
-RECORDED_PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "scikit-image", "pillow")
+RECORDED_PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "scikit-image",
+    "pillow",
+    "pydicom",
+    "python-gdcm",
+)
 
 Status = Literal["done", "skipped", "planned"]
 OnNewInputs = Literal["refuse", "redo"]

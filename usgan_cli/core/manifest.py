@@ -18,11 +18,22 @@ class DataImage(Part):
     class_: str = Field(alias="class")
     split: Literal["train", "test"]
     group: int
-    """Images of one group (exact copies, one patient) stay on one side of every split and fold."""
+    """Images of one group (copies, one patient, frames of one file) stay on one side of every split and fold."""
     sha256: str
     """Digest of the PNG file."""
     source: str
-    """Path relative to the source folder."""
+    """Path below the folder that holds the classes, with `#3` for the third frame of a file with several; for arrays
+    the part and the number (`train/12`)."""
+
+
+class NearCopy(Part):
+    """Two files that show the same picture with different pixels."""
+
+    first: str
+    second: str
+    score: float
+    """Agreement of their fine detail after alignment, up to 1 for the same picture."""
+    mirrored: bool
 
 
 class LeftOut(Part):
@@ -42,7 +53,14 @@ class DataManifest(Document):
     """Height and width, pixels."""
     channels: int
     layout: str
-    """How the source was laid out: "class folders" or "BUSI with masks"."""
+    """How the source was laid out: "class folders", "BUSI with masks", "phantoms", "table" or "MedMNIST"."""
+    source_format: Literal["folders", "zip", "dicom", "csv", "medmnist"] = "folders"
+    split_from: Literal["usgan", "source"] = "usgan"
+    """Whether usgan drew the split, or the source came with it."""
+    groups_from: Literal["none", "csv", "folder", "column", "PatientID"] = "none"
+    """What says which images belong together besides their pixels; the names themselves are not kept."""
+    frames: Literal["first", "middle", "all"] = "first"
+    """Which frames were taken of files with several."""
     resampling: str
     fit: str
     test_share: float
@@ -50,9 +68,14 @@ class DataManifest(Document):
     images: list[DataImage]
     left_out: list[LeftOut]
     duplicates: list[list[str]]
-    """Groups of files with the same decoded pixels."""
+    """Groups of files that are copies of one another: the same decoded pixels, or near-copies."""
+    near_copies: list[NearCopy] = Field(default_factory=list)
+    """The pairs that link different pixels in these groups; of exact copies the first stands for all."""
+    duplicate_policy: Literal["group", "drop", "ignore"] = "group"
+    """Whether copies were kept together, all but one dropped, or ignored when the split was drawn."""
+    conflict_policy: Literal["keep", "drop", "error"] = "keep"
     conflicts: list[list[str]]
-    """Those groups of duplicates that stand under more than one class."""
+    """Files that are copies of one another and stand under more than one class."""
 
     @model_validator(mode="after")
     def _consistent(self) -> DataManifest:

@@ -335,12 +335,17 @@ def _clamped(y: Tensor, clamp: float | None) -> tuple[Tensor, float | None]:
     """
     if clamp is None:
         return y, None
-    if y.device.type == "cpu" and not torch.jit.is_tracing() and not torch.compiler.is_compiling():
+    if y.device.type == "cpu" and not _traced():
         dense = y.permute(0, 2, 3, 1) if y.ndim == 4 and y.is_contiguous(memory_format=torch.channels_last) else y
         lowest, highest = torch.aminmax(dense)
         if -clamp < float(lowest) and float(highest) < clamp:
             return y, None
     return y.clamp_(-clamp, clamp), clamp
+
+
+def _traced() -> bool:
+    """Whether an exporter or a compiler is watching, who cannot follow a look at values."""
+    return bool(torch.jit.is_tracing()) or torch.compiler.is_compiling()  # type: ignore[no-untyped-call,attr-defined]
 
 
 class _LeakyClamp(torch.autograd.Function):
@@ -398,14 +403,15 @@ class _ConvLeakyClamp(torch.autograd.Function):
         y, ctx.limit = _clamped(y, clamp)
         ctx.save_for_backward(x, weight, y)
         ctx.settings = (stride, padding)
-        return cast(Tensor, y)
+        return y
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         x, weight, y = ctx.saved_tensors
+        stride, padding = ctx.settings
         grad = _Gate.apply(grads[0], y.detach(), ctx.limit)
         grad_x, grad_weight = gradients(
-            grad, x, weight, *ctx.settings, (0, 0), transposed=False, needed=ctx.needs_input_grad
+            grad, x, weight, stride, padding, (0, 0), transposed=False, needed=ctx.needs_input_grad
         )
         grad_bias = grad.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
         return grad_x, grad_weight, grad_bias, None, None, None
@@ -413,9 +419,10 @@ class _ConvLeakyClamp(torch.autograd.Function):
 
 def _fuses(x: Tensor) -> bool:
     """Whether the processor's library takes the activation into a convolution of this input."""
-    if x.device.type != "cpu" or torch.jit.is_tracing() or torch.compiler.is_compiling():
+    if x.device.type != "cpu" or _traced():
         return False
-    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
+    available = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if not available or not hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
         return False
     return x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and _multiplies_bfloat16())
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -204,7 +203,7 @@ def _helper(
     try:
         follow(World(rank, count), device, *arguments)
     except UsganError:
-        sys.exit(1)  # the first process meets the same problem, and says so
+        raise SystemExit(1) from None  # the first process meets the same problem, and says so
     finally:
         dist.destroy_process_group()
 

@@ -124,7 +124,7 @@ def main_finding(records: StudyRecords) -> str:
     changes = [100 * item.difference for _, item in found]
     if after:
         named = listed(
-            f"{training_label(item.aug, item.ratio)} at {subset_title(key, keys)} "
+            f"{training_label(item.aug, item.ratio, item.variant)} at {subset_title(key, keys)} "
             f"({number(100 * item.difference, 2, sign=True)} points, adjusted p {_p(item.p_holm)})"
             for key, item in after
         )
@@ -283,13 +283,13 @@ def _data_warnings(records: StudyRecords) -> list[str]:
     if data.conflicts:
         one = len(data.conflicts) == 1
         found.append(
-            f"{plural(len(data.conflicts), 'group')} of exact duplicates {'stands' if one else 'stand'} under more "
+            f"{plural(len(data.conflicts), 'group')} of copies {'stands' if one else 'stand'} under more "
             "than one class: no classifier can get all of those images right."
         )
     side = {name: image.split for image in data.images for name in (image.source, image.file)}
     leaked = sum(len({side[name] for name in group if name in side}) > 1 for group in data.duplicates)
     if leaked:
-        found.append(f"{plural(leaked, 'group')} of exact duplicates lie on both sides of the split: test scores leak.")
+        found.append(f"{plural(leaked, 'group')} of copies lie on both sides of the split: test scores leak.")
     return found
 
 
@@ -343,6 +343,9 @@ def _score_warnings(records: StudyRecords) -> list[str]:
                 f"The floor is of {listed(map(str, others))} real images, the GANs' {what} of {count} generated ones: "
                 "the estimate falls with the number of images, so the two are not quite on one footing."
             )
+    for key, score in sorted(records.scores.items(), key=lambda item: item[0].order):
+        if score.memorization is not None and score.memorization.verdict != "none":
+            found.append(f"{key.name}: {score.memorization.words}")
     groups = score_groups(records)
     if len(groups) > 1:
         found.append(
@@ -392,7 +395,7 @@ def _significance_warnings(records: StudyRecords) -> list[str]:
     found: list[str] = []
     keys, lost, doubted = records.subset_keys(), [], []
     for key, item in valid_comparisons(records):
-        what = f"{training_label(item.aug, item.ratio)} at {subset_title(key, keys)}"
+        what = f"{training_label(item.aug, item.ratio, item.variant)} at {subset_title(key, keys)}"
         if _below(item.p) and not _below(item.p_holm):
             lost.append(f"{what} (p {_p(item.p)}, adjusted {p_value(item.p_holm)})")
         elif _below(item.p_holm) and item.p_corrected is not None and not _below(item.p_corrected):

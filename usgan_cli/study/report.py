@@ -205,11 +205,9 @@ def _audit(data: DataManifest) -> list[str]:
     found = []
     if data.duplicates:
         groups = findings.plural(len(data.duplicates), "group")
-        found.append(
-            f"{copies} files are exact copies of one another, in {groups}; each group stays on one side of the split."
-        )
+        found.append(f"{copies} files are copies of one another, exact or near, in {groups}.")
     else:
-        found.append("No two files have the same pixels.")
+        found.append("No two files show the same picture.")
     if data.conflicts:
         named = "; ".join(" = ".join(group) for group in data.conflicts[:10])
         more = f"; and {len(data.conflicts) - 10} more" if len(data.conflicts) > 10 else ""

@@ -1,0 +1,270 @@
+"""DICOM files against pydicom's own arrays, on the files that pydicom ships and on variations made of them."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from usgan_cli.core import images
+from usgan_cli.core.errors import DataError
+from usgan_cli.core.images import UndecodableError
+from usgan_cli.core.progress import Silent
+from usgan_cli.data import dicom, layout, sources
+from usgan_cli.data.prepare import PrepareConfig, prepare
+from usgan_cli.data.sources import SourceOptions
+
+pydicom = pytest.importorskip("pydicom", reason="pydicom is absent: pip install usgan[dicom]")
+
+from pydicom.data import get_testdata_file  # noqa: E402
+from pydicom.pixels.processing import apply_color_lut, apply_windowing, convert_color_space  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+def shipped(name: str) -> Path:
+    return Path(str(get_testdata_file(name, download=False)))
+
+
+def load(name: str, **changes: object) -> bytes:
+    """Return a shipped file's bytes with some elements changed (None removes one)."""
+    dataset = pydicom.dcmread(shipped(name))
+    for key, value in changes.items():
+        if value is None:
+            delattr(dataset, key)
+        else:
+            setattr(dataset, key, value)
+    buffer = io.BytesIO()
+    dataset.save_as(buffer)
+    return buffer.getvalue()
+
+
+def decode(data: bytes, frame: int = 0, channels: int = 1) -> np.ndarray:
+    return next(dicom.decode_frames(data, [frame], channels)).pixels  # type: ignore[arg-type]
+
+
+def luma(rgb: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(rgb).convert("L"))
+
+
+def test_rgb_ultrasound() -> None:
+    data = load("examples_rgb_color.dcm")
+    expected = pydicom.dcmread(io.BytesIO(data)).pixel_array
+    assert expected.shape == (240, 320, 3)
+    np.testing.assert_array_equal(decode(data, channels=3), expected.transpose(2, 0, 1))
+    np.testing.assert_array_equal(decode(data)[0], luma(expected))
+
+
+def test_big_endian_rgb_ultrasound() -> None:
+    data = shipped("ExplVR_BigEnd.dcm").read_bytes()
+    expected = pydicom.dcmread(io.BytesIO(data)).pixel_array
+    np.testing.assert_array_equal(decode(data, channels=3), expected.transpose(2, 0, 1))
+
+
+def test_ybr_ultrasound_of_30_frames() -> None:
+    """JPEG frames in YBR_FULL_422: forgotten, the conversion turns gray ultrasound green and the luma wrong."""
+    data = load("examples_ybr_color.dcm")
+    dataset = pydicom.dcmread(io.BytesIO(data))
+    dataset.pixel_array_options(raw=True)
+    raw = dataset.pixel_array
+    assert raw.shape == (30, 240, 320, 3)
+    for frame in (0, 15, 29):
+        expected = convert_color_space(raw[frame], "YBR_FULL_422", "RGB")
+        np.testing.assert_array_equal(decode(data, frame, 3), expected.transpose(2, 0, 1))
+        # The luma of RGB is the Y of YBR again, up to rounding: raw[..., 0] comes by another way.
+        assert np.abs(decode(data, frame)[0].astype(int) - raw[frame, ..., 0]).mean() < 1
+    assert dicom.read_header(data).frames == 30
+
+
+def test_ybr_without_compression() -> None:
+    data = load("SC_ybr_full_422_uncompressed.dcm")
+    dataset = pydicom.dcmread(io.BytesIO(data))
+    dataset.pixel_array_options(raw=True)
+    expected = convert_color_space(dataset.pixel_array, "YBR_FULL_422", "RGB")
+    np.testing.assert_array_equal(decode(data, channels=3), expected.transpose(2, 0, 1))
+
+
+def test_palette_ultrasound() -> None:
+    data = load("examples_palette.dcm")
+    dataset = pydicom.dcmread(io.BytesIO(data))
+    expected = apply_color_lut(dataset.pixel_array, dataset)
+    assert expected.dtype == np.uint16
+    got = decode(data, channels=3)
+    np.testing.assert_array_equal(got, np.rint(expected / 257).astype(np.uint8).transpose(2, 0, 1))
+    assert got.max() > 200  # a palette of 16 bits cut to its low bytes would be noise, its high bytes alike
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["examples_jpeg2k.dcm", "SC_rgb_rle.dcm", "SC_rgb_jpeg_dcmtk.dcm", "SC_rgb_jpeg_gdcm.dcm", "SC_rgb_gdcm_KY.dcm"],
+)
+def test_compressed_colour(name: str) -> None:
+    data = load(name)
+    try:
+        expected = pydicom.dcmread(io.BytesIO(data)).pixel_array
+    except RuntimeError:
+        pytest.skip(f"no decoder for {name} is installed")
+    np.testing.assert_array_equal(decode(data, channels=3), expected.transpose(2, 0, 1))
+
+
+def test_bits_without_a_window_are_scaled_from_their_range() -> None:
+    data = load("image_dfl.dcm")
+    np.testing.assert_array_equal(decode(data)[0], pydicom.dcmread(io.BytesIO(data)).pixel_array)
+    data = load("SC_rgb_rle_16bit.dcm")
+    expected = np.rint(pydicom.dcmread(io.BytesIO(data)).pixel_array / 257).astype(np.uint8)
+    np.testing.assert_array_equal(decode(data, channels=3), expected.transpose(2, 0, 1))
+    # Signed 16-bit values: -32768 is black, 32767 white, also behind a rescaling.
+    data = load("CT_small.dcm")
+    values = pydicom.dcmread(io.BytesIO(data)).pixel_array.astype(float)
+    np.testing.assert_array_equal(decode(data)[0], np.rint((values + 32768) / 65535 * 255).astype(np.uint8))
+    np.testing.assert_array_equal(decode(load("CT_small.dcm", RescaleSlope=3, RescaleIntercept=7)), decode(data))
+    np.testing.assert_array_equal(decode(load("CT_small.dcm", BitsStored=12, HighBit=11)).shape, (1, 128, 128))
+
+
+def test_windows_are_applied() -> None:
+    data = load("MR_small.dcm")
+    dataset = pydicom.dcmread(io.BytesIO(data))
+    got = decode(data)[0]
+    # PS3.3 C.11.2.1.2: linear from centre - 0.5 - (width - 1) / 2, by hand.
+    centre, width = float(dataset.WindowCenter), float(dataset.WindowWidth)
+    share = ((dataset.pixel_array - (centre - 0.5)) / (width - 1) + 0.5).clip(0, 1)
+    assert np.abs(got - share * 255).max() <= 0.5 + 1e-9
+    assert got.max() > 200
+    # The first of two windows; after a rescaling the window counts in rescaled values.
+    np.testing.assert_array_equal(decode(load("MR_small.dcm", WindowCenter=[600, 1], WindowWidth=[1600, 1]))[0], got)
+    scaled = load("MR_small.dcm", RescaleSlope=2, RescaleIntercept=-100, WindowCenter=1099.5, WindowWidth=3199)
+    assert np.abs(decode(scaled)[0].astype(int) - got).max() <= 1
+    sigmoid = load("MR_small.dcm", VOILUTFunction="SIGMOID")
+    expected = apply_windowing(dataset.pixel_array, pydicom.dcmread(io.BytesIO(sigmoid)))
+    np.testing.assert_array_equal(decode(sigmoid)[0], np.rint((expected + 32768) / 65535 * 255).astype(np.uint8))
+
+
+def test_monochrome1_is_inverted() -> None:
+    for name in ("MR_small.dcm", "image_dfl.dcm"):
+        positive, negative = (decode(load(name, PhotometricInterpretation=f"MONOCHROME{i}")) for i in (2, 1))
+        np.testing.assert_array_equal(negative, 255 - positive)
+
+
+def test_what_cannot_be_decoded_has_a_reason() -> None:
+    for name, reason in (
+        ("rtplan.dcm", dicom.NO_PIXELS),
+        ("test-SR.dcm", dicom.NO_PIXELS),
+        ("liver_1frame.dcm", dicom.SEGMENTATION),
+    ):
+        with pytest.raises(UndecodableError) as caught:
+            dicom.read_header(shipped(name).read_bytes())
+        assert caught.value.reason == reason
+    for data in (b"", b"x" * 200, shipped("MR_small.dcm").read_bytes()[:200]):
+        with pytest.raises(UndecodableError):
+            dicom.read_header(data)
+    with pytest.raises(UndecodableError, match="damaged or incomplete"):
+        decode(shipped("MR_truncated.dcm").read_bytes())
+    with pytest.raises(UndecodableError, match="more than"):
+        decode(load("MR_small.dcm", Rows=60000, Columns=60000))
+    with pytest.raises(UndecodableError, match="damaged"):
+        decode(load("examples_ybr_color.dcm"), 31)
+
+
+# As sources.
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Two classes of DICOM files with and without suffix, of four patients, and what does not belong."""
+    top = tmp_path / "source"
+    for class_, patients in (("a", "pq"), ("b", "rs")):
+        for i, patient in enumerate(patients * 3):
+            name = "examples_rgb_color.dcm" if i % 2 else "MR_small.dcm"
+            dataset = pydicom.dcmread(shipped(name))
+            dataset.PatientID = f"secret-{patient}"
+            array = dataset.pixel_array.copy()
+            array[:20, :20] = (i + 10) * 5 + ord(patient) % 7
+            dataset.PixelData = array.tobytes()
+            path = top / class_ / (f"1.2.{i}.{ord(patient)}" if i < 3 else f"{i}.dcm")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            dataset.save_as(path)
+    shutil.copy(shipped("liver_1frame.dcm"), top / "a" / "mask.dcm")
+    shutil.copy(shipped("rtplan.dcm"), top / "a" / "plan.dcm")
+    (top / "b" / "notes.dcm").write_text("no DICOM")
+    (top / "b" / "notes").write_text("no DICOM")
+    return top
+
+
+def test_a_folder_of_dicom_files(source: Path, tmp_path: Path) -> None:
+    progress = Silent()
+    manifest = prepare(PrepareConfig(16, 1, 6), source, tmp_path / "data", progress)
+    assert (manifest.source_format, manifest.groups_from) == ("dicom", "PatientID")
+    assert len(manifest.images) == 12
+    assert {item.source: item.reason for item in manifest.left_out} == {
+        "a/mask.dcm": layout.MASK,
+        "a/plan.dcm": dicom.NO_PIXELS,
+        "b/notes.dcm": dicom.NO_HEADER,
+        "b/notes": layout.NOT_AN_IMAGE,
+    }
+    assert len({image.group for image in manifest.of("test")} & {image.group for image in manifest.of("train")}) == 0
+    assert len({image.group for image in manifest.images}) <= 4
+    for path in (tmp_path / "data").rglob("*.json"):
+        assert "secret" not in path.read_text()
+    # The same in an archive, where only DICOM files count if they are asked for.
+    images.write_png(source / "a" / "extra.png", np.zeros((1, 8, 8), np.uint8))
+    with zipfile.ZipFile(tmp_path / "s.zip", "w") as out:
+        for path in source.rglob("*"):
+            out.write(path, path.relative_to(source))
+    config = PrepareConfig(16, 1, 6, reading=SourceOptions(format="dicom"))
+    assert prepare(config, tmp_path / "s.zip", tmp_path / "zip", progress).images == manifest.images
+    assert sources.scan(source).format == "folders"
+    assert len(sources.scan(source).images) == 13
+
+
+def test_frames_of_a_file_stay_together(tmp_path: Path) -> None:
+    for class_ in "ab":
+        for i in range(4):
+            name = shipped("examples_ybr_color.dcm" if i == 0 else "examples_rgb_color.dcm")
+            dataset = pydicom.dcmread(name)
+            dataset.PatientID = "" if class_ == "a" else f"p{i}"
+            if i:
+                array = dataset.pixel_array.copy()
+                array[:, : 20 * i] = ord(class_)
+                dataset.PixelData = array.tobytes()
+            (tmp_path / "s" / class_).mkdir(parents=True, exist_ok=True)
+            dataset.save_as(tmp_path / "s" / class_ / f"{i}.dcm")
+    found = sources.scan(tmp_path / "s", SourceOptions(frames="all"))
+    assert len(found.images) == 2 * (30 + 3)
+    assert [image.relative for image in found.images[:2]] == ["a/0.dcm#1", "a/0.dcm#2"]
+    assert found.images[0].group is None
+    assert found.images[33].group == "p0"
+    middle = sources.scan(tmp_path / "s", SourceOptions(frames="middle"))
+    assert [image.frame for image in middle.images if image.name == "a/0.dcm"] == [15]
+    # One patient in all is no patient: anonymised files say so, or the user does.
+    for path in (tmp_path / "s").rglob("*.dcm"):
+        dataset = pydicom.dcmread(path)
+        dataset.PatientID = "ANON"
+        dataset.save_as(path)
+    with pytest.raises(DataError, match=r"of one group \(by PatientID\)") as caught:
+        sources.scan(tmp_path / "s")
+    assert "--groups none" in str(caught.value.hint)
+    assert sources.scan(tmp_path / "s", SourceOptions(groups="none")).groups_from == "none"
+
+
+def test_a_table_may_list_dicom_files(source: Path) -> None:
+    files = [path for path in sorted(source.rglob("*")) if path.is_file() and path.parent.name in "ab"]
+    rows = [f"{path.relative_to(source).as_posix()},{path.parent.name}\n" for path in files]
+    (source / "list.csv").write_text("path,label\n" + "".join(rows))
+    found = sources.scan(source / "list.csv")
+    assert len(found.images) == 12
+    assert found.groups_from == "PatientID"
+    assert all(image.dicom for image in found.images)
+
+
+def test_without_the_package_the_message_says_what_to_install(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "pydicom" else find(name, *a))
+    with pytest.raises(DataError, match="not installed") as caught:
+        sources.scan(source)
+    assert "usgan[dicom]" in str(caught.value.hint)

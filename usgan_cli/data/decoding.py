@@ -1,0 +1,166 @@
+"""Every image of a source decoded, brought to one size and written, on all cores.
+
+Threads, since Pillow lets other threads run while it decodes, resamples and compresses. Results come in the source's
+order, and neither they nor the files written depend on how many threads there are.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from PIL import Image
+
+from usgan_cli.core import files, images
+from usgan_cli.core.images import Fit, Picture, Pixels, UndecodableError
+from usgan_cli.core.manifest import LeftOut
+from usgan_cli.core.progress import Progress
+from usgan_cli.data.descriptors import thumbnail
+from usgan_cli.data.duplicates import pixel_digest
+from usgan_cli.data.sources import Load, Source, SourceImage
+
+UNDECODABLE = "cannot be decoded as an image"
+
+_MOST_WORKERS = 32
+_WAITING_PER_WORKER = 4
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image of the source that was written to the dataset.
+
+    Attributes
+    ----------
+    source : SourceImage
+    file : str
+        Path relative to the dataset's folder.
+    sha256 : str
+        Digest of the PNG file.
+    pixels : str
+        Digest of the pixels at their original size.
+    height, width : int
+        The original size.
+    coloured : bool
+        Whether the original has colour in it, such as a marker.
+    thumbnail : uint8 array [128, 128]
+        What the search for near-copies looks at.
+    """
+
+    source: SourceImage
+    file: str
+    sha256: str
+    pixels: str
+    height: int
+    width: int
+    coloured: bool
+    thumbnail: Pixels
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def decode_all(
+    found: Source,
+    paths: Sequence[str],
+    target: Path,
+    *,
+    channels: Literal[1, 3],
+    size: int,
+    fit: Fit,
+    progress: Progress,
+    workers: int | None = None,
+) -> list[Decoded | LeftOut]:
+    """Decode every image of a source and write it as a square PNG file.
+
+    Parameters
+    ----------
+    found : Source
+    paths : sequence of str
+        Where each image goes, relative to `target`.
+    target : Path
+        A folder that is no dataset yet: files are not made safe one by one.
+    channels, size, fit
+        As `images.fit` and `images.decode_bytes` have them.
+    progress : Progress
+    workers : int, optional
+        Threads; the result does not depend on it. Default: one per core, up to 32.
+
+    Returns
+    -------
+    list of Decoded or LeftOut
+        One for each of the source's images, in order; LeftOut for those that cannot be decoded.
+    """
+
+    def write(place: int, picture: Picture) -> Decoded:
+        data = images.encode_png(images.fit(picture.pixels, size, fit))
+        (target / paths[place]).write_bytes(data)
+        height, width = picture.pixels.shape[1:]
+        return Decoded(
+            found.images[place],
+            paths[place],
+            files.sha256_bytes(data),
+            pixel_digest(picture.pixels),
+            height,
+            width,
+            picture.coloured,
+            thumbnail(picture.pixels),
+        )
+
+    def convert(unit: tuple[list[int], Load]) -> list[tuple[int, Decoded | LeftOut]]:
+        places, load = unit
+        done: list[tuple[int, Decoded | LeftOut]] = []
+        try:
+            pictures = load(channels)
+            for place in places:
+                if (picture := next(pictures, None)) is None:
+                    raise UndecodableError("it has fewer frames than its header says")
+                done.append((place, write(place, picture)))
+        except UndecodableError as error:
+            reason = f"{UNDECODABLE}: {error.reason}"
+            done += [(i, LeftOut(source=found.images[i].relative, reason=reason)) for i in places[len(done) :]]
+        return done
+
+    for folder in {(target / path).parent for path in paths}:
+        folder.mkdir(parents=True, exist_ok=True)
+    results: dict[int, Decoded | LeftOut] = {}
+    with progress.task("Preparing images", len(paths), "images") as task, warnings.catch_warnings():
+        # What libraries warn about is either harmless or ends in a reason to leave the file out. The filter is
+        # set before the threads start and restored after they have ended: it is not theirs alone.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        for unit in in_order(convert, found.load_all(), workers or min(_MOST_WORKERS, available_cores())):
+            results.update(unit)
+            task.advance(len(unit))
+    return [results[i] for i in range(len(paths))]
+
+
+def in_order(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+    """Yield `function(item)` for each item in order, computed by `workers` threads.
+
+    Items are drawn only a little ahead of the results, so that memory does not grow with their number.
+    """
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) >= workers * _WAITING_PER_WORKER:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

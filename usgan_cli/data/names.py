@@ -1,0 +1,65 @@
+"""Names of files and classes: a natural order, a form that can be shown, and one that any file system takes."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+def natural_key(name: str) -> tuple[list[int | str], str]:
+    """Return a sort key that puts `benign (2)` before `benign (10)`; names equal but for case keep one order."""
+    pieces = re.split(r"(\d+)", name)
+    return [int(piece) if i % 2 else piece.casefold() for i, piece in enumerate(pieces)], name
+
+
+def path_key(path: str) -> list[tuple[list[int | str], str]]:
+    """Return a sort key for paths with forward slashes: natural order, folder by folder."""
+    return [natural_key(part) for part in path.split("/")]
+
+
+def shown(name: str) -> str:
+    r"""Return a file name as text that can be written as UTF-8: bytes that are none become `\xff`."""
+    return os.fsencode(name).decode("utf-8", errors="backslashreplace") if not name.isascii() else name
+
+
+def on_one_line(name: str) -> str:
+    r"""Return a name for a message: line breaks and other control characters become `\n` and the like."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
+def same_name(name: str) -> str:
+    """Return what names have in common that differ only in case, or in how their accents are encoded."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def safe_name(name: str) -> str:
+    """Return `name` with nothing but ASCII letters, digits, `-`, `_` and `.`: `benign (1)` becomes `benign-1`."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return _UNSAFE.sub("-", plain).strip("-.")[:100] or "image"
+
+
+def unique_names(names: Iterable[str]) -> list[str]:
+    """Return safe names, each different from the others even where case is ignored; later ones get `-2`, `-3`..."""
+    taken: set[str] = set()
+    next_number: dict[str, int] = {}
+    result: list[str] = []
+    for name in names:
+        base = candidate = safe_name(name)
+        number = next_number.get(base.casefold(), 1)
+        while candidate.casefold() in taken:
+            number += 1
+            candidate = f"{base}-{number}"
+        next_number[base.casefold()] = number
+        taken.add(candidate.casefold())
+        result.append(candidate)
+    return result
+
+
+def stem(path: str) -> str:
+    """Return the file's name without folders and suffix."""
+    return PurePosixPath(path).stem
