@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import sys
 import time
@@ -175,6 +176,8 @@ def keep_freed_memory() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     with suppress(OSError, AttributeError):
+        # Large pages for large tensors, where the kernel grants them; torch reads this at its first such allocation.
+        os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
         mallopt = ctypes.CDLL(None).mallopt
         trim_threshold, mmap_threshold, limit = -1, -3, 2**30
         return bool(mallopt(mmap_threshold, limit)) and bool(mallopt(trim_threshold, limit))

@@ -177,7 +177,17 @@ class Training:
             values = {
                 key: named[f"{name}/{key}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{name}/{key}" in named
             }
-            adam.state[parameter] = {key: value.to(parameter.device) for key, value in values.items()}
+            adam.state[parameter] = {key: _laid_out_like(parameter, value) for key, value in values.items()}
+
+
+def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
+    """Return a value on the parameter's device and, unless it is a scalar, in its memory layout.
+
+    The fused optimiser walks a parameter and its moments in memory order and does not check that they agree.
+    """
+    if value.ndim == 0:
+        return value.to(parameter.device)
+    return torch.empty_like(parameter, requires_grad=False).copy_(value)
 
 
 def _under(named: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
