@@ -135,7 +135,8 @@ Extractor = Annotated[
     str,
     typer.Option(
         "--extractor",
-        help="Feature network of the Fréchet distance: inception (FID), efficientnet-lite2 or -lite0 (no download).",
+        help="Feature network of the Fréchet distance: inception (FID), efficientnet-lite2 or -lite0 (no "
+        "download), or timm:NAME with --weights.",
     ),
 ]
 Weights = Annotated[

@@ -7,9 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from usgan_cli.classify.folds import in_file_order, pick_synthetic, stratified_folds
+from usgan_cli.classify.folds import (
+    adopt,
+    class_quotas,
+    in_file_order,
+    pick_synthetic,
+    stratified_folds,
+    training_side,
+)
 from usgan_cli.core.datasets import ImageSet
-from usgan_cli.core.errors import DataError
+from usgan_cli.core.errors import DataError, SettingsError
 
 CLASSES = ("benign", "malignant", "normal")
 
@@ -91,31 +98,72 @@ def test_too_few_of_a_class_is_an_error_with_the_next_move():
         )
 
 
-def test_a_smaller_ratio_takes_the_beginning_of_a_larger_one():
-    real = image_set([0] * 10 + [1] * 10)
-    synthetic = image_set([i % 2 for i in range(50)])
-    picked = {ratio: pick_synthetic(real, synthetic, ratio) for ratio in (0.5, 1, 2)}
-    assert {ratio: len(images) for ratio, images in picked.items()} == {0.5: 10, 1: 20, 2: 40}
-    for ratio, images in picked.items():
-        assert images.files == synthetic.files[: int(20 * ratio)]
+@given(counts=st.lists(st.integers(1, 300), min_size=2, max_size=5), total=st.integers(1, 200))
+@settings(max_examples=60, deadline=None)
+def test_quotas_are_proportional_and_grow_one_by_one(counts, total):
+    quotas, fewer = class_quotas(counts, total), class_quotas(counts, total - 1)
+    assert sum(quotas) == total
+    assert sorted(np.subtract(quotas, fewer)) == [0] * (len(counts) - 1) + [1]
+    shares = np.array(counts) / sum(counts)
+    assert np.abs(np.array(quotas) - shares * total).max() < len(counts) - 1
+
+
+def test_a_smaller_ratio_takes_a_part_of_a_larger_one():
+    synthetic = image_set([0, 0, 0, 1, 0, 1, 1, 0, 1, 0, 1, 0, 1, 0, 1, 1] * 4)
+    picked = [pick_synthetic(synthetic, [10, 10], count) for count in (10, 20, 40)]
+    for positions, count in zip(picked, (10, 20, 40), strict=True):
+        assert np.bincount(synthetic.labels[positions]).tolist() == [count // 2] * 2
+    assert set(picked[0]) < set(picked[1]) < set(picked[2])
+
+
+def test_images_in_the_real_proportions_are_taken_from_the_start():
+    """What `generate` makes is in this order, so that the first ones are those of a smaller set."""
+    order: list[int] = []
+    for total in range(1, 61):
+        order.append(int(np.argmax(np.subtract(class_quotas([56, 27, 17], total), np.bincount(order, minlength=3)))))
+    for count in (1, 10, 25, 60):
+        assert pick_synthetic(image_set_as_listed(order), [56, 27, 17], count).tolist() == list(range(count))
+
+
+def image_set_as_listed(labels: list[int]) -> ImageSet:
+    count = len(labels)
+    pixels = np.zeros((count, 1, 4, 4), np.uint8)
+    return ImageSet("fake", pixels, np.array(labels), CLASSES, tuple(map(str, range(count))), np.arange(count))
+
+
+def test_an_order_of_preference_decides_within_each_class():
+    synthetic = image_set_as_listed([0, 1, 2, 0, 1, 2])
+    assert pick_synthetic(synthetic, [1, 1, 1], 3, np.array([5, 4, 3, 2, 1, 0])).tolist() == [3, 4, 5]
 
 
 def test_synthetic_labels_follow_the_names_of_the_classes():
     real = image_set([0, 1, 2])
     synthetic = image_set([0, 0, 1, 2], classes=("normal", "benign", "malignant"))
-    picked = pick_synthetic(real, synthetic, 4 / 3)
-    assert [picked.classes[i] for i in picked.labels] == [synthetic.classes[i] for i in synthetic.labels]
-    assert picked.classes == CLASSES
+    adopted = adopt(real, synthetic)
+    assert [adopted.classes[i] for i in adopted.labels] == [synthetic.classes[i] for i in synthetic.labels]
+    assert adopted.classes == CLASSES
 
 
 def test_synthetic_images_that_do_not_fit_are_refused():
     real = image_set([0, 1, 2] * 4)
-    with pytest.raises(DataError, match="needs 24") as caught:
-        pick_synthetic(real, image_set([0, 1, 2]), 2)
-    assert "usgan generate --ratio 2" in (caught.value.hint or "")
+    with pytest.raises(DataError, match=r"holds 9 generated images, 1 of them 'normal'; 6 .* need 2") as caught:
+        pick_synthetic(image_set([0, 1, 0, 1, 0, 1, 0, 1, 2]), [4, 4, 4], 6)
+    assert "usgan generate --count 18" in (caught.value.hint or "")
     with pytest.raises(DataError, match="classes"):
-        pick_synthetic(real, image_set([0, 1, 2] * 4, classes=("benign", "malignant", "cyst")), 1)
+        adopt(real, image_set([0, 1, 2] * 4, classes=("benign", "malignant", "cyst")))
     colour = image_set([0, 1, 2] * 4)
     colour = ImageSet("c", np.repeat(colour.pixels, 3, axis=1), colour.labels, CLASSES, colour.files, colour.groups)
     with pytest.raises(DataError, match="channels"):
-        pick_synthetic(real, colour, 1)
+        adopt(real, colour)
+
+
+def test_a_gan_of_the_strict_protocol_sees_what_its_fold_is_trained_on():
+    rng = np.random.default_rng(1)
+    images = image_set([int(v) for v in rng.integers(0, 3, 60)], [i // 2 for i in range(60)])
+    shuffled = images.take(rng.permutation(60))
+    for fold in stratified_folds(images, 5, 7):
+        side = training_side(shuffled, fold.index, 5, 7)
+        assert set(side.files) == {images.files[i] for i in fold.train}
+        assert not set(side.groups) & set(images.groups[fold.val])
+    with pytest.raises(SettingsError, match="numbered from 0 to 4"):
+        training_side(images, 5, 5, 7)

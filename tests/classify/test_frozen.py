@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from usgan_cli.classify import frozen
 from usgan_cli.classify.config import C_GRID, ClassifierConfig
-from usgan_cli.classify.frozen import fit_head, pooled_features
+from usgan_cli.classify.frozen import HeadData, LinearHead, fit_heads, pooled_features
 from usgan_cli.classify.models import Backbone, fit_to_input, open_backbone
 from usgan_cli.core.progress import Silent
 
@@ -87,30 +87,62 @@ def blobs(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     labels = np.arange(count) % 3
     features = rng.normal(size=(count, 20)).astype(np.float32)
     features[np.arange(count), labels] += 3
-    return features * 100 + 7, labels
+    return (features * 100 + 7)[:, None], labels
 
 
-def test_head_is_the_best_of_the_grid_on_the_validation_images():
+def compressed(features: np.ndarray) -> np.ndarray:
+    return np.sign(features[:, 0]) * np.sqrt(np.abs(features[:, 0].astype(float)))
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("class_weights", ["none", "balanced"])
+def test_the_head_is_scikit_learns(classes, class_weights):
     rng = np.random.default_rng(0)
-    train, val, test = blobs(45, rng), blobs(15, rng), blobs(60, rng)
-    output = fit_head(train, val, test[0])
-    mean, sd = train[0].mean(0), train[0].std(0)
-    ranks = {}
+    x, y = blobs(45, rng)
+    x, y = x[y < classes][5:], y[y < classes][5:]
+    other = blobs(30, rng)[0]
+    head = LinearHead(x, y, class_weights)
+    mean, sd = compressed(x).mean(0), compressed(x).std(0)
     for c in C_GRID:
-        model = LogisticRegression(C=c, tol=1e-8, max_iter=5000).fit((train[0] - mean) / sd, train[1])
-        p = model.predict_proba((val[0] - mean) / sd)
-        ranks[c] = ((p.argmax(1) == val[1]).mean(), np.log(p[np.arange(15), val[1]]).mean())
-        if c == output.c:
-            assert np.allclose(output.val, p, atol=1e-3)
-            assert np.allclose(output.test, model.predict_proba((test[0] - mean) / sd), atol=1e-3)
-    assert output.c == max(ranks, key=ranks.__getitem__)
-    assert (output.test.argmax(1) == test[1]).mean() > 0.8
+        weight = None if class_weights == "none" else "balanced"
+        model = LogisticRegression(C=c, tol=1e-9, max_iter=9000, class_weight=weight)
+        model.fit((compressed(x) - mean) / sd, y)
+        expected = model.predict_proba((compressed(other) - mean) / sd)
+        assert np.allclose(head.probability(other, c), expected, atol=1e-3)
 
 
-def test_test_images_have_no_influence():
+def test_one_penalty_is_chosen_on_all_folds_validation_images_together():
+    rng = np.random.default_rng(3)
+    data = [HeadData(blobs(24, rng), blobs(12, rng)) for _ in range(3)]
+    # By the third fold alone, whose labels are wrong, the weakest head is best; all together say otherwise.
+    data[2] = HeadData(data[2].train, (data[2].val[0], (data[2].val[1] + 1) % 3))
+    heads, c = fit_heads(data)
+
+    def best(folds: list[int]) -> float:
+        ranks = {}
+        for one in C_GRID:
+            p = np.concatenate([heads[i].probability(data[i].val[0], one) for i in folds])
+            y = np.concatenate([data[i].val[1] for i in folds])
+            ranks[one] = ((p.argmax(1) == y).mean(), np.log(np.maximum(p[np.arange(len(y)), y], 1e-12)).mean())
+        return max(ranks, key=ranks.__getitem__)
+
+    assert c == best([0, 1, 2])
+    assert len({best([i]) for i in range(3)}) > 1
+    assert (heads[0].probability(blobs(60, rng)[0], c).argmax(1) == np.arange(60) % 3).mean() > 0.6
+
+
+def test_every_view_is_an_example_and_the_answer_is_their_mean():
+    rng = np.random.default_rng(5)
+    (x, y), (mirrored, _) = blobs(30, rng), blobs(30, rng)
+    other = np.concatenate([blobs(9, rng)[0], blobs(9, rng)[0]], axis=1)
+    head = LinearHead(np.concatenate([x, mirrored], axis=1), y, "none")
+    apart = LinearHead(np.concatenate([x, mirrored]), np.concatenate([y, y]), "none")
+    both = [apart.probability(other[:, [view]], 0.1) for view in (0, 1)]
+    assert np.allclose(head.probability(other, 0.1), np.mean(both, axis=0), atol=1e-4)
+
+
+def test_other_images_have_no_influence_on_a_probability():
     rng = np.random.default_rng(0)
-    train, val, test = blobs(45, rng), blobs(15, rng), blobs(60, rng)
-    whole = fit_head(train, val, test[0])
-    half = fit_head(train, val, test[0][:30] * 1)
-    assert np.allclose(whole.test[:30], half.test, atol=1e-12)
-    assert np.array_equal(whole.val, half.val)
+    head = LinearHead(*blobs(45, rng), "none")
+    other = blobs(60, rng)[0]
+    assert np.allclose(head.probability(other, 0.1)[:30], head.probability(other[:30], 0.1), atol=1e-12)

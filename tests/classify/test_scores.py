@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, brier_score_loss, f1_score, roc_auc_score
 
-from usgan_cli.classify.scores import class_scores, confusion_on_test, log_loss, part_scores
+from usgan_cli.classify.scores import class_scores, confusion_on_test, log_loss, part_scores, probability_scores
 from usgan_cli.core.records import Predictions
 
 
@@ -49,6 +49,7 @@ def test_confusion_has_true_classes_in_rows_and_test_images_only():
         classes=("a", "b"),
     )
     assert confusion_on_test(predictions) == [[0, 2], [1, 1]]
+    assert confusion_on_test(predictions, 0) == [[0, 1], [0, 1]]
     assert part_scores(predictions, 0, "test").micro_f1 == 0.5
     assert part_scores(predictions, 1, "test").micro_f1 == 0
     assert part_scores(predictions, 0, "val").micro_f1 == 0
@@ -57,3 +58,27 @@ def test_confusion_has_true_classes_in_rows_and_test_images_only():
 def test_log_loss_of_certain_mistakes_is_finite():
     assert log_loss(np.array([0, 1]), np.array([[0.5, 0.5], [0.5, 0.5]])) == pytest.approx(np.log(2))
     assert np.isfinite(log_loss(np.array([0]), np.array([[0.0, 1.0]])))
+
+
+def test_probabilities_as_scikit_learn():
+    rng = np.random.default_rng(2)
+    label, probability = rng.integers(0, 3, 150), rng.dirichlet([1, 1, 1], 150)
+    scores = probability_scores(label, probability)
+    assert scores.auc == pytest.approx(roc_auc_score(label, probability, multi_class="ovr"))
+    for c in range(3):
+        assert scores.class_auc[c] == pytest.approx(roc_auc_score(label == c, probability[:, c]))
+    assert scores.brier == pytest.approx(np.mean(((probability - np.eye(3)[label]) ** 2).sum(1)))
+    two = probability_scores(label % 2, np.c_[1 - probability[:, 0], probability[:, 0]])
+    assert two.brier == pytest.approx(2 * brier_score_loss(label % 2, probability[:, 0]))
+
+
+def test_calibration_error_by_hand():
+    # Two bins are in use: 0.9, 0.92 (one of two right: 0.82 too sure in sum) and 0.6, 0.61 (both right: 0.79 short).
+    p = np.array([[0.9, 0.1], [0.08, 0.92], [0.6, 0.4], [0.61, 0.39]])
+    found = probability_scores(np.array([1, 1, 0, 0]), p)
+    assert found.calibration_error == pytest.approx((0.82 + 0.79) / 4)
+
+
+def test_a_sure_and_right_classifier_is_perfect():
+    scores = probability_scores(np.array([0, 1, 2]), np.eye(3))
+    assert (scores.auc, scores.brier, scores.calibration_error) == (1.0, 0.0, 0.0)

@@ -17,12 +17,16 @@ from usgan_cli.core.records import (
     ClassifierRecord,
     ClassifierSettings,
     Comparison,
+    FoldRecord,
     FoldScores,
+    McNemar,
     Measured,
     Predictions,
     ScoreRecord,
     Scores,
     ScoreSettings,
+    SeedComparison,
+    SeedsRecord,
     TTestRecord,
     first_difference,
     measured,
@@ -63,11 +67,37 @@ def fold(index: int) -> FoldScores:
         test_macro_f1=0.4,
         test_class_f1={"a": 0.3, "b": 0.5},
         test_balanced_accuracy=0.45,
+        test_class_auc={"a": 0.6, "b": 0.6},
+        test_auc=0.6,
+        test_brier=0.5,
+        test_calibration_error=0.1,
+        test_confusion=[[1, 2], [3, 4]],
+        validation="v",
+        synthetic="d",
     )
 
 
 def documents() -> list[Any]:
-    scores = Scores(fd=10.0, fd_spread=MEASURED, js=0.1, ssim=MEASURED)
+    scores = Scores(
+        reference_count=5,
+        count=6,
+        fd=10.0,
+        fd_spread=MEASURED,
+        kid=-0.001,
+        kid_subset_size=5,
+        precision=0.5,
+        recall=0.25,
+        density=None,
+        coverage=None,
+        js=0.1,
+        ssim=MEASURED,
+        ms_ssim=None,
+        diversity_ssim=MEASURED,
+        diversity_ms_ssim=None,
+        diversity_features=0.4,
+        intervals={"fd": (8.0, 12.0)},
+        classes={},
+    )
     settings = ScoreSettings(
         extractor="inception@0",
         reference="r",
@@ -76,13 +106,18 @@ def documents() -> list[Any]:
         js_bins=256,
         js_log_base=2.718281828459045,
         ssim_pairs=10,
-        fd_repeats=20,
+        ms_ssim_pairs=5,
+        kid_subsets=100,
+        precision_k=3,
+        density_k=5,
+        repeats=20,
         seed=0,
     )
     comparison = Comparison(
         name="ada-x1",
         aug="ada",
         ratio=1.0,
+        variant="",
         f1=MEASURED,
         folds=[0.4, 0.6],
         difference=0.1,
@@ -90,8 +125,14 @@ def documents() -> list[Any]:
         t=None,
         p=None,
         p_holm=None,
+        t_corrected=1.5,
         p_corrected=0.2,
+        p_corrected_holm=0.2,
+        interval_corrected=(-0.2, 0.4),
         p_wilcoxon=None,
+        effect_size=None,
+        mcnemar=McNemar(only_baseline=3, only_other=5, p=0.7),
+        mcnemar_images=McNemar(only_baseline=1, only_other=2, p=1.0),
     )
     return [
         ScoreRecord(
@@ -104,6 +145,10 @@ def documents() -> list[Any]:
             real_count=6,
             subset=None,
             subset_count=None,
+            baselines={},
+            memorization=None,
+            notes=[],
+            pictures={},
         ),
         ClassifierRecord(
             name="ada-x1",
@@ -111,14 +156,23 @@ def documents() -> list[Any]:
             aug="ada",
             ratio=1.0,
             synthetic="d",
+            protocol="strict",
+            synthetic_only=True,
+            select="distance",
             classes=["a", "b"],
             settings=SETTINGS,
+            c=0.1,
             folds=[fold(0), fold(1)],
             confusion=[[1, 2], [3, 4]],
             test_micro_f1=MEASURED,
             val_micro_f1=MEASURED,
             test_macro_f1=MEASURED,
+            test_balanced_accuracy=MEASURED,
+            test_auc=MEASURED,
+            test_brier=MEASURED,
+            test_calibration_error=MEASURED,
         ),
+        FoldRecord(scores=fold(0), train=["a/1.png"], synthetic=["a/seed1.png"], c=None, predictions="p"),
         TTestRecord(
             n=16,
             seed=0,
@@ -128,6 +182,33 @@ def documents() -> list[Any]:
             baseline_folds=[0.5, 0.5],
             settings=SETTINGS,
             comparisons=[comparison],
+        ),
+        SeedsRecord(
+            n=16,
+            seeds=[0, 1],
+            folds=2,
+            score="test_micro_f1",
+            baseline="real",
+            baseline_f1=MEASURED,
+            comparisons=[
+                SeedComparison(
+                    name="ada-x1",
+                    aug="ada",
+                    ratio=1.0,
+                    variant="strict",
+                    baseline_by_seed=[0.4, 0.5],
+                    by_seed=[0.5, 0.5],
+                    f1=MEASURED,
+                    difference=0.05,
+                    interval=(-0.5, 0.6),
+                    sd_seeds=0.0,
+                    sd_folds=0.1,
+                    t=None,
+                    p=None,
+                    p_holm=None,
+                    p_corrected=0.3,
+                )
+            ],
         ),
     ]
 
@@ -189,6 +270,19 @@ def test_the_spread_is_that_of_a_sample(values: list[float]) -> None:
 
 def test_one_value_has_no_spread() -> None:
     assert measured([0.25]) == Measured(mean=0.25, sd=0.0, count=1)
+
+
+def test_a_variant_is_named_in_words() -> None:
+    record = next(document for document in documents() if isinstance(document, ClassifierRecord))
+    assert record.variant == "synthetic alone, strict, by distance"
+    plain = {"protocol": "standard", "synthetic_only": False, "select": None}
+    assert record.model_copy(update=plain).variant == ""
+
+
+def test_predictions_of_several_folds_are_joined_in_order() -> None:
+    joined = Predictions.joined([PREDICTIONS, PREDICTIONS])
+    assert joined.files == PREDICTIONS.files * 2
+    np.testing.assert_array_equal(joined.probability[3:], PREDICTIONS.probability)
 
 
 def test_the_first_difference_is_named_with_both_values() -> None:

@@ -276,7 +276,7 @@ def test_what_no_training_starts_from_is_named(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="does not hold StyleGAN2 networks"):
         read_source(tmp_path / "resnet.safetensors")
     broken = generator(0).state_dict() | {"synthesis.b8.conv0.bias": torch.tensor([float("nan")])}
-    save_file(broken, tmp_path / "nan.safetensors")
+    write_tensors(tmp_path / "nan.safetensors", broken)
     with pytest.raises(FormatError, match=r"not finite, in synthesis\.b8\.conv0\.bias"):
         read_source(tmp_path / "nan.safetensors")
 

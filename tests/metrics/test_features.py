@@ -9,15 +9,19 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
+import timm
+import timm.data
 import torch
+from safetensors.torch import save_file
 from scipy.ndimage import gaussian_filter
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from usgan_cli.core import images, weights
+from usgan_cli.core.datasets import ImageSet
 from usgan_cli.core.errors import DataError, SettingsError, WeightsError
 from usgan_cli.core.images import Pixels
-from usgan_cli.core.progress import Progress
-from usgan_cli.metrics.features import BATCH_SIZE, Extractor, Features, cached_features, make_extractor
+from usgan_cli.core.progress import Progress, Silent
+from usgan_cli.metrics.features import BATCH_SIZE, Extractor, Features, cached_features, embed, make_extractor
 from usgan_cli.metrics.frechet import frechet_distance
 
 
@@ -113,6 +117,8 @@ def test_inception_needs_the_published_file(inception_file: Path, monkeypatch: p
 def test_unknown_extractors_and_unsuitable_pixels_are_refused(lite: Extractor) -> None:
     with pytest.raises(SettingsError, match="efficientnet-lite2"):
         make_extractor("vgg")
+    with pytest.raises(SettingsError, match="'nonesuch' in timm"):
+        make_extractor("timm:nonesuch")
     with pytest.raises(SettingsError, match="without its pretrained weights"):
         make_extractor("efficientnet-lite0", "none")
     for wrong in (noise(1, channels=2), noise(1)[0], noise(1).astype(np.float32)):
@@ -154,12 +160,46 @@ def test_the_cache_is_keyed_by_pixels_and_extractor(tmp_path: Path) -> None:
     assert a.calls == 5
 
 
-def test_a_damaged_cache_file_is_made_again(tmp_path: Path) -> None:
-    extractor = Counting("a@1")
+def test_a_damaged_cache_file_is_made_again_and_said(tmp_path: Path) -> None:
+    extractor, progress = Counting("a@1"), Silent()
     pixels = noise(3)
-    first = cached_features(extractor, pixels, tmp_path)
+    first = cached_features(extractor, pixels, tmp_path, progress=progress)
     (path,) = tmp_path.iterdir()
-    path.write_bytes(path.read_bytes()[:20])
-    np.testing.assert_array_equal(cached_features(extractor, pixels, tmp_path), first)
-    np.testing.assert_array_equal(cached_features(extractor, pixels, tmp_path), first)
-    assert extractor.calls == 2
+    whole = path.read_bytes()
+    # Cut short, one bit of a feature changed, and another program's file under this name.
+    for calls, damaged in enumerate((whole[:20], whole[:-1] + bytes([whole[-1] ^ 1]), b"{}"), start=2):
+        path.write_bytes(damaged)
+        np.testing.assert_array_equal(cached_features(extractor, pixels, tmp_path, progress=progress), first)
+        np.testing.assert_array_equal(cached_features(extractor, pixels, tmp_path, progress=progress), first)
+        assert extractor.calls == calls
+    assert len(progress.notes) == 3
+    assert all("damaged; they are computed again" in note for note in progress.notes)
+
+
+def test_any_model_of_timm_sees_images_as_it_was_trained(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = timm.create_model("test_vit", num_classes=5)
+    file = tmp_path / "test_vit.safetensors"
+    save_file(model.state_dict(), file)
+    extractor = make_extractor("timm:test_vit", file, offline=True)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert (extractor.name, extractor.is_fid) == (f"timm:test_vit@{digest[:12]}", False)
+    told = timm.data.resolve_model_data_config(model)
+    size = told["input_size"][1]
+    pixels = noise(3, channels=3, size=size)
+    mean, std = (torch.tensor(told[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
+    inputs = (torch.from_numpy(pixels).float() / 255 - mean) / std
+    with torch.inference_mode():
+        expected = model.eval().forward_head(model.forward_features(inputs), pre_logits=True).numpy()
+    assert extractor.dim == expected.shape[1]
+    np.testing.assert_allclose(extractor(pixels), expected, atol=1e-4 * np.abs(expected).max())
+    assert extractor(noise(1, size=20)).shape == (1, extractor.dim)
+
+
+def test_images_keep_their_features(tmp_path: Path) -> None:
+    names = tuple(f"{i}.png" for i in range(3))
+    images_of = ImageSet("x", noise(3), np.array([0, 1, 0]), ("a", "b"), names, np.arange(3))
+    found = embed(Counting("a@1"), images_of, tmp_path)
+    some = found.take(np.array([2, 0]))
+    assert some.images.files == ("2.png", "0.png")
+    np.testing.assert_array_equal(some.features, found.features[[2, 0]])

@@ -9,7 +9,8 @@ import torch
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
 from usgan_cli.core.errors import DataError
-from usgan_cli.metrics.frechet import bootstrap_frechet, frechet_distance
+from usgan_cli.metrics.bootstrap import half_samples
+from usgan_cli.metrics.frechet import frechet_distance, frechet_draws
 
 RNG = np.random.default_rng(0)
 
@@ -38,6 +39,20 @@ def test_equals_torch_fidelity_at_any_rank(n1: int, n2: int) -> None:
     expected = fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
     # Its square roots of eigenvalues that are zero but for rounding cost it the last digits.
     assert frechet_distance(x1, x2) == pytest.approx(expected, rel=1e-5)
+
+
+def by_nonzero_eigenvalues(x1: np.ndarray, x2: np.ndarray) -> float:
+    """C1 C2 has the nonzero eigenvalues of a small symmetric matrix: no zero is taken the root of."""
+    a, b = ((x - x.mean(0)) / np.sqrt(len(x) - 1) for x in (x1, x2))
+    roots = np.sqrt(np.maximum(scipy.linalg.eigvalsh(a @ b.T @ b @ a.T), 0))
+    return float(((x1.mean(0) - x2.mean(0)) ** 2).sum() + (a**2).sum() + (b**2).sum() - 2 * roots.sum())
+
+
+@pytest.mark.parametrize(("n1", "n2", "d"), [(12, 40, 200), (60, 150, 500)])
+def test_is_exact_where_the_rank_is_less_than_the_number_of_features(n1: int, n2: int, d: int) -> None:
+    x1, x2 = features(n1, d, 13), features(n2, d, 14)
+    # The one eigenvalue that centring makes 0 comes out as 1e-16 of the largest, and its root as 1e-8.
+    assert frechet_distance(x1, x2) == pytest.approx(by_nonzero_eigenvalues(x1, x2), rel=1e-7)
 
 
 def test_commuting_covariances_by_hand() -> None:
@@ -73,17 +88,31 @@ def test_unusable_features_are_refused() -> None:
         frechet_distance(x, np.where(np.arange(4) == 2, np.nan, x))
 
 
-def test_bootstrap_is_repeatable_and_narrows_with_more_images() -> None:
+def test_a_draw_is_the_distance_of_its_rows_with_more_or_fewer_images_than_features() -> None:
+    for n1, n2, d in ((30, 40, 100), (300, 200, 6)):
+        x1, x2 = features(n1, d, 10) + 50, features(n2, d, 11) + 50
+        halves = half_samples(n1, n2, 4, np.random.default_rng(3))
+        rows = zip(halves.real, halves.other, strict=True)
+        expected = [frechet_distance(x1[rows1], x2[rows2]) for rows1, rows2 in rows]
+        np.testing.assert_allclose(frechet_draws(x1, x2, halves), expected, rtol=1e-9)
+
+
+def test_spread_narrows_with_more_images() -> None:
     def spread(n: int) -> float:
-        draws = bootstrap_frechet(features(n, 5, 10), features(n, 5, 11), 60, np.random.default_rng(3))
-        assert len(np.unique(draws)) == 60
-        return float(draws.std(ddof=1))
+        halves = half_samples(n, n, 60, np.random.default_rng(3))
+        return float(frechet_draws(features(n, 5, 10), features(n, 5, 11), halves).std(ddof=1))
 
     assert spread(50) == spread(50)
     assert spread(800) < 0.6 * spread(50)
 
 
-def test_the_bootstrap_draws_both_sets() -> None:
-    constant, x = np.zeros((10, 3)), features(10, 3, 12)
-    for a, b in ((constant, x), (x, constant)):
-        assert bootstrap_frechet(a, b, 20, np.random.default_rng(0)).std() > 0
+def test_rank_deficient_case_by_hand() -> None:
+    """Three points on a line of 2048 features, as in images that differ in one thing alone."""
+    line = np.zeros((3, 2048))
+    line[:, 5] = [-1, 0, 1]  # variance 1
+    other = 3 * line
+    other[:, 5] += 2
+    assert frechet_distance(line, other) == pytest.approx(2**2 + (3 - 1) ** 2, rel=1e-12)
+    across = np.zeros((3, 2048))
+    across[:, 9] = [-2, 0, 2]  # at a right angle: nothing is shared, so the traces add up
+    assert frechet_distance(line, across) == pytest.approx(1 + 4, rel=1e-12)

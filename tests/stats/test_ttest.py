@@ -1,9 +1,8 @@
-"""Paired statistics against scipy, by hand, by definition, and refusals of what does not pair."""
+"""Paired statistics against scipy and statsmodels, by hand, by definition, and on data without any difference."""
 
 from __future__ import annotations
 
-import csv
-import io
+import doctest
 import itertools
 import math
 from typing import Any
@@ -15,9 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from usgan_cli.core.errors import DataError, SettingsError
-from usgan_cli.core.records import ClassifierRecord, ClassifierSettings, FoldScores, TTestRecord, measured
-from usgan_cli.stats.ttest import compare, corrected_resampled_t, holm, mean_interval, paired_t, to_csv, wilcoxon
+from usgan_cli.core.errors import DataError
+from usgan_cli.stats import ttest
+from usgan_cli.stats.ttest import (
+    corrected_resampled_t,
+    effect_size,
+    holm,
+    mcnemar,
+    mean_interval,
+    paired_t,
+    wilcoxon,
+)
 
 A = [0.70, 0.74, 0.71, 0.78, 0.76]
 B = [0.68, 0.70, 0.72, 0.73, 0.75]
@@ -27,11 +34,23 @@ P_VALUES = st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=8)
 def test_paired_t_is_scipys() -> None:
     expected = stats.ttest_rel(A, B)
     t, p = paired_t(A, B)
-    assert t == pytest.approx(expected.statistic)
-    assert p == pytest.approx(expected.pvalue)
+    assert t == pytest.approx(expected.statistic, abs=1e-12)
+    assert p == pytest.approx(expected.pvalue, abs=1e-12)
     low, high = mean_interval(np.subtract(A, B))
     interval = expected.confidence_interval(0.95)
-    assert (low, high) == pytest.approx((interval.low, interval.high))
+    assert (low, high) == pytest.approx((interval.low, interval.high), abs=1e-12)
+
+
+def test_paired_t_and_wilcoxon_are_scipys_to_the_last_digits() -> None:
+    rng = np.random.default_rng(4)
+    for count in (2, 3, 5, 10, 14, 30):
+        a, b = rng.normal(0.7, 0.05, (2, count))
+        expected = stats.ttest_rel(a, b)
+        t, p = paired_t(a, b)
+        assert t == pytest.approx(expected.statistic, abs=1e-12, rel=1e-12)
+        assert p == pytest.approx(expected.pvalue, abs=1e-12)
+        if count > 2:
+            assert wilcoxon(a, b) == pytest.approx(stats.wilcoxon(np.round(a - b, 12)).pvalue, abs=1e-12)
 
 
 @hypothesis.settings(deadline=None)
@@ -125,124 +144,63 @@ def test_unequal_too_few_or_infinite_scores_are_refused(function: Any) -> None:
         function(A, [*B[:4], math.nan])
 
 
-def settings(**changes: Any) -> ClassifierSettings:
-    given: dict[str, Any] = {
-        "backbone": "efficientnet_b2",
-        "weights": "efficientnet_b2@0",
-        "freeze": False,
-        "size": 256,
-        "epochs": 10,
-        "folds": 5,
-        "seed": 0,
-        "subset": "s",
-        "test": "t",
-        "training": {"lr": 1e-3},
-    }
-    return ClassifierSettings(**(given | changes))
+def test_the_example_in_the_documentation_holds() -> None:
+    found = doctest.testmod(ttest)
+    assert (found.attempted, found.failed) == (2, 0)
 
 
-def record(f1: list[float], name: str = "diffaug-x1", **changes: Any) -> ClassifierRecord:
-    folds = [
-        FoldScores(
-            fold=i,
-            train_real=80,
-            train_synthetic=0,
-            epoch=1,
-            val_micro_f1=0.1,
-            val_macro_f1=0.2,
-            test_micro_f1=value,
-            test_macro_f1=0.3,
-            test_class_f1={"a": 0.4},
-            test_balanced_accuracy=0.5,
-        )
-        for i, value in enumerate(f1)
-    ]
-    given: dict[str, Any] = {
-        "name": name,
-        "n": 100,
-        "aug": None if name == "real" else name.partition("-")[0],
-        "ratio": 1.0,
-        "synthetic": "x",
-        "classes": ["a"],
-        "settings": settings(),
-        "folds": folds,
-        "confusion": [[1]],
-        "test_micro_f1": measured(f1),
-        "val_micro_f1": measured([0.1]),
-        "test_macro_f1": measured([0.3]),
-    }
-    return ClassifierRecord(**(given | changes))
+def test_corrected_interval_and_test_agree() -> None:
+    """The interval excludes 0 just where p is below 0.05, with and without the correction."""
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        d = rng.normal(0.02, 0.02, 5).tolist()
+        for ratio, p in ((0.0, paired_t(d, [0] * 5).p), (0.25, corrected_resampled_t(d, 4, 1).p)):
+            low, high = mean_interval(d, ratio)
+            assert (low > 0 or high < 0) == (p is not None and p < 0.05)
+            assert (low + high) / 2 == pytest.approx(np.mean(d))
 
 
-BASELINE = record(B, "real", ratio=0.0, synthetic=None)
+def test_effect_size_by_hand() -> None:
+    assert effect_size([1, 2, 3, 4, 5]) == pytest.approx(3 / math.sqrt(2.5))
+    assert effect_size([0.25, 0.25]) is None
 
 
-def test_a_record_has_every_statistic() -> None:
-    others = [record(A), record(list(np.add(B, 0.05)), "ada-x1"), record([0.8, 0.7, 0.75, 0.8, 0.9], "ada-x2")]
-    result = compare(BASELINE, others, 100, 0)
-    first, shifted, third = result.comparisons
-    assert first.p == pytest.approx(stats.ttest_rel(A, B).pvalue)
-    assert first.difference == pytest.approx(np.mean(np.subtract(A, B)))
-    assert first.p_corrected == corrected_resampled_t(np.subtract(A, B), 4, 1).p
-    assert first.p_wilcoxon == wilcoxon(A, B)
-    assert [first.p_holm, third.p_holm] == holm([first.p, third.p])
-    assert first.folds == A
-    assert result.baseline_f1 == measured(B)
-    # Every fold differs by the same amount: t is undefined, and the family has one test fewer.
-    assert (shifted.t, shifted.p, shifted.p_holm, shifted.p_corrected) == (None, None, None, None)
-    assert shifted.interval == pytest.approx((0.05, 0.05))
-    assert shifted.p_wilcoxon == pytest.approx(0.0625)
+@hypothesis.settings(deadline=None, max_examples=30)
+@given(P_VALUES)
+def test_holm_is_statsmodels(p_values: list[float | None]) -> None:
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    known = [p for p in p_values if p is not None]
+    adjusted = [p for p in holm(p_values) if p is not None]
+    if known:
+        assert adjusted == pytest.approx(multitest.multipletests(known, method="holm")[1], abs=1e-12)
 
 
-def test_folds_are_matched_by_index_not_by_position() -> None:
-    other = record(A)
-    shuffled = other.model_copy(update={"folds": other.folds[::-1]})
-    assert compare(BASELINE, [shuffled], 100, 0) == compare(BASELINE, [other], 100, 0)
+@hypothesis.settings(deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
+def test_mcnemar_is_statsmodels(pairs: list[tuple[bool, bool]]) -> None:
+    tables = pytest.importorskip("statsmodels.stats.contingency_tables")
+    a, b = np.array(pairs).T
+    counts = [[int((x & y).sum()) for y in (b, ~b)] for x in (a, ~a)]
+    found = mcnemar(a, b)
+    assert (found.only_baseline, found.only_other) == (counts[0][1], counts[1][0])
+    expected = tables.mcnemar(counts, exact=True).pvalue if counts[0][1] + counts[1][0] else 1.0
+    assert found.p == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"settings": settings(epochs=11)}, "epochs: 10 and 11"),
-        ({"settings": settings(training={"lr": 2e-3})}, "training"),
-        ({"settings": settings(subset="other")}, "subset"),
-        ({"n": 50}, "n: 100 and 50"),
-        ({"classes": ["b"]}, "classes"),
-        ({"aug": None}, "baseline itself"),
-    ],
-)
-def test_records_of_different_settings_are_refused(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(SettingsError, match=message):
-        compare(BASELINE, [record(A), record(A, "ada-x1", **change)], 100, 0)
+def test_mcnemar_counts_disagreement_alone() -> None:
+    """Trap: comparing shares of right answers as if the two had seen different images."""
+    right = np.array([True] * 90 + [False] * 10)
+    other = np.array([True] * 90 + [True] * 8 + [False] * 2)
+    assert mcnemar(right, other).p == pytest.approx(2 * 0.5**8)
+    with pytest.raises(DataError, match="equally many"):
+        mcnemar(right, other[:5])
 
 
-def test_folds_that_do_not_match_are_refused() -> None:
-    other = record(A)
-    with pytest.raises(DataError, match="do not match"):
-        compare(BASELINE, [record(A[:4])], 100, 0)
-    renumbered = [fold.model_copy(update={"fold": fold.fold + 1}) for fold in other.folds]
-    with pytest.raises(DataError, match="do not match"):
-        compare(BASELINE, [other.model_copy(update={"folds": renumbered})], 100, 0)
-    redrawn = [other.folds[0].model_copy(update={"train_real": 79}), *other.folds[1:]]
-    with pytest.raises(DataError, match=r"Fold 0 .* 80 and 79"):
-        compare(BASELINE, [other.model_copy(update={"folds": redrawn})], 100, 0)
-
-
-def test_a_wrong_or_lonely_baseline_is_refused() -> None:
-    with pytest.raises(SettingsError, match="no baseline"):
-        compare(record(A), [record(B)], 100, 0)
-    with pytest.raises(SettingsError, match="not on 50"):
-        compare(BASELINE, [record(A)], 50, 0)
-    with pytest.raises(DataError, match="no classifier"):
-        compare(BASELINE, [], 100, 0)
-
-
-def test_csv_has_a_row_for_the_baseline_and_each_comparison() -> None:
-    result = compare(BASELINE, [record(A), record(list(np.add(B, 0.05)), "ada-x1")], 100, 0)
-    rows = list(csv.DictReader(io.StringIO(to_csv(result))))
-    assert [row["name"] for row in rows] == ["real", "diffaug-x1", "ada-x1"]
-    assert float(rows[1]["p"]) == result.comparisons[0].p
-    assert float(rows[1]["interval_high"]) == result.comparisons[0].interval[1]
-    assert rows[0]["p"] == rows[2]["p"] == rows[2]["t"] == ""
-    assert [float(rows[1][f"fold_{i}"]) for i in range(5)] == A
-    assert TTestRecord.model_validate_json(result.model_dump_json()) == result
+def test_independent_differences_without_a_mean_are_found_5_times_in_100() -> None:
+    """10 000 null experiments: the paired test keeps its level, the corrected one stays below it."""
+    differences = np.random.default_rng(0).normal(0, 0.02, (10_000, 5))
+    paired = np.mean([(paired_t(d, [0] * 5).p or 1) < 0.05 for d in differences])
+    corrected = np.mean([(corrected_resampled_t(d, 4, 1).p or 1) < 0.05 for d in differences])
+    assert paired == pytest.approx(0.05, abs=0.007)  # three standard errors
+    # The corrected t is 2/3 of the other (by sqrt(0.2/0.45)): P(|t_4| > 2.776 * 1.5).
+    assert corrected == pytest.approx(2 * stats.t.sf(2.7764 * 1.5, 4), abs=0.004)

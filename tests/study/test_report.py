@@ -23,6 +23,7 @@ from usgan_cli.core.records import (
     ClassifierSettings,
     Comparison,
     FoldScores,
+    McNemar,
     Measured,
     ScoreRecord,
     Scores,
@@ -166,11 +167,26 @@ def _write_gan(workspace: Workspace, manifest: DataManifest, aug: str, n: int, s
 
 
 def _scores(fd: float) -> Scores:
+    similarity = Measured(mean=0.1 + fd / 5000, sd=0.041, count=500)
     return Scores(
+        reference_count=40,
+        count=100,
         fd=fd,
         fd_spread=Measured(mean=fd * 1.2, sd=fd / 20, count=10),
+        kid=fd / 1e4,
+        kid_subset_size=40,
+        precision=0.7,
+        recall=0.3,
+        density=0.8,
+        coverage=0.6,
         js=fd / 1000,
-        ssim=Measured(mean=0.1 + fd / 5000, sd=0.041, count=500),
+        ssim=similarity,
+        ms_ssim=None,
+        diversity_ssim=similarity,
+        diversity_ms_ssim=None,
+        diversity_features=0.5,
+        intervals={"fd": (fd * 0.9, fd * 1.1)},
+        classes={},
     )
 
 
@@ -185,7 +201,11 @@ def _write_score(
         js_bins=256,
         js_log_base=2.718281828459045,
         ssim_pairs=500,
-        fd_repeats=10,
+        ms_ssim_pairs=100,
+        kid_subsets=100,
+        precision_k=3,
+        density_k=5,
+        repeats=10,
         seed=0,
     )
     fd = {"none": 143.21, "ada": 100.56, "diffaug": 91.37}[aug] + 1000 / n
@@ -200,6 +220,10 @@ def _write_score(
         real_count=100,
         subset=_scores(30 + 500 / n),
         subset_count=n,
+        baselines={},
+        memorization=None,
+        notes=[],
+        pictures={},
     ).write(workspace.score(gan_name(aug, n, seed)))
 
 
@@ -238,6 +262,13 @@ def _write_classifiers(
                 test_macro_f1=float(f1[i]) - 0.05,
                 test_class_f1={name: float(f1[i]) - 0.1 * j for j, name in enumerate(CLASSES)},
                 test_balanced_accuracy=float(f1[i]) - 0.04,
+                test_class_auc=dict.fromkeys(CLASSES, 0.8),
+                test_auc=0.8,
+                test_brier=0.4,
+                test_calibration_error=0.1,
+                test_confusion=[[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+                validation=f"fold {i}",
+                synthetic=None if aug is None else synthetic[aug].content_digest(),
             )
             for i in range(5)
         ]
@@ -247,13 +278,21 @@ def _write_classifiers(
             aug=aug,
             ratio=ratio,
             synthetic=None if aug is None else synthetic[aug].content_digest(),
+            protocol="standard",
+            synthetic_only=False,
+            select=None,
             classes=CLASSES,
             settings=settings,
+            c=None,
             folds=folds,
             confusion=[[5, 1, 0], [1, 5, 0], [0, 0, 5]],
             test_micro_f1=measured(f1),
             val_micro_f1=measured(f1 + 0.01),
             test_macro_f1=measured(f1 - 0.05),
+            test_balanced_accuracy=measured(f1 - 0.04),
+            test_auc=measured([0.8] * 5),
+            test_brier=measured([0.4] * 5),
+            test_calibration_error=measured([0.1] * 5),
         )
         folder = workspace.classifier(subset.n, subset.seed, aug, ratio)
         record.write(folder / "result.json")
@@ -274,6 +313,7 @@ def _write_ttest(workspace: Workspace, subset: Subset, classifiers: dict[str, Cl
                 name=record.name,
                 aug=str(record.aug),
                 ratio=record.ratio,
+                variant=record.variant,
                 f1=record.test_micro_f1,
                 folds=folds,
                 difference=difference,
@@ -281,8 +321,14 @@ def _write_ttest(workspace: Workspace, subset: Subset, classifiers: dict[str, Cl
                 t=2.0,
                 p=p,
                 p_holm=min(1.0, 6 * p),
+                t_corrected=1.3,
                 p_corrected=min(1.0, 3 * p),
+                p_corrected_holm=min(1.0, 18 * p),
+                interval_corrected=(difference - 0.03, difference + 0.03),
                 p_wilcoxon=0.0625,
+                effect_size=0.9,
+                mcnemar=McNemar(only_baseline=3, only_other=5, p=0.7),
+                mcnemar_images=McNemar(only_baseline=1, only_other=2, p=1.0),
             )
         )
     record = TTestRecord(
@@ -485,7 +531,7 @@ def test_warnings_in_words(study: Workspace) -> None:
     assert "ada-n100-s0" in idle and "n40" not in idle
     winning = next(warning for warning in summary.warnings if warning.startswith("The discriminator was winning"))
     assert "none-n100-s0 (r_t = 0.96)" in winning and "diffaug" not in winning
-    assert "1 group of exact duplicates stands under more than one class" in text
+    assert "1 group of copies stands under more than one class" in text
     assert summary.missing == []
 
 
@@ -571,7 +617,7 @@ def test_reports_what_there_is(tmp_path: Path) -> None:
 def test_unreadable_records_are_named(tmp_path: Path) -> None:
     workspace = write_study(tmp_path, sizes=(40,))
     path = workspace.score("ada-n40-s0")
-    files.write_text(path, path.read_text().replace('"version": 1', '"version": 9'))
+    files.write_text(path, path.read_text().replace('"version": 2', '"version": 9'))
     (workspace.synthetic("none", 40, 0) / "benign" / "seed00000000.png").write_bytes(b"changed")
     summary = build_report(workspace, workspace.report, Silent())
     text = " ".join(summary.warnings)

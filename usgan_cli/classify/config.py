@@ -14,10 +14,12 @@ from usgan_cli.core.errors import SettingsError
 
 Setting = float | int | str | bool | None
 
-C_GRID: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0)
+C_GRID: tuple[float, ...] = (1e-2, 1e-1, 1.0)
 """Inverse strengths of the linear head's L2 penalty to choose among, for features of unit variance."""
 
-ONLY_FROZEN = frozenset({"backbone", "weights", "freeze", "size", "folds", "seed"})
+ALSO_FROZEN = frozenset({"backbone", "weights", "freeze", "size", "folds", "seed", "class_weights", "flip"})
+"""Settings that also decide what a linear head learns; the others are of fine-tuning alone."""
+CLASS_WEIGHTS = ("none", "balanced")
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class ClassifierConfig:
 
     epochs: int = 30
     """Passes over the training images at most; each fold keeps the epoch that its validation images like best."""
-    patience: int = 8
+    patience: int = 15
     """Epochs without an improvement on the validation images after which a fold ends."""
     batch: int = 16
     """Images per step, at most; an epoch's steps are as equal as they can be."""
@@ -45,16 +47,23 @@ class ClassifierConfig:
     """Highest learning rate of the pretrained layers."""
     head_lr: float = 3e-3
     """Highest learning rate of the new classifier layer."""
+    layer_decay: float = 1.0
+    """Each block of the pretrained network has the learning rate of the block after it, times this."""
+    head_epochs: int = 0
+    """First stage: epochs in which the new classifier layer alone is trained; then all layers are."""
     warmup_epochs: float = 1.0
-    """Epochs in which the learning rates rise linearly, before they fall to 0 along a cosine."""
+    """Epochs of the stage in which all layers learn, in which the rates rise linearly, before a cosine to 0."""
     weight_decay: float = 0.01
     """Of AdamW; biases and normalisation layers are left out."""
     label_smoothing: float = 0.1
+    class_weights: str = "none"
+    """"balanced": a class's images weigh more in the loss the fewer there are; "none": all weigh the same."""
     drop_rate: float = 0.3
     """Dropout before the classifier layer."""
 
     flip: bool = True
-    """Mirror half of the training images left to right (never top to bottom: depth has a direction in ultrasound)."""
+    """Mirror half of the training images left to right (never top to bottom: depth has a direction in ultrasound).
+    Answers are the mean over an image as it is and mirrored; a linear head also learns from both."""
     rotate: float = 10.0
     """Largest rotation of a training image, degrees."""
     zoom: float = 0.1
@@ -80,6 +89,7 @@ def check_config(config: ClassifierConfig) -> None:
         "batch": 2,
         "weight_decay": 0,
         "warmup_epochs": 0,
+        "head_epochs": 0,
     }
     least |= dict.fromkeys(("rotate", "zoom", "shift", "brightness", "contrast"), 0)
     for name, bound in least.items():
@@ -93,6 +103,12 @@ def check_config(config: ClassifierConfig) -> None:
     for name in ("label_smoothing", "drop_rate"):
         if not 0 <= getattr(config, name) < 1:
             raise SettingsError(f"{name} must be at least 0 and less than 1; it is {getattr(config, name):g}.")
+    if not 0 < config.layer_decay <= 1:
+        raise SettingsError(f"layer_decay must be greater than 0 and at most 1; it is {config.layer_decay:g}.")
+    if config.head_epochs >= config.epochs:
+        raise SettingsError(f"head_epochs must be less than epochs ({config.epochs}); it is {config.head_epochs}.")
+    if config.class_weights not in CLASS_WEIGHTS:
+        raise SettingsError(f"class_weights must be {' or '.join(CLASS_WEIGHTS)}; it is {config.class_weights!r}.")
     if config.size is not None and config.size < 16:
         raise SettingsError(f"The network's input must be 16 pixels or more on a side; size is {config.size}.")
 
@@ -105,7 +121,7 @@ def settings_of(config: ClassifierConfig) -> dict[str, Setting]:
     """
     values: dict[str, Setting] = dataclasses.asdict(config)
     del values["device"]
-    return {name: value for name, value in values.items() if not config.freeze or name in ONLY_FROZEN}
+    return {name: value for name, value in values.items() if not config.freeze or name in ALSO_FROZEN}
 
 
 def training_settings(config: ClassifierConfig, precision: str) -> dict[str, float | int | str | bool]:
@@ -118,6 +134,14 @@ def training_settings(config: ClassifierConfig, precision: str) -> dict[str, flo
         What the network was computed in.
     """
     if config.freeze:
-        return {"head": "logistic regression", "c_grid": " ".join(f"{c:g}" for c in C_GRID), "precision": precision}
-    values = {k: v for k, v in settings_of(config).items() if k not in ONLY_FROZEN | {"epochs"} and v is not None}
+        return {
+            "head": "logistic regression",
+            "features": "last two stages and head, signed square roots, standardised",
+            "flip": config.flip,
+            "c_grid": " ".join(f"{c:g}" for c in C_GRID),
+            "class_weights": config.class_weights,
+            "precision": precision,
+        }
+    elsewhere = ALSO_FROZEN - {"class_weights", "flip"} | {"epochs"}
+    values = {k: v for k, v in settings_of(config).items() if k not in elsewhere and v is not None}
     return values | {"optimizer": "AdamW", "precision": precision}

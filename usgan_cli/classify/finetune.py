@@ -1,27 +1,37 @@
 """Fine-tuning of a pretrained network on one fold.
 
 AdamW (Loshchilov and Hutter 2019) with a higher learning rate for the new classifier layer than for the
-pretrained ones, linear warm-up and cosine decay, label smoothing (Szegedy et al. 2016), and the epoch picked
-on the fold's validation images. Test images are looked at once, when the epoch has been picked.
+pretrained ones, which may decay from layer to layer (Clark et al. 2020) or wait for a first stage in which the
+classifier layer learns alone; linear warm-up and cosine decay, label smoothing (Szegedy et al. 2016), and the epoch
+picked on the fold's validation images. Test images are looked at once, when the epoch has been picked.
+
+Every epoch draws its random numbers from seeds of its own, so a fold that was interrupted goes on from its last saved
+epoch to the same result.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from timm.models import group_parameters
+from torch import nn
 
 from usgan_cli.classify.augment import augment
 from usgan_cli.classify.config import ClassifierConfig
 from usgan_cli.classify.models import Backbone, seeded
 from usgan_cli.classify.scores import log_loss
+from usgan_cli.core.checkpoint import read_tensors, write_tensors
 from usgan_cli.core.device import Precision, torch_dtype
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.images import to_float
@@ -29,6 +39,8 @@ from usgan_cli.core.progress import Progress, Task
 from usgan_cli.core.seeds import torch_generator
 
 EVAL_BATCH = 32
+SAVE_SECONDS = 30.0
+"""Time between saved states: on a CPU every epoch or so, on a GPU many epochs, which are as quickly done again."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +78,30 @@ class Best:
     state: dict[str, torch.Tensor]
 
 
+@dataclass
+class Course:
+    """How far a fold has come: epochs finished, and the best of them."""
+
+    epoch: int = 0
+    best: Best | None = None
+
+    def ended(self, config: ClassifierConfig) -> bool:
+        """Return whether all epochs are done, or the validation images have long seen nothing better."""
+        waited = 0 if self.best is None else self.epoch - self.best.epoch
+        return self.epoch >= config.epochs or waited >= config.patience
+
+
 def lr_factor(done: float, warmup: float, total: float) -> float:
     """Return the share of the highest learning rate after `done` of `total` epochs: a line up, then a cosine to 0."""
     if done < warmup:
         return done / warmup
     return 0.5 * (1 + math.cos(math.pi * min((done - warmup) / max(total - warmup, 1e-9), 1)))
+
+
+def balanced_weights(labels: torch.Tensor, classes: int) -> torch.Tensor:
+    """Return each class's weight in the loss, N / (K count): a class weighs the same however few images it has."""
+    counts = torch.bincount(labels, minlength=classes)
+    return len(labels) / (classes * counts.clamp(min=1))
 
 
 def finetune_fold(
@@ -84,6 +115,7 @@ def finetune_fold(
     device: torch.device,
     precision: Precision,
     progress: Progress,
+    state_file: Path | None = None,
 ) -> FinetuneOutput:
     """Fine-tune a copy of the network on one fold's training images, and predict its validation and test images.
 
@@ -99,32 +131,40 @@ def finetune_fold(
     device : torch.device
     precision : {"float32", "bf16", "fp16"}
     progress : Progress
+    state_file : Path, optional
+        Where the state is saved now and then, and looked for at the start; it is removed by whoever keeps the result.
 
     Raises
     ------
     SettingsError
         The loss is no longer a number.
+    FormatError
+        The saved state cannot be read.
     """
-    network = _Network(backbone, config, fold, device, precision)
-    best: Best | None = None
-    with (
-        seeded(config.seed, "classifier", fold, device=device),
-        progress.task(f"Fold {fold + 1} of {config.folds}", config.epochs, "epochs") as task,
-    ):
-        network.new_head()
-        for epoch in range(1, config.epochs + 1):
-            network.train_epoch(train, epoch, task)
+    with seeded(config.seed, "classifier", fold, device=device):
+        network = _Network(backbone, config, fold, device, precision)
+    course = Course()
+    if state_file is not None and state_file.is_file():
+        course = network.restore(read_tensors(state_file))
+    saved = time.monotonic()
+    with progress.task(f"Fold {fold + 1} of {config.folds}", config.epochs, "epochs", done=course.epoch) as task:
+        while not course.ended(config):
+            course.epoch += 1
+            with seeded(config.seed, "classifier", fold, course.epoch, device=device):
+                network.train_epoch(train, course.epoch, task)
             probability = network.predict(val.images)
             truth = val.labels.numpy()
             rank = (float((probability.argmax(1) == truth).mean()), -log_loss(truth, probability))
-            if best is None or rank > best.rank:
-                best = Best(epoch, rank, probability, copy.deepcopy(network.model.state_dict()))
-            task.advance(0, val_f1=f"{rank[0]:.3f}", best_epoch=str(best.epoch))
-            if epoch - best.epoch >= config.patience:
-                break
-        assert best is not None
-        network.model.load_state_dict(best.state)
-        return FinetuneOutput(best.epoch, best.val, network.predict(test))
+            if course.best is None or rank > course.best.rank:
+                course.best = Best(course.epoch, rank, probability, copy.deepcopy(network.model.state_dict()))
+            task.advance(0, val_f1=f"{rank[0]:.3f}", best_epoch=str(course.best.epoch))
+            if state_file is not None and time.monotonic() - saved >= SAVE_SECONDS:
+                write_tensors(state_file, network.state(course))
+                saved = time.monotonic()
+    best = course.best
+    assert best is not None
+    network.model.load_state_dict(best.state)
+    return FinetuneOutput(best.epoch, best.val, network.predict(test))
 
 
 class _Network:
@@ -135,42 +175,89 @@ class _Network:
     ) -> None:
         self.backbone, self.config, self.fold, self.device, self.precision = backbone, config, fold, device, precision
         self.model = copy.deepcopy(backbone.model).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizer: torch.optim.Optimizer
-        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
-
-    def new_head(self) -> None:
-        """Initialise the classifier layer and the optimiser."""
-        head = self.model.get_classifier()
-        for module in head.modules():
+        self.head: nn.Module = self.model.get_classifier()
+        for module in self.head.modules():
             if callable(reset := getattr(module, "reset_parameters", None)):
                 reset()
-        own = {id(parameter) for parameter in head.parameters()}
-        groups = [
-            {
-                "params": [p for p in self.model.parameters() if (id(p) in own) == is_head and (p.ndim > 1) == decayed],
-                "highest_lr": self.config.head_lr if is_head else self.config.lr,
-                "weight_decay": self.config.weight_decay if decayed else 0.0,
-            }
-            for is_head in (False, True)
-            for decayed in (False, True)
-        ]
-        self.optimizer = torch.optim.AdamW([group for group in groups if group["params"]], lr=self.config.lr)
+        self.optimizer = torch.optim.AdamW(self._groups(), lr=config.lr)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Return the optimiser's groups: parameters of one learning rate and one weight decay."""
+        config = self.config
+        names = {id(parameter): name for name, parameter in self.model.named_parameters()}
+        head = {names[id(parameter)] for parameter in self.head.parameters()}
+        layer = _layers(self.model) if config.layer_decay < 1 else dict.fromkeys(names.values(), 0)
+        last = max(number for name, number in layer.items() if name not in head)
+        groups: dict[tuple[float, bool], dict[str, Any]] = {}
+        for name, parameter in self.model.named_parameters():
+            lr = config.head_lr if name in head else config.lr * config.layer_decay ** (last - layer[name])
+            decayed = parameter.ndim > 1
+            kind = {"params": [], "highest_lr": lr, "weight_decay": config.weight_decay if decayed else 0.0}
+            groups.setdefault((lr, decayed), kind)["params"].append(parameter)
+        return list(groups.values())
+
+    def state(self, course: Course) -> dict[str, torch.Tensor]:
+        """Return everything that decides how the fold goes on, by name."""
+        best = course.best
+        assert best is not None
+        found = {
+            "epoch": torch.tensor(course.epoch),
+            "best.epoch": torch.tensor(best.epoch),
+            "best.rank": torch.tensor(best.rank, dtype=torch.float64),
+            "best.val": torch.from_numpy(best.val),
+        }
+        found |= {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        found |= {f"best.model.{name}": tensor for name, tensor in best.state.items()}
+        for name, parameter in self.model.named_parameters():
+            found |= {f"adam.{name}.{key}": value for key, value in self.optimizer.state[parameter].items()}
+        scaler = self.scaler.state_dict()
+        return found | {f"scaler.{key}": torch.tensor(value, dtype=torch.float64) for key, value in scaler.items()}
+
+    def restore(self, saved: Mapping[str, torch.Tensor]) -> Course:
+        """Take up the state that `state` returned, and return how far it had come."""
+        self.model.load_state_dict(_below("model.", saved))
+        for name, parameter in self.model.named_parameters():
+            for key, value in _below(f"adam.{name}.", saved).items():
+                # In the parameter's own memory order, in which the optimiser would have made it.
+                like = parameter if value.ndim else value
+                self.optimizer.state[parameter][key] = torch.empty_like(like, requires_grad=False).copy_(value)
+        if self.scaler.is_enabled():
+            told = self.scaler.state_dict()
+            self.scaler.load_state_dict({k: type(v)(saved[f"scaler.{k}"].item()) for k, v in told.items()})
+        first, second = saved["best.rank"].tolist()
+        best_state = {name: tensor.to(self.device) for name, tensor in _below("best.model.", saved).items()}
+        best = Best(int(saved["best.epoch"]), (first, second), saved["best.val"].numpy(), best_state)
+        return Course(int(saved["epoch"]), best)
+
+    def _enter_stage(self, epoch: int) -> None:
+        """Let the layers learn that do so in this epoch; the others also keep their statistics."""
+        alone = epoch <= self.config.head_epochs
+        self.model.train(not alone)
+        self.head.train()
+        own = {id(parameter) for parameter in self.head.parameters()}
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(not alone or id(parameter) in own)
 
     def train_epoch(self, train: Labelled, epoch: int, task: Task) -> None:
         """Show every training image once, augmented, in random order."""
-        self.model.train()
+        config = self.config
+        self._enter_stage(epoch)
         batches = list(self._batches(len(train.labels), epoch))
         losses: list[torch.Tensor] = []
         for step, chosen in enumerate(batches):
-            done = epoch - 1 + (step + 1) / len(batches)
+            done = epoch - config.head_epochs - 1 + (step + 1) / len(batches)
+            factor = lr_factor(done, config.warmup_epochs, config.epochs - config.head_epochs) if done > 0 else 1.0
             for group in self.optimizer.param_groups:
-                group["lr"] = group["highest_lr"] * lr_factor(done, self.config.warmup_epochs, self.config.epochs)
-            noise = torch_generator(self.config.seed, "augment", self.fold, epoch, step)
-            images = augment(to_float(train.images[chosen].to(self.device)), self.config, noise)
+                group["lr"] = group["highest_lr"] * factor
+            noise = torch_generator(config.seed, "augment", self.fold, epoch, step)
+            images = augment(to_float(train.images[chosen].to(self.device)), config, noise)
             with self._autocast():
                 logits = self.model(self.backbone.to_input(images))
             labels = train.labels[chosen].to(self.device)
-            loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.config.label_smoothing)
+            balanced = config.class_weights == "balanced"
+            weight = balanced_weights(train.labels, logits.shape[1]).to(self.device) if balanced else None
+            loss = F.cross_entropy(logits.float(), labels, weight, label_smoothing=config.label_smoothing)
             self.optimizer.zero_grad(set_to_none=True)
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             self.scaler.step(self.optimizer)
@@ -191,14 +278,16 @@ class _Network:
         yield from order.tensor_split(max(1, math.ceil(count / self.config.batch)))
 
     def predict(self, images: torch.Tensor) -> NDArray[np.float32]:
-        """Return class probabilities [N, K] of images as they are."""
+        """Return class probabilities [N, K]: of images as they are or, with `flip`, the mean of them and mirrored."""
         self.model.eval()
         found: list[torch.Tensor] = []
         with torch.inference_mode():
             for batch in torch.split(images, EVAL_BATCH):
+                shown = to_float(batch.to(self.device))
+                views = [shown, shown.flip(-1)] if self.config.flip else [shown]
                 with self._autocast():
-                    logits = self.model(self.backbone.to_input(to_float(batch.to(self.device))))
-                found.append(logits.float().softmax(1).cpu())
+                    logits = [self.model(self.backbone.to_input(view)) for view in views]
+                found.append(torch.stack([view.float().softmax(1) for view in logits]).mean(0).cpu())
         return torch.cat(found).numpy()
 
     def _autocast(self) -> AbstractContextManager[None]:
@@ -206,3 +295,19 @@ class _Network:
             return nullcontext()
         context: AbstractContextManager[None] = torch.autocast(self.device.type, torch_dtype(self.precision))
         return context
+
+
+def _layers(model: nn.Module) -> dict[str, int]:
+    """Return the number of each parameter's layer, counted from the input."""
+    matcher = getattr(model, "group_matcher", None)
+    if matcher is None:
+        raise SettingsError(
+            f"The layers of {type(model).__name__} have no known order for --layer-decay.", "Use --layer-decay 1."
+        )
+    found: dict[str, int] = group_parameters(model, matcher(coarse=False), reverse=True)
+    return found
+
+
+def _below(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the tensors whose names begin with `prefix`, by the rest of their names."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -7,13 +7,15 @@ the GAN made after seeing all real ones, are never validated on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from usgan_cli.core.datasets import ImageSet
-from usgan_cli.core.errors import DataError
+from usgan_cli.core.errors import DataError, SettingsError
 from usgan_cli.core.seeds import numpy_generator
 
 Indices = NDArray[np.int64]
@@ -106,30 +108,52 @@ def _too_few(images: ImageSet, why: str, folds: int) -> DataError:
     )
 
 
-def pick_synthetic(real: ImageSet, synthetic: ImageSet, ratio: float) -> ImageSet:
-    """Return the synthetic images that join every fold's training side: the first round(ratio n) of their order.
+def training_side(images: ImageSet, fold: int, folds: int, seed: int) -> ImageSet:
+    """Return the images of one fold's training side: all that a GAN of the strict protocol may see.
 
     Parameters
     ----------
-    real : ImageSet
-        The n real images, in all folds together.
-    synthetic : ImageSet
-        In the fixed order of their manifest, so that those of a smaller ratio are among those of a larger one.
-    ratio : float
-        Synthetic per real image, greater than 0.
+    images : ImageSet
+        The subset, in any order.
+    fold : int
+        From 0.
+    folds, seed : int
+        Those of the classifiers that the GAN's images will train (see `stratified_folds`).
+
+    Raises
+    ------
+    SettingsError
+        There is no such fold.
+    DataError
+        The subset cannot be divided into so many folds.
+    """
+    if not 0 <= fold < folds:
+        raise SettingsError(f"There is no fold {fold}: {folds} folds are numbered from 0 to {folds - 1}.")
+    ordered = in_file_order(images)
+    return ordered.take(stratified_folds(ordered, folds, seed)[fold].train)
+
+
+def class_quotas(counts: Sequence[int], total: int) -> list[int]:
+    """Divide `total` images among classes in the proportions of `counts`.
+
+    Each goes to the class that is furthest behind its share, so the quotas of a smaller total are never above those
+    of a larger one.
+    """
+    shares = np.asarray(counts, dtype=np.float64) / np.sum(counts)
+    given = np.zeros(len(shares), dtype=np.int64)
+    for place in range(1, total + 1):
+        given[int(np.argmax(shares * place - given))] += 1
+    return [int(count) for count in given]
+
+
+def adopt(real: ImageSet, synthetic: ImageSet) -> ImageSet:
+    """Return synthetic images with their classes numbered as the real ones' are.
 
     Raises
     ------
     DataError
-        There are too few, or their classes or channels are not those of the real images.
+        Their classes or channels are not those of the real images.
     """
-    count = round(ratio * len(real))
-    if len(synthetic) < count:
-        raise DataError(
-            f"{synthetic.name} holds {len(synthetic)} generated images; a ratio of {ratio:g} to {len(real)} real ones "
-            f"needs {count}.",
-            f"Make more: usgan generate --ratio {ratio:g} --force (with the same --aug --n --seed)",
-        )
     if set(synthetic.classes) != set(real.classes):
         raise DataError(
             f"The generated images {synthetic.name!r} have the classes {', '.join(synthetic.classes)}; "
@@ -140,6 +164,42 @@ def pick_synthetic(real: ImageSet, synthetic: ImageSet, ratio: float) -> ImageSe
             f"The generated images {synthetic.name!r} have {synthetic.pixels.shape[1]} channels; "
             f"the real ones have {real.pixels.shape[1]}.",
         )
-    first = synthetic.take(np.arange(count, dtype=np.int64))
     own_index = np.array([real.classes.index(name) for name in synthetic.classes], dtype=np.int64)
-    return ImageSet(first.name, first.pixels, own_index[first.labels], real.classes, first.files, first.groups)
+    return replace(synthetic, labels=own_index[synthetic.labels], classes=real.classes)
+
+
+def pick_synthetic(synthetic: ImageSet, counts: Sequence[int], total: int, order: Indices | None = None) -> Indices:
+    """Return the positions of the synthetic images that join a fold's training side, increasing.
+
+    Of every class its first ones are taken, in the proportions of the real images: those of a smaller total are
+    among those of a larger one.
+
+    Parameters
+    ----------
+    synthetic : ImageSet
+        In the fixed order of their manifest.
+    counts : sequence of int
+        Real images of each class.
+    total : int
+        Number of images to take.
+    order : int64 array [M], optional
+        Positions in the order of preference, in place of the manifest's.
+
+    Raises
+    ------
+    DataError
+        There are too few of a class.
+    """
+    ranked = np.arange(len(synthetic)) if order is None else order
+    chosen: list[Indices] = []
+    for class_, quota in enumerate(class_quotas(counts, total)):
+        own = ranked[synthetic.labels[ranked] == class_]
+        if len(own) < quota:
+            needed = max(total, math.ceil(len(synthetic) * quota / max(len(own), 1)))
+            raise DataError(
+                f"{synthetic.name} holds {len(synthetic)} generated images, {len(own)} of them "
+                f"{synthetic.classes[class_]!r}; {total} in the proportions of the real images need {quota} of that.",
+                f"Make more: usgan generate --count {needed} --force (with the same --aug --n --seed)",
+            )
+        chosen.append(own[:quota])
+    return np.sort(np.concatenate(chosen))

@@ -1,6 +1,8 @@
 """Scores of a classifier, from its predictions alone.
 
-With one label per image the micro-averaged F1, the study's score, equals the accuracy.
+With one label per image the micro-averaged F1, the study's score, equals the accuracy. The Brier score is that of
+Brier, "Verification of forecasts expressed in terms of probability" (1950), summed over classes; the expected
+calibration error that of Guo et al., "On calibration of modern neural networks" (2017), with 15 bins.
 """
 
 from __future__ import annotations
@@ -9,9 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix, f1_score, recall_score
+from sklearn.metrics import confusion_matrix, f1_score, recall_score, roc_auc_score
 
 from usgan_cli.core.records import Predictions
+
+CALIBRATION_BINS = 15
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,48 @@ def class_scores(label: NDArray[np.int64], predicted: NDArray[np.int64], classes
     )
 
 
+@dataclass(frozen=True)
+class ProbabilityScores:
+    """How good predicted probabilities are, whichever class is named in the end."""
+
+    class_auc: tuple[float, ...]
+    """Area under the ROC curve of each class against the others, 0 to 1."""
+    auc: float
+    """Unweighted mean of the classes'."""
+    brier: float
+    """Mean squared distance of the probabilities from the truth, summed over classes: 0 to 2."""
+    calibration_error: float
+    """Mean distance between the named class's probability and its share of right answers, over bins: 0 to 1."""
+
+
+def probability_scores(label: NDArray[np.int64], probability: NDArray[np.floating]) -> ProbabilityScores:
+    """Score predicted probabilities.
+
+    Parameters
+    ----------
+    label : int64 array [N]
+        True class; every class must occur, and there must be two or more.
+    probability : float array [N, K]
+        Rows sum to 1.
+    """
+    p = np.asarray(probability, dtype=np.float64)
+    truth = np.eye(p.shape[1])[label]
+    class_auc = tuple(float(roc_auc_score(truth[:, c], p[:, c])) for c in range(p.shape[1]))
+    return ProbabilityScores(
+        class_auc=class_auc,
+        auc=float(np.mean(class_auc)),
+        brier=float(((p - truth) ** 2).sum(1).mean()),
+        calibration_error=_calibration_error(p.max(1), p.argmax(1) == label),
+    )
+
+
+def _calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
+    # Bins are open below and closed above, so that a probability of 1 is in the last.
+    place = np.clip(np.ceil(confidence * CALIBRATION_BINS).astype(np.int64) - 1, 0, CALIBRATION_BINS - 1)
+    surplus = np.bincount(place, weights=confidence - right, minlength=CALIBRATION_BINS)
+    return float(np.abs(surplus).sum() / len(confidence))
+
+
 def part_scores(predictions: Predictions, fold: int, part: str) -> ClassScores:
     """Score one fold's predictions for its validation images ("val") or for the test images ("test")."""
     rows = (predictions.fold == fold) & (predictions.part == part)
@@ -55,9 +101,15 @@ def part_scores(predictions: Predictions, fold: int, part: str) -> ClassScores:
     return class_scores(predictions.label[rows], predicted, len(predictions.classes))
 
 
-def confusion_on_test(predictions: Predictions) -> list[list[int]]:
-    """Count the test predictions of all folds: row true class, column predicted class."""
-    rows = predictions.part == "test"
+def probability_scores_on_test(predictions: Predictions, fold: int) -> ProbabilityScores:
+    """Score one fold's probabilities for the test images."""
+    rows = (predictions.fold == fold) & (predictions.part == "test")
+    return probability_scores(predictions.label[rows], predictions.probability[rows])
+
+
+def confusion_on_test(predictions: Predictions, fold: int | None = None) -> list[list[int]]:
+    """Count the test predictions of one fold or of all: row true class, column predicted class."""
+    rows = (predictions.part == "test") & (True if fold is None else predictions.fold == fold)
     every = np.arange(len(predictions.classes))
     counts = confusion_matrix(predictions.label[rows], predictions.probability[rows].argmax(1), labels=every)
     return [[int(count) for count in row] for row in counts]

@@ -2,13 +2,16 @@
 
 The study's protocol (Maack, Holstein, Schlaefer 2022): a stratified cross-validation over the real images of
 the subset; synthetic images join the training sides; every fold's classifier is scored on the same test images.
+Each fold is a unit of its own, written whole when it is finished: a run that was interrupted goes on from there.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from functools import cached_property
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -17,100 +20,70 @@ from numpy.typing import NDArray
 
 from usgan_cli.classify.config import ClassifierConfig, check_config, training_settings
 from usgan_cli.classify.finetune import Labelled, finetune_fold
-from usgan_cli.classify.folds import Fold, in_file_order, pick_synthetic, stratified_folds
-from usgan_cli.classify.frozen import fit_head, pooled_features
+from usgan_cli.classify.folds import Indices
+from usgan_cli.classify.frozen import HeadData, fit_heads, pooled_features
 from usgan_cli.classify.models import Backbone, fit_to_input, open_backbone
-from usgan_cli.classify.scores import confusion_on_test, part_scores
+from usgan_cli.classify.select import preference
+from usgan_cli.classify.sets import FoldSets, Sets, Treatment, prepare_sets
+from usgan_cli.classify.units import FoldOutput, read_fold, state_path, write_fold
 from usgan_cli.core.datasets import ImageSet
 from usgan_cli.core.device import Precision, resolve_device, resolve_precision
-from usgan_cli.core.errors import DataError, SettingsError
-from usgan_cli.core.progress import Progress
-from usgan_cli.core.records import ClassifierRecord, ClassifierSettings, FoldScores, Predictions, measured
+from usgan_cli.core.errors import SettingsError
+from usgan_cli.core.progress import Progress, Silent
+from usgan_cli.core.records import ClassifierRecord, ClassifierSettings, FoldRecord, Measured, Predictions, measured
 
 
 @dataclass(frozen=True)
-class Sets:
-    """The images of one classifier.
+class Described:
+    """What a record says of a classifier besides what was measured.
 
     Attributes
     ----------
-    real, test : ImageSet
-        In the order of their file names.
-    synthetic : ImageSet or None
-        Those that join every fold's training images.
+    name : str
+        "real", "diffaug-x1".
+    n : int
+        Number of real images.
+    subset_digest, test_digest : str
+        Content digests of the subset, and of the dataset whose test images are used.
     """
 
-    real: ImageSet
-    test: ImageSet
-    synthetic: ImageSet | None
-
-    @property
-    def synthetic_count(self) -> int:
-        """Number of synthetic images, 0 for the baseline."""
-        return 0 if self.synthetic is None else len(self.synthetic)
-
-    def training_labels(self, fold: Fold) -> NDArray[np.int64]:
-        """Return the labels of a fold's training images: real ones, then synthetic ones."""
-        own = self.real.labels[fold.train]
-        return own if self.synthetic is None else np.concatenate([own, self.synthetic.labels])
-
-
-@dataclass(frozen=True)
-class FoldOutput:
-    """What one fold's classifier came to: its epoch (0 for a linear head) and class probabilities [N, K]."""
-
-    epoch: int
-    val: NDArray[np.floating]
-    test: NDArray[np.floating]
-
-
-Learner = Callable[[Fold], FoldOutput]
+    name: str
+    n: int
+    subset_digest: str
+    test_digest: str
 
 
 def train_classifier(
     config: ClassifierConfig,
     *,
-    name: str,
-    n: int,
-    aug: str | None,
-    ratio: float,
+    described: Described,
+    treatment: Treatment,
     real: ImageSet,
-    synthetic: ImageSet | None,
-    synthetic_digest: str | None,
     test: ImageSet,
-    subset_digest: str,
-    test_digest: str,
     target: Path,
     progress: Progress,
     cache_dir: Path,
+    jobs: int = 1,
 ) -> ClassifierRecord:
     """Train one classifier per fold, predict validation and test images, and write the predictions and their scores.
 
     Parameters
     ----------
     config : ClassifierConfig
-    name : str
-        What the record is called: "real", "diffaug-x1".
-    n : int
-        Number of real images.
-    aug : str or None
-        The GAN behind the synthetic images; None for the baseline.
-    ratio : float
-        Synthetic per real image; 0 for the baseline.
+    described : Described
+    treatment : Treatment
+        The synthetic images and how they are used; `Treatment()` for the baseline.
     real : ImageSet
         The subset's n images.
-    synthetic : ImageSet or None
-        At least round(ratio n) images in their fixed order; None for the baseline.
-    synthetic_digest : str or None
-        Content digest of the synthetic set.
     test : ImageSet
-    subset_digest, test_digest : str
-        Content digests of the subset, and of the dataset whose test images are used.
     target : Path
-        An existing folder; `predictions.csv` and `result.json` are written to it.
+        An existing folder; `predictions.csv`, `result.json` and one record a fold in `folds/` are written to it.
+        Folds that are there already are kept.
     progress : Progress
     cache_dir : Path
-        Where features of images are kept (with `config.freeze`).
+        Where features of images are kept (with `config.freeze`, and for a choice of synthetic images).
+    jobs : int
+        Folds that are fine-tuned at the same time, each in a process of its own. It changes nothing in the result.
 
     Raises
     ------
@@ -122,18 +95,27 @@ def train_classifier(
         The pretrained weights are absent or do not fit.
     """
     check_config(config)
-    sets = _check_sets(n, aug, ratio, real, synthetic, test, progress)
-    folds = stratified_folds(sets.real, config.folds, config.seed)
+    if jobs < 1:
+        raise SettingsError(f"jobs must be at least 1; it is {jobs}.")
     device = resolve_device(config.device)
     precision = _precision(config, device)
-    backbone = open_backbone(config, 0 if config.freeze else len(real.classes), progress)
-    if config.freeze:
-        learner = _frozen_learner(backbone, sets, cache_dir, device, progress)
-    else:
-        learner = _finetune_learner(backbone, config, sets, device, precision, progress)
+    features = _Features(config, cache_dir, device, progress)
 
-    outputs = [learner(fold) for fold in folds]
-    predictions = _predictions(sets, folds, outputs)
+    def prefer(images: ImageSet, candidates: ImageSet) -> Indices:
+        assert treatment.select is not None
+        own, theirs = features.of(images, candidates)
+        return preference(treatment.select, (own, images.labels), (theirs, candidates.labels))
+
+    sets = prepare_sets(config, described.n, treatment, real, test, progress, prefer)
+    todo = [fold for fold in sets.folds if read_fold(target, fold.index) is None]
+    backbone = features.backbone if config.freeze else open_backbone(config, len(real.classes), progress)
+    if todo and config.freeze:
+        _fit_frozen(features, config, sets, todo, target)
+    elif todo:
+        _finetune_folds(
+            [FinetuneJob(config, sets, fold, target, precision) for fold in todo], backbone, device, progress, jobs
+        )
+
     settings = ClassifierSettings(
         backbone=config.backbone,
         weights=backbone.weights,
@@ -142,66 +124,151 @@ def train_classifier(
         epochs=0 if config.freeze else config.epochs,
         folds=config.folds,
         seed=config.seed,
-        subset=subset_digest,
-        test=test_digest,
+        subset=described.subset_digest,
+        test=described.test_digest,
         training=training_settings(config, precision),
     )
-    scores = [_fold_scores(predictions, sets, fold, output.epoch) for fold, output in zip(folds, outputs, strict=True)]
-    record = ClassifierRecord(
-        name=name,
-        n=n,
-        aug=aug,
-        ratio=ratio,
-        synthetic=synthetic_digest,
-        classes=list(real.classes),
-        settings=settings,
-        folds=scores,
-        confusion=confusion_on_test(predictions),
-        test_micro_f1=measured([score.test_micro_f1 for score in scores]),
-        val_micro_f1=measured([score.val_micro_f1 for score in scores]),
-        test_macro_f1=measured([score.test_macro_f1 for score in scores]),
-    )
-    predictions.write(target / "predictions.csv")
+    finished = [read_fold(target, fold.index) for fold in sets.folds]
+    parts = [fold for fold in finished if fold is not None]
+    assert len(parts) == len(sets.folds)
+    record = _record(described, treatment, sets, settings, [part[0] for part in parts])
+    Predictions.joined([part[1] for part in parts]).write(target / "predictions.csv")
     record.write(target / "result.json")
     return record
 
 
-def _check_sets(
-    n: int,
-    aug: str | None,
-    ratio: float,
-    real: ImageSet,
-    synthetic: ImageSet | None,
-    test: ImageSet,
-    progress: Progress,
-) -> Sets:
-    """Check that the sets fit one another, and return them in their fixed order."""
-    baseline = aug is None
-    if baseline != (synthetic is None) or baseline != (ratio == 0):
-        raise SettingsError(
-            "The GAN, its images and their ratio belong together.",
-            "Give --aug (or --synthetic) and a --ratio greater than 0, or none of them for the baseline.",
+class _Features:
+    """Pooled features of images by the frozen backbone, which is loaded when it is first needed."""
+
+    def __init__(self, config: ClassifierConfig, cache_dir: Path, device: torch.device, progress: Progress) -> None:
+        self.config, self.cache_dir, self.device, self.progress = config, cache_dir, device, progress
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        """The network without a classifier."""
+        return open_backbone(replace(self.config, freeze=True), 0, self.progress)
+
+    def of(self, *sets: ImageSet) -> list[NDArray[np.float32]]:
+        """Return the features [N, V, D] of each set's images: as they are and, with `config.flip`, mirrored."""
+        images = torch.cat([fit_to_input(part.pixels, self.backbone.size) for part in sets])
+        views = torch.cat([images, images.flip(-1)]) if self.config.flip else images
+        found = pooled_features(self.backbone, views, self.cache_dir, self.device, self.progress)
+        by_image = found.reshape(-1, len(images), found.shape[-1]).swapaxes(0, 1)
+        return np.split(by_image, np.cumsum([len(part) for part in sets])[:-1])
+
+
+def _fit_frozen(
+    features: _Features, config: ClassifierConfig, sets: Sets, todo: Sequence[FoldSets], target: Path
+) -> None:
+    """Fit a linear head to every fold's features, and write the folds that are still to be done."""
+    distinct = {id(fold.synthetic): fold.synthetic for fold in sets.folds if fold.synthetic is not None}
+    real, test, *others = features.of(sets.real, sets.test, *distinct.values())
+    synthetic = dict(zip(distinct, others, strict=True))
+    data = []
+    for fold in sets.folds:
+        train = [real[fold.train], *([] if fold.synthetic is None else [synthetic[id(fold.synthetic)]])]
+        val = real[fold.fold.val], sets.real.labels[fold.fold.val]
+        data.append(HeadData((np.concatenate(train), sets.training_labels(fold)), val))
+    heads, c = fit_heads(data, config.class_weights)
+    for fold in todo:
+        head, own = heads[fold.index], data[fold.index]
+        write_fold(target, sets, fold, FoldOutput(0, c, head.probability(own.val[0], c), head.probability(test, c)))
+
+
+@dataclass(frozen=True)
+class FinetuneJob:
+    """One fold to fine-tune, with all that a process of its own needs."""
+
+    config: ClassifierConfig
+    sets: Sets
+    fold: FoldSets
+    target: Path
+    precision: Precision
+
+    def run(self, backbone: Backbone, device: torch.device, progress: Progress) -> None:
+        """Fine-tune the network on this fold from where an earlier run has left it, and write the fold."""
+        sets, fold, size = self.sets, self.fold, backbone.size
+        images = [fit_to_input(sets.real.pixels[fold.train], size)]
+        if fold.synthetic is not None:
+            images.append(fit_to_input(fold.synthetic.pixels, size))
+        output = finetune_fold(
+            backbone,
+            self.config,
+            fold.index,
+            train=Labelled(torch.cat(images), torch.from_numpy(sets.training_labels(fold))),
+            val=Labelled(
+                fit_to_input(sets.real.pixels[fold.fold.val], size), torch.from_numpy(sets.real.labels[fold.fold.val])
+            ),
+            test=fit_to_input(sets.test.pixels, size),
+            device=device,
+            precision=self.precision,
+            progress=progress,
+            state_file=state_path(self.target, fold.index),
         )
-    if len(real) != n:
-        raise DataError(f"The subset {real.name!r} has {len(real)} images, not {n}.")
-    if test.classes != real.classes:
-        raise DataError(
-            f"The test images have the classes {', '.join(test.classes)}; the subset has {', '.join(real.classes)}."
-        )
-    for class_, count in test.class_counts().items():
-        if count == 0:
-            raise DataError(f"There is no test image of the class {class_!r}.", "Prepare the data again: usgan prepare")
-    if leaked := len(_contents(real) & _contents(test)):
-        progress.warn(
-            f"{leaked} of the test images are also in the subset, pixel for pixel: the test scores are too high."
-        )
-    chosen = None if synthetic is None else pick_synthetic(real, synthetic, ratio)
-    if chosen is not None and chosen.pixels.shape[-2:] != real.pixels.shape[-2:]:
-        progress.warn(
-            f"The generated images have {chosen.pixels.shape[-1]} pixels on a side and the real ones "
-            f"{real.pixels.shape[-1]}: the classifier may learn that difference."
-        )
-    return Sets(in_file_order(real), in_file_order(test), chosen)
+        write_fold(self.target, sets, fold, FoldOutput(output.epoch, None, output.val, output.test))
+
+
+def _finetune_folds(
+    jobs: Sequence[FinetuneJob], backbone: Backbone, device: torch.device, progress: Progress, at_once: int
+) -> None:
+    """Fine-tune folds one after another, or several at once in processes of their own."""
+    if at_once == 1 or len(jobs) == 1:
+        for job in jobs:
+            job.run(backbone, device, progress)
+        return
+    threads = torch.get_num_threads()
+    with (
+        ProcessPoolExecutor(min(at_once, len(jobs)), mp_context=get_context("spawn")) as pool,
+        progress.task("Folds", len(jobs), "folds") as task,
+    ):
+        running = [pool.submit(_run_job, job, threads) for job in jobs]
+        try:
+            for done in as_completed(running):
+                done.result()
+                task.advance(1)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _run_job(job: FinetuneJob, threads: int) -> None:
+    """Run a job in a process of its own; as many threads as its parent's, so that the result is the same."""
+    torch.set_num_threads(threads)
+    device = resolve_device(job.config.device)
+    job.run(open_backbone(job.config, len(job.sets.real.classes), Silent()), device, Silent())
+
+
+def _record(
+    described: Described, treatment: Treatment, sets: Sets, settings: ClassifierSettings, folds: Sequence[FoldRecord]
+) -> ClassifierRecord:
+    scores = [fold.scores for fold in folds]
+
+    def over_folds(score: str) -> Measured:
+        return measured([getattr(fold, score) for fold in scores])
+
+    confusion = np.sum([fold.test_confusion for fold in scores], axis=0)
+    return ClassifierRecord(
+        name=described.name,
+        n=described.n,
+        aug=treatment.aug,
+        ratio=treatment.ratio,
+        synthetic=treatment.digest,
+        protocol=treatment.protocol,
+        synthetic_only=treatment.alone,
+        select=treatment.select,
+        classes=list(sets.real.classes),
+        settings=settings,
+        c=folds[0].c,
+        folds=scores,
+        confusion=[[int(count) for count in row] for row in confusion],
+        test_micro_f1=over_folds("test_micro_f1"),
+        val_micro_f1=over_folds("val_micro_f1"),
+        test_macro_f1=over_folds("test_macro_f1"),
+        test_balanced_accuracy=over_folds("test_balanced_accuracy"),
+        test_auc=over_folds("test_auc"),
+        test_brier=over_folds("test_brier"),
+        test_calibration_error=over_folds("test_calibration_error"),
+    )
 
 
 def _precision(config: ClassifierConfig, device: torch.device) -> Precision:
@@ -209,91 +276,3 @@ def _precision(config: ClassifierConfig, device: torch.device) -> Precision:
     # (EfficientNet-Lite2, one core with AVX-512 bf16).
     slow = config.precision == "auto" and device.type == "cpu"
     return "float32" if config.freeze or slow else resolve_precision(config.precision, device)
-
-
-def _contents(images: ImageSet) -> set[bytes]:
-    return {hashlib.sha256(pixels.tobytes()).digest() for pixels in images.pixels}
-
-
-def _frozen_learner(
-    backbone: Backbone, sets: Sets, cache_dir: Path, device: torch.device, progress: Progress
-) -> Learner:
-    """Compute all features, and return what fits a linear head to one fold's."""
-    listed = [sets.real, sets.test, *([] if sets.synthetic is None else [sets.synthetic])]
-    images = torch.cat([fit_to_input(part.pixels, backbone.size) for part in listed])
-    features = pooled_features(backbone, images, cache_dir, device, progress)
-    real, test, synthetic = np.split(features, np.cumsum([len(sets.real), len(sets.test)]))
-
-    def learn(fold: Fold) -> FoldOutput:
-        train = np.concatenate([real[fold.train], synthetic])
-        output = fit_head((train, sets.training_labels(fold)), (real[fold.val], sets.real.labels[fold.val]), test)
-        return FoldOutput(0, output.val, output.test)
-
-    return learn
-
-
-def _finetune_learner(
-    backbone: Backbone,
-    config: ClassifierConfig,
-    sets: Sets,
-    device: torch.device,
-    precision: Precision,
-    progress: Progress,
-) -> Learner:
-    """Return what fine-tunes the network on one fold."""
-    real = fit_to_input(sets.real.pixels, backbone.size)
-    test = fit_to_input(sets.test.pixels, backbone.size)
-    synthetic = real[:0] if sets.synthetic is None else fit_to_input(sets.synthetic.pixels, backbone.size)
-
-    def learn(fold: Fold) -> FoldOutput:
-        train = Labelled(torch.cat([real[fold.train], synthetic]), torch.from_numpy(sets.training_labels(fold)))
-        val = Labelled(real[fold.val], torch.from_numpy(sets.real.labels[fold.val]))
-        output = finetune_fold(
-            backbone,
-            config,
-            fold.index,
-            train=train,
-            val=val,
-            test=test,
-            device=device,
-            precision=precision,
-            progress=progress,
-        )
-        return FoldOutput(output.epoch, output.val, output.test)
-
-    return learn
-
-
-def _predictions(sets: Sets, folds: tuple[Fold, ...], outputs: list[FoldOutput]) -> Predictions:
-    """Put all folds' predictions in one table: each fold's validation images, then the test images."""
-    parts: list[tuple[int, str, ImageSet, NDArray[np.floating]]] = []
-    for fold, output in zip(folds, outputs, strict=True):
-        parts.append((fold.index, "val", sets.real.take(fold.val), output.val))
-        parts.append((fold.index, "test", sets.test, output.test))
-    # The file keeps nine digits, which tell any two float32 numbers apart: what is scored is what is written.
-    probability = np.concatenate([part[3] for part in parts]).astype(np.float32).astype(np.float64)
-    return Predictions(
-        fold=np.concatenate([np.full(len(images), fold, dtype=np.int64) for fold, _, images, _ in parts]),
-        part=np.concatenate([np.full(len(images), part) for _, part, images, _ in parts]),
-        files=tuple(file for _, _, images, _ in parts for file in images.files),
-        label=np.concatenate([images.labels for _, _, images, _ in parts]),
-        probability=probability,
-        classes=sets.real.classes,
-    )
-
-
-def _fold_scores(predictions: Predictions, sets: Sets, fold: Fold, epoch: int) -> FoldScores:
-    val = part_scores(predictions, fold.index, "val")
-    test = part_scores(predictions, fold.index, "test")
-    return FoldScores(
-        fold=fold.index,
-        train_real=len(fold.train),
-        train_synthetic=sets.synthetic_count,
-        epoch=epoch,
-        val_micro_f1=val.micro_f1,
-        val_macro_f1=val.macro_f1,
-        test_micro_f1=test.micro_f1,
-        test_macro_f1=test.macro_f1,
-        test_class_f1=dict(zip(predictions.classes, test.class_f1, strict=True)),
-        test_balanced_accuracy=test.balanced_accuracy,
-    )

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from usgan_cli import options
-from usgan_cli.classify.config import ClassifierConfig, settings_of
+from usgan_cli.classify.config import ClassifierConfig, check_config, settings_of
 from usgan_cli.commands.inputs import check_aug, data_folder, load_subset, read_subset, weights_input, work_option
 from usgan_cli.commands.session import Session
-from usgan_cli.core.errors import DataError, SettingsError
+from usgan_cli.core.errors import DataError, MissingError, SettingsError
 
 if TYPE_CHECKING:
     from usgan_cli.core.artefact import Outcome
-    from usgan_cli.core.records import ClassifierRecord
+    from usgan_cli.core.manifest import Subset, SyntheticManifest
+    from usgan_cli.core.records import ClassifierRecord, Selection
 
-REVISION = 1
+REVISION = 2
 DEFAULT = ClassifierConfig()
+PROTOCOL, TRAINING = "Beyond the study", "Fine-tuning"
 
 
 def train_cls(
@@ -35,7 +38,10 @@ def train_cls(
     out: options.Out = None,
     backbone: Annotated[str, typer.Option(help="Name of a timm model.")] = DEFAULT.backbone,
     weights: Annotated[
-        str, typer.Option(help="Pretrained weights: auto (look for them), none (random), or a file or folder.")
+        str,
+        typer.Option(
+            help="Pretrained weights: auto (look for them), imagenet (the same), none (random), or a file or folder."
+        ),
     ] = DEFAULT.weights,
     freeze: Annotated[
         bool, typer.Option("--freeze", help="Train a linear head on the frozen backbone's features (minutes on a CPU).")
@@ -44,30 +50,94 @@ def train_cls(
         int | None, typer.Option(min=16, help="Height and width of the network's input, pixels (default: the model's).")
     ] = DEFAULT.size,
     folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation.")] = DEFAULT.folds,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images, at most.")] = DEFAULT.epochs,
+    class_weights: Annotated[
+        str, typer.Option(help="Weights of the classes in the loss: none, or balanced (rare ones weigh more).")
+    ] = DEFAULT.class_weights,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            help="Each fold's generated images come from a GAN that never saw its validation images "
+            "(train-gan --fold K), so that validation scores can be trusted without test images.",
+            rich_help_panel=PROTOCOL,
+        ),
+    ] = False,
+    synthetic_only: Annotated[
+        bool,
+        typer.Option(
+            "--synthetic-only",
+            help="Train on generated images alone; validate and test on real ones.",
+            rich_help_panel=PROTOCOL,
+        ),
+    ] = False,
+    select: Annotated[
+        str | None,
+        typer.Option(
+            help="Take the generated images that a linear head of the fold's real images is surest of (confidence), "
+            "or those nearest to them (distance), in place of the first ones.",
+            rich_help_panel=PROTOCOL,
+        ),
+    ] = None,
+    epochs: Annotated[
+        int, typer.Option(min=1, help="Passes over the training images, at most.", rich_help_panel=TRAINING)
+    ] = DEFAULT.epochs,
     patience: Annotated[
-        int, typer.Option(min=1, help="Epochs without improvement on the validation fold before stopping.")
+        int,
+        typer.Option(
+            min=1,
+            help="Epochs without improvement on the validation fold before stopping.",
+            rich_help_panel=TRAINING,
+        ),
     ] = DEFAULT.patience,
-    batch: Annotated[int, typer.Option(min=2, help="Images a step, at most.")] = DEFAULT.batch,
-    lr: Annotated[float, typer.Option(help="Highest learning rate of the pretrained layers.")] = DEFAULT.lr,
+    batch: Annotated[int, typer.Option(min=2, help="Images a step, at most.", rich_help_panel=TRAINING)] = (
+        DEFAULT.batch
+    ),
+    lr: Annotated[
+        float, typer.Option(help="Highest learning rate of the pretrained layers.", rich_help_panel=TRAINING)
+    ] = DEFAULT.lr,
+    head_lr: Annotated[
+        float, typer.Option(help="Highest learning rate of the new classifier layer.", rich_help_panel=TRAINING)
+    ] = DEFAULT.head_lr,
+    layer_decay: Annotated[
+        float,
+        typer.Option(
+            help="Each pretrained block learns at the rate of the block after it times this, 0 to 1.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = DEFAULT.layer_decay,
+    head_epochs: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="First stage: epochs in which the new classifier layer alone learns.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = DEFAULT.head_epochs,
+    label_smoothing: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the label given to all classes.", rich_help_panel=TRAINING)
+    ] = DEFAULT.label_smoothing,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Folds trained at the same time, each in a process of its own: more fit one GPU, or a CPU with "
+            "OMP_NUM_THREADS=1. The result is the same.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = 1,
     precision: options.PrecisionName = DEFAULT.precision,
     device: options.Device = DEFAULT.device,
 ) -> Outcome:
     """Train one classifier a fold and score each on its validation images and on the test images.
 
     Without --aug (or --synthetic) this is the baseline: real images alone. Generated images join training folds only.
+    An interrupted training goes on with the fold, and the epoch, that it had come to.
     """
     from usgan_cli.core import artefact, datasets
 
     folder = data_folder(session, data)
     manifest = datasets.read_manifest(folder)
     subset = read_subset(session, n, seed)
-    source = _synthetic_folder(session, aug, n, seed, synthetic, ratio)
-    wanted = (1.0 if ratio is None else ratio) if source is not None else 0.0
-    generated = None if source is None else datasets.read_synthetic_manifest(source)
-    label = None if generated is None else (aug or generated.gan_name)
-    if generated is not None:
-        _check_enough(session, generated.gan_name, len(generated.images), round(wanted * n), aug, seed, n)
     config = dataclasses.replace(
         DEFAULT,
         backbone=backbone,
@@ -76,71 +146,198 @@ def train_cls(
         size=size,
         folds=folds,
         seed=seed,
+        class_weights=class_weights,
         epochs=epochs,
         patience=patience,
         batch=batch,
         lr=lr,
+        head_lr=head_lr,
+        layer_decay=layer_decay,
+        head_epochs=head_epochs,
+        label_smoothing=label_smoothing,
         precision=precision,
         device=device,
     )
-    target = out or session.workspace.classifier(n, seed, label, wanted)
+    check_config(config)
+    wanted = _Wanted(aug, n, seed, synthetic, ratio, folds, strict, synthetic_only, _selection(select))
+    sources = _sources(session, wanted, subset)
+    label = None if not sources else (aug or sources[0].manifest.gan_name)
+    target = out or session.workspace.classifier(n, seed, label, wanted.times, wanted.variants)
 
     def work(place: Path) -> ClassifierRecord:
-        from usgan_cli.classify.train import train_classifier
+        from usgan_cli.classify.sets import Treatment
+        from usgan_cli.classify.train import Described, train_classifier
 
         return train_classifier(
             config,
-            name=target.name,
-            n=n,
-            aug=label,
-            ratio=wanted,
+            described=Described(target.name, n, subset.content_digest(), manifest.content_digest()),
+            treatment=Treatment(
+                aug=label,
+                ratio=wanted.times,
+                synthetic=tuple(datasets.load_synthetic(source.folder) for source in sources),
+                digests=tuple(source.manifest.content_digest() for source in sources),
+                protocol="strict" if strict else "standard",
+                alone=synthetic_only,
+                select=wanted.select,
+            ),
             real=load_subset(folder, manifest, subset),
-            synthetic=None if source is None else datasets.load_synthetic(source, round(wanted * n)),
-            synthetic_digest=None if generated is None else generated.content_digest(),
             test=datasets.load_split(folder, "test"),
-            subset_digest=subset.content_digest(),
-            test_digest=manifest.content_digest(),
             target=place,
             progress=session.progress,
             cache_dir=session.workspace.cache,
+            jobs=jobs,
         )
 
     inputs = {"data": manifest.content_digest(), "subset": subset.content_digest(), **weights_input(weights)}
-    if generated is not None:
-        inputs["synthetic"] = generated.content_digest()
-    step = artefact.Step("train-cls", REVISION, {"n": n, "aug": label, "ratio": wanted, **settings_of(config)}, inputs)
-    outcome = artefact.make_folder(target, step, work, _summary, session.request)
+    for i, source in enumerate(sources):
+        inputs["synthetic" if not strict else f"synthetic of fold {i}"] = source.manifest.content_digest()
+    settings = {"n": n, "aug": label, "ratio": wanted.times, **settings_of(config), **wanted.beyond}
+    step = artefact.Step("train-cls", REVISION, settings, inputs)
+    outcome = artefact.grow_folder(target, step, work, _summary, session.request)
     if outcome.status == "done":
         result = outcome.result
-        rows = [(name, f"{100 * result[name]['mean']:.2f} ± {100 * result[name]['sd']:.2f}") for name in F1_NAMES]
-        session.table(f"{result['name']}, n = {n}: F1 in %, mean ± sd of {folds} folds", ("score", "F1"), rows)
+        rows = [(name, f"{100 * result[name]['mean']:.2f} ± {100 * result[name]['sd']:.2f}") for name in SHOWN]
+        session.table(f"{result['name']}, n = {n}: in %, mean ± sd of {folds} folds", ("score", "value"), rows)
     return outcome
 
 
-F1_NAMES = ("test_micro_f1", "test_macro_f1", "val_micro_f1")
+SHOWN = (
+    "test_micro_f1",
+    "test_macro_f1",
+    "test_balanced_accuracy",
+    "test_auc",
+    "test_brier",
+    "test_calibration_error",
+    "val_micro_f1",
+)
 
 
-def _synthetic_folder(
-    session: Session, aug: str | None, n: int, seed: int, synthetic: Path | None, ratio: float | None
-) -> Path | None:
-    """Return the folder of generated images, or None for the baseline."""
-    if aug is not None and synthetic is not None:
+@dataclass(frozen=True)
+class _Wanted:
+    """Which generated images the user asks for, and how they are to be used."""
+
+    aug: str | None
+    n: int
+    seed: int
+    named: Path | None
+    ratio: float | None
+    folds: int
+    strict: bool
+    alone: bool
+    select: Selection | None
+
+    @property
+    def times(self) -> float:
+        """Generated images per real training image; 0 for the baseline."""
+        baseline = self.aug is None and self.named is None
+        return 0.0 if baseline else 1.0 if self.ratio is None else self.ratio
+
+    @property
+    def count(self) -> int:
+        """Generated images that join each training side."""
+        return round(self.times * self.n)
+
+    @property
+    def variants(self) -> list[str]:
+        """What the artefact's name carries besides GAN and ratio."""
+        some = ["only"] * self.alone + ["strict"] * self.strict
+        return some if self.select is None else [*some, self.select]
+
+    @property
+    def beyond(self) -> dict[str, Any]:
+        """Settings that are recorded where they are not the study's."""
+        chosen = {"synthetic_only": self.alone, "strict": self.strict, "select": self.select}
+        return {name: value for name, value in chosen.items() if value}
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A folder of generated images."""
+
+    folder: Path
+    manifest: SyntheticManifest
+
+
+def _selection(name: str | None) -> Selection | None:
+    if name not in {None, "confidence", "distance"}:
+        raise SettingsError(f"There is no way to select called {name!r}.", "Use --select confidence or distance.")
+    return cast("Selection | None", name)
+
+
+def _sources(session: Session, wanted: _Wanted, subset: Subset) -> list[_Source]:
+    """Return the folders of generated images: none for the baseline, one, or one a fold in the strict protocol."""
+    from usgan_cli.core import datasets
+
+    aug, named = wanted.aug, wanted.named
+    if aug is not None and named is not None:
         raise SettingsError("--synthetic names the images outright; leave out --aug.")
-    if aug is None and synthetic is None:
-        if ratio:
+    if aug is None and named is None:
+        if wanted.ratio:
             raise SettingsError("--ratio needs generated images: give --aug, or --synthetic DIR.")
-        return None
-    if ratio == 0:
+        for option, given in (("--synthetic-only", wanted.alone), ("--strict", wanted.strict)):
+            if given:
+                raise SettingsError(f"{option} needs generated images: give --aug.")
+        if wanted.select is not None:
+            raise SettingsError("--select needs generated images: give --aug, or --synthetic DIR.")
+        return []
+    if wanted.ratio == 0:
         raise SettingsError("--ratio 0 uses no generated images: leave out --aug for the baseline.")
-    return synthetic or session.workspace.synthetic(check_aug(aug or ""), n, seed)
+    if wanted.strict and aug is None:
+        raise SettingsError("--strict takes one set of generated images a fold: give --aug, not --synthetic.")
+    if not wanted.strict:
+        folder = named or session.workspace.synthetic(check_aug(aug or ""), wanted.n, wanted.seed)
+        source = _Source(folder, datasets.read_synthetic_manifest(folder))
+        which = "--gan DIR" if aug is None else f"--aug {aug} --n {wanted.n} --seed {wanted.seed}"
+        _check_enough(session, source, wanted, which)
+        return [source]
+    return [_strict_source(session, wanted, fold, subset) for fold in range(wanted.folds)]
 
 
-def _check_enough(session: Session, gan: str, there: int, wanted: int, aug: str | None, seed: int, n: int) -> None:
-    if there < wanted:
-        which = f"--aug {aug} --n {n} --seed {seed}" if aug is not None else "--gan DIR"
+def _strict_source(session: Session, wanted: _Wanted, fold: int, subset: Subset) -> _Source:
+    """Return one fold's generated images, once it is shown that their GAN never saw its validation images."""
+    from usgan_cli.core import datasets
+    from usgan_cli.core.documents import RunDocument
+
+    aug = check_aug(wanted.aug or "")
+    part = (fold, wanted.folds)
+    gan = session.workspace.gan(aug, wanted.n, wanted.seed, part)
+    folder = session.workspace.synthetic(aug, wanted.n, wanted.seed, part)
+    where = f"--n {wanted.n} --seed {wanted.seed}{work_option(session)}"
+    train = f"usgan train-gan --aug {aug} {where} --fold {fold} --folds {wanted.folds}"
+    if not (gan / "run.json").is_file():
+        raise MissingError(f"The GAN that leaves out fold {fold} is not there: {gan}.", f"Train it: {train}")
+    make = f"usgan generate --gan {gan} --count {wanted.count}"
+    if not (folder / "manifest.json").is_file():
+        raise MissingError(
+            f"There are no images of the GAN that leaves out fold {fold}: {folder} is missing.",
+            f"Make them: {make}{work_option(session)}",
+        )
+    source = _Source(folder, datasets.read_synthetic_manifest(folder))
+    run = RunDocument.read(gan / "run.json")
+    asked = {"fold": fold, "folds": wanted.folds, "seed": wanted.seed}
+    told = {name: run.run.settings.get(name) for name in asked}
+    if told != asked or run.run.inputs.get("subset") != subset.content_digest():
         raise DataError(
-            f"{gan} has {there} generated images; {wanted} are needed.",
-            f"Make more: usgan generate {which} --count {wanted} --force{work_option(session)}",
+            f"{gan} was not trained on this subset without the validation images of fold {fold} of {wanted.folds}.",
+            f"Train it again: {train} --force",
+        )
+    if run.content != source.manifest.gan:
+        raise DataError(f"{folder} was made by another GAN than {gan}.", f"Make it again: {make} --force")
+    _check_enough(session, source, wanted, f"--gan {gan}")
+    return source
+
+
+def _check_enough(session: Session, source: _Source, wanted: _Wanted, which: str) -> None:
+    there, count = len(source.manifest.images), wanted.count
+    if there < count:
+        raise DataError(
+            f"{source.manifest.gan_name} has {there} generated images; {count} are needed.",
+            f"Make more: usgan generate {which} --count {count} --force{work_option(session)}",
+        )
+    if wanted.select is not None and there == count:
+        raise DataError(
+            f"{source.manifest.gan_name} has {there} generated images, and all are needed: none can be selected.",
+            f"Make more: usgan generate {which} --count {2 * count} --force{work_option(session)}",
         )
 
 
@@ -148,5 +345,5 @@ def _summary(path: Path) -> dict[str, Any]:
     from usgan_cli.core.records import ClassifierRecord
 
     record = ClassifierRecord.read(path / "result.json")
-    chosen = {"name", "n", "aug", "ratio", "classes", "confusion", *F1_NAMES}
+    chosen = {"name", "n", "aug", "ratio", "protocol", "synthetic_only", "select", "classes", "c", "confusion", *SHOWN}
     return record.model_dump(mode="json", include=chosen)

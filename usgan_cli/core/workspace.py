@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+FoldOf = tuple[int, int]
+"""A fold, from 0, and the number of folds."""
 
 
 def format_ratio(ratio: float) -> str:
@@ -16,14 +20,15 @@ def subset_name(n: int, seed: int) -> str:
     return f"n{n}-s{seed}"
 
 
-def gan_name(aug: str, n: int, seed: int) -> str:
-    """Return the name of a GAN, its images and its scores: diffaug-n100-s0."""
-    return f"{aug}-{subset_name(n, seed)}"
+def gan_name(aug: str, n: int, seed: int, fold: FoldOf | None = None) -> str:
+    """Return the name of a GAN, its images and its scores: diffaug-n100-s0, or diffaug-n100-s0-fold0of5."""
+    part = "" if fold is None else f"-fold{fold[0]}of{fold[1]}"
+    return f"{aug}-{subset_name(n, seed)}{part}"
 
 
-def setting_name(aug: str | None, ratio: float) -> str:
-    """Return the name of a classifier's training set: real, diffaug-x1."""
-    return "real" if aug is None else f"{aug}-x{format_ratio(ratio)}"
+def setting_name(aug: str | None, ratio: float, variants: Sequence[str] = ()) -> str:
+    """Return the name of a classifier's training set: real, diffaug-x1, diffaug-x1-strict."""
+    return "real" if aug is None else "-".join([f"{aug}-x{format_ratio(ratio)}", *variants])
 
 
 @dataclass(frozen=True)
@@ -51,13 +56,13 @@ class Workspace:
         """List of the n training images drawn with `seed`."""
         return self.root / "subsets" / f"{subset_name(n, seed)}.json"
 
-    def gan(self, aug: str, n: int, seed: int) -> Path:
-        """Folder of a GAN."""
-        return self.root / "gans" / gan_name(aug, n, seed)
+    def gan(self, aug: str, n: int, seed: int, fold: FoldOf | None = None) -> Path:
+        """Folder of a GAN; with `fold`, of one that never saw that fold's validation images."""
+        return self.root / "gans" / gan_name(aug, n, seed, fold)
 
-    def synthetic(self, aug: str, n: int, seed: int) -> Path:
+    def synthetic(self, aug: str, n: int, seed: int, fold: FoldOf | None = None) -> Path:
         """Folder of a GAN's images."""
-        return self.root / "synthetic" / gan_name(aug, n, seed)
+        return self.root / "synthetic" / gan_name(aug, n, seed, fold)
 
     def score(self, name: str) -> Path:
         """Score of the generated images called `name`."""
@@ -67,10 +72,11 @@ class Workspace:
         """Folder of all classifiers trained on one subset."""
         return self.root / "classifiers" / subset_name(n, seed)
 
-    def classifier(self, n: int, seed: int, aug: str | None, ratio: float) -> Path:
+    def classifier(self, n: int, seed: int, aug: str | None, ratio: float, variants: Sequence[str] = ()) -> Path:
         """Folder of a classifier: aug None is the baseline on real images alone."""
-        return self.classifiers(n, seed) / setting_name(aug, ratio)
+        return self.classifiers(n, seed) / setting_name(aug, ratio, variants)
 
-    def ttest(self, n: int, seed: int) -> Path:
-        """Comparison of all classifiers trained on one subset."""
-        return self.root / "ttests" / f"{subset_name(n, seed)}.json"
+    def ttest(self, n: int, seed: int, *more: int) -> Path:
+        """Comparison of all classifiers trained on one subset, or on the subsets of several seeds: n100-s0+1.json."""
+        name = "+".join([subset_name(n, seed), *(str(other) for other in more)])
+        return self.root / "ttests" / f"{name}.json"

@@ -3,28 +3,33 @@
 `inception`: the 2048 pooled features of the Inception network of 2015-12-05 with its own bilinear resize to 299,
 as in Heusel et al., "GANs trained by a two time-scale update rule" (2017); only distances in these features are
 called FID. `efficientnet-lite0`, `efficientnet-lite2`: pooled features of the ImageNet classifiers of that name.
+`timm:NAME`: pooled features of any model of timm, such as `timm:vit_small_patch14_dinov2.lvd142m`, shown images as its
+own configuration says.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import timm.data
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 from torch import nn
 from torch.nn import functional as F
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from usgan_cli.core import files
 from usgan_cli.core.backbones import load_backbone
+from usgan_cli.core.datasets import ImageSet
 from usgan_cli.core.errors import DataError, SettingsError, WeightsError
 from usgan_cli.core.images import Pixels, to_float
 from usgan_cli.core.progress import Progress, Silent
@@ -33,6 +38,7 @@ from usgan_cli.core.weights import find_weights, read_state
 Features = NDArray[np.float32]
 
 EXTRACTORS = ("inception", "efficientnet-lite0", "efficientnet-lite2")
+TIMM = "timm:"
 LITE_SIZES = {"efficientnet-lite0": 224, "efficientnet-lite2": 260}
 BATCH_SIZE = 16
 
@@ -88,7 +94,7 @@ class NetworkExtractor:
             )
         features = np.empty((len(pixels), self.dim), dtype=np.float32)
         with (
-            (progress or Silent()).task(f"Features ({self.name})", len(pixels), "image") as task,
+            (progress or Silent()).task(f"Features ({self.name})", len(pixels), "images") as task,
             torch.inference_mode(),
             _full_float32(self._device),
         ):
@@ -103,20 +109,41 @@ class NetworkExtractor:
         return features
 
 
-class _Enlarged(nn.Module):
-    """A timm classifier without its last layer, shown images enlarged to one size and scaled to [-1, 1]."""
+class _Resized(nn.Module):
+    """A timm model without its classifier, shown images stretched to its size and scaled as it was trained.
 
-    def __init__(self, network: nn.Module, size: int) -> None:
+    Parameters
+    ----------
+    network : torch.nn.Module
+    size : pair of int
+        Height and width, pixels.
+    mean, std : three floats
+        What a channel in [0, 1] is shifted and divided by.
+    """
+
+    shift: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        size: tuple[int, int],
+        mean: Sequence[float] = (0.5, 0.5, 0.5),
+        std: Sequence[float] = (0.5, 0.5, 0.5),
+    ) -> None:
         super().__init__()
         self.network = network
-        self.size = (size, size)
+        self.size = size
+        # Of pixels in [-1, 1]: (x / 2 + 1 / 2 - mean) / std.
+        self.register_buffer("shift", 2 * torch.tensor(mean).view(1, 3, 1, 1) - 1)
+        self.register_buffer("scale", 0.5 / torch.tensor(std).view(1, 3, 1, 1))
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         images = to_float(pixels)
         if images.shape[2:] != self.size:
             # Cubic interpolation overshoots at edges.
             images = F.interpolate(images, self.size, mode="bicubic", antialias=True).clamp(-1, 1)
-        features: torch.Tensor = self.network(images)
+        features: torch.Tensor = self.network((images - self.shift) * self.scale)
         return features
 
 
@@ -152,7 +179,7 @@ def make_extractor(
     Parameters
     ----------
     name : str
-        One of `EXTRACTORS`.
+        One of `EXTRACTORS`, or `timm:` and the name of a timm model.
     weights : str or Path, optional
         File or folder of the weights; None or "auto" looks for them (see `usgan_cli.core.weights`).
     device : str or torch.device
@@ -174,14 +201,55 @@ def make_extractor(
     if name == "inception":
         found = find_weights("inception", given, offline=offline, progress=progress)
         return NetworkExtractor(f"{name}@{found.sha256[:12]}", _Inception(found.path), 2048, is_fid=True, device=device)
-    if name not in LITE_SIZES:
-        raise SettingsError(f"There is no feature extractor {name!r}.", f"Choose one of {', '.join(EXTRACTORS)}.")
-    model, loaded = load_backbone(
-        f"tf_{name.replace('-', '_')}", given or "auto", num_classes=0, offline=offline, progress=progress
-    )
+    if name not in LITE_SIZES and not name.startswith(TIMM):
+        known = f"Choose one of {', '.join(EXTRACTORS)}, or {TIMM}NAME with a model of timm."
+        raise SettingsError(f"There is no feature extractor {name!r}.", known)
+    wanted = name.removeprefix(TIMM) if name.startswith(TIMM) else f"tf_{name.replace('-', '_')}"
+    model, loaded = load_backbone(wanted, given or "auto", num_classes=0, offline=offline, progress=progress)
     assert loaded is not None  # only "none" gives none
-    network = _Enlarged(model, LITE_SIZES[name])
-    return NetworkExtractor(f"{name}@{loaded.sha256[:12]}", network, 1280, is_fid=False, device=device)
+    if name in LITE_SIZES:
+        network = _Resized(model, (LITE_SIZES[name], LITE_SIZES[name]))
+    else:
+        shown = timm.data.resolve_model_data_config(model)
+        network = _Resized(model, shown["input_size"][1:], shown["mean"], shown["std"])
+    return NetworkExtractor(f"{name}@{loaded.sha256[:12]}", network, _dim(network), is_fid=False, device=device)
+
+
+def _dim(network: nn.Module) -> int:
+    """Return the number of features; what a timm model says of itself is not always what it returns."""
+    with torch.inference_mode():
+        shape = network.eval()(torch.zeros(1, 3, 8, 8, dtype=torch.uint8)).shape
+    if len(shape) != 2:
+        raise SettingsError(f"The network returns {list(shape)} numbers for an image, not a vector of features.")
+    return int(shape[1])
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Images with their features.
+
+    Attributes
+    ----------
+    images : ImageSet
+    features : float32 array [N, D]
+    """
+
+    images: ImageSet
+    features: Features
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, rows: NDArray[np.int64]) -> Embedded:
+        """Return the images at `rows`, in that order."""
+        return Embedded(self.images.take(rows), self.features[rows])
+
+
+def embed(
+    extractor: Extractor, images: ImageSet, cache_dir: Path | None, *, progress: Progress | None = None
+) -> Embedded:
+    """Return images with their features, from the cache where they are in it (see `cached_features`)."""
+    return Embedded(images, cached_features(extractor, images.pixels, cache_dir, progress=progress))
 
 
 def cached_features(
@@ -213,12 +281,12 @@ def cached_features(
     if cache_dir is None:
         return extractor(pixels, batch_size=batch_size, progress=progress)
     path = cache_dir / f"{_content_key(extractor, pixels)}.safetensors"
-    kept = _read_features(path, (len(pixels), extractor.dim))
+    kept = _read_features(path, (len(pixels), extractor.dim), progress or Silent())
     if kept is not None:
         return kept
-    features = extractor(pixels, batch_size=batch_size, progress=progress)
+    features = np.ascontiguousarray(extractor(pixels, batch_size=batch_size, progress=progress))
     with files.atomic_path(path) as temporary:
-        save_file({"features": np.ascontiguousarray(features)}, temporary)
+        save_file({"features": features}, temporary, {"sha256": files.sha256_bytes(features.tobytes())})
     return features
 
 
@@ -228,13 +296,20 @@ def _content_key(extractor: Extractor, pixels: Pixels) -> str:
     return digest.hexdigest()
 
 
-def _read_features(path: Path, shape: tuple[int, int]) -> Features | None:
-    """Return what a cache file holds, or None where there is none or it is damaged (it is then made again)."""
-    try:
-        features = load_file(path)["features"]
-    except (FileNotFoundError, SafetensorError, KeyError):
+def _read_features(path: Path, shape: tuple[int, int], progress: Progress) -> Features | None:
+    """Return what a cache file holds, or None where there is none or it is damaged, which is said."""
+    if not path.is_file():
         return None
-    return features if features.shape == shape and features.dtype == np.float32 else None
+    try:
+        with safe_open(path, "np") as file:
+            features: Features = file.get_tensor("features")
+            expected = (file.metadata() or {}).get("sha256")
+    except (OSError, SafetensorError):
+        features, expected = np.empty((0, 0), dtype=np.float32), None
+    if features.shape == shape and files.sha256_bytes(features.tobytes()) == expected:
+        return features
+    progress.note(f"The cached features in {path} are damaged; they are computed again.")
+    return None
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from usgan_cli.core.errors import DataError
+from usgan_cli.metrics.bootstrap import Halves, membership
 
 
 def frechet_distance(x1: NDArray[np.floating], x2: NDArray[np.floating]) -> float:
@@ -47,31 +48,44 @@ def frechet_distance(x1: NDArray[np.floating], x2: NDArray[np.floating]) -> floa
     return max(distance, 0.0)
 
 
-def bootstrap_frechet(
-    x1: NDArray[np.floating], x2: NDArray[np.floating], repeats: int, generator: np.random.Generator
-) -> NDArray[np.float64]:
-    """Return Fréchet distances of `repeats` bootstrap draws of both sets.
-
-    A draw repeats images, which lowers the rank of its covariance and raises the distance: read the spread, not
-    the mean (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 6).
+def frechet_draws(x1: NDArray[np.floating], x2: NDArray[np.floating], halves: Halves) -> NDArray[np.float64]:
+    """Return the Fréchet distance of every draw of halves: read their spread, not their mean.
 
     Parameters
     ----------
     x1 : float array [N1, D]
     x2 : float array [N2, D]
-    repeats : int
-    generator : numpy.random.Generator
+    halves : Halves
+        At least two images of each set in each draw.
 
     Returns
     -------
-    float64 array [repeats]
+    float64 array [len(halves)]
     """
-    draws = np.empty(repeats)
-    for i in range(repeats):
-        rows1 = generator.integers(len(x1), size=len(x1))
-        rows2 = generator.integers(len(x2), size=len(x2))
-        draws[i] = frechet_distance(x1[rows1], x2[rows2])
-    return draws
+    centre = x1.mean(axis=0, dtype=np.float64)
+    a, b = x1.astype(np.float64) - centre, x2.astype(np.float64) - centre
+    if min(halves.real.shape[1], halves.other.shape[1]) > a.shape[1]:
+        rows = zip(halves.real, halves.other, strict=True)
+        return np.array([frechet_distance(a[rows1], b[rows2]) for rows1, rows2 in rows])
+    # All draws share the inner products of the images; a draw's centred ones are those of its rows, centred twice.
+    products = a @ b.T
+    means1, trace1 = _moments(a, halves.real)
+    means2, trace2 = _moments(b, halves.other)
+    scale = np.sqrt((halves.real.shape[1] - 1) * (halves.other.shape[1] - 1))
+    draws = ((means1 - means2) ** 2).sum(axis=1) + trace1 + trace2
+    for i, (rows1, rows2) in enumerate(zip(halves.real, halves.other, strict=True)):
+        inner = products[np.ix_(rows1, rows2)]
+        inner += inner.mean() - inner.mean(axis=0) - inner.mean(axis=1, keepdims=True)
+        draws[i] -= 2 * scipy.linalg.svdvals(inner, overwrite_a=True, check_finite=False).sum() / scale
+    return np.asarray(np.maximum(draws, 0))
+
+
+def _moments(x: NDArray[np.float64], rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean [R, D] of every draw of rows, and the trace [R] of its sample covariance."""
+    taken, size = membership(rows, len(x)), rows.shape[1]
+    means = taken @ x / size
+    traces = (taken @ (x**2).sum(axis=1) - size * (means**2).sum(axis=1)) / (size - 1)
+    return means, traces
 
 
 def _factor(x: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

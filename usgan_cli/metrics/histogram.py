@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import jensenshannon
 
 from usgan_cli.core.errors import DataError
+from usgan_cli.metrics.bootstrap import Halves, membership
+
+LEVELS = (0.0, 256.0)
+"""Lower and upper end of the bins that give each 8-bit gray level the same width."""
 
 
 def js_distance(
@@ -45,6 +49,42 @@ def js_distance(
         A set is empty, or a value lies outside `value_range`.
     """
     return float(jensenshannon(_histogram(real, bins, value_range), _histogram(other, bins, value_range), base=base))
+
+
+def js_draws(
+    real: NDArray[np.uint8], other: NDArray[np.uint8], halves: Halves, *, bins: int, base: float
+) -> NDArray[np.float64]:
+    """Return the Jensen-Shannon distance of every draw of halves of two sets of 8-bit images.
+
+    Parameters
+    ----------
+    real : uint8 array [N1, ...]
+    other : uint8 array [N2, ...]
+    halves : Halves
+    bins : int
+        Number of bins of equal width over 0 to 256.
+    base : float
+        Base of the logarithm.
+
+    Returns
+    -------
+    float64 array [len(halves)]
+    """
+    p, q = (
+        membership(rows, len(images)) @ _image_histograms(images, bins)
+        for images, rows in ((real, halves.real), (other, halves.other))
+    )
+    return np.asarray(jensenshannon(p, q, base=base, axis=1))
+
+
+def _image_histograms(images: NDArray[np.uint8], bins: int) -> NDArray[np.float64]:
+    """Return the counts [N, bins] of every image's gray levels."""
+    edges = np.histogram_bin_edges([], bins=bins, range=LEVELS)
+    bin_of = np.searchsorted(edges, np.arange(256), side="right") - 1
+    counts = np.zeros((len(images), bins))
+    for row, image in zip(counts, images, strict=True):
+        np.add.at(row, bin_of, np.bincount(image.ravel(), minlength=256))
+    return counts
 
 
 def _histogram(values: NDArray[np.number], bins: int, value_range: tuple[float, float]) -> NDArray[np.float64]:

@@ -1,4 +1,5 @@
-"""The study's three numbers for a generator, beside what real images reach (Maack et al. 2022, tables 1 and 2).
+"""All numbers for a generator, beside what real images reach: the study's three (Maack et al. 2022, tables 1 and 2),
+and those that say whether to believe them.
 
 The reference is always the real test images. The real training images and the GAN's own training images are
 scored in the same way: the floor of the Fréchet distance and the ceiling of the structural similarity.
@@ -6,70 +7,65 @@ scored in the same way: the floor of the Fréchet distance and the ceiling of th
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from usgan_cli.core.datasets import ImageSet
 from usgan_cli.core.errors import DataError, SettingsError
+from usgan_cli.core.images import Pixels
 from usgan_cli.core.progress import Progress
-from usgan_cli.core.records import ScoreRecord, Scores, ScoreSettings, measured
+from usgan_cli.core.records import Measured, ScoreRecord, Scores, ScoreSettings, SetScores, measured
 from usgan_cli.core.seeds import numpy_generator
-from usgan_cli.metrics.features import Extractor, Features, cached_features
-from usgan_cli.metrics.frechet import bootstrap_frechet, frechet_distance
-from usgan_cli.metrics.histogram import js_distance
-from usgan_cli.metrics.ssim import paired_ssim
+from usgan_cli.metrics import baselines
+from usgan_cli.metrics.bootstrap import LEAST_IMAGES, Halves, half_samples, interval
+from usgan_cli.metrics.config import ScoreConfig
+from usgan_cli.metrics.diversity import diversity_draws, feature_diversity
+from usgan_cli.metrics.features import Embedded, Extractor, Features, embed
+from usgan_cli.metrics.frechet import frechet_distance, frechet_draws
+from usgan_cli.metrics.histogram import LEVELS, js_distance, js_draws
+from usgan_cli.metrics.kid import SUBSETS, kernel_distance, kernel_draws, subset_size
+from usgan_cli.metrics.memorization import Suspects, look_for_copies
+from usgan_cli.metrics.msssim import LEAST_SIZE, pair_ms_ssim
+from usgan_cli.metrics.pairs import across, pair_draws, within
+from usgan_cli.metrics.prdc import DENSITY_K, PRECISION_K, distances, prdc, prdc_draws
+from usgan_cli.metrics.ssim import pair_ssim
+
+LEAST_OF_CLASS = 10
+"""A class with fewer images on either side has no numbers of its own."""
+
+MOST_COMPARED = 10_000
+"""Of larger sets, distances between all images are taken of this many, drawn by the seed."""
+
+MOST_REDRAWN = 2_000
+"""The same for the draws behind the intervals of distances in features."""
+
+BASELINES = ("blurred", "noisy")
+KNN_NAMES = ("precision", "recall", "density", "coverage")
+HIGHEST = {"precision": 1.0, "recall": 1.0, "coverage": 1.0, "ssim": 1.0, "ms_ssim": 1.0}
+LOWEST = {"fd": 0.0, "js": 0.0, **dict.fromkeys(KNN_NAMES, 0.0), "ms_ssim": 0.0, "diversity_ms_ssim": 0.0}
 
 
 @dataclass(frozen=True)
-class ScoreConfig:
-    """How a set of generated images is scored.
+class Scored:
+    """A record with what its pictures show.
 
     Attributes
     ----------
-    extractor : str
-        Feature extractor of the Fréchet distance.
-    count : int or None
-        Number of generated images, the first of their fixed order; None takes all. The same for every GAN of a
-        table: the Fréchet distance falls as the count grows.
-    ssim_pairs : int
-        Number of random pairs (real test image, generated image).
-    js_bins : int
-        Bins of the gray-value histograms over 0 to 256.
-    js_log_base : float
-        Base of the logarithm in the Jensen-Shannon distance.
-    fd_repeats : int
-        Bootstrap draws behind the spread of the Fréchet distance.
-    seed : int
-        Seed of the pairs, of the draws and of the choice among more real images than `count`.
+    record : ScoreRecord
+    suspects : Suspects or None
+        The generated images closest to training images; None where those are not known.
+    fake, test : uint8 arrays [N, C, H, W]
+        The images compared.
     """
 
-    extractor: str = "inception"
-    count: int | None = 500
-    ssim_pairs: int = 1000
-    js_bins: int = 256
-    js_log_base: float = math.e
-    fd_repeats: int = 20
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        least = {"count": 2, "ssim_pairs": 1, "js_bins": 2, "fd_repeats": 1}
-        for name, bound in least.items():
-            value = getattr(self, name)
-            if value is not None and value < bound:
-                raise SettingsError(f"The setting {name} is {value}; it should be at least {bound}.")
-        if not self.js_log_base > 1 or not math.isfinite(self.js_log_base):
-            raise SettingsError(f"The setting js_log_base is {self.js_log_base}; it should be above 1.")
-
-
-@dataclass(frozen=True)
-class _Reference:
-    """The real test images with what every comparison needs of them."""
-
-    images: ImageSet
-    features: Features
+    record: ScoreRecord
+    suspects: Suspects | None
+    fake: Pixels
+    test: Pixels
 
 
 def score(
@@ -80,12 +76,13 @@ def score(
     fake: ImageSet,
     test: ImageSet,
     test_digest: str,
-    real: ImageSet,
+    real: ImageSet | None,
     subset: ImageSet | None,
     extractor: Extractor,
     cache_dir: Path | None,
     progress: Progress,
-) -> ScoreRecord:
+    with_baselines: bool = False,
+) -> Scored:
     """Score generated images, real training images and the GAN's own training images against the test images.
 
     Parameters
@@ -100,25 +97,25 @@ def score(
         Real test images: the reference of every number.
     test_digest : str
         Content digest of what `test` is.
-    real : ImageSet
-        All real training images; of more than `config.count`, that many are chosen by the seed.
+    real : ImageSet or None
+        All real training images; of more than `config.count`, that many are chosen by the seed. Without any, one half
+        of the test images is scored against the other half.
     subset : ImageSet or None
-        The GAN's own training images; None leaves them out.
+        The GAN's own training images; None leaves them out, and copies are then looked for among `real`.
     extractor : Extractor
         Of the kind that `config.extractor` names.
     cache_dir : Path or None
         Folder of the cached features.
     progress : Progress
-
-    Returns
-    -------
-    ScoreRecord
+    with_baselines : bool
+        Score blurred and noisy training images too.
 
     Raises
     ------
     DataError
-        Sizes or channels differ, a set has fewer than two images, or there are fewer than `config.count`
-        generated images.
+        Sizes or channels differ, a set has too few images, or there are fewer than `config.count` generated images.
+    SettingsError
+        Baselines are asked for without training images.
     """
     count = len(fake) if config.count is None else config.count
     if count > len(fake):
@@ -126,67 +123,259 @@ def score(
             f"The set {fake.name!r} has {len(fake)} generated images; {count} are to be scored.",
             f"Make more (usgan generate --count {count}) or score fewer (--count {len(fake)}).",
         )
-    for images in (test, fake, real, *([] if subset is None else [subset])):
+    for images in (test, fake, *(images for images in (real, subset) if images is not None)):
         _check(images, test)
-    fake = fake.take(np.arange(count))
-    if len(real) > count:
-        chosen = numpy_generator(config.seed, "score", "real").permutation(len(real))[:count]
-        real = real.take(np.sort(chosen))
+    if real is None and len(test) < LEAST_IMAGES:
+        raise DataError(
+            f"The set {test.name!r} has {len(test)} images; without training images it needs {LEAST_IMAGES}."
+        )
+    if with_baselines and real is None:
+        raise SettingsError("Trivial baselines are made from training images; there are none.", "Name them: --train")
+    shown = fake.take(np.arange(count))
 
-    reference = _Reference(test, cached_features(extractor, test.pixels, cache_dir, progress=progress))
+    def embedded(images: ImageSet) -> Embedded:
+        return embed(extractor, images, cache_dir, progress=progress)
 
-    def scores(images: ImageSet) -> Scores:
-        return _against(config, reference, images, extractor, cache_dir, progress)
-
-    return ScoreRecord(
+    reference, generated = embedded(test), embedded(shown)
+    seen = None if subset is None else embedded(subset)
+    sets = {"fake": (reference, generated)}
+    if real is None:
+        sets["real"] = _two_halves(reference, config.seed)
+    else:
+        chosen = np.sort(numpy_generator(config.seed, "score", "real").permutation(len(real))[:count])
+        if seen is None:  # any of them may have been copied
+            seen = embedded(real)
+            sets["real"] = (reference, seen.take(chosen))
+        else:
+            sets["real"] = (reference, embedded(real.take(chosen)))
+        if with_baselines:
+            made = _baselines(real.take(chosen), config.seed)
+            sets |= {key: (reference, embedded(images)) for key, images in made.items()}
+    if subset is not None and seen is not None:
+        sets["subset"] = (reference, seen)
+    suspects = None if seen is None else look_for_copies(generated, seen, reference)
+    found = {}
+    with progress.task("Scores", len(sets), "sets") as task:
+        for key, (against, other) in sets.items():
+            found[key] = score_set(config, against, other)
+            task.advance()
+    record = ScoreRecord(
         name=name,
         gan_name=gan_name,
-        settings=ScoreSettings(
-            extractor=extractor.name,
-            reference=test_digest,
-            reference_count=len(test),
-            count=count,
-            js_bins=config.js_bins,
-            js_log_base=config.js_log_base,
-            ssim_pairs=config.ssim_pairs,
-            fd_repeats=config.fd_repeats,
-            seed=config.seed,
-        ),
-        fake=scores(fake),
-        real=scores(real),
-        real_name=real.name,
-        real_count=len(real),
-        subset=None if subset is None else scores(subset),
+        settings=_settings(config, extractor, test_digest, len(test), count),
+        fake=found["fake"],
+        real=found["real"],
+        real_name=real.name if real is not None else "one half of the real images against the other",
+        real_count=found["real"].count,
+        subset=found.get("subset"),
         subset_count=None if subset is None else len(subset),
+        baselines={key: found[key] for key in BASELINES if key in found},
+        memorization=None if suspects is None else suspects.record,
+        notes=list(_notes(test, shown, training_known=seen is not None)),
+        pictures={},
+    )
+    return Scored(record, suspects, shown.pixels, test.pixels)
+
+
+def score_set(config: ScoreConfig, reference: Embedded, other: Embedded) -> Scores:
+    """Return every number of one set against the reference, for all images and for each class that has enough."""
+    classes = [name for name in reference.images.classes if name in other.images.classes]
+    if len(classes) < 2:
+        classes = []
+    pairs = {"ssim": config.ssim_pairs, "ms_ssim": config.ms_ssim_pairs}
+    whole = _measure(config, reference, other, pairs)
+    part = {measure: -(-number // max(len(classes), 1)) for measure, number in pairs.items()}
+    by_class = {}
+    for name in classes:
+        real, made = (found.take(_rows_of(found.images, name)) for found in (reference, other))
+        if min(len(real), len(made)) >= LEAST_OF_CLASS:
+            by_class[name] = _measure(config, real, made, part)
+    return Scores(**whole.model_dump(), classes=by_class)
+
+
+def _rows_of(images: ImageSet, name: str) -> NDArray[np.int64]:
+    return np.flatnonzero(images.labels == images.classes.index(name))
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Numbers by their names, with the draws behind their intervals where there are enough images."""
+
+    values: dict[str, float]
+    draws: dict[str, NDArray[np.float64]]
+
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        return {
+            name: interval(self.values[name], draws, LOWEST.get(name, -np.inf), HIGHEST.get(name, np.inf))
+            for name, draws in self.draws.items()
+            if name in self.values and len(draws) > 1
+        }
+
+
+def _measure(config: ScoreConfig, reference: Embedded, other: Embedded, pairs: dict[str, int]) -> SetScores:
+    """Return every number of one set against another, with intervals."""
+    by_features, by_grays = _in_features(config, reference, other), _in_grays(config, reference, other)
+    similarities, by_pairs = _in_pairs(config, reference, other, pairs)
+    values = by_features.values
+    draws = by_features.draws.get("fd")
+    return SetScores(
+        reference_count=len(reference),
+        count=len(other),
+        fd=values["fd"],
+        fd_spread=measured([values["fd"]] if draws is None else draws),
+        kid=values["kid"],
+        kid_subset_size=_subset_size(reference, other),
+        precision=values.get("precision"),
+        recall=values.get("recall"),
+        density=values.get("density"),
+        coverage=values.get("coverage"),
+        js=by_grays.values["js"],
+        ssim=similarities["ssim"],
+        ms_ssim=similarities.get("ms_ssim"),
+        diversity_ssim=similarities["diversity_ssim"],
+        diversity_ms_ssim=similarities.get("diversity_ms_ssim"),
+        diversity_features=values["diversity_features"],
+        intervals=by_features.intervals() | by_grays.intervals() | by_pairs.intervals(),
     )
 
 
-def _against(
-    config: ScoreConfig,
-    reference: _Reference,
-    images: ImageSet,
-    extractor: Extractor,
-    cache_dir: Path | None,
-    progress: Progress,
-) -> Scores:
-    """Return the three numbers of one set against the reference."""
-    features = cached_features(extractor, images.pixels, cache_dir, progress=progress)
-    draws = bootstrap_frechet(
-        reference.features, features, config.fd_repeats, numpy_generator(config.seed, "score", "bootstrap")
+def _enough(reference: Embedded, other: Embedded) -> bool:
+    return min(len(reference), len(other)) >= LEAST_IMAGES
+
+
+def _halves(config: ScoreConfig, first: int, second: int) -> Halves:
+    return half_samples(first, second, config.repeats, numpy_generator(config.seed, "score", "halves"))
+
+
+def _subset_size(reference: Embedded, other: Embedded) -> int:
+    return subset_size(min(len(reference), MOST_COMPARED), min(len(other), MOST_COMPARED))
+
+
+def _in_features(config: ScoreConfig, reference: Embedded, other: Embedded) -> _Found:
+    """Return Fréchet and kernel distance, precision and its kin, and diversity."""
+    x1, x2 = reference.features, other.features
+    some1, some2 = (_at_most(MOST_COMPARED, x, config.seed) for x in (x1, x2))
+    size, generator = _subset_size(reference, other), numpy_generator(config.seed, "score", "kid")
+    values = {
+        "fd": frechet_distance(x1, x2),
+        "kid": kernel_distance(some1, some2, size=size, subsets=SUBSETS, generator=generator),
+        "diversity_features": feature_diversity(x2),
+    }
+    among = dict(zip(KNN_NAMES, prdc(distances(some1, some2)), strict=True))
+    values.update({name: float(value) for name, value in among.items() if not np.isnan(value)})
+    if not _enough(reference, other):
+        return _Found(values, {})
+    few1, few2 = (_at_most(MOST_REDRAWN, x, config.seed) for x in (x1, x2))
+    halves = _halves(config, len(few1), len(few2))
+    draws = {
+        "fd": frechet_draws(few1, few2, halves),
+        "kid": kernel_draws(few1, few2, halves),
+        "diversity_features": diversity_draws(few2, halves.other),
+    }
+    again = prdc_draws(distances(few1, few2), halves)
+    # Half of a small set may have too few neighbours where the whole has enough.
+    draws.update({name: again[:, i] for i, name in enumerate(KNN_NAMES) if not np.isnan(again[:, i]).any()})
+    return _Found(values, draws)
+
+
+def _in_grays(config: ScoreConfig, reference: Embedded, other: Embedded) -> _Found:
+    """Return the distance of the gray-value distributions."""
+    a, b = reference.images.pixels, other.images.pixels
+    value = js_distance(a, b, bins=config.js_bins, value_range=LEVELS, base=config.js_log_base)
+    if not _enough(reference, other):
+        return _Found({"js": value}, {})
+    halves = _halves(config, len(a), len(b))
+    return _Found({"js": value}, {"js": js_draws(a, b, halves, bins=config.js_bins, base=config.js_log_base)})
+
+
+def _in_pairs(
+    config: ScoreConfig, reference: Embedded, other: Embedded, pairs: dict[str, int]
+) -> tuple[dict[str, Measured], _Found]:
+    """Return the similarity of random pairs of images, across the sets and within the second."""
+    a, b = reference.images.pixels, other.images.pixels
+    halves = _halves(config, len(a), len(b))
+    own = Halves(halves.other, halves.other)
+    similarities: dict[str, Measured] = {}
+    draws: dict[str, NDArray[np.float64]] = {}
+    for name, measure in (("ssim", pair_ssim), ("ms_ssim", pair_ms_ssim)):
+        if name == "ms_ssim" and min(b.shape[2:]) < LEAST_SIZE:
+            continue
+        cases = (
+            (name, a, across(len(a), len(b), pairs[name], config.seed), halves),
+            (f"diversity_{name}", b, within(len(b), pairs[name], config.seed), own),
+        )
+        for field, first, chosen, drawn in cases:
+            found = measure(first, b, chosen)
+            similarities[field] = measured(found)
+            if _enough(reference, other):
+                draws[field] = pair_draws(found, chosen, drawn, (len(first), len(b)))
+    return similarities, _Found({name: value.mean for name, value in similarities.items()}, draws)
+
+
+def _at_most(most: int, x: Features, seed: int) -> Features:
+    """Return all rows, or `most` of them drawn by the seed."""
+    if len(x) <= most:
+        return x
+    return x[np.sort(numpy_generator(seed, "score", "some").permutation(len(x))[:most])]
+
+
+def _two_halves(reference: Embedded, seed: int) -> tuple[Embedded, Embedded]:
+    """Return one random half of the images, and the other."""
+    rows = numpy_generator(seed, "score", "split").permutation(len(reference))
+    first, second = (reference.take(np.sort(half)) for half in np.array_split(rows, 2))
+    return first, second
+
+
+def _baselines(real: ImageSet, seed: int) -> dict[str, ImageSet]:
+    made = dict(zip(BASELINES, (baselines.blurred(real.pixels), baselines.noisy(real.pixels, seed)), strict=True))
+    return {
+        name: ImageSet(f"{name} {real.name}", pixels, real.labels, real.classes, real.files, real.groups)
+        for name, pixels in made.items()
+    }
+
+
+def _settings(
+    config: ScoreConfig, extractor: Extractor, reference: str, reference_count: int, count: int
+) -> ScoreSettings:
+    return ScoreSettings(
+        extractor=extractor.name,
+        reference=reference,
+        reference_count=reference_count,
+        count=count,
+        js_bins=config.js_bins,
+        js_log_base=config.js_log_base,
+        ssim_pairs=config.ssim_pairs,
+        ms_ssim_pairs=config.ms_ssim_pairs,
+        kid_subsets=SUBSETS,
+        precision_k=PRECISION_K,
+        density_k=DENSITY_K,
+        repeats=config.repeats,
+        seed=config.seed,
     )
-    pairs = paired_ssim(reference.images.pixels, images.pixels, config.ssim_pairs, config.seed, progress)
-    return Scores(
-        fd=frechet_distance(reference.features, features),
-        fd_spread=measured(draws),
-        js=js_distance(
-            reference.images.pixels,
-            images.pixels,
-            bins=config.js_bins,
-            value_range=(0, 256),
-            base=config.js_log_base,
-        ),
-        ssim=measured(pairs),
-    )
+
+
+def _notes(test: ImageSet, fake: ImageSet, *, training_known: bool) -> Iterator[str]:
+    """Say what could not be measured, and why."""
+    height = min(test.pixels.shape[2:])
+    if height < LEAST_SIZE:
+        yield f"MS-SSIM needs images of {LEAST_SIZE} pixels or more; these have {height}."
+    if len(test.classes) > 1 and set(test.classes) & set(fake.classes):
+        made = fake.class_counts()
+        for name, number in test.class_counts().items():
+            if number and not made.get(name, 0):
+                yield f"No generated image is of the class {name}, which counts against the whole set's numbers."
+            elif min(number, made.get(name, 0)) < LEAST_OF_CLASS:
+                counts = f"{number} real, {made.get(name, 0)} generated"
+                yield f"The class {name} has too few images for numbers of its own ({counts})."
+    if min(len(test), len(fake)) < LEAST_IMAGES:
+        yield f"Fewer than {LEAST_IMAGES} images on one side: there are no intervals."
+    if max(len(test), len(fake)) > MOST_REDRAWN:
+        yield (
+            f"Of more than {MOST_COMPARED} images, KID, precision, recall, density and coverage are of so many; of "
+            f"more than {MOST_REDRAWN}, intervals of numbers in features are of so many, and too wide."
+        )
+    if not training_known:
+        yield "The training images are not known (--train names them), so copies of them were not looked for."
 
 
 def _check(images: ImageSet, test: ImageSet) -> None:

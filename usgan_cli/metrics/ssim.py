@@ -1,21 +1,20 @@
-"""Structural similarity of random pairs of images, one of each set.
+"""Structural similarity of pairs of images.
 
 Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural similarity" (2004),
-as scikit-image computes it by default: a uniform window of 7 x 7 pixels, K1 = 0.01, K2 = 0.03.
+equation 13, as scikit-image computes it by default: a uniform window of 7 x 7 pixels wholly inside the image, K1 =
+0.01, K2 = 0.03, sample covariances. Sums over windows are taken in integers, so they are exact.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.metrics import structural_similarity
 
-from usgan_cli.core.errors import DataError
 from usgan_cli.core.images import Pixels
-from usgan_cli.core.progress import Progress, Silent
-from usgan_cli.core.seeds import numpy_generator
+from usgan_cli.metrics.pairs import Pairs, check_comparable
 
 WINDOW = 7
+C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
 def ssim(a: Pixels, b: Pixels) -> float:
@@ -30,46 +29,70 @@ def ssim(a: Pixels, b: Pixels) -> float:
     -------
     float
         Between -1 and 1; 1 for equal images.
+
+    Raises
+    ------
+    DataError
+        The images are not uint8, not of one shape, or smaller than the window.
     """
-    return float(structural_similarity(a, b, data_range=255, channel_axis=0))
+    check_comparable(a[None], b[None], WINDOW, "SSIM")
+    return _similarity(_of_image(a), _of_image(b))
 
 
-def paired_ssim(
-    real: Pixels, other: Pixels, pairs: int, seed: int, progress: Progress | None = None
-) -> NDArray[np.float64]:
-    """Return the structural similarity of random pairs (one of `real`, one of `other`).
+def pair_ssim(a: Pixels, b: Pixels, pairs: Pairs) -> NDArray[np.float64]:
+    """Return the structural similarity of pairs of images.
 
     Parameters
     ----------
-    real : uint8 array [N1, C, H, W]
-    other : uint8 array [N2, C, H, W]
-    pairs : int
-        Number of pairs, drawn uniformly with replacement. The images of `real` are the same draw for every
-        `other`, so that two generators are compared on the same real images.
-    seed : int
-    progress : Progress, optional
+    a : uint8 array [N1, C, H, W]
+    b : uint8 array [N2, C, H, W]
+    pairs : Pairs
 
     Returns
     -------
-    float64 array [pairs]
+    float64 array [len(pairs)]
 
     Raises
     ------
     DataError
         A set is empty, or the images are not uint8, not of one shape, or smaller than the window.
     """
-    if real.dtype != np.uint8 or other.dtype != np.uint8 or real.shape[1:] != other.shape[1:]:
-        raise DataError(
-            f"SSIM needs 8-bit images of one shape, not {real.dtype} {list(real.shape[1:])} "
-            f"and {other.dtype} {list(other.shape[1:])}."
-        )
-    if not len(real) or not len(other) or min(real.shape[2:]) < WINDOW:
-        raise DataError(f"SSIM needs images of at least {WINDOW} x {WINDOW} pixels in both sets.")
-    rows = numpy_generator(seed, "ssim", "real").integers(len(real), size=pairs)
-    columns = numpy_generator(seed, "ssim", "other").integers(len(other), size=pairs)
-    values = np.empty(pairs)
-    with (progress or Silent()).task("Structural similarity", pairs, "pair") as task:
-        for i, (row, column) in enumerate(zip(rows, columns, strict=True)):
-            values[i] = ssim(real[row], other[column])
-            task.advance()
+    check_comparable(a, b, WINDOW, "SSIM")
+    values = np.empty(len(pairs))
+    # In the order of the first image, whose own sums are then computed once.
+    known, of_known = -1, _of_image(a[0])
+    for i in np.argsort(pairs.first, kind="stable"):
+        if pairs.first[i] != known:
+            known, of_known = pairs.first[i], _of_image(a[pairs.first[i]])
+        values[i] = _similarity(of_known, _of_image(b[pairs.second[i]]))
+    return values
+
+
+def _of_image(image: Pixels) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+    """Return an image [C, H, W], and the sums of its levels and of their squares over every window."""
+    levels = image.astype(np.int32)
+    return levels, _window_sums(levels), _window_sums(levels * levels)
+
+
+def _similarity(
+    a: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]],
+    b: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]],
+) -> float:
+    levels1, sums1, squares1 = a
+    levels2, sums2, squares2 = b
+    n = WINDOW**2
+    # Every term is multiplied by n², which divides out: n² mean1 mean2 = sum1 sum2, and so on.
+    both = sums1 * sums2
+    each = sums1 * sums1 + sums2 * sums2
+    sample = n / (n - 1)
+    covariance = (n * _window_sums(levels1 * levels2) - both) * (2 * sample) + C2 * n**2
+    variances = (n * (squares1 + squares2) - each) * sample + C2 * n**2
+    return float(((2 * both + C1 * n**2) * covariance / ((each + C1 * n**2) * variances)).mean())
+
+
+def _window_sums(values: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return the sums [C, H - 6, W - 6] over all windows inside of [C, H, W]; at 8-bit levels they fit into 32 bits."""
+    for _ in range(2):  # along the rows, then along the columns
+        three = values[:, :-2] + values[:, 1:-1] + values[:, 2:]
+        values = np.ascontiguousarray((three[:, :-4] + three[:, 3:-1] + values[:, 6:]).swapaxes(1, 2))
     return values

@@ -1,14 +1,13 @@
-"""Paired comparison of classifiers over the folds of a cross validation.
+"""Paired tests over the folds of a cross validation: sequences of scores in, numbers out.
 
 Student's paired t-test as in the study; the corrected resampled t-test of Nadeau and Bengio, "Inference for the
 generalization error" (2003), section 4; Wilcoxon's signed-rank test (1945); Holm, "A simple sequentially rejective
-multiple test procedure" (1979).
+multiple test procedure" (1979); McNemar, "Note on the sampling error of the difference between correlated proportions
+or percentages" (1947), in its exact form; Cohen's d of paired samples (1988).
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from usgan_cli.core.errors import DataError, SettingsError
-from usgan_cli.core.records import ClassifierRecord, Comparison, TTestRecord, first_difference, measured
+from usgan_cli.core.errors import DataError
+from usgan_cli.core.records import McNemar
 
-SCORE = "test_micro_f1"
 CONFIDENCE = 0.95
 # Scores are ratios of small counts: differences nearer than this are equal but for rounding.
 ROUNDING = 1e-12
@@ -68,9 +66,23 @@ def corrected_resampled_t(differences: Sequence[float], n_train: float, n_test: 
     ------
     DataError
         There are fewer than two differences, or one is not finite.
+
+    Examples
+    --------
+    Five folds differ by 1, 2, 3, 4 and 5 points: mean 3, variance 2.5. Each trained on 400 images and left out 100,
+    so the variance of the mean is (1/5 + 100/400) * 2.5 = 1.125, and t = 3 / sqrt(1.125) = 2.828 with 4 degrees of
+    freedom; without the correction it would be 3 / sqrt(2.5 / 5) = 4.243.
+
+    >>> t, p = corrected_resampled_t([1, 2, 3, 4, 5], n_train=400, n_test=100)
+    >>> f"{t:.4f} {p:.4f}"
+    '2.8284 0.0474'
     """
     values = _differences(differences, [0.0] * len(differences))
-    return _t_test(values, 1 / len(values) + n_test / n_train)
+    return _t_test(values, _corrected_factor(len(values), n_train, n_test))
+
+
+def _corrected_factor(count: int, n_train: float, n_test: float) -> float:
+    return 1 / count + n_test / n_train
 
 
 def wilcoxon(a: Sequence[float], b: Sequence[float]) -> float | None:
@@ -115,85 +127,47 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def mean_interval(differences: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return the confidence interval of the mean difference by Student's t with k - 1 degrees of freedom."""
+def mean_interval(
+    differences: Sequence[float], ratio: float = 0.0, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """Return the confidence interval of the mean difference by Student's t with k - 1 degrees of freedom.
+
+    Parameters
+    ----------
+    differences : sequence of float
+        Of the k folds.
+    ratio : float
+        n_test / n_train of the corrected test (see `corrected_resampled_t`); 0 leaves the correction out.
+    confidence : float
+        0 to 1.
+    """
     values = _differences(differences, [0.0] * len(differences))
-    half = (
-        float(stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * float(values.std(ddof=1)) / math.sqrt(len(values))
-    )
+    error = float(values.std(ddof=1)) * math.sqrt(_corrected_factor(len(values), 1, ratio))
+    half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * error
     mean = float(values.mean())
     return mean - half, mean + half
 
 
-def compare(baseline: ClassifierRecord, others: Sequence[ClassifierRecord], n: int, seed: int) -> TTestRecord:
-    """Compare classifiers with synthetic images with the one without, paired by fold.
+def effect_size(differences: Sequence[float]) -> float | None:
+    """Return Cohen's d of paired samples, mean over standard deviation; None where every difference is the same."""
+    values = _differences(differences, [0.0] * len(differences))
+    sd = float(values.std(ddof=1))
+    return None if sd <= ROUNDING else float(values.mean()) / sd
+
+
+def mcnemar(baseline: NDArray[np.bool_], other: NDArray[np.bool_]) -> McNemar:
+    """Return the exact test of McNemar: of the predictions that one alone has right, is it one more often?
 
     Parameters
     ----------
-    baseline : ClassifierRecord
-        Trained on real images alone.
-    others : sequence of ClassifierRecord
-        The family of comparisons that Holm's correction covers.
-    n : int
-        Number of real training images.
-    seed : int
-        Seed of the experiment.
-
-    Returns
-    -------
-    TTestRecord
-
-    Raises
-    ------
-    SettingsError
-        Two records differ in more than the synthetic images, or the baseline is none.
-    DataError
-        There is nothing to compare, or the folds do not match.
+    baseline, other : bool arrays [N]
+        Whether each prediction is right, in the same order.
     """
-    if not others:
-        raise DataError(
-            f"There is no classifier with synthetic images to compare with the baseline (n={n}, seed {seed}).",
-            f"Train one: usgan train-cls --n {n} --aug diffaug --ratio 1",
-        )
-    if baseline.aug is not None:
-        raise SettingsError(
-            f"The classifier {baseline.name!r} was trained with images of {baseline.aug!r}; it is no baseline.",
-            f"Train one on real images alone: usgan train-cls --n {n}",
-        )
-    if baseline.n != n:
-        raise SettingsError(f"The baseline {baseline.name!r} was trained on {baseline.n} images, not on {n}.")
-    for other in others:
-        _check_pair(baseline, other)
-    baseline_f1 = _scores(baseline)
-    raw = [_compare_one(other, _scores(other), baseline_f1) for other in others]
-    adjusted = holm([comparison.p for comparison in raw])
-    return TTestRecord(
-        n=n,
-        seed=seed,
-        score=SCORE,
-        baseline=baseline.name,
-        baseline_f1=measured(baseline_f1),
-        baseline_folds=baseline_f1,
-        settings=baseline.settings,
-        comparisons=[c.model_copy(update={"p_holm": p}) for c, p in zip(raw, adjusted, strict=True)],
-    )
-
-
-def to_csv(record: TTestRecord) -> str:
-    """Return the comparisons as CSV text, one row each, the baseline first; empty where a test is undefined."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    tests = ("t", "p", "p_holm", "p_corrected", "p_wilcoxon")
-    head = ["n", "seed", "name", "aug", "ratio", f"{record.score}_mean", f"{record.score}_sd", "difference"]
-    folds = [f"fold_{i}" for i in range(len(record.baseline_folds))]
-    writer.writerow([*head, "interval_low", "interval_high", *tests, *folds])
-    f1, empty = record.baseline_f1, [""] * (3 + len(tests))
-    writer.writerow([record.n, record.seed, record.baseline, "", 0.0, f1.mean, f1.sd, *empty, *record.baseline_folds])
-    for c in record.comparisons:
-        described = [record.n, record.seed, c.name, c.aug, c.ratio, c.f1.mean, c.f1.sd, c.difference, *c.interval]
-        found = [getattr(c, test) for test in tests]
-        writer.writerow([*described, *("" if value is None else value for value in found), *c.folds])
-    return buffer.getvalue()
+    if baseline.shape != other.shape:
+        raise DataError(f"Paired predictions must be equally many; there are {baseline.size} and {other.size}.")
+    one, two = int((baseline & ~other).sum()), int((other & ~baseline).sum())
+    p = float(stats.binomtest(one, one + two).pvalue) if one + two else 1.0
+    return McNemar(only_baseline=one, only_other=two, p=p)
 
 
 def _differences(a: Sequence[float], b: Sequence[float]) -> NDArray[np.float64]:
@@ -214,57 +188,3 @@ def _t_test(differences: NDArray[np.float64], variance_factor: float) -> TResult
         return TResult(None, None)
     t = float(differences.mean()) / (sd * math.sqrt(variance_factor))
     return TResult(t, 2 * float(stats.t.sf(abs(t), len(differences) - 1)))
-
-
-def _scores(record: ClassifierRecord) -> list[float]:
-    return [fold.test_micro_f1 for fold in sorted(record.folds, key=lambda fold: fold.fold)]
-
-
-def _check_pair(baseline: ClassifierRecord, other: ClassifierRecord) -> None:
-    """Raise unless the two differ in their synthetic images alone."""
-    pair = f"{baseline.name!r} and {other.name!r}"
-    if other.aug is None:
-        raise SettingsError(f"The classifier {other.name!r} has no synthetic images: it is a baseline itself.")
-    if other.n != baseline.n:
-        raise SettingsError(f"The classifiers {pair} cannot be compared: n: {baseline.n} and {other.n}.")
-    if other.classes != baseline.classes:
-        raise SettingsError(
-            f"The classifiers {pair} cannot be compared: classes: {baseline.classes} and {other.classes}."
-        )
-    if difference := first_difference(baseline.settings, other.settings):
-        raise SettingsError(
-            f"The classifiers {pair} cannot be compared: they differ in {difference}.",
-            "Train one of them again with the other's settings.",
-        )
-    folds, others = sorted(f.fold for f in baseline.folds), sorted(f.fold for f in other.folds)
-    if folds != others or len(set(folds)) != len(folds):
-        raise DataError(f"The folds of {pair} do not match: {folds} and {others}.")
-    real, others_real = ({f.fold: f.train_real for f in record.folds} for record in (baseline, other))
-    for fold, count in real.items():
-        if others_real[fold] != count:
-            raise DataError(
-                f"Fold {fold} of {pair} was trained on {count} and {others_real[fold]} real images: "
-                "the folds were drawn differently."
-            )
-
-
-def _compare_one(other: ClassifierRecord, f1: list[float], baseline_f1: list[float]) -> Comparison:
-    assert other.aug is not None  # checked by _check_pair
-    differences = [a - b for a, b in zip(f1, baseline_f1, strict=True)]
-    t, p = paired_t(f1, baseline_f1)
-    # With k folds the left-out part is to the training part as 1 to k - 1.
-    corrected = corrected_resampled_t(differences, len(differences) - 1, 1)
-    return Comparison(
-        name=other.name,
-        aug=other.aug,
-        ratio=other.ratio,
-        f1=measured(f1),
-        folds=f1,
-        difference=float(np.mean(differences)),
-        interval=mean_interval(differences),
-        t=t,
-        p=p,
-        p_holm=None,
-        p_corrected=corrected.p,
-        p_wilcoxon=wilcoxon(f1, baseline_f1),
-    )

@@ -154,8 +154,8 @@ def distance_chart(group: Group[ScoreSettings, GanKey, ScoreRecord], name: str) 
     real = " and ".join(number(floor, 1) for floor in floors)
     caption = (
         f"Figure 2. {what} of generated images to the real test images against the number of training images. Bars: "
-        f"standard deviation over {group.settings.fd_repeats} bootstrap draws. Dashed: real training images against "
-        "the same test images, the floor; gray dashes: the images each GAN was trained on."
+        f"standard deviation over {group.settings.repeats} draws of half of the images. Dashed: real training images "
+        "against the same test images, the floor; gray dashes: the images each GAN was trained on."
     )
     return _draw(name, caption, f"{what} against n. {values}. Real training images: {real}.", (4.8, 3.6), plot)
 
@@ -189,7 +189,7 @@ def differences_chart(ttest: TTestRecord, key: SubsetKey, keys: Sequence[SubsetK
                 color=colour(item.aug),
                 markeredgecolor="white",
             )
-        axes.set_yticks(range(len(rows)), [training_label(item.aug, item.ratio) for item in rows])
+        axes.set_yticks(range(len(rows)), [training_label(item.aug, item.ratio, item.variant) for item in rows])
         axes.set_ylim(-0.6, len(rows) - 0.4)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
@@ -199,7 +199,7 @@ def differences_chart(ttest: TTestRecord, key: SubsetKey, keys: Sequence[SubsetK
         axes.set_xlabel("Difference of F1 from real images alone, points")
 
     parts = "; ".join(
-        f"{training_label(item.aug, item.ratio)} {number(100 * item.difference, 2, sign=True)} points"
+        f"{training_label(item.aug, item.ratio, item.variant)} {number(100 * item.difference, 2, sign=True)} points"
         for item in ttest.comparisons
     )
     return _draw(

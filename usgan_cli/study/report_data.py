@@ -156,7 +156,10 @@ class StudyRecords:
     def all_classifiers(self) -> list[tuple[SubsetKey, ClassifierRecord]]:
         """Return every classifier: by subset, the baseline first, then by GAN and ratio."""
         found = [(key, record) for key, group in self.classifiers.items() for record in group.values()]
-        return sorted(found, key=lambda item: (-item[0].n, item[0].seed, setting_order(item[1].aug, item[1].ratio)))
+        return sorted(
+            found,
+            key=lambda item: (-item[0].n, item[0].seed, setting_order(item[1].aug, item[1].ratio), item[1].variant),
+        )
 
     def finished_gans(self) -> list[GanRun]:
         """Return the GANs whose training has finished."""
@@ -314,7 +317,7 @@ def find_missing(records: StudyRecords) -> list[Missing]:
     if not records.subset_keys():
         return [Missing("Subsets", "all", "usgan subsample --n N")]
     augs = records.augs()
-    ratios = sorted({record.ratio for _, record in records.all_classifiers() if record.aug is not None})
+    ratios = sorted({r.ratio for _, r in records.all_classifiers() if r.aug is not None and not r.variant})
     found: list[Missing] = []
     for subset in records.subset_keys():
         where = f"--n {subset.n} --seed {subset.seed}"

@@ -152,7 +152,7 @@ def _as_published(value: published.Spread) -> Cell:
 
 def _quality_notes(settings: ScoreSettings, fid: bool, difference: str | None, differs: bool) -> list[str]:
     notes = [
-        f"± of {'FID' if fid else 'FD'}: standard deviation over {settings.fd_repeats} bootstrap draws of both sets; "
+        f"± of {'FID' if fid else 'FD'}: standard deviation over {settings.repeats} draws of half of both sets; "
         f"± of SSIM: over {settings.ssim_pairs} pairs. JS: {settings.js_bins} gray values. Lower FD and JS are nearer."
     ]
     if not fid:
@@ -217,14 +217,16 @@ def f1_table(
     return Table(name, caption, columns, groups, notes)
 
 
-def training_label(aug: str | None, ratio: float) -> str:
-    """Return a classifier's training set in words."""
-    return "Real alone" if aug is None else f"+ {100 * ratio:g} % {SHORT_LABELS.get(aug, aug)}"
+def training_label(aug: str | None, ratio: float, variant: str = "") -> str:
+    """Return a classifier's training set in words, with what is unlike the study's protocol."""
+    beyond = f" ({variant})" if variant else ""
+    return "Real alone" if aug is None else f"+ {100 * ratio:g} % {SHORT_LABELS.get(aug, aug)}{beyond}"
 
 
 def _f1(record: ClassifierRecord) -> list[Cell]:
+    words = training_label(record.aug, record.ratio, record.variant)
     return [
-        Cell(training_label(record.aug, record.ratio), (record.aug or "real", record.ratio if record.aug else 0)),
+        Cell(words, (record.aug or "real", record.ratio if record.aug else 0)),
         spread(record.test_micro_f1, 2, 100),
         spread(record.val_micro_f1, 2, 100),
     ]
@@ -250,7 +252,7 @@ def _published_f1(n: int, record: ClassifierRecord, differs: bool) -> list[Cell]
     if size is not None and record.aug is None:
         return [*_size_cell(size, differs), spread(published.BASELINES[size], 2), empty(1)]
     values = None
-    if size is not None and record.aug is not None and record.ratio == published.RATIO:
+    if size is not None and record.aug is not None and record.ratio == published.RATIO and not record.variant:
         values = published.GANS.get((size, record.aug))
     if values is None:
         return [*([empty(1)] if differs else []), empty(2), empty(1)]

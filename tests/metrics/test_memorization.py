@@ -1,0 +1,155 @@
+"""Copies are found, whatever was done to hide them, and what only looks alike is not called a copy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from usgan_cli.core import images
+from usgan_cli.core.datasets import ImageSet
+from usgan_cli.core.errors import DataError
+from usgan_cli.core.images import Pixels
+from usgan_cli.metrics.features import Embedded
+from usgan_cli.metrics.memorization import (
+    Closeness,
+    Nearest,
+    authenticity,
+    closeness,
+    look_for_copies,
+    nearest_by_features,
+    nearest_by_pixels,
+)
+
+
+def pictures(count: int, seed: int, size: int = 64) -> Pixels:
+    """Scenes with coarse and fine structure and speckle, no two alike."""
+    rng = np.random.default_rng(seed)
+    coarse = gaussian_filter(rng.standard_normal((count, 1, size, size)), (0, 0, 8, 8))
+    fine = gaussian_filter(rng.standard_normal((count, 1, size, size)), (0, 0, 2, 2))
+    return np.clip(110 + 900 * coarse + 160 * fine + rng.normal(0, 12, coarse.shape), 0, 255).astype(np.uint8)
+
+
+def embedded(pixels: Pixels, name: str = "x") -> Embedded:
+    """With features that an image's blocks have, so that copies have nearly the same."""
+    labels, files = np.zeros(len(pixels), dtype=np.int64), tuple(f"{name}{i}.png" for i in range(len(pixels)))
+    blocks = pixels.reshape(len(pixels), 1, 8, pixels.shape[2] // 8, 8, pixels.shape[3] // 8).mean(axis=(1, 3, 5))
+    found = ImageSet(name, pixels, labels, ("all",), files, np.arange(len(pixels)))
+    return Embedded(found, blocks.reshape(len(pixels), -1).astype(np.float32))
+
+
+TRAIN, TEST, FRESH = pictures(60, 1), pictures(100, 2), pictures(100, 3)
+
+
+def test_nearest_by_features_is_by_euclidean_distance() -> None:
+    real = np.array([[0.0, 0.0], [3.0, 4.0]])
+    found = nearest_by_features(np.array([[3.0, 3.5], [0.1, 0.0], [3.0, 4.0]]), real)
+    np.testing.assert_array_equal(found.index, [1, 0, 1])
+    np.testing.assert_allclose(found.distance, [0.5, 0.1, 0.0], atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "hide",
+    [
+        lambda x: x,
+        lambda x: x[..., ::-1],
+        lambda x: np.roll(x, (4, -3), (2, 3)),
+        lambda x: np.roll(x[..., ::-1], 4, 3),
+        lambda x: (40 + 0.7 * x).astype(np.uint8),
+        lambda x: gaussian_filter(x, (0, 0, 1, 1)),
+        lambda x: np.clip(x + np.random.default_rng(0).normal(0, 16, x.shape), 0, 255).astype(np.uint8),
+    ],
+    ids=["as it is", "mirrored", "shifted", "mirrored and shifted", "brighter", "blurred", "noisy"],
+)
+def test_hidden_copies_are_found_by_pixels(hide: object) -> None:
+    found = nearest_by_pixels(hide(TRAIN[:20]), TRAIN)  # type: ignore[operator]
+    np.testing.assert_array_equal(found.index, np.arange(20))
+    close = closeness(found, nearest_by_pixels(TEST, TRAIN))
+    assert (close.share, close.clear, close.verdict) == (1, 1, "copies")
+
+
+@pytest.mark.parametrize("sigma", [0.0, 1.0, 2.0, 4.0])
+def test_smooth_images_are_no_copies(sigma: float) -> None:
+    """A blurred image is near to everything; what it is not is much nearer to one image than to others."""
+    found = nearest_by_pixels(gaussian_filter(FRESH, (0, 0, sigma, sigma)), TRAIN)
+    close = closeness(found, nearest_by_pixels(TEST, TRAIN))
+    assert close.verdict == "none"
+    assert close.clear < 0.02
+
+
+def test_real_images_are_no_copies_and_their_mean_is_none(busi_dir: Path) -> None:
+    paths = sorted(busi_dir.glob("*/*.png"))[::3]
+    every = np.stack([images.resize(images.decode(path), 64) for path in paths])
+    every = every[np.random.default_rng(0).permutation(len(every))]
+    train, test, fresh = every[:100], every[100:180], every[180:]
+    null = nearest_by_pixels(test, train)
+    assert closeness(nearest_by_pixels(fresh, train), null).verdict == "none"
+    mean = np.repeat(train.mean(axis=0, keepdims=True).astype(np.uint8), 20, axis=0)
+    assert closeness(nearest_by_pixels(mean, train), null).verdict == "none"
+
+
+def test_the_threshold_is_the_first_percentile_of_other_real_images() -> None:
+    other = Nearest(np.zeros(200, dtype=np.int64), np.arange(1.0, 201.0))
+    found = closeness(Nearest(np.zeros(4, dtype=np.int64), np.array([0.5, 2.0, 2.1, 100.0])), other)
+    assert (found.threshold, found.share, found.expected, found.clear) == (2, 0.5, 0.01, 0.25)
+    with pytest.raises(DataError, match="there are none"):
+        closeness(other, Nearest(np.zeros(0, dtype=np.int64), np.zeros(0)))
+
+
+def test_the_verdict_asks_for_more_than_chance() -> None:
+    def verdict(clear: float, count: int, expected: float = 0.0) -> str:
+        return Closeness(1, clear, 0.01, clear, expected, count).verdict
+
+    assert verdict(0.0, 500) == "none"
+    assert verdict(8 / 500, 500) == "none"
+    assert verdict(20 / 500, 500) == "some"  # four times what chance gives, under 5 %
+    assert verdict(25 / 500, 500) == "copies"
+    assert verdict(1 / 10, 10) == "none"  # one of ten may be chance
+    assert verdict(3 / 10, 10) == "copies"
+    assert verdict(0.2, 100, expected=0.2) == "none"  # real images lie as close
+
+
+def test_authenticity_by_hand() -> None:
+    train = np.array([[0.0], [1.0], [10.0]])
+    # 0.4 is nearer to 0 than 1 is; 12 is nearer to 10 than 1 is; -2 is further from 0 than 1 is; 22 further than 9.
+    assert authenticity(np.array([[0.4], [12.0], [-2.0], [22.0]]), train) == pytest.approx(0.5)
+    assert authenticity(train, train) == 0
+    with pytest.raises(DataError, match="two training"):
+        authenticity(train, train[:1])
+
+
+@pytest.mark.parametrize("copied", ["training", "test"])
+def test_a_generator_that_copies_is_called_out(copied: str) -> None:
+    source = TRAIN if copied == "training" else TEST
+    made = pictures(60, 5)
+    made[::4] = source[:15, :, :, ::-1]  # a quarter of its images
+    found = look_for_copies(embedded(made, "made"), embedded(TRAIN, "train"), embedded(TEST, "test"))
+    assert found.record.verdict == "copies"
+    assert f"The generator copies {copied} images." in found.record.words
+    assert {"training": found.record.train_pixels, "test": found.record.test_pixels}[copied].verdict == "copies"
+    assert {"training": found.record.test_pixels, "test": found.record.train_pixels}[copied].verdict == "none"
+    if copied == "training":
+        assert {pair.generated for pair in found.record.closest} <= {f"made{i}.png" for i in range(0, 60, 4)}
+        assert all(int(p.generated[4:-4]) == 4 * int(p.train[5:-4]) for p in found.record.closest)
+
+
+def test_an_honest_generator_is_not_and_its_closest_pairs_are_shown() -> None:
+    found = look_for_copies(embedded(FRESH, "made"), embedded(TRAIN, "train"), embedded(TEST, "test"))
+    record = found.record
+    assert record.verdict == "none"
+    assert "No sign" in record.words and "5 % or more" in record.words
+    assert (record.train_count, record.test_count, len(record.closest)) == (60, 100, 10)
+    assert found.sheet.shape == (1, 2 * 64 + 2, 10 * 64 + 9 * 2)
+    first = record.closest[0]
+    np.testing.assert_array_equal(found.sheet[:, :64, :64], FRESH[int(first.generated[4:-4])])
+    np.testing.assert_array_equal(found.sheet[:, 66:, :64], TRAIN[int(first.train[5:-4])])
+    assert abs(record.authenticity - record.authenticity_test) < 0.2
+
+
+def test_copies_are_found_where_real_images_are_copies_too() -> None:
+    """A test set with leaked training images sets the threshold to nothing; exact copies are still within it."""
+    leaked = np.concatenate([TRAIN[:5], TEST])
+    found = look_for_copies(embedded(TRAIN[20:50]), embedded(TRAIN), embedded(leaked))
+    assert found.record.verdict == "copies"

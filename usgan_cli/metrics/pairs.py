@@ -1,0 +1,87 @@
+"""Random pairs of images for measures that compare two images, and what the pairs' mean would be with other images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from usgan_cli.core.errors import DataError
+from usgan_cli.core.images import Pixels
+from usgan_cli.core.seeds import numpy_generator
+from usgan_cli.metrics.bootstrap import Halves, membership
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Which images are compared.
+
+    Attributes
+    ----------
+    first : int64 array [P]
+        Index in the first set.
+    second : int64 array [P]
+        Index in the second set, which may be the first.
+    """
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+def across(first: int, second: int, count: int, seed: int) -> Pairs:
+    """Draw pairs of an image of each of two sets, uniformly with replacement.
+
+    The images of the first set are the same draw for every second set, so that two generators are compared with the
+    same real images.
+
+    Parameters
+    ----------
+    first, second : int
+        Sizes of the sets.
+    count, seed : int
+    """
+    return Pairs(
+        numpy_generator(seed, "ssim", "real").integers(first, size=count),
+        numpy_generator(seed, "ssim", "other").integers(second, size=count),
+    )
+
+
+def within(size: int, count: int, seed: int) -> Pairs:
+    """Draw pairs of two different images of one set of `size` images, at least 2."""
+    generator = numpy_generator(seed, "ssim", "within")
+    first = generator.integers(size, size=count)
+    return Pairs(first, (first + generator.integers(1, size, size=count)) % size)
+
+
+def pair_draws(
+    values: NDArray[np.float64], pairs: Pairs, halves: Halves, sizes: tuple[int, int]
+) -> NDArray[np.float64]:
+    """Return the mean over the pairs of which a draw has taken both images, for every draw that has such a pair.
+
+    Parameters
+    ----------
+    values : float64 array [P]
+    pairs : Pairs
+    halves : Halves
+        Where the pairs are of one set, both its halves must be the same rows.
+    sizes : pair of int
+        Numbers of images of the two sets.
+    """
+    both = membership(halves.real, sizes[0])[:, pairs.first] * membership(halves.other, sizes[1])[:, pairs.second]
+    counts = both.sum(axis=1)
+    return np.asarray((both @ values)[counts > 0] / counts[counts > 0])
+
+
+def check_comparable(a: Pixels, b: Pixels, least: int, measure: str) -> None:
+    """Raise a DataError unless two sets hold 8-bit images of one shape, `least` pixels a side or more."""
+    if a.dtype != np.uint8 or b.dtype != np.uint8 or a.shape[1:] != b.shape[1:]:
+        raise DataError(
+            f"{measure} needs 8-bit images of one shape, not {a.dtype} {list(a.shape[1:])} "
+            f"and {b.dtype} {list(b.shape[1:])}."
+        )
+    if not len(a) or not len(b) or min(a.shape[2:]) < least:
+        raise DataError(f"{measure} needs images of at least {least} x {least} pixels in both sets.")

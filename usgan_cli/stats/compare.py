@@ -1,0 +1,276 @@
+"""Comparison of classifiers with the baseline: which records pair, every test of each pair, and several seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from usgan_cli.core.errors import DataError, SettingsError
+from usgan_cli.core.records import (
+    ClassifierRecord,
+    Comparison,
+    Predictions,
+    SeedComparison,
+    SeedsRecord,
+    TTestRecord,
+    first_difference,
+    measured,
+)
+from usgan_cli.stats.ttest import (
+    corrected_resampled_t,
+    effect_size,
+    holm,
+    mcnemar,
+    mean_interval,
+    paired_t,
+    wilcoxon,
+)
+
+SCORE = "test_micro_f1"
+
+
+@dataclass(frozen=True)
+class Classified:
+    """A classifier's record with the predictions that it was computed from."""
+
+    record: ClassifierRecord
+    predictions: Predictions
+
+    @property
+    def name(self) -> str:
+        """Name of the record."""
+        return self.record.name
+
+    def scores(self) -> list[float]:
+        """Return the score of each fold, by the folds' numbers."""
+        return [fold.test_micro_f1 for fold in sorted(self.record.folds, key=lambda fold: fold.fold)]
+
+    def test_files(self) -> list[tuple[int, str]]:
+        """Return fold and file of every test prediction, in order."""
+        rows = self._test_rows()
+        return [(int(self.predictions.fold[i]), self.predictions.files[i]) for i in rows]
+
+    def right(self) -> NDArray[np.bool_]:
+        """Return whether each test prediction is right, in the order of `test_files`."""
+        rows = self._test_rows()
+        right: NDArray[np.bool_] = self.predictions.probability[rows].argmax(1) == self.predictions.label[rows]
+        return right
+
+    def right_by_image(self) -> NDArray[np.bool_]:
+        """Return whether each test image is named right by the mean probability of all folds' models."""
+        rows = self._test_rows()
+        folds = len(self.record.folds)
+        if len(rows) % folds:
+            raise DataError(f"The predictions of {self.name!r} do not hold every test image for each of its folds.")
+        mean = self.predictions.probability[rows].reshape(folds, len(rows) // folds, -1).mean(0)
+        right: NDArray[np.bool_] = mean.argmax(1) == self.predictions.label[rows[: len(rows) // folds]]
+        return right
+
+    def _test_rows(self) -> NDArray[np.int64]:
+        rows = np.flatnonzero(self.predictions.part == "test")
+        keys = [(int(self.predictions.fold[i]), self.predictions.files[i]) for i in rows]
+        return rows[np.array(sorted(range(len(rows)), key=keys.__getitem__), dtype=np.int64)]
+
+
+def compare(baseline: Classified, others: Sequence[Classified]) -> TTestRecord:
+    """Compare classifiers with synthetic images with the one without, paired by fold.
+
+    Parameters
+    ----------
+    baseline : Classified
+        Trained on real images alone.
+    others : sequence of Classified
+        The family of comparisons that Holm's correction covers.
+
+    Returns
+    -------
+    TTestRecord
+
+    Raises
+    ------
+    SettingsError
+        Two records differ in more than the synthetic images, or the baseline is none.
+    DataError
+        There is nothing to compare, or folds or test images do not match.
+    """
+    n, seed = baseline.record.n, baseline.record.settings.seed
+    if not others:
+        raise DataError(
+            f"There is no classifier with synthetic images to compare with the baseline (n={n}, seed {seed}).",
+            f"Train one: usgan train-cls --n {n} --aug diffaug --ratio 1",
+        )
+    if baseline.record.aug is not None:
+        raise SettingsError(
+            f"The classifier {baseline.name!r} was trained with images of {baseline.record.aug!r}; it is no baseline.",
+            f"Train one on real images alone: usgan train-cls --n {n}",
+        )
+    for other in others:
+        check_pair(baseline, other)
+    names = [other.name for other in others]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise SettingsError(f"Two of the classifiers are called {min(twice)!r}; name each once.")
+    raw = [_compare_one(baseline, other) for other in others]
+    adjusted = holm([comparison.p for comparison in raw])
+    corrected = holm([comparison.p_corrected for comparison in raw])
+    return TTestRecord(
+        n=n,
+        seed=seed,
+        score=SCORE,
+        baseline=baseline.name,
+        baseline_f1=measured(baseline.scores()),
+        baseline_folds=baseline.scores(),
+        settings=baseline.record.settings,
+        comparisons=[
+            comparison.model_copy(update={"p_holm": p, "p_corrected_holm": q})
+            for comparison, p, q in zip(raw, adjusted, corrected, strict=True)
+        ],
+    )
+
+
+def check_pair(baseline: Classified, other: Classified) -> None:
+    """Raise unless the two differ in their synthetic images alone, naming what else differs."""
+    one, two = baseline.record, other.record
+    pair = f"{one.name!r} and {two.name!r}"
+    if two.aug is None:
+        raise SettingsError(f"The classifier {two.name!r} has no synthetic images: it is a baseline itself.")
+    again = "Train one of them again with the other's settings."
+    if one.n != two.n:
+        raise SettingsError(f"The classifiers {pair} cannot be compared: n: {one.n} and {two.n}.")
+    if one.classes != two.classes:
+        raise SettingsError(f"The classifiers {pair} cannot be compared: classes: {one.classes} and {two.classes}.")
+    if difference := first_difference(one.settings, two.settings):
+        raise SettingsError(f"The classifiers {pair} cannot be compared: they differ in {difference}.", again)
+    folds, others = sorted(f.fold for f in one.folds), sorted(f.fold for f in two.folds)
+    if folds != others or len(set(folds)) != len(folds):
+        raise DataError(f"The folds of {pair} do not match: {folds} and {others}.")
+    validated, others_validated = ({f.fold: f.validation for f in record.folds} for record in (one, two))
+    for fold, digest in validated.items():
+        if others_validated[fold] != digest:
+            raise DataError(
+                f"Fold {fold} of {pair} was validated on different images: the folds were drawn differently.", again
+            )
+    if baseline.test_files() != other.test_files():
+        raise DataError(f"The predictions of {pair} are not for the same test images in the same folds.", again)
+
+
+def _compare_one(baseline: Classified, other: Classified) -> Comparison:
+    record = other.record
+    assert record.aug is not None  # checked by check_pair
+    f1, baseline_f1 = other.scores(), baseline.scores()
+    differences = [a - b for a, b in zip(f1, baseline_f1, strict=True)]
+    t, p = paired_t(f1, baseline_f1)
+    # With k folds the left-out part is to the training part as 1 to k - 1.
+    corrected = corrected_resampled_t(differences, len(differences) - 1, 1)
+    return Comparison(
+        name=record.name,
+        aug=record.aug,
+        ratio=record.ratio,
+        variant=record.variant,
+        f1=measured(f1),
+        folds=f1,
+        difference=float(np.mean(differences)),
+        interval=mean_interval(differences),
+        t=t,
+        p=p,
+        p_holm=None,
+        t_corrected=corrected.t,
+        p_corrected=corrected.p,
+        p_corrected_holm=None,
+        interval_corrected=mean_interval(differences, 1 / (len(differences) - 1)),
+        p_wilcoxon=wilcoxon(f1, baseline_f1),
+        effect_size=effect_size(differences),
+        mcnemar=mcnemar(baseline.right(), other.right()),
+        mcnemar_images=mcnemar(baseline.right_by_image(), other.right_by_image()),
+    )
+
+
+def compare_seeds(families: Sequence[tuple[Classified, Sequence[Classified]]]) -> SeedsRecord:
+    """Summarise comparisons over several seeds, each with its own subset and folds.
+
+    Folds of one seed share images, so the unit of the t-test is the seed: its mean difference over folds. Between
+    seeds and between folds within a seed the spread is taken apart by a one-way analysis of variance. Beside it
+    stands the corrected t-test for repeated cross-validation (Bouckaert and Frank 2004) over all folds.
+
+    Parameters
+    ----------
+    families : sequence of (baseline, others)
+        One a seed.
+
+    Raises
+    ------
+    SettingsError
+        Records differ in more than seed, subset and synthetic images.
+    DataError
+        There are fewer than two seeds, or a seed lacks a way of training that another has.
+    """
+    if len(families) < 2:
+        raise DataError("A summary over seeds needs at least two of them.", "Give --seeds for each.")
+    first = families[0][0].record
+    for baseline, others in families:
+        for other in others:
+            check_pair(baseline, other)
+        if difference := first_difference(_without_seed(first), _without_seed(baseline.record)):
+            raise SettingsError(f"The baselines of different seeds cannot be summarised: they differ in {difference}.")
+    seeds = [baseline.record.settings.seed for baseline, _ in families]
+    if len(set(seeds)) != len(seeds):
+        raise SettingsError(f"Every seed counts once; these were given: {', '.join(map(str, seeds))}.")
+    names = [[other.name for other in others] for _, others in families]
+    for seed, own in zip(seeds, names, strict=True):
+        if missing := set().union(*map(set, names)) - set(own):
+            raise DataError(
+                f"Seed {seed} has no classifier {min(missing)!r}, which another seed has.",
+                f"Train it: usgan train-cls --n {first.n} --seed {seed} (with the same --aug and --ratio)",
+            )
+    raw = [_over_seeds(families, name) for name in names[0]]
+    adjusted = holm([comparison.p for comparison in raw])
+    return SeedsRecord(
+        n=first.n,
+        seeds=seeds,
+        folds=len(first.folds),
+        score=SCORE,
+        baseline=first.name,
+        baseline_f1=measured([float(np.mean(baseline.scores())) for baseline, _ in families]),
+        comparisons=[c.model_copy(update={"p_holm": p}) for c, p in zip(raw, adjusted, strict=True)],
+    )
+
+
+def _without_seed(record: ClassifierRecord) -> ClassifierRecord:
+    """Return what records of different seeds must have in common."""
+    settings = record.settings.model_copy(update={"seed": 0, "subset": ""})
+    scores = {name: measured([0.0]) for name, value in record if name.startswith(("test_", "val_"))}
+    return record.model_copy(update={"settings": settings, "folds": [], "confusion": [], "c": None, **scores})
+
+
+def _over_seeds(families: Sequence[tuple[Classified, Sequence[Classified]]], name: str) -> SeedComparison:
+    pairs = [(baseline, next(other for other in others if other.name == name)) for baseline, others in families]
+    record = pairs[0][1].record
+    assert record.aug is not None  # checked by check_pair
+    ours = np.array([other.scores() for _, other in pairs])
+    theirs = np.array([baseline.scores() for baseline, _ in pairs])
+    differences = ours - theirs  # [seeds, folds]
+    folds = differences.shape[1]
+    by_seed = differences.mean(1)
+    within = float(differences.var(axis=1, ddof=1).mean())
+    # The variance of seeds' means holds a part of the folds', which is no variance between seeds.
+    between = max(float(by_seed.var(ddof=1)) - within / folds, 0.0)
+    t, p = paired_t(ours.mean(1).tolist(), theirs.mean(1).tolist())
+    return SeedComparison(
+        name=name,
+        aug=record.aug,
+        ratio=record.ratio,
+        variant=record.variant,
+        baseline_by_seed=[float(value) for value in theirs.mean(1)],
+        by_seed=[float(value) for value in ours.mean(1)],
+        f1=measured(ours.mean(1)),
+        difference=float(by_seed.mean()),
+        interval=mean_interval([float(value) for value in by_seed]),
+        sd_seeds=between**0.5,
+        sd_folds=within**0.5,
+        t=t,
+        p=p,
+        p_holm=None,
+        p_corrected=corrected_resampled_t([float(value) for value in differences.ravel()], folds - 1, 1).p,
+    )
