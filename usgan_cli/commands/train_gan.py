@@ -68,6 +68,14 @@ def train_gan(
         int,
         typer.Option(min=0, help="With --init: the discriminator's first layers that stay as they are (Freeze-D)."),
     ] = 0,
+    fold: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Leave out this fold's validation images, for train-cls --strict; from 0 (default: none).",
+        ),
+    ] = None,
+    folds: Annotated[int, typer.Option(min=2, help="With --fold: folds of the cross-validation, as in train-cls.")] = 5,
     batch: Annotated[
         int | None, typer.Option(min=2, help="Images a step (default: the preset's).", rich_help_panel=NETWORK)
     ] = None,
@@ -233,8 +241,9 @@ def train_gan(
     if freeze_d and init is None:
         raise SettingsError("--freeze-d keeps layers as --init brings them; there is no --init.", "Leave it out.")
     source = None if init is None else read_source(init)
+    part = None if fold is None else (fold, folds)
     run = GanRun(
-        name=gan_name(aug, n, seed),
+        name=gan_name(aug, n, seed, part),
         n=n,
         device=where,
         progress=session.progress,
@@ -248,6 +257,10 @@ def train_gan(
 
     def work(target: Path, train: Train) -> GeneratorDocument:
         images = load_subset(folder, manifest, subset)
+        if fold is not None:
+            from usgan_cli.classify.folds import training_side
+
+            images = training_side(images, fold, folds, seed)
         _advise_on_threads(session, where)
         scorer = _scorer(session, images, extractor, weights, where) if fd_every > 0 else None
         return train(config, images, target, replace(run, scorer=scorer), source)
@@ -255,8 +268,9 @@ def train_gan(
     inputs = {"data": manifest.content_digest(), "subset": subset.content_digest()}
     if source is not None:
         inputs["init"] = source.digest
-    step = artefact.Step("train-gan", REVISION, {"n": n, **settings_of(config)}, inputs)
-    target = out or session.workspace.gan(aug, n, seed)
+    left_out = {} if fold is None else {"fold": fold, "folds": folds}
+    step = artefact.Step("train-gan", REVISION, {"n": n, **settings_of(config), **left_out}, inputs)
+    target = out or session.workspace.gan(aug, n, seed, part)
     return _carry_out(session, step, target, work, gpus, where)
 
 
