@@ -45,8 +45,3 @@ def test_path_length_penalty_moves_its_mean_first() -> None:
     # Through the mean, each length moves both penalties: d/dl_i of sum (l_j - m)^2 with dm/dl_i = 0.1 / 2.
     penalty.sum().backward()
     assert torch.allclose(lengths.grad, torch.tensor([2 * -0.1 - 0.1 * (-0.1 + 1.9), 2 * 1.9 - 0.1 * (-0.1 + 1.9)]))
-
-
-def test_style_mix_takes_the_first_layers_from_the_first() -> None:
-    mixed = losses.style_mix(torch.zeros(1, 4, 2), torch.ones(1, 4, 2), 1)
-    assert mixed[0, :, 0].tolist() == [0, 1, 1, 1]

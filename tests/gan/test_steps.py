@@ -25,6 +25,7 @@ from usgan_cli.gan.shown import Shown
 from usgan_cli.gan.state import Training
 from usgan_cli.gan.steps import Steps
 from usgan_cli.gan.train import GanRun, follow, iterate, train
+from usgan_cli.gan.transfer import freeze_discriminator
 
 
 @pytest.fixture(autouse=True)
@@ -126,6 +127,36 @@ def test_a_batch_that_never_fits_is_an_error_with_a_remedy(monkeypatch: pytest.M
         with pytest.raises(SettingsError, match="do not fit into the memory") as error:
             short.discriminator_step()
         assert "--batch-gpu" in str(error.value)
+
+
+def test_frozen_layers_stay_as_they_are_and_the_rest_learns() -> None:
+    settings = wide(aug="none")
+    training = Training.start(settings, CPU)
+    frozen = freeze_discriminator(training.discriminator, 3)
+    before = {name: value.clone() for name, value in training.discriminator.state_dict().items()}
+    worked = Steps(settings, training, Shown(images(), settings, CPU), make_augment("none"), CPU)
+    for _ in range(2):
+        iterate(settings, training, worked)
+    after = training.discriminator.state_dict()
+    assert frozen
+    assert all(torch.equal(after[name], before[name]) for name in frozen)
+    assert not torch.equal(after["b16.skip.weight"], before["b16.skip.weight"])
+
+
+def test_styles_are_mixed_by_one_cut_for_the_batch() -> None:
+    worked = make_steps(wide(style_mixing_prob=1.0))
+    drawn = worked._draw_generated(4, worked._draws("generator"))
+    follows = drawn["follows_other"]
+    assert (follows == follows[0]).all()
+    assert not follows[0, 0]
+    assert follows[0, -1]
+    assert (follows[0].int().diff() >= 0).all(), "from the cut on, and not back again"
+    generator = worked.training.generator
+    first, other = (generator.mapping(drawn[z], drawn["labels"]) for z in ("z", "other_z"))
+    _, ws = worked._generate(drawn)
+    cut_at = int(follows[0].int().argmax())
+    assert torch.equal(ws[:, :cut_at], first[:, :cut_at])
+    assert torch.equal(ws[:, cut_at:], other[:, cut_at:])
 
 
 def test_cuts_that_would_tear_groups_apart_are_refused() -> None:

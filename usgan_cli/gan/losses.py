@@ -74,8 +74,3 @@ def path_length_penalty(lengths: Tensor, mean: Tensor, decay: float) -> tuple[Te
     """
     updated = mean.lerp(lengths.mean(), decay)
     return (lengths - updated).square(), updated
-
-
-def style_mix(ws: Tensor, other: Tensor, cut: int) -> Tensor:
-    """Return ws [N, num_ws, w_dim] with `other` from layer `cut` on."""
-    return torch.cat([ws[:, :cut], other[:, cut:]], dim=1)

@@ -309,7 +309,7 @@ def freezable_layers(discriminator: Discriminator) -> list[str]:
 def freeze_discriminator(discriminator: Discriminator, layers: int) -> list[str]:
     """Freeze the `layers` convolutions nearest to the image (Freeze-D); return the names of the frozen parameters.
 
-    A training loop that turns gradients on and off must leave them alone: see `trainable`.
+    A training loop that turns gradients on and off must leave them alone.
 
     Raises
     ------
@@ -328,8 +328,3 @@ def freeze_discriminator(discriminator: Discriminator, layers: int) -> list[str]
             parameter.requires_grad_(False)
             frozen.append(f"{layer}.{name}")
     return frozen
-
-
-def trainable(network: nn.Module, frozen: Collection[str] = ()) -> list[nn.Parameter]:
-    """Return the parameters whose gradients a training turns on and off: all but the frozen ones, in order."""
-    return [parameter for name, parameter in network.named_parameters() if name not in frozen]
