@@ -9,6 +9,7 @@ import pytest
 
 from usgan_cli import console
 from usgan_cli.console import Terminal
+from usgan_cli.core.progress import duration
 
 
 def test_paths_and_json_go_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,4 +80,4 @@ def test_short_work_is_not_worth_a_line(capsys: pytest.CaptureFixture[str]) -> N
     ("seconds", "text"), [(0, "0 s"), (-3, "0 s"), (59.6, "1 min 00 s"), (61, "1 min 01 s"), (7384, "2 h 03 min")]
 )
 def test_durations_read_well(seconds: float, text: str) -> None:
-    assert console._duration(seconds) == text
+    assert duration(seconds) == text

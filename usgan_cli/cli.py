@@ -19,6 +19,7 @@ from usgan_cli.commands import (
     prepare,
     report,
     score,
+    status,
     study,
     subsample,
     train_cls,
@@ -75,6 +76,7 @@ for panel, command in (
     (VERDICT, ttest.ttest),
     (VERDICT, report.report),
     (ALL, study.study),
+    (ALL, status.status),
 ):
     app.command(command.__name__.replace("_", "-"), rich_help_panel=panel)(step_command(command))
 app.command("doctor", rich_help_panel=ALL)(doctor.doctor)

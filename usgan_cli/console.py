@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from usgan_cli.core.progress import duration
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.progress import Progress as RichProgress
@@ -80,22 +82,25 @@ class Terminal:
             table.add_row(*row)
         self.console.print(table)
 
+    def show(self, parts: Sequence[RenderableType]) -> None:
+        """Show anything that rich can draw, one below the other."""
+        if not self.quiet:
+            self.console.print(*parts, sep="\n")
+
     @contextmanager
-    def task(self, title: str, total: float, unit: str, done: float = 0) -> Iterator[_BarTask | _PlainTask]:
+    def task(self, title: str, total: float, unit: str, done: float = 0) -> Iterator[BarTask | PlainTask]:
         """Begin work of `total` units, `done` of which were finished by an earlier run."""
         if self.console.is_terminal and not self.quiet:
-            with _bars(self.console) as bars:
-                bar = bars.add_task(title, total=total, unit=unit, figures="")
-                bars.update(bar, completed=done)
-                yield _BarTask(bars, bar)
+            with make_bars(self.console) as bars:
+                yield add_bar(bars, title, total, unit, done)
         else:
-            task = _PlainTask(self, title, total, unit, done)
+            task = PlainTask(self, title, total, unit, done)
             yield task
             task.finish()
 
 
-@contextmanager
-def _bars(console: Console) -> Iterator[RichProgress]:
+def make_bars(console: Console) -> RichProgress:
+    """Return progress bars for a terminal, not yet shown."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.text import Text
 
@@ -108,7 +113,7 @@ def _bars(console: Console) -> Iterator[RichProgress]:
                 if task.fields["figures"]:
                     yield Text(f"  {task.fields['figures']}", style="dim", overflow="fold", no_wrap=False)
 
-    with WithFigures(
+    return WithFigures(
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
         TextColumn("{task.completed:g}/{task.total:g} {task.fields[unit]}"),
@@ -117,15 +122,23 @@ def _bars(console: Console) -> Iterator[RichProgress]:
         TimeRemainingColumn(),
         console=console,
         transient=True,
-    ) as bars:
-        yield bars
+    )
+
+
+def add_bar(bars: RichProgress, title: str, total: float, unit: str, done: float) -> BarTask:
+    """Add a bar for work of `total` units, and return what moves it on."""
+    bar = bars.add_task(title, total=total, unit=unit, figures="")
+    bars.update(bar, completed=done)
+    return BarTask(bars, bar)
 
 
 def _figures(figures: dict[str, float | str]) -> str:
     return "  ".join(f"{name} {value if isinstance(value, str) else f'{value:.3g}'}" for name, value in figures.items())
 
 
-class _BarTask:
+class BarTask:
+    """A bar on the terminal."""
+
     def __init__(self, bars: RichProgress, task: TaskID) -> None:
         self.bars = bars
         self.id = task
@@ -138,7 +151,9 @@ class _BarTask:
             self.bars.update(self.id, advance=amount)
 
 
-class _PlainTask:
+class PlainTask:
+    """A plain line now and then."""
+
     def __init__(self, terminal: Terminal, title: str, total: float, unit: str, done: float) -> None:
         self.terminal = terminal
         self.title, self.total, self.unit = title, total, unit
@@ -155,7 +170,7 @@ class _PlainTask:
         if now - self.spoke >= PLAIN_INTERVAL_S:
             self.spoke = now
             rate = (now - self.begin) / max(self.done - self.first, 1e-9)
-            left = _duration((self.total - self.done) * rate)
+            left = duration((self.total - self.done) * rate)
             done = f"{self.done:.4g} of {self.total:g} {self.unit}"
             self.terminal.note(f"{self.title}: {done}, {rate:.3g} s each, {left} left{self.figures}")
 
@@ -163,10 +178,4 @@ class _PlainTask:
         """Say how long it took, where that was worth a line."""
         spent = time.monotonic() - self.begin
         if spent >= 1:
-            self.terminal.note(f"{self.title}: {self.done:.4g} {self.unit} in {_duration(spent)}{self.figures}")
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(max(seconds, 0)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+            self.terminal.note(f"{self.title}: {self.done:.4g} {self.unit} in {duration(spent)}{self.figures}")

@@ -43,6 +43,15 @@ Work = Annotated[
 Force = Annotated[
     bool, typer.Option("--force", help="Make the artefact again, replacing what is there.", rich_help_panel=SHARED)
 ]
+Refresh = Annotated[
+    bool,
+    typer.Option(
+        "--refresh",
+        help="Where what is there was made with other settings or from other inputs, make it again in place of "
+        "refusing; what is up to date stays.",
+        rich_help_panel=SHARED,
+    ),
+]
 DryRun = Annotated[
     bool,
     typer.Option(

@@ -178,7 +178,8 @@ def test_a_state_holds_everything(change: dict[str, Any], tmp_path: Path) -> Non
                 network.train_epoch(data, epoch, task)
             start.epoch = epoch
             kept = copy.deepcopy(network.model.state_dict())
-            start.best = finetune.Best(epoch, (0.5, -1.0), network.predict(data.images), kept)
+            assert start.picks(0.5, len(data.labels))
+            start.kept = finetune.Kept(epoch, network.predict(data.images), kept)
         return start
 
     one = finetune._Network(backbone, config, 0, CPU, "float32")
@@ -188,7 +189,7 @@ def test_a_state_holds_everything(change: dict[str, Any], tmp_path: Path) -> Non
 
     other = finetune._Network(backbone, config, 0, CPU, "float32")
     restored = other.restore(finetune.read_tensors(tmp_path / "state.safetensors"))
-    assert (restored.epoch, restored.best.epoch, restored.best.rank) == (2, 2, (0.5, -1.0))
+    assert (restored.epoch, restored.kept.epoch, restored.best, restored.best_epoch) == (2, 2, 0.5, 1)
     course(other, [3, 4], restored)
     mine, theirs = one.model.state_dict(), other.model.state_dict()
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)

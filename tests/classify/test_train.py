@@ -173,7 +173,8 @@ def test_test_labels_decide_nothing(config, tmp_path):
 
 
 def test_the_kept_epoch_is_the_one_that_was_validated(tmp_path, monkeypatch):
-    """Trap: testing the last epoch's network instead of the best one's."""
+    """Trap: testing the last epoch's network instead of the one that was picked."""
+    monkeypatch.setattr(finetune, "standard_error", lambda f1, images: 0.0)
     seen: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {0: [], 1: []}
     predict = finetune._Network.predict
     pixels = torch.from_numpy(in_file_order(TEST).pixels)
@@ -194,6 +195,35 @@ def test_the_kept_epoch_is_the_one_that_was_validated(tmp_path, monkeypatch):
             rows = (predictions.fold == fold.fold) & (predictions.part == part)
             expected = seen[fold.fold][fold.epoch - 1][index]
             assert np.allclose(predictions.probability[rows], expected, atol=1e-6)
+
+
+def test_the_last_epoch_within_one_standard_error_is_picked():
+    course = finetune.Course()
+    picked = []
+    # Of 20 validation images: 0.70 +- 0.10, then 0.80 +- 0.09, which 0.70 is not within, and 0.75 is.
+    for f1 in (0.70, 0.65, 0.55, 0.80, 0.70, 0.75, 0.75, 0.60):
+        course.epoch += 1
+        if course.picks(f1, 20):
+            picked.append(course.epoch)
+    assert picked == [1, 2, 4, 6, 7]
+    assert (course.best, course.best_epoch) == (0.80, 4)
+
+
+def test_many_validation_images_tell_more_epochs_apart():
+    assert finetune.standard_error(0.7, 20) == pytest.approx(np.sqrt(15 / 22 * 7 / 22 / 22))
+    assert finetune.standard_error(0.7, 2000) == pytest.approx(np.sqrt(0.7 * 0.3 / 2000), rel=1e-2)
+    assert finetune.standard_error(1.0, 20) > 0
+
+
+def test_a_fold_ends_when_nothing_better_was_seen_for_long():
+    config = dataclasses.replace(TUNED, epochs=9, patience=3)
+    course = finetune.Course()
+    ended = []
+    for f1 in (0.5, 0.6, 0.6, 0.6, 0.6):
+        course.epoch += 1
+        course.picks(f1, 20)
+        ended.append(course.ended(config))
+    assert ended == [False, False, False, False, True]
 
 
 def test_learning_rate_rises_then_falls_to_zero():

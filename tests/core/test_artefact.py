@@ -40,8 +40,10 @@ class Maker:
         self.found: list[list[str]] = []
         self.failure: BaseException | None = None
 
-    def __call__(self, step: Step = STEP, *, force: bool = False, dry_run: bool = False, **options: Any) -> Outcome:
-        request = Request(self.progress, force=force, dry_run=dry_run)
+    def __call__(
+        self, step: Step = STEP, *, force: bool = False, refresh: bool = False, dry_run: bool = False, **options: Any
+    ) -> Outcome:
+        request = Request(self.progress, force=force, refresh=refresh, dry_run=dry_run)
         if self.kind == "file":
             return artefact.make_file(self.path, step, self._document, self._summary, request, **options)
         make = artefact.make_folder if self.kind == "folder" else artefact.grow_folder
@@ -128,7 +130,7 @@ def test_what_differs_is_refused_and_named(maker: Maker, step: Step, words: list
     before = snapshot(maker.path.parent)
     with pytest.raises(SettingsError) as caught:
         maker(step)
-    for word in [str(maker.path), *words, "--force", "--out"]:
+    for word in [str(maker.path), *words, "--refresh", "--out"]:
         assert word in str(caught.value)
     assert maker.worked == 1
     assert snapshot(maker.path.parent) == before
@@ -147,7 +149,7 @@ def test_force_makes_it_again_with_whatever_settings(maker: Maker) -> None:
 
 def test_force_does_not_replace_what_another_command_made(maker: Maker) -> None:
     maker()
-    with pytest.raises(SettingsError, match="made by usgan score; --force does not replace it"):
+    with pytest.raises(SettingsError, match=r"made by usgan score; usgan .* does not replace it"):
         maker(replace(STEP, command="ttest"), force=True)
     assert maker.worked == 1
 
@@ -155,11 +157,51 @@ def test_force_does_not_replace_what_another_command_made(maker: Maker) -> None:
 def test_new_inputs_are_enough_to_derive_it_again_where_that_was_said(published: Maker) -> None:
     published()
     assert published(OTHER_INPUT, on_new_inputs="redo") == Outcome(published.path, "done", {"value": 2})
-    assert "out of date" in published.progress.notes[-1]
+    assert published.progress.notes[-1].endswith("is made again: its inputs have changed.")
     assert published(OTHER_INPUT, on_new_inputs="redo").status == "skipped"
     # Settings are not inputs.
     with pytest.raises(SettingsError, match="count is 5 there and 6 now"):
         published(replace(STEP, settings={**STEP.settings, "count": 6}), on_new_inputs="redo")
+
+
+def test_refreshing_makes_again_what_differs_and_leaves_what_does_not(maker: Maker) -> None:
+    maker()
+    assert maker(refresh=True).status == "skipped"
+    assert maker.progress.notes == [f"{maker.path} is up to date; nothing to do."]
+    maker.progress.notes.clear()
+    assert maker(OTHER_INPUT, refresh=True).status == "done"
+    assert maker.worked == 2
+    assert [note.count("its input 'data' has changed") for note in maker.progress.notes] == [1]
+    assert maker(OTHER_INPUT).status == "skipped"
+
+
+def test_refreshing_does_not_replace_what_another_command_made(maker: Maker) -> None:
+    maker()
+    with pytest.raises(SettingsError, match="made by usgan score"):
+        maker(replace(STEP, command="ttest"), refresh=True)
+
+
+def test_refreshing_begins_an_unfinished_folder_of_other_settings_anew(tmp_path: Path) -> None:
+    maker = Maker("growing", tmp_path / "there")
+    maker.failure = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        maker()
+    maker.failure = None
+    planned = maker(refresh=True, dry_run=True)
+    assert (planned.changes, planned.begun) == ((), True)
+    planned = maker(OTHER_INPUT, refresh=True, dry_run=True)
+    assert (planned.changes, planned.begun) == (("its input 'data' has changed since",), False)
+    maker(OTHER_INPUT, refresh=True)
+    assert "part.txt" not in maker.found[-1]
+
+
+def test_a_dry_run_tells_what_would_change(published: Maker) -> None:
+    assert published(dry_run=True).changes == ()
+    published()
+    planned = published(OTHER_INPUT, dry_run=True, refresh=True)
+    assert planned.status == "planned"
+    assert planned.changes == ("its input 'data' has changed since",)
+    assert published.worked == 1
 
 
 def test_a_dry_run_writes_nothing(maker: Maker, tmp_path: Path) -> None:

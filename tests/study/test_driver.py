@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from usgan_cli.core.errors import DataError, UsganError
+from usgan_cli.core.errors import DataError, SettingsError, UsganError
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.workspace import Workspace
-from usgan_cli.study.driver import StepFailedError, run_plan
+from usgan_cli.study.driver import StepFailedError, run_plan, select_steps
 from usgan_cli.study.plan import PlannedStep
+from usgan_cli.study.state import StepState
 
 WORK = Workspace(Path("w"))
 A, B, C, D = (Path(name) for name in "abcd")
@@ -22,9 +23,22 @@ STEPS = [
     PlannedStep("make", {"name": "c"}, C, (B,)),
     PlannedStep("make", {"name": "d"}, D, (A,)),
 ]
+MISSING = [StepState("missing")] * 4
 
 
-def maker(seen: list[dict[str, Any]], broken: set[str], error: Exception | None = None) -> Callable[..., None]:
+class Watching(Silent):
+    """Keeps what it is told of the steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.moves: list[tuple[int, str]] = []
+
+    def moved(self, index: int, state: str, seconds: float = 0) -> None:
+        assert seconds >= 0
+        self.moves.append((index, state))
+
+
+def maker(seen: list[dict[str, Any]], broken: set[str], error: BaseException | None = None) -> Callable[..., None]:
     def make(**options: Any) -> None:
         seen.append(options)
         if options["name"] in broken:
@@ -35,49 +49,102 @@ def maker(seen: list[dict[str, Any]], broken: set[str], error: Exception | None 
 
 def test_steps_run_in_order_with_the_options_that_are_given() -> None:
     seen: list[dict[str, Any]] = []
-    progress = Silent()
-    run_plan(STEPS, {"make": maker(seen, set())}, WORK, progress)
+    watching = Watching()
+    run_plan(STEPS, MISSING, {"make": maker(seen, set())}, WORK, watching)
     assert seen == [{"name": name} for name in "abcd"]
-    assert progress.notes[0] == "[1/4] usgan make --name a --work w"
-    assert not progress.warnings
+    assert watching.notes[0] == "[1/4] usgan make --name a --work w"
+    assert watching.moves == [(i, state) for i in range(4) for state in ("running", "done")]
+    assert not watching.warnings
+
+
+def test_what_is_done_or_not_asked_for_is_left_alone() -> None:
+    seen: list[dict[str, Any]] = []
+    states = [StepState("done"), StepState("stale"), StepState("follows"), StepState("unfinished")]
+    run_plan(STEPS, states, {"make": maker(seen, set())}, WORK, Watching())
+    assert [options["name"] for options in seen] == ["b", "c", "d"]
+    seen.clear()
+    run_plan(STEPS, states, {"make": maker(seen, set())}, WORK, Watching(), chosen={0, 3})
+    assert [options["name"] for options in seen] == ["d"]
 
 
 def test_a_failure_ends_the_study_with_its_command_and_the_next_move() -> None:
     seen: list[dict[str, Any]] = []
+    watching = Watching()
     with pytest.raises(StepFailedError) as caught:
-        run_plan(STEPS, {"make": maker(seen, {"b"})}, WORK, Silent())
+        run_plan(STEPS, MISSING, {"make": maker(seen, {"b"})}, WORK, watching)
     assert [options["name"] for options in seen] == ["a", "b"]
+    assert watching.moves[-1] == (1, "failed")
     for words in ("usgan make --name b --work w", "no good: b", "mend it so"):
         assert words in str(caught.value)
 
 
 def test_going_on_leaves_out_what_needs_the_missing() -> None:
     seen: list[dict[str, Any]] = []
-    progress = Silent()
+    watching = Watching()
     with pytest.raises(StepFailedError, match="no good: b"):
-        run_plan(STEPS, {"make": maker(seen, {"b"})}, WORK, progress, keep_going=True)
+        run_plan(STEPS, MISSING, {"make": maker(seen, {"b"})}, WORK, watching, keep_going=True)
     assert [options["name"] for options in seen] == ["a", "b", "d"]
-    assert "left out: usgan make --name c" in progress.warnings[-1]
-    assert "it needs b" in progress.warnings[-1]
+    assert (2, "left out") in watching.moves
+    assert "left out: usgan make --name c" in watching.warnings[-1]
+    assert "it needs b" in watching.warnings[-1]
 
 
 def test_what_is_missing_spreads_along_the_chain_and_the_first_failure_is_told() -> None:
     seen: list[dict[str, Any]] = []
-    progress = Silent()
+    watching = Watching()
     with pytest.raises(StepFailedError, match="no good: a"):
-        run_plan(STEPS, {"make": maker(seen, {"a", "b"})}, WORK, progress, keep_going=True)
+        run_plan(STEPS, MISSING, {"make": maker(seen, {"a", "b"})}, WORK, watching, keep_going=True)
     assert [options["name"] for options in seen] == ["a"]
-    assert len(progress.warnings) == 4
+    assert len(watching.warnings) == 4
 
 
 def test_a_failure_without_a_hint_gets_one() -> None:
     with pytest.raises(StepFailedError, match="run the same study again"):
-        run_plan(STEPS, {"make": maker([], {"a"}, UsganError("bare"))}, WORK, Silent())
+        run_plan(STEPS, MISSING, {"make": maker([], {"a"}, UsganError("bare"))}, WORK, Watching())
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), KeyboardInterrupt()])
-def test_bugs_and_interruptions_are_not_swallowed(error: Exception) -> None:
+def test_bugs_and_interruptions_are_not_swallowed(error: BaseException) -> None:
     seen: list[dict[str, Any]] = []
     with pytest.raises(type(error)):
-        run_plan(STEPS, {"make": maker(seen, {"b"}, error)}, WORK, Silent(), keep_going=True)
+        run_plan(STEPS, MISSING, {"make": maker(seen, {"b"}, error)}, WORK, Watching(), keep_going=True)
     assert len(seen) == 2
+
+
+PLAN = [
+    PlannedStep("prepare", {}, WORK.data),
+    PlannedStep("train-gan", {}, WORK.gan("ada", 100, 0), (WORK.data,)),
+    PlannedStep("score", {}, WORK.score("ada-n100-s0"), (WORK.data,)),
+    PlannedStep("train-gan", {}, WORK.gan("ada", 50, 0), (WORK.data,)),
+    PlannedStep("score", {}, WORK.score("ada-n50-s0"), (WORK.data,)),
+    PlannedStep("report", {}, WORK.report),
+]
+
+
+@pytest.mark.parametrize(
+    ("only", "begin", "chosen"),
+    [
+        ([], None, {0, 1, 2, 3, 4, 5}),
+        (["score"], None, {2, 4}),
+        (["ada-n100-s0"], None, {1, 2}),
+        (["gans/ada-n100-s0"], None, {1}),
+        (["*n50*", "report"], None, {3, 4, 5}),
+        ([], "score", {2, 4, 5}),
+        (["*n50*"], "score", {4}),
+    ],
+)
+def test_steps_are_chosen_by_command_artefact_and_pattern(only: list[str], begin: str | None, chosen: set[int]) -> None:
+    assert select_steps(PLAN, WORK, only, begin) == chosen
+
+
+@pytest.mark.parametrize(
+    ("only", "begin", "words"),
+    [
+        (["scor"], None, "No step of the study is called 'scor'"),
+        ([], "scor", "no step 'scor' to begin from"),
+        (["prepare"], "score", "Nothing is left"),
+    ],
+)
+def test_a_choice_of_nothing_is_refused(only: list[str], begin: str | None, words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        select_steps(PLAN, WORK, only, begin)

@@ -13,10 +13,20 @@ import typer
 from usgan_cli import cli
 from usgan_cli.commands.study import STEPS
 from usgan_cli.core.workspace import Workspace
-from usgan_cli.study.config import SHIPPED, StudyConfig, load_study
+from usgan_cli.study.config import (
+    SHIPPED,
+    ClassifierTable,
+    DataTable,
+    GanTable,
+    GenerateTable,
+    ScoreTable,
+    StudyConfig,
+    load_study,
+)
 from usgan_cli.study.plan import PlannedStep, plan_study
 
 WORK = Workspace(Path("some work"))
+SHARED = {"force", "refresh", "dry_run", "json", "quiet"}
 
 
 def study(**changes: Any) -> StudyConfig:
@@ -47,7 +57,7 @@ def test_the_grid_is_crossed_in_full() -> None:
         "generate": 8,
         "score": 8,
         "train-cls": 4 * (1 + 2 * 2),
-        "ttest": 4,
+        "ttest": 4 + 2,
         "report": 1,
     }
     assert [steps[0].command, steps[1].command, steps[-1].command] == ["phantom", "prepare", "report"]
@@ -92,10 +102,39 @@ def test_a_line_typed_in_a_shell_gives_the_options_of_the_step(config: StudyConf
                 found = list(parsed[option]) if isinstance(value, list) else parsed[option]
                 assert found == wanted, f"{name} {option}"
         # What the study leaves out has the command's own default.
-        for option in parsed.keys() - step.options.keys() - {"force", "dry_run", "json", "quiet"}:
+        for option in parsed.keys() - step.options.keys() - SHARED:
             default = parameters[option].default
             # An option that may be given several times is an empty tuple where it is not given.
             assert (parsed[option] or None) in (default or None, None), option
+
+
+@pytest.mark.parametrize(
+    ("table", "command"),
+    [
+        (DataTable, "prepare"),
+        (GanTable, "train-gan"),
+        (GenerateTable, "generate"),
+        (ScoreTable, "score"),
+        (ClassifierTable, "train-cls"),
+    ],
+)
+def test_a_setting_that_is_left_out_of_the_file_has_the_command_s_default(table: type[Any], command: str) -> None:
+    parameters = inspect.signature(STEPS[command]).parameters
+    for name, field in table.model_fields.items():
+        if name in {"source", "phantom_count", "test", "count"}:  # always on the command line
+            continue
+        assert name in parameters, f"{command} has no option {name}"
+        default = parameters[name].default
+        # None in the file leaves the option out; whatever else stands there must be what leaving it out means.
+        assert field.default in (None, default), name
+
+
+def test_repeats_are_also_compared_together() -> None:
+    steps = [s for s in plan_study(study(), WORK) if s.command == "ttest" and "seeds" in s.options]
+    assert [s.options for s in steps] == [{"n": 20, "seeds": [0, 1]}, {"n": 10, "seeds": [0, 1]}]
+    assert steps[0].writes == WORK.ttest(20, 0, 1)
+    assert len(steps[0].needs) == 2 * (1 + 2 * 2)
+    assert "--seeds 0 --seeds 1" in steps[0].line(WORK)
 
 
 def test_numbers_come_back_exactly() -> None:

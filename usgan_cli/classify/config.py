@@ -38,8 +38,9 @@ class ClassifierConfig:
     seed: int = 0
 
     epochs: int = 30
-    """Passes over the training images at most; each fold keeps the epoch that its validation images like best."""
-    patience: int = 15
+    """Passes over the training images at most; each fold keeps the last of the epochs that its validation images
+    cannot tell from the best one."""
+    patience: int = 20
     """Epochs without an improvement on the validation images after which a fold ends."""
     batch: int = 16
     """Images per step, at most; an epoch's steps are as equal as they can be."""

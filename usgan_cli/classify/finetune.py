@@ -2,8 +2,13 @@
 
 AdamW (Loshchilov and Hutter 2019) with a higher learning rate for the new classifier layer than for the
 pretrained ones, which may decay from layer to layer (Clark et al. 2020) or wait for a first stage in which the
-classifier layer learns alone; linear warm-up and cosine decay, label smoothing (Szegedy et al. 2016), and the epoch
-picked on the fold's validation images. Test images are looked at once, when the epoch has been picked.
+classifier layer learns alone; linear warm-up and cosine decay, label smoothing (Szegedy et al. 2016). Test images are
+looked at once, when the epoch has been picked.
+
+The epoch is picked on the fold's validation images by the rule of one standard error (Breiman et al. 1984): the last
+of those epochs whose micro-F1 is within one standard error of the best. A fold of a small subset has 10 or 20
+validation images, whose best epoch is mostly luck; what it cannot tell apart is settled by the schedule, which ends
+with the network that has learned longest.
 
 Every epoch draws its random numbers from seeds of its own, so a fold that was interrupted goes on from its last saved
 epoch to the same result.
@@ -30,7 +35,6 @@ from torch import nn
 from usgan_cli.classify.augment import augment
 from usgan_cli.classify.config import ClassifierConfig
 from usgan_cli.classify.models import Backbone, seeded
-from usgan_cli.classify.scores import log_loss
 from usgan_cli.core.checkpoint import read_tensors, write_tensors
 from usgan_cli.core.device import Precision, torch_dtype
 from usgan_cli.core.errors import SettingsError
@@ -58,7 +62,7 @@ class FinetuneOutput:
     Attributes
     ----------
     epoch : int
-        Number of epochs it was trained for, at its best on the validation images.
+        Number of epochs it was trained for, as its validation images picked it.
     val, test : float32 arrays [N, K]
         Class probabilities.
     """
@@ -69,26 +73,41 @@ class FinetuneOutput:
 
 
 @dataclass
-class Best:
-    """The best epoch so far, by micro-F1 (here the accuracy), among equals by log loss."""
+class Kept:
+    """The epoch that is picked so far, with its network and its probabilities of the validation images."""
 
     epoch: int
-    rank: tuple[float, float]
     val: NDArray[np.float32]
     state: dict[str, torch.Tensor]
 
 
 @dataclass
 class Course:
-    """How far a fold has come: epochs finished, and the best of them."""
+    """How far a fold has come: epochs finished, the best micro-F1 and its epoch, and what is picked."""
 
     epoch: int = 0
-    best: Best | None = None
+    best: float = -1.0
+    best_epoch: int = 0
+    kept: Kept | None = None
 
     def ended(self, config: ClassifierConfig) -> bool:
         """Return whether all epochs are done, or the validation images have long seen nothing better."""
-        waited = 0 if self.best is None else self.epoch - self.best.epoch
-        return self.epoch >= config.epochs or waited >= config.patience
+        return self.epoch >= config.epochs or self.epoch - self.best_epoch >= config.patience
+
+    def picks(self, f1: float, images: int) -> bool:
+        """Take in the micro-F1 of the epoch just finished, and return whether that epoch is now the one picked.
+
+        The one picked is the last within one standard error of the best: whenever the best rises, its own epoch is.
+        """
+        if f1 > self.best:
+            self.best, self.best_epoch = f1, self.epoch
+        return f1 >= self.best - standard_error(self.best, images)
+
+
+def standard_error(f1: float, images: int) -> float:
+    """Return the standard error of a micro-F1 (a share of `images`), by Laplace's estimate, which is never 0."""
+    share = (f1 * images + 1) / (images + 2)
+    return math.sqrt(share * (1 - share) / (images + 2))
 
 
 def lr_factor(done: float, warmup: float, total: float) -> float:
@@ -153,18 +172,17 @@ def finetune_fold(
             with seeded(config.seed, "classifier", fold, course.epoch, device=device):
                 network.train_epoch(train, course.epoch, task)
             probability = network.predict(val.images)
-            truth = val.labels.numpy()
-            rank = (float((probability.argmax(1) == truth).mean()), -log_loss(truth, probability))
-            if course.best is None or rank > course.best.rank:
-                course.best = Best(course.epoch, rank, probability, copy.deepcopy(network.model.state_dict()))
-            task.advance(0, val_f1=f"{rank[0]:.3f}", best_epoch=str(course.best.epoch))
+            f1 = float((probability.argmax(1) == val.labels.numpy()).mean())
+            if course.picks(f1, len(probability)):
+                course.kept = Kept(course.epoch, probability, copy.deepcopy(network.model.state_dict()))
+            task.advance(0, val_f1=f"{f1:.3f}", best=f"{course.best:.3f}")
             if state_file is not None and time.monotonic() - saved >= SAVE_SECONDS:
                 write_tensors(state_file, network.state(course))
                 saved = time.monotonic()
-    best = course.best
-    assert best is not None
-    network.model.load_state_dict(best.state)
-    return FinetuneOutput(best.epoch, best.val, network.predict(test))
+    kept = course.kept
+    assert kept is not None
+    network.model.load_state_dict(kept.state)
+    return FinetuneOutput(kept.epoch, kept.val, network.predict(test))
 
 
 class _Network:
@@ -199,16 +217,17 @@ class _Network:
 
     def state(self, course: Course) -> dict[str, torch.Tensor]:
         """Return everything that decides how the fold goes on, by name."""
-        best = course.best
-        assert best is not None
+        kept = course.kept
+        assert kept is not None
         found = {
             "epoch": torch.tensor(course.epoch),
-            "best.epoch": torch.tensor(best.epoch),
-            "best.rank": torch.tensor(best.rank, dtype=torch.float64),
-            "best.val": torch.from_numpy(best.val),
+            "best": torch.tensor(course.best, dtype=torch.float64),
+            "best.epoch": torch.tensor(course.best_epoch),
+            "kept.epoch": torch.tensor(kept.epoch),
+            "kept.val": torch.from_numpy(kept.val),
         }
         found |= {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        found |= {f"best.model.{name}": tensor for name, tensor in best.state.items()}
+        found |= {f"kept.model.{name}": tensor for name, tensor in kept.state.items()}
         for name, parameter in self.model.named_parameters():
             found |= {f"adam.{name}.{key}": value for key, value in self.optimizer.state[parameter].items()}
         scaler = self.scaler.state_dict()
@@ -225,10 +244,9 @@ class _Network:
         if self.scaler.is_enabled():
             told = self.scaler.state_dict()
             self.scaler.load_state_dict({k: type(v)(saved[f"scaler.{k}"].item()) for k, v in told.items()})
-        first, second = saved["best.rank"].tolist()
-        best_state = {name: tensor.to(self.device) for name, tensor in _below("best.model.", saved).items()}
-        best = Best(int(saved["best.epoch"]), (first, second), saved["best.val"].numpy(), best_state)
-        return Course(int(saved["epoch"]), best)
+        kept_state = {name: tensor.to(self.device) for name, tensor in _below("kept.model.", saved).items()}
+        kept = Kept(int(saved["kept.epoch"]), saved["kept.val"].numpy(), kept_state)
+        return Course(int(saved["epoch"]), float(saved["best"]), int(saved["best.epoch"]), kept)
 
     def _enter_stage(self, epoch: int) -> None:
         """Let the layers learn that do so in this epoch; the others also keep their statistics."""

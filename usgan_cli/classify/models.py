@@ -21,6 +21,8 @@ from usgan_cli.core.progress import Progress
 from usgan_cli.core.seeds import derive_seed
 
 RESIZE_CHUNK = 64
+INPUT_SIZE = (3, 224, 224)
+"""Channels, height and width of a network's input where timm does not tell."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,11 @@ def seeded(*parts: str | int, device: torch.device) -> Iterator[None]:
         yield
 
 
+def pretrained_settings(model: nn.Module) -> dict[str, Any]:
+    """Return what timm tells of the images that a network was pretrained on; empty where it tells nothing."""
+    return getattr(model, "pretrained_cfg", None) or {}
+
+
 def open_backbone(config: ClassifierConfig, num_classes: int, progress: Progress) -> Backbone:
     """Load the network that `config` names.
 
@@ -100,8 +107,8 @@ def open_backbone(config: ClassifierConfig, num_classes: int, progress: Progress
         model, weights = load_backbone(
             config.backbone, config.weights, num_classes=num_classes, progress=progress, **options
         )
-    told: dict[str, Any] = getattr(model, "pretrained_cfg", None) or {}
-    channels, height, _ = told.get("input_size", (3, 224, 224))
+    told = pretrained_settings(model)
+    channels, height, _ = told.get("input_size", INPUT_SIZE)
     size = config.size or int(height)
     if channels != 3:
         raise SettingsError(f"The network {config.backbone} takes {channels} channels; only those with 3 are of use.")

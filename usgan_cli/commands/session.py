@@ -19,6 +19,8 @@ from usgan_cli.core.progress import Progress
 from usgan_cli.core.workspace import Workspace
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from usgan_cli.core.artefact import Outcome, Request
 
 
@@ -30,23 +32,30 @@ class Session:
     ----------
     workspace : Workspace
     progress : Progress
-    force, dry_run : bool
+    force, refresh, dry_run : bool
     table : callable
         Shows a table: title, head, rows.
+    show : callable
+        Shows anything that rich can draw.
+    quiet : bool
+        Whether progress says only warnings and errors.
     """
 
     workspace: Workspace
     progress: Progress
     force: bool = False
+    refresh: bool = False
     dry_run: bool = False
     table: Callable[[str, Sequence[str], Sequence[Sequence[str]]], None] = lambda *_: None
+    show: Callable[[Sequence[RenderableType]], None] = lambda _: None
+    quiet: bool = False
 
     @property
     def request(self) -> Request:
         """How artefacts are to be made."""
         from usgan_cli.core.artefact import Request
 
-        return Request(self.progress, force=self.force, dry_run=self.dry_run)
+        return Request(self.progress, force=self.force, refresh=self.refresh, dry_run=self.dry_run)
 
 
 Command = Callable[..., "Outcome | list[Outcome]"]
@@ -66,6 +75,7 @@ def step_command(function: Command) -> Callable[..., None]:
         for name, annotation, default in (
             ("work", options.Work, Path("work")),
             ("force", options.Force, False),
+            ("refresh", options.Refresh, False),
             ("dry_run", options.DryRun, False),
             ("json", options.Json, False),
             ("quiet", options.Quiet, False),
@@ -73,9 +83,9 @@ def step_command(function: Command) -> Callable[..., None]:
     ]
 
     @functools.wraps(function)
-    def run(*, work: Path, force: bool, dry_run: bool, json: bool, quiet: bool, **settings: Any) -> None:
+    def run(*, work: Path, force: bool, refresh: bool, dry_run: bool, json: bool, quiet: bool, **settings: Any) -> None:
         terminal = console.Terminal(quiet=quiet)
-        session = Session(Workspace(work), terminal, force=force, dry_run=dry_run, table=terminal.table)
+        session = Session(Workspace(work), terminal, force, refresh, dry_run, terminal.table, terminal.show, quiet)
         returned = function(session, **settings)
         outcomes = returned if isinstance(returned, list) else [returned]
         _show(function.__name__.replace("_", "-"), outcomes, terminal, as_json=json)
@@ -99,5 +109,6 @@ def _show(name: str, outcomes: list[Outcome], terminal: console.Terminal, *, as_
                 for part in ("settings", "inputs")
                 for key, value in outcome.result.get(part, {}).items()
             ]
-            terminal.table(f"Would write {outcome.path}", ("setting", "value"), rows)
+            if rows:
+                terminal.table(f"Would write {outcome.path}", ("setting", "value"), rows)
     console.emit_paths([outcome.path for outcome in outcomes])

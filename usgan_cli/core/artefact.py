@@ -21,7 +21,7 @@ from usgan_cli.core import device as devices
 from usgan_cli.core import files
 from usgan_cli.core.documents import Document, PlanDocument, RunDocument, RunRecord, read_run
 from usgan_cli.core.errors import FormatError, SettingsError
-from usgan_cli.core.progress import Progress
+from usgan_cli.core.progress import Progress, Silent
 
 RUN_FILE = "run.json"
 PLAN_FILE = "config.json"
@@ -89,6 +89,9 @@ class Request:
 
     progress: Progress
     force: bool = False
+    """Make it again whatever is there."""
+    refresh: bool = False
+    """Make it again where what is there was made otherwise (the default refuses); leave it where it is up to date."""
     dry_run: bool = False
     wait_s: float = 0
 
@@ -104,11 +107,17 @@ class Outcome:
     status : {"done", "skipped", "planned"}
     result : dict
         What `--json` shows: the artefact's main figures, or the plan.
+    changes : tuple of str
+        Where it is planned: how what is there differs from what is asked for.
+    begun : bool
+        Where it is planned: a part of it is there, from which the work goes on.
     """
 
     path: Path
     status: Status
     result: dict[str, Any]
+    changes: tuple[str, ...] = ()
+    begun: bool = False
 
 
 Allowance = Callable[[Step, Step], str | None]
@@ -121,7 +130,7 @@ def _nothing(step: Step, there: Step) -> str | None:  # noqa: ARG001
 
 def _new_inputs(step: Step, there: Step) -> str | None:
     same = not replace(step, inputs=there.inputs).differences(there)
-    return "is out of date (its inputs have changed); making it again" if same else None
+    return "is made again: its inputs have changed" if same else None
 
 
 def _raised(setting: str) -> Allowance:
@@ -257,7 +266,7 @@ def grow_folder(
     """
 
     def make() -> None:
-        if request.force and path.exists():
+        if path.exists() and (request.force or _is_other(path, step, allowed)):
             shutil.rmtree(path)
         path.mkdir(parents=True, exist_ok=True)
         files.clear_partial(path)
@@ -277,6 +286,12 @@ def grow_folder(
     return _unless_settled(path, step, make, summary, request, allowed)
 
 
+def _is_other(path: Path, step: Step, allowed: Allowance) -> bool:
+    """Return whether what is there is no part of what the step makes."""
+    found = find_step(path)
+    return found is not None and bool(step.differences(found[0])) and allowed(step, found[0]) is None
+
+
 def _fill(folder: Path, step: Step, work: Callable[[Path], Document]) -> None:
     """Do the work in a folder, and say in `run.json` that it is finished."""
     with _clock(step) as finish:
@@ -293,7 +308,10 @@ def _unless_settled(
     allowed: Allowance,
 ) -> Outcome:
     """Make the artefact, holding its lock, unless there is nothing to do; look again once the lock is held."""
-    if (outcome := _settled(path, step, summary, request, allowed)) is not None:
+    first = Silent()
+    if (outcome := _settled(path, step, summary, replace(request, progress=first), allowed)) is not None:
+        for note in first.notes:
+            request.progress.note(note)
         return outcome
     with files.locked(path, wait_s=request.wait_s):
         if (outcome := _settled(path, step, summary, request, allowed)) is not None:
@@ -311,26 +329,41 @@ def _settled(
 ) -> Outcome | None:
     """Return the outcome if there is nothing to do, None if there is work, or raise if what is there differs."""
     found = find_step(path)
+    changes: tuple[str, ...] = ()
     if found is not None:
         there, finished = found
-        differences = step.differences(there)
-        if request.force:
-            if there.command != step.command:
-                raise SettingsError(f"{path} was made by usgan {there.command}; --force does not replace it.")
-        elif differences and (why := allowed(step, there)) is not None:
-            request.progress.note(f"{path} {why}.")
-        elif differences:
+        if there.command != step.command and (request.force or request.refresh):
             raise SettingsError(
-                f"{path} exists and differs: {'; '.join(differences)}.",
-                "Redo it with --force, or choose another --out.",
+                f"{path} was made by usgan {there.command}; usgan {step.command} does not replace it.",
+                "Choose another --out, or move it away.",
             )
-        elif finished:
+        changes = tuple(step.differences(there))
+        if changes and not request.force:
+            changes = _allowed_changes(path, step, there, changes, request, allowed)
+        elif finished and not request.force:
             request.progress.note(f"{path} is up to date; nothing to do.")
             return Outcome(path, "skipped", summary(path))
     if request.dry_run:
         plan = {"settings": dict(step.settings), "inputs": dict(step.inputs)}
-        return Outcome(path, "planned", plan)
+        return Outcome(path, "planned", plan, changes, begun=found is not None and not found[1] and not changes)
     return None
+
+
+def _allowed_changes(
+    path: Path, step: Step, there: Step, changes: tuple[str, ...], request: Request, allowed: Allowance
+) -> tuple[str, ...]:
+    """Return in words what changes at the artefact, having said so, or raise if it may not be made again unasked."""
+    why = allowed(step, there)
+    if why is not None:
+        request.progress.note(f"{path} {why}.")
+        return (why,)
+    if not request.refresh:
+        raise SettingsError(
+            f"{path} exists and differs: {'; '.join(changes)}.",
+            "Make it again with --refresh, or choose another --out.",
+        )
+    request.progress.note(f"{path} is out of date ({'; '.join(changes)}); making it again.")
+    return changes
 
 
 @contextmanager

@@ -137,6 +137,17 @@ def use_threads(count: int | None, device: torch.device) -> None:
         torch.set_num_threads(count)
 
 
+def limit_threads(count: int) -> None:
+    """Compute with `count` CPU threads in this process and in those that it starts, in every library.
+
+    To be called before the first computation: libraries read their number of threads when they are loaded.
+    """
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = str(count)
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(count)
+
+
 def gain_of_threads() -> float:
     """Return how many times faster all CPU threads together do a small piece of work than one alone, just now.
 

@@ -17,9 +17,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from usgan_cli.core.images import Pixels
 from usgan_cli.data.near_duplicates import DUPLICATE, NearPair
@@ -89,8 +88,8 @@ def connected_groups(count: int, pairs: Iterable[tuple[int, int]]) -> Groups:
         Component of each image, numbered from 0 by first appearance.
     """
     edges = np.array(list(pairs), dtype=np.int64).reshape(-1, 2)
-    graph = coo_array((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count))
-    _, component = connected_components(graph, directed=False)
+    graph = scipy.sparse.coo_array((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count))
+    _, component = scipy.sparse.csgraph.connected_components(graph, directed=False)
     # The library's numbers are arbitrary; ours go by first appearance, so that a manifest is reproducible.
     _, first, inverse = np.unique(component, return_index=True, return_inverse=True)
     number = np.empty(len(first), dtype=np.int64)

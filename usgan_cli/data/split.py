@@ -12,8 +12,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import Bounds, LinearConstraint, milp
 
 from usgan_cli.core.errors import DataError
 from usgan_cli.core.seeds import numpy_generator
@@ -157,10 +157,10 @@ def _nearest_counts(
     aims = np.concatenate([[target.sum()], target, wish])
     tier = np.repeat([0, 1, 2], [1, len(target), len(kinds)])
     k, a = len(kinds), len(aims)
-    aim = LinearConstraint(np.hstack([system, np.eye(a), -np.eye(a)]), aims, aims)
+    aim = scipy.optimize.LinearConstraint(np.hstack([system, np.eye(a), -np.eye(a)]), aims, aims)
     # Every variable is bounded: the solver was seen never to return when the misses were not.
     images = int((number * kinds.sum(axis=1)).sum())
-    bounds = Bounds(np.zeros(k + 2 * a), np.concatenate([number, np.full(2 * a, images)]))
+    bounds = scipy.optimize.Bounds(np.zeros(k + 2 * a), np.concatenate([number, np.full(2 * a, images)]))
     integral = np.repeat([1, 0], [k, 2 * a])
 
     constraints = [aim]
@@ -169,7 +169,7 @@ def _nearest_counts(
         misses = np.concatenate([np.zeros(k), np.tile(tier == level, 2)]).astype(float)
         # The solver was seen to end easy problems with "solve error", with its presolving or without, seldom both.
         for presolve in (True, False):
-            result = milp(
+            result = scipy.optimize.milp(
                 misses,
                 integrality=integral,
                 bounds=bounds,
@@ -188,7 +188,7 @@ def _nearest_counts(
         solution = np.rint(result.x[:k])
         missed = np.abs(system @ solution - aims)[tier == level].sum()
         # Misses are whole numbers; the margin keeps the solver's rounding from cutting off what it just found.
-        constraints = [*constraints, LinearConstraint(misses, -np.inf, missed + 0.25)]
+        constraints = [*constraints, scipy.optimize.LinearConstraint(misses, -np.inf, missed + 0.25)]
     return solution.astype(np.int64)
 
 

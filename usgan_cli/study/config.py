@@ -14,6 +14,18 @@ from usgan_cli.core.errors import MissingError, SettingsError
 
 SHIPPED = ("demo", "paper", "smoke")
 PHANTOM = "phantom"
+HOURS = {
+    "phantom": 1.0,
+    "prepare": 2.0,
+    "subsample": 0.25,
+    "train-gan": 48.0,
+    "generate": 2.0,
+    "score": 2.0,
+    "train-cls": 12.0,
+    "ttest": 0.25,
+    "report": 0.5,
+}
+"""Longest time of each command on a cluster, hours."""
 
 
 class _Table(BaseModel):
@@ -28,8 +40,17 @@ class DataTable(_Table):
     phantom_count: int = Field(default=780, ge=10)
     size: int = 256
     channels: Literal[1, 3] = 1
+    fit: str = "stretch"
     test: int | float = 0.359
+    split: str | None = None
     seed: int = Field(default=0, ge=0)
+    duplicates: str = "group"
+    conflicts: str = "keep"
+    groups: str | None = None
+    classes: str | None = None
+    class_level: int | None = None
+    frames: str = "first"
+    format: str | None = None
 
 
 class GridTable(_Table):
@@ -71,7 +92,6 @@ class GanTable(_Table):
     diffaug_fill: float = 0.0
     precision: str = "auto"
     gpus: int = Field(default=1, ge=1)
-    threads: int | None = Field(default=None, ge=1)
     fd_every: float = 0
 
 
@@ -89,6 +109,7 @@ class ScoreTable(_Table):
     extractor: str = "inception"
     count: int = Field(default=500, ge=2)
     ssim_pairs: int = Field(default=1000, ge=1)
+    repeats: int = Field(default=100, ge=2)
 
 
 class ClassifierTable(_Table):
@@ -98,8 +119,51 @@ class ClassifierTable(_Table):
     weights: str = "auto"
     freeze: bool = False
     folds: int = Field(default=5, ge=2)
-    epochs: int | None = None
     size: int | None = None
+    class_weights: str | None = None
+    epochs: int | None = None
+    patience: int | None = None
+    batch: int | None = None
+    lr: float | None = None
+    head_lr: float | None = None
+    layer_decay: float | None = None
+    head_epochs: int | None = None
+    label_smoothing: float | None = None
+
+
+class RunTable(_Table):
+    """How steps are carried out; of this only the number of threads can change a result, in its last digits."""
+
+    threads: int | None = Field(default=None, ge=1)
+    """Processor threads of every step; None for all of the machine's. Equal numbers give equal bytes."""
+
+
+class ClusterTable(_Table):
+    """What a cluster is asked for, with `--engine snakemake`."""
+
+    gpus: int = Field(default=1, ge=0)
+    """GPUs of every step that computes with networks; a training asks for `gan.gpus` where that is more."""
+    cpus: int = Field(default=4, ge=1)
+    """Processor cores of every step, where `run.threads` does not say."""
+    mem_gb: float = Field(default=16, gt=0)
+    retries: int = Field(default=1, ge=0)
+    """How often a step that failed is tried again."""
+    program: str | None = None
+    """How a job calls the program ("usgan"); by default by the very Python that started the study."""
+    hours: dict[str, float] = {}
+    """Longest time of a step by its command; the others have the values of `HOURS`."""
+
+    @model_validator(mode="after")
+    def _known(self) -> ClusterTable:
+        for command, hours in self.hours.items():
+            if command not in HOURS:
+                near = difflib.get_close_matches(command, HOURS, n=1)
+                raise ValueError(
+                    f"hours names {command!r}, which is no step (did you mean {(near or list(HOURS))[0]!r}?)"
+                )
+            if hours <= 0:
+                raise ValueError(f"hours of {command} must be greater than 0")
+        return self
 
 
 class StudyConfig(_Table):
@@ -112,6 +176,8 @@ class StudyConfig(_Table):
     generate: GenerateTable = GenerateTable()
     score: ScoreTable = ScoreTable()
     classifier: ClassifierTable = ClassifierTable()
+    run: RunTable = RunTable()
+    cluster: ClusterTable = ClusterTable()
 
 
 def study_text(name_or_file: str) -> str:
@@ -128,7 +194,7 @@ def study_text(name_or_file: str) -> str:
     if not path.is_file():
         raise MissingError(
             f"There is no study called {name_or_file!r} and no file of that name.",
-            f"Shipped studies: {', '.join(SHIPPED)}. To begin your own: usgan study demo --print > my.toml",
+            f"Shipped studies: {', '.join(SHIPPED)}. To begin your own: usgan study --print paper > my.toml",
         )
     return path.read_text(encoding="utf-8")
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from usgan_cli.core.errors import UsganError
+from usgan_cli.core.errors import SettingsError, UsganError
 from usgan_cli.core.progress import Progress
 from usgan_cli.core.workspace import Workspace
 from usgan_cli.study.plan import PlannedStep
+from usgan_cli.study.state import StepState
 
 Runner = Callable[..., Any]
 
@@ -18,23 +21,83 @@ class StepFailedError(UsganError):
     """A step of a study failed; the message says which and why."""
 
 
-def run_plan(
-    steps: Sequence[PlannedStep],
-    runners: Mapping[str, Runner],
-    workspace: Workspace,
-    progress: Progress,
-    *,
-    keep_going: bool = False,
-) -> None:
-    """Carry out the steps in order. Steps that are done already skip themselves.
+class Watcher(Progress, Protocol):
+    """Progress that also hears how the steps of a plan are getting on."""
+
+    def moved(self, index: int, state: str, seconds: float = 0) -> None:
+        """Say that the step at `index` is now "running", "done", "failed" or "left out", after so many seconds."""
+
+
+def select_steps(
+    steps: Sequence[PlannedStep], workspace: Workspace, only: Sequence[str] = (), begin: str | None = None
+) -> set[int]:
+    """Return the places in the plan of the steps that are asked for.
 
     Parameters
     ----------
     steps : sequence of PlannedStep
+    workspace : Workspace
+    only : sequence of str
+        Commands ("score"), artefacts ("diffaug-n100-s0", "gans/diffaug-n100-s0") or patterns of them ("*n50*"); all
+        steps where it is empty.
+    begin : str, optional
+        The command to begin with: steps of commands before it, in the order of the plan, are left out.
+
+    Raises
+    ------
+    SettingsError
+        No step of the plan is called so.
+    """
+    commands = list(dict.fromkeys(step.command for step in steps))
+    chosen = set(range(len(steps)))
+    if begin is not None:
+        if begin not in commands:
+            raise SettingsError(f"The study has no step {begin!r} to begin from.", f"Steps: {', '.join(commands)}.")
+        chosen = {i for i in chosen if commands.index(steps[i].command) >= commands.index(begin)}
+    if only:
+        matched: set[int] = set()
+        for pattern in only:
+            found = {i for i, step in enumerate(steps) if _is_called(step, workspace, pattern)}
+            if not found:
+                raise SettingsError(
+                    f"No step of the study is called {pattern!r}.",
+                    f"Use a command ({', '.join(commands)}) or an artefact, as --dry-run lists them.",
+                )
+            matched |= found
+        chosen &= matched
+    if not chosen:
+        raise SettingsError("Nothing is left of the study by --only and --from together.")
+    return chosen
+
+
+def _is_called(step: PlannedStep, workspace: Workspace, pattern: str) -> bool:
+    names = (step.command, step.place(workspace), step.writes.name, step.writes.stem)
+    return any(fnmatchcase(name, pattern) for name in names)
+
+
+def run_plan(
+    steps: Sequence[PlannedStep],
+    states: Sequence[StepState],
+    runners: Mapping[str, Runner],
+    workspace: Workspace,
+    watcher: Watcher,
+    *,
+    chosen: Collection[int] | None = None,
+    keep_going: bool = False,
+) -> None:
+    """Carry out, in order, the steps that are not done.
+
+    Parameters
+    ----------
+    steps : sequence of PlannedStep
+    states : sequence of StepState
+        Where each of them stands.
     runners : mapping
         What carries out each command, called with the step's options.
     workspace : Workspace
-    progress : Progress
+    watcher : Watcher
+    chosen : collection of int, optional
+        Places in the plan of the steps to carry out; all by default.
     keep_going : bool
         After a failure go on with the steps that do not need what is missing.
 
@@ -43,26 +106,34 @@ def run_plan(
     StepFailedError
         A step failed; with `keep_going`, after everything else was done.
     """
-    failed: dict[Path, UsganError] = {}
+    failed: set[Path] = set()
     first: tuple[PlannedStep, UsganError] | None = None
-    for number, step in enumerate(steps, start=1):
-        missing = [str(path) for path in step.needs if path in failed]
-        if missing:
-            failed[step.writes] = UsganError(f"it needs {missing[0]}")
-            progress.warn(f"[{number}/{len(steps)}] left out: {step.line(workspace)} (it needs {missing[0]})")
+    for index, step in enumerate(steps):
+        if states[index].done or (chosen is not None and index not in chosen):
             continue
-        progress.note(f"[{number}/{len(steps)}] {step.line(workspace)}")
+        title = f"[{index + 1}/{len(steps)}]"
+        if broken := [str(path) for path in step.needs if path in failed]:
+            failed.add(step.writes)
+            watcher.moved(index, "left out")
+            watcher.warn(f"{title} left out: {step.line(workspace)} (it needs {broken[0]})")
+            continue
+        watcher.note(f"{title} {step.line(workspace)}")
+        watcher.moved(index, "running")
+        began = time.monotonic()
         try:
             runners[step.command](**{name: value for name, value in step.options.items() if value is not None})
         except UsganError as error:
-            failed[step.writes] = error
+            failed.add(step.writes)
             first = first or (step, error)
+            watcher.moved(index, "failed", time.monotonic() - began)
             if not keep_going:
                 break
-            progress.warn(f"failed: {error}")
+            watcher.warn(f"failed: {error}")
+        else:
+            watcher.moved(index, "done", time.monotonic() - began)
     if first is not None:
-        broken, cause = first
+        stopped, cause = first
         raise StepFailedError(
-            f"The step failed: {broken.line(workspace)}\n{cause.message}",
+            f"The step failed: {stopped.line(workspace)}\n{cause.message}",
             cause.hint or "Mend it and run the same study again; what is done is skipped.",
         )

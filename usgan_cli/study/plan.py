@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from usgan_cli.core.workspace import Workspace, setting_name
 from usgan_cli.study.config import PHANTOM, StudyConfig
@@ -34,6 +38,27 @@ class PlannedStep:
     options: dict[str, Any]
     writes: Path
     needs: tuple[Path, ...] = ()
+
+    @property
+    def subset(self) -> tuple[int, int] | None:
+        """The (n, seed) that it belongs to; None for steps of the whole study."""
+        n, seed = self.options.get("n"), self.options.get("seed")
+        n = n[0] if isinstance(n, list) else n
+        return None if n is None or seed is None else (n, seed)
+
+    @property
+    def aug(self) -> str | None:
+        """The GAN that it belongs to, if any."""
+        return self.options.get("aug")
+
+    def label(self, workspace: Workspace) -> str:
+        """Return what is made by which command: "train-gan gans/ada-n100-s0"."""
+        return f"{self.command} {self.place(workspace)}"
+
+    def place(self, workspace: Workspace) -> str:
+        """Return where the artefact is, relative to the workspace where it is in it."""
+        inside = self.writes.is_relative_to(workspace.root)
+        return (self.writes.relative_to(workspace.root) if inside else self.writes).as_posix()
 
     def arguments(self, workspace: Workspace) -> list[str]:
         """Return the command line without the program's name."""
@@ -78,9 +103,16 @@ def plan_study(config: StudyConfig, workspace: Workspace) -> list[PlannedStep]:
                 steps += [_classifier_step(config, workspace, n, seed, aug, ratio) for ratio in config.grid.ratios]
             compared = tuple(step.writes for step in steps if _of_subset(step, n, seed))
             steps.append(PlannedStep("ttest", {"n": n, "seed": seed}, workspace.ttest(n, seed), compared))
+    if len(config.grid.seeds) > 1:
+        steps += [_seeds_step(config, workspace, n, steps) for n in config.grid.sizes]
     results = tuple(step.writes for step in steps if step.command in {"score", "ttest"})
     steps.append(PlannedStep("report", {}, workspace.report, results))
     return steps
+
+
+def _chosen(table: BaseModel, but: AbstractSet[str] = frozenset()) -> dict[str, Any]:
+    """Return a table's values that are not the command's own defaults, as a person would type them."""
+    return table.model_dump(exclude_defaults=True, exclude=set(but))
 
 
 def _data_steps(config: StudyConfig, workspace: Workspace) -> list[PlannedStep]:
@@ -91,13 +123,8 @@ def _data_steps(config: StudyConfig, workspace: Workspace) -> list[PlannedStep]:
         source = workspace.root / "phantoms"
         phantom = {"out": source, "count": data.phantom_count, "size": max(data.size, 64), "seed": data.seed}
         steps.append(PlannedStep("phantom", phantom, source))
-    prepare = {
-        "source": source,
-        "size": data.size,
-        "channels": data.channels,
-        "test": str(data.test),
-        "seed": data.seed,
-    }
+    own = _chosen(data, {"source", "phantom_count", "size", "test", "seed"})
+    prepare = {"source": source, "size": data.size, "test": str(data.test), **own, "seed": data.seed}
     steps.append(PlannedStep("prepare", prepare, workspace.data, tuple(step.writes for step in steps)))
     steps += [
         PlannedStep("subsample", {"n": [n], "seed": seed}, workspace.subset(n, seed), (workspace.data,))
@@ -111,13 +138,13 @@ def _gan_steps(config: StudyConfig, workspace: Workspace, n: int, seed: int, aug
     which = {"aug": aug, "n": n, "seed": seed}
     gan, synthetic = workspace.gan(aug, n, seed), workspace.synthetic(aug, n, seed)
     count = max(config.score.count, round(max(config.grid.ratios) * n))
-    training = config.gan.model_dump()
-    if training["fd_every"]:
+    training = _chosen(config.gan)
+    if config.gan.fd_every:
         training["extractor"] = config.score.extractor
-    score = config.score.model_dump()
+    score = {"count": config.score.count, **_chosen(config.score, {"count"})}
     return [
         PlannedStep("train-gan", {**which, **training}, gan, (workspace.data, workspace.subset(n, seed))),
-        PlannedStep("generate", {**which, "count": count, **config.generate.model_dump()}, synthetic, (gan,)),
+        PlannedStep("generate", {**which, "count": count, **_chosen(config.generate)}, synthetic, (gan,)),
         PlannedStep("score", {**which, **score}, workspace.score(synthetic.name), (synthetic, workspace.data)),
     ]
 
@@ -130,7 +157,14 @@ def _classifier_step(
     if aug is not None:
         needs.append(workspace.synthetic(aug, n, seed))
     path = workspace.classifiers(n, seed) / setting_name(aug, ratio)
-    return PlannedStep("train-cls", {**options, **config.classifier.model_dump()}, path, tuple(needs))
+    return PlannedStep("train-cls", {**options, **_chosen(config.classifier)}, path, tuple(needs))
+
+
+def _seeds_step(config: StudyConfig, workspace: Workspace, n: int, steps: Sequence[PlannedStep]) -> PlannedStep:
+    """Return the comparison over all seeds of one n."""
+    seeds = config.grid.seeds
+    compared = tuple(step.writes for step in steps if any(_of_subset(step, n, seed) for seed in seeds))
+    return PlannedStep("ttest", {"n": n, "seeds": list(seeds)}, workspace.ttest(n, *seeds), compared)
 
 
 def _of_subset(step: PlannedStep, n: int, seed: int) -> bool:

@@ -1,0 +1,59 @@
+"""`study.json`: which study a workspace belongs to, so that `usgan status` knows the whole of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from usgan_cli.core.documents import Document
+from usgan_cli.core.errors import MissingError, SettingsError
+from usgan_cli.core.workspace import Workspace
+from usgan_cli.study.config import StudyConfig
+
+
+class StudyDocument(Document):
+    """The study that a workspace was made by."""
+
+    FORMAT = "usgan/study"
+
+    study: StudyConfig
+
+
+def study_file(workspace: Workspace) -> Path:
+    """Return where a workspace keeps its study."""
+    return workspace.root / "study.json"
+
+
+def read_study(workspace: Workspace) -> StudyConfig:
+    """Return the study of a workspace.
+
+    Raises
+    ------
+    MissingError
+        No study was begun in it.
+    """
+    path = study_file(workspace)
+    if not path.is_file():
+        raise MissingError(
+            f"No study has been begun in {workspace.root}.", "Begin one: usgan study demo (or name another --work)."
+        )
+    return StudyDocument.read(path).study
+
+
+def claim_workspace(workspace: Workspace, config: StudyConfig, *, force: bool) -> None:
+    """Write down that the workspace belongs to this study.
+
+    Raises
+    ------
+    SettingsError
+        It belongs to a study of another name.
+    """
+    path = study_file(workspace)
+    if path.is_file() and not force:
+        name = StudyDocument.read(path).study.name
+        if name != config.name:
+            raise SettingsError(
+                f"{workspace.root} belongs to the study {name!r}; this one is {config.name!r}.",
+                "Give each study a workspace of its own (--work DIR), or take this one over with --force, "
+                "which makes everything again.",
+            )
+    StudyDocument(study=config).write(path)

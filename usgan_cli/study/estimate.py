@@ -1,0 +1,96 @@
+"""How long the steps of a study will take, from the steps that are done and, where asked, from a short calibration."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from usgan_cli.core.checkpoint import read_log
+from usgan_cli.core.documents import RunDocument, RunRecord, read_run
+from usgan_cli.core.errors import UsganError
+from usgan_cli.study.plan import PlannedStep
+
+Calibrate = Callable[[PlannedStep], float | None]
+"""Measures how many seconds a unit of a step's work takes, on a small piece of it; None where it cannot tell."""
+
+
+def work_units(step: PlannedStep) -> float:
+    """Return how much work a step is, in units that take equally long for all steps of a study of one `kind`."""
+    options = step.options
+    if step.command == "train-gan":
+        return float(options.get("kimg") or 1)
+    if step.command in {"generate", "score"}:
+        return float(options["count"])
+    if step.command == "train-cls" and not options.get("freeze"):
+        images = options["n"] * (1 + (options.get("ratio") or 0))
+        return float(images)
+    return 1.0
+
+
+def kind(step: PlannedStep) -> tuple[str, str]:
+    """Return the command and the GAN: steps of one kind take times in proportion to their units."""
+    return step.command, step.aug or ""
+
+
+@dataclass
+class Estimator:
+    """Seconds a unit of work takes, by kind of step, from whatever was measured so far."""
+
+    rates: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    calibrated: dict[tuple[str, str], float | None] = field(default_factory=dict)
+    calibrate: Calibrate | None = None
+
+    def learn(self, step: PlannedStep, seconds: float) -> None:
+        """Take in how long a step took."""
+        self.rates.setdefault(kind(step), []).append(seconds / work_units(step))
+
+    def seconds(self, step: PlannedStep) -> float | None:
+        """Return how long a step will take; None if nothing like it was measured."""
+        exact = self.rates.get(kind(step), [])
+        alike = exact or [
+            rate for (command, _), rates in self.rates.items() if command == step.command for rate in rates
+        ]
+        if alike:
+            return statistics.median(alike) * work_units(step)
+        if self.calibrate is None:
+            return None
+        if kind(step) not in self.calibrated:
+            self.calibrated[kind(step)] = self.calibrate(step)
+        rate = self.calibrated[kind(step)]
+        return None if rate is None else rate * work_units(step)
+
+    def _of_command(self, command: str) -> list[float]:
+        return [rate for (name, _), rates in self.rates.items() if name == command for rate in rates]
+
+    def total(self, steps: Iterable[PlannedStep]) -> tuple[float, int]:
+        """Return the seconds of all steps that can be told, and how many cannot."""
+        told = [self.seconds(step) for step in steps]
+        return sum(value for value in told if value is not None), sum(value is None for value in told)
+
+
+def learn_from_records(estimator: Estimator, steps: Iterable[PlannedStep]) -> None:
+    """Take in how long finished steps took, as their records say."""
+    for step in steps:
+        try:
+            seconds = _spent(step)
+        except UsganError:
+            continue
+        if seconds:
+            estimator.learn(step, seconds)
+
+
+def _spent(step: PlannedStep) -> float | None:
+    """Return the seconds that a finished artefact took to make; None if it is not finished."""
+    folder = step.writes
+    run: RunRecord | None = None
+    if (folder / "run.json").is_file():
+        run = RunDocument.read(folder / "run.json").run
+    elif folder.is_file():
+        run = read_run(folder)
+    if run is None:
+        return None
+    if step.command == "train-gan" and (rows := read_log(folder)):
+        # A training may have come in several parts, of which the record knows the last.
+        return max(run.wall_s, rows[-1].seconds)
+    return run.wall_s

@@ -1,0 +1,88 @@
+"""Where every step of a study stands: done, out of date, unfinished or missing, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from usgan_cli.core.artefact import Outcome, find_step
+from usgan_cli.core.errors import UsganError
+from usgan_cli.study.plan import PlannedStep
+
+StateName = Literal["done", "stale", "follows", "unfinished", "missing", "impossible"]
+Check = Callable[[PlannedStep], Outcome]
+"""Asks a step's own command what it would do, without doing anything."""
+
+
+@dataclass(frozen=True)
+class StepState:
+    """Where a step stands.
+
+    Attributes
+    ----------
+    name : str
+        "done"; "stale": what is there was made with other settings or from other inputs, and is made again;
+        "follows": it is there, and is made again if an input that is made again comes out different;
+        "unfinished": a part is there, from which the work goes on; "missing": nothing is there;
+        "impossible": its command would refuse, whatever the steps before it do.
+    why : str
+        In words; empty where the name says it all.
+    """
+
+    name: StateName
+    why: str = ""
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing to do."""
+        return self.name == "done"
+
+
+def find_states(steps: Sequence[PlannedStep], check: Check) -> list[StepState]:
+    """Return where each step of a plan stands.
+
+    Parameters
+    ----------
+    steps : sequence of PlannedStep
+        In the plan's order: a step stands after those whose artefacts it needs.
+    check : callable
+        Returns what carrying the step out would come to, as a dry run that may make again what is out of date.
+    """
+    found: dict[str, StepState] = {}
+    for step in steps:
+        pending = [str(path) for path in step.needs if not found.get(str(path), StepState("done")).done]
+        found[str(step.writes)] = _state(step, check, pending)
+    return [found[str(step.writes)] for step in steps]
+
+
+def _state(step: PlannedStep, check: Check, pending: list[str]) -> StepState:
+    """Return where a step stands; `pending` are the artefacts it needs that are still to be made."""
+    try:
+        there = find_step(step.writes) is not None
+    except UsganError as error:
+        return StepState("impossible", _in_a_line(error))
+    follows = StepState("follows", f"{pending[0]} is still to be made") if pending and there else None
+    try:
+        outcome = check(step)
+    except UsganError as error:
+        # Where what it needs is still to be made, no command can say more.
+        return follows or (StepState("missing") if pending else StepState("impossible", _in_a_line(error)))
+    if outcome.status != "planned":
+        return follows or StepState("done")
+    if outcome.changes:
+        return StepState("stale", "; ".join(outcome.changes))
+    if outcome.begun:
+        return StepState("unfinished")
+    return StepState("stale", "it is asked for anew") if there else StepState("missing")
+
+
+def _in_a_line(error: UsganError) -> str:
+    return str(error).replace("\n", " ")
+
+
+def to_do(states: Sequence[StepState]) -> dict[StateName, int]:
+    """Return how many steps stand how, in the order in which they are told."""
+    order: tuple[StateName, ...] = ("done", "unfinished", "stale", "follows", "missing", "impossible")
+    counts = {name: sum(state.name == name for state in states) for name in order}
+    return {name: count for name, count in counts.items() if count}
