@@ -4,138 +4,40 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from classifier_toy import (
+    AUGS,
+    CLASSES,
+    COUNTS,
+    FAST,
+    FOLDS,
+    N,
+    new_workspace,
+    toy_gan,
+    write_gan,
+    write_synthetic,
+)
 
-from usgan_cli.classify.folds import class_quotas
+from usgan_cli import cli
 from usgan_cli.commands.session import Session
 from usgan_cli.commands.train_cls import train_cls
 from usgan_cli.commands.ttest import ttest
-from usgan_cli.core import datasets, images, synthetic
-from usgan_cli.core.documents import RunDocument, RunRecord
+from usgan_cli.core import datasets
 from usgan_cli.core.errors import DataError, MissingError, SettingsError, UsganError
-from usgan_cli.core.manifest import DataManifest, Subset, SyntheticManifest
+from usgan_cli.core.manifest import Subset
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.records import ClassifierRecord, FoldRecord, Predictions, SeedsRecord, TTestRecord
-from usgan_cli.core.workspace import Workspace, gan_name
-
-CLASSES = ["benign", "malignant", "normal"]
-COUNTS = [18, 9, 9]
-N, FOLDS = sum(COUNTS), 3
-FAST: dict[str, Any] = {
-    "backbone": "test_efficientnet",
-    "weights": "none",
-    "freeze": True,
-    "size": 32,
-    "folds": FOLDS,
-    "device": "cpu",
-}
-AUGS = ("none", "ada", "diffaug")
-
-
-def picture(rng: np.random.Generator, label: int) -> np.ndarray:
-    pixels = rng.normal(110, 15, (1, 32, 32))
-    y, x = rng.integers(2, 18, 2)
-    pixels[0, y : y + 12, x : x + 12] += (90, -90, 0)[label]
-    return pixels.clip(0, 255).astype(np.uint8)
-
-
-def write_data(work: Workspace) -> DataManifest:
-    rng = np.random.default_rng(0)
-    listed = []
-    for split, counts in (("train", COUNTS), ("test", [12, 6, 6])):
-        for label, count in enumerate(counts):
-            for i in range(count):
-                file = work.data / "images" / CLASSES[label] / f"{split}{i}.png"
-                data = images.encode_png(picture(rng, label))
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(data)
-                listed.append(
-                    {
-                        "file": file.relative_to(work.data).as_posix(),
-                        "class": CLASSES[label],
-                        "split": split,
-                        "group": len(listed) // 2 if split == "train" else 500 + len(listed),
-                        "sha256": __import__("hashlib").sha256(data).hexdigest(),
-                        "source": file.name,
-                    }
-                )
-    body: dict[str, Any] = {
-        "classes": CLASSES,
-        "size": 32,
-        "channels": 1,
-        "layout": "class folders",
-        "resampling": "none",
-        "fit": "none",
-        "test_share": 0.4,
-        "seed": 0,
-        "images": listed,
-        "left_out": [],
-        "duplicates": [],
-        "conflicts": [],
-    }
-    known = DataManifest.model_fields
-    manifest = DataManifest.model_validate({name: value for name, value in body.items() if name in known})
-    manifest.write(work.data / "manifest.json")
-    return manifest
-
-
-def write_synthetic(work: Workspace, aug: str, seed: int = 0, fold: tuple[int, int] | None = None) -> SyntheticManifest:
-    """Generated images in the order of `usgan generate`: twice the subset, and a few more."""
-    folder, rng = work.synthetic(aug, N, seed, fold), np.random.default_rng([AUGS.index(aug), *(fold or ())])
-    total = 2 * N + 12
-    order = [
-        int(np.argmax(np.subtract(class_quotas(COUNTS, k + 1), class_quotas(COUNTS, k) if k else [0] * 3)))
-        for k in range(total)
-    ]
-    folder.mkdir(parents=True)
-    with synthetic.open_writer(folder, "png", CLASSES, total, (1, 32, 32)) as writer:
-        listed = [writer.add(picture(rng, label), label, i) for i, label in enumerate(order)]
-    manifest = SyntheticManifest(
-        classes=CLASSES,
-        size=32,
-        channels=1,
-        gan=f"digest of {gan_name(aug, N, seed, fold)}",
-        gan_name=gan_name(aug, N, seed, fold),
-        truncation_psi=1.0,
-        noise="random",
-        class_shares={},
-        images=listed,
-    )
-    manifest.write(folder / "manifest.json")
-    return manifest
-
-
-def write_gan(work: Workspace, manifest: SyntheticManifest, part: tuple[int, int], subset: str, **changes: Any) -> None:
-    settings = {"fold": part[0], "folds": part[1], "seed": 0} | changes
-    run = RunRecord(
-        command="train-gan",
-        revision=1,
-        settings=settings,
-        inputs={"subset": subset},
-        packages={},
-        device="cpu",
-        started="",
-        wall_s=0,
-        peak_memory_mb=0,
-    )
-    folder = work.gan("ada", N, 0, part)
-    folder.mkdir(parents=True, exist_ok=True)
-    RunDocument(content=manifest.gan, run=run).write(folder / "run.json")
+from usgan_cli.core.workspace import Workspace
 
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    made = Workspace(tmp_path_factory.mktemp("commands") / "work")
-    manifest = write_data(made)
-    for seed in (0, 1):
-        files = [image.file for image in manifest.of("train")]
-        Subset(n=N, seed=seed, data=manifest.content_digest(), classes=CLASSES, images=files).write(
-            made.subset(N, seed)
-        )
+    made = new_workspace(tmp_path_factory.mktemp("commands"), (0, 1))
     for aug in AUGS:
         write_synthetic(made, aug)
     write_synthetic(made, "ada", 1)
@@ -194,6 +96,45 @@ def test_asking_for_more_than_exists_says_how_to_generate_the_rest(trained: Work
     assert f"usgan generate --aug ada --n {N} --seed 0 --count 108 --force" in (caught.value.hint or "")
     with pytest.raises(DataError, match="none can be selected"):
         train_cls(Session(trained, Silent()), N, aug="ada", ratio=84 / N, select="distance", **FAST)
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["by --aug", "by --synthetic"])
+def test_the_command_that_an_error_prints_mends_it(
+    named: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where the images were not made as usual: other settings would replace those that were trained on."""
+    own = new_workspace(tmp_path)
+    toy_gan(own)
+    where = own.root / "mine" if named else own.synthetic("diffaug", N, 0)
+    fast = [word for key, value in FAST.items() for word in ([f"--{key}"] if value is True else [f"--{key}", value])]
+    which = ["--synthetic", where] if named else ["--aug", "diffaug"]
+
+    def run(*words: object) -> tuple[int, str]:
+        code = cli.run([*map(str, words)])
+        return code, capsys.readouterr().err
+
+    def pixels() -> np.ndarray:
+        return datasets.load_synthetic(where).pixels
+
+    def train(ratio: float, out: str) -> tuple[int, str]:
+        return run("train-cls", "--n", N, *which, "--ratio", ratio, *fast, "--work", own.root, "--out", tmp_path / out)
+
+    if not named:
+        code, said = train(3, "none")
+        assert (code, run(*shlex.split(said.partition("Make them: usgan ")[2]))[0]) == (1, 0)
+        assert len(pixels()) == 500
+    make = ["generate", "--gan", own.gan("diffaug", N, 0), "--count", 20, "--truncation", 0.5, "--noise", "const"]
+    assert run(*make, "--out", where, "--force", "--work", own.root)[0] == 0
+    few = pixels()
+    assert train(0.5, "half")[0] == 0
+    code, said = train(1, "whole")
+    assert code == 1
+    assert "20 generated images; 36 are needed" in said
+    assert run(*shlex.split(said.partition("Make more: usgan ")[2]))[0] == 0
+    assert train(1, "whole")[0] == 0
+    assert np.array_equal(pixels()[:20], few)
+    half, whole = (FoldRecord.read(tmp_path / name / "folds" / "fold0.json").synthetic for name in ("half", "whole"))
+    assert set(half) < set(whole)
 
 
 def test_what_is_beyond_the_study_has_artefacts_of_its_own(trained: Workspace) -> None:
@@ -277,6 +218,8 @@ def test_ttest_writes_three_forms_and_takes_records_by_name(trained: Workspace, 
             ttest(session, **wrong)
     with pytest.raises(SettingsError, match="Which classifiers"):
         ttest(session)
+    with pytest.raises(SettingsError, match="names the JSON file"):  # its own CSV would be written over it
+        ttest(session, N, out=tmp_path / "all.csv")
 
 
 def test_records_of_other_folds_are_refused(trained: Workspace, tmp_path: Path) -> None:
@@ -301,6 +244,7 @@ def test_seeds_are_summarised(trained: Workspace) -> None:
             folder.rename(trained.root / folder.name)
     outcome = ttest(session, N, seeds=[0, 1])
     assert outcome.path.name == f"n{N}-s0+1.json"
+    assert r"\begin{tabular}" in outcome.path.with_suffix(".tex").read_text()
     (one,) = SeedsRecord.read(outcome.path).comparisons
     assert len(one.by_seed) == 2
     assert json.loads(outcome.path.read_text())["format"] == "usgan/ttest-seeds"
@@ -309,6 +253,26 @@ def test_seeds_are_summarised(trained: Workspace) -> None:
 def changed_png(work: Workspace) -> None:
     path = work.data / datasets.read_manifest(work.data).images[3].file
     path.write_bytes(path.read_bytes()[:60])
+
+
+def cut_subset(work: Workspace, count: dict[str, int]) -> int:
+    """Write a subset with at most so many images of a class, and return its size."""
+    subset = Subset.read(work.subset(N, 0))
+    kept = [file for name in CLASSES for file in [f for f in subset.images if f"/{name}/" in f][: count.get(name, N)]]
+    subset.model_copy(update={"n": len(kept), "images": kept}).write(work.subset(len(kept), 0))
+    return len(kept)
+
+
+def one_class(work: Workspace) -> int:
+    return cut_subset(work, {"malignant": 0, "normal": 0})
+
+
+def one_of_a_class(work: Workspace) -> int:
+    return cut_subset(work, {"normal": 1})
+
+
+def with_images(work: Workspace) -> None:
+    write_synthetic(work, "ada")
 
 
 @pytest.mark.parametrize(
@@ -322,17 +286,19 @@ def changed_png(work: Workspace) -> None:
         ({"synthetic_only": True}, None, "--synthetic-only needs generated images"),
         ({"class_weights": "few"}, None, "class_weights"),
         ({"freeze": False, "epochs": 1, "lr": 1e30, "head_lr": 1e30}, None, "diverged"),
-        ({}, changed_png, "train3.png|cannot be|changed"),
+        ({}, changed_png, r"train3\.png has changed"),
+        ({}, one_class, "has no image of the class 'malignant': all are 'benign'"),
+        ({}, one_of_a_class, "the class 'normal' has 1 image"),
+        ({"backbone": "efficientnet_b99"}, None, "no network named 'efficientnet_b99'"),
+        ({"aug": "ada", "ratio": 0.001}, with_images, "no number of images"),
+        ({"aug": "ada", "ratio": float("inf")}, with_images, "no number of images"),
+        ({"aug": "ada", "ratio": 0.05, "synthetic_only": True}, with_images, "2 generated images .* none is 'normal'"),
     ],
     ids=str,
 )
 def test_bad_input_gives_a_clear_message(settings: dict[str, Any], prepare: Any, words: str, tmp_path: Path) -> None:
-    own = Workspace(tmp_path / "work")
-    manifest = write_data(own)
-    files = [image.file for image in manifest.of("train")]
-    subset = Subset(n=N, seed=0, data=manifest.content_digest(), classes=CLASSES, images=files)
-    subset.write(own.subset(N, 0))
-    if prepare is not None:
-        prepare(own)
+    own = new_workspace(tmp_path)
+    n = (prepare(own) if prepare is not None else None) or N
     with pytest.raises(UsganError, match=words):
-        train_cls(Session(own, Silent()), N, **(FAST | settings))
+        train_cls(Session(own, Silent()), n, **(FAST | settings))
+    assert not [path for path in own.classifiers(n, 0).glob("[!.]*") if path.is_dir()]

@@ -91,7 +91,11 @@ def test_folds_depend_on_images_and_seed_alone():
 def test_too_few_of_a_class_is_an_error_with_the_next_move():
     with pytest.raises(DataError, match=r"'malignant' has 4 images") as caught:
         stratified_folds(image_set([0] * 20 + [1] * 4 + [2] * 20), 5, 0)
-    assert "--folds" in (caught.value.hint or "")
+    assert "--folds 4)" in (caught.value.hint or "")  # which works
+    assert len(stratified_folds(image_set([0] * 20 + [1] * 4 + [2] * 20), 4, 0)) == 4
+    with pytest.raises(DataError, match=r"'malignant' has 1 image\.") as caught:
+        stratified_folds(image_set([0] * 20 + [1] + [2] * 20), 2, 0)
+    assert "--folds" not in (caught.value.hint or "")
     with pytest.raises(DataError, match=r"'malignant' has 6 images in 2 groups"):
         stratified_folds(
             image_set([0] * 9 + [1] * 6 + [2] * 9, [*range(9), 90, 90, 90, 91, 91, 91, *range(20, 29)]), 5, 0
@@ -149,6 +153,9 @@ def test_synthetic_images_that_do_not_fit_are_refused():
     with pytest.raises(DataError, match=r"holds 9 generated images, 1 of them 'normal'; 6 .* need 2") as caught:
         pick_synthetic(image_set([0, 1, 0, 1, 0, 1, 0, 1, 2]), [4, 4, 4], 6)
     assert "usgan generate --count 18" in (caught.value.hint or "")
+    with pytest.raises(DataError, match="no generated image of the class 'normal'") as caught:
+        pick_synthetic(image_set([0, 1, 0, 1, 0, 1]), [4, 4, 4], 3)
+    assert "without --classes" in (caught.value.hint or "")
     with pytest.raises(DataError, match="classes"):
         adopt(real, image_set([0, 1, 2] * 4, classes=("benign", "malignant", "cyst")))
     colour = image_set([0, 1, 2] * 4)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import copy
 import dataclasses
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +107,59 @@ def test_stopped_after_any_epoch_it_comes_to_the_same(
     # No epoch is trained twice, none is left out.
     assert epochs == [(fold, epoch) for fold in range(2) for epoch in range(1, 5)]
     assert contents(tmp_path / "real") == undisturbed
+
+
+STUCK = """
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import test_resume as here
+
+here.finetune.SAVE_SECONDS = 0.0
+whole = here.finetune._Network.train_epoch
+
+def stuck(self, train, epoch, task):
+    if (self.fold, epoch) == (1, 3):
+        Path(sys.argv[2]).with_name("stuck").touch()
+        time.sleep(600)
+    whole(self, train, epoch, task)
+
+here.finetune._Network.train_epoch = stuck
+here.torch.set_num_threads(int(sys.argv[3]))
+here.train(Path(sys.argv[2]))
+"""
+"""A training that hangs in the third epoch of the second fold."""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=lambda how: how.name)
+def test_a_killed_process_is_continued_to_the_same_bytes(
+    how: signal.Signals, undisturbed: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "real"
+    with subprocess.Popen(
+        [sys.executable, "-c", STUCK, str(Path(__file__).parent), str(target), str(torch.get_num_threads())],
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        for _ in range(1200):
+            if (tmp_path / "stuck").exists() or process.poll() is not None:
+                break
+            time.sleep(0.05)
+        process.send_signal(how)
+    assert process.returncode != 0
+    assert {"folds/fold0.json", "folds/fold1.state.safetensors"} <= contents(target).keys()
+    epochs: list[tuple[int, int]] = []
+    whole = finetune._Network.train_epoch
+
+    def listed(self: Any, train: Any, epoch: int, task: Any) -> None:
+        epochs.append((self.fold, epoch))
+        whole(self, train, epoch, task)
+
+    monkeypatch.setattr(finetune._Network, "train_epoch", listed)
+    train(target)
+    assert epochs == [(1, 3), (1, 4)]
+    assert contents(target) == undisturbed
 
 
 def test_stopped_between_a_folds_two_files_it_is_done_again(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from usgan_cli.classify import finetune
 from usgan_cli.classify.config import ClassifierConfig, check_config, settings_of
@@ -111,9 +112,18 @@ def test_the_order_in_which_images_are_listed_changes_nothing(frozen, tmp_path):
 def test_every_number_follows_from_the_predictions(frozen, tuned):
     """Recomputed from the CSV's text with nothing but counting."""
     for folder in (frozen[1], tuned):
-        record, _ = read(folder)
+        record, written = read(folder)
         with (folder / "predictions.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
+        for fold in record.folds:
+            own = (written.fold == fold.fold) & (written.part == "test")
+            y, p = written.label[own], written.probability[own]
+            assert fold.test_auc == pytest.approx(
+                np.mean([roc_auc_score(y == c, p[:, c]) for c in range(3)]), abs=1e-12
+            )
+            brier = sum(brier_score_loss(y == c, p[:, c]) for c in range(3))
+            # Trap: what is scored must be what is written, not what was rounded to be written.
+            assert fold.test_brier == pytest.approx(brier, abs=1e-14)
         confusion = np.zeros((3, 3), dtype=int)
         for fold in record.folds:
             micro: dict[str, float] = {}

@@ -23,7 +23,7 @@ from usgan_cli.core.records import (
     measured,
 )
 from usgan_cli.stats.compare import Classified, compare, compare_seeds
-from usgan_cli.stats.export import seeds_to_csv, stars, to_csv, to_latex
+from usgan_cli.stats.export import seeds_to_csv, seeds_to_latex, stars, to_csv, to_latex
 from usgan_cli.stats.ttest import corrected_resampled_t, effect_size, holm, mean_interval, wilcoxon
 
 A = [0.70, 0.74, 0.71, 0.78, 0.76]
@@ -138,7 +138,8 @@ def test_folds_are_matched_by_index_not_by_position() -> None:
     ("change", "message"),
     [
         ({"settings": settings(epochs=11)}, "epochs: 10 and 11"),
-        ({"settings": settings(training={"lr": 2e-3})}, "training"),
+        ({"settings": settings(training={"lr": 2e-3})}, r"differ in lr: 0\.001 and 0\.002\."),
+        ({"settings": settings(training={"lr": 1e-3, "flip": True})}, r"differ in flip: 'unset' and True\."),
         ({"settings": settings(subset="other")}, "subset"),
         ({"settings": settings(test="other")}, "test: 't' and 'other'"),
         ({"settings": settings(seed=1)}, "seed: 0 and 1"),
@@ -276,6 +277,21 @@ def test_seeds_are_the_unit_of_the_nested_summary() -> None:
     assert SeedsRecord.model_validate_json(result.model_dump_json()) == result
     rows = list(csv.DictReader(io.StringIO(seeds_to_csv(result))))
     assert float(rows[0]["this_seed_2"]) == one.by_seed[2]
+    lines = [line for line in seeds_to_latex(result).splitlines() if line.endswith(r"\\")]
+    assert len(lines) == 3
+    assert all(line.count("&") == 6 for line in lines)
+    assert "$+3.00$ [$0.52$, $5.48$] & $0.71$ / $1.58$ & $0.035$ & $0.035$$^{*}$ & " in lines[2]
+
+
+def test_stars_over_seeds_stand_at_adjusted_values_alone() -> None:
+    """Six of them: p of 0.035 is 0.21 after Holm, and has no star."""
+    seeds = []
+    for seed, shift in enumerate((0.02, 0.03, 0.04)):
+        baseline, (one,) = family(seed, shift, [-0.02, -0.01, 0.0, 0.01, 0.02])
+        seeds.append((baseline, [changed(one, name=f"ada-x{i}") for i in range(6)]))
+    result = compare_seeds(seeds)
+    assert all(c.p is not None and c.p < 0.05 for c in result.comparisons)
+    assert "*" not in seeds_to_latex(result)
 
 
 def test_folds_of_one_seed_do_not_count_as_repeats() -> None:
@@ -293,9 +309,9 @@ def test_seeds_that_do_not_go_together_are_refused() -> None:
         compare_seeds(families[:1])
     with pytest.raises(SettingsError, match="counts once"):
         compare_seeds([families[0], families[0]])
-    with pytest.raises(DataError, match="Seed 1 has no classifier 'ada-x1'"):
+    with pytest.raises(DataError, match=r"(?s)Seed 1 has no classifier 'ada-x1'.*--seed 1 --aug ada --ratio 1 "):
         more = record(A, "ada-x1", settings=families[0][0].record.settings)
         compare_seeds([(families[0][0], [*families[0][1], more]), families[1]])
     other = settings(seed=2, epochs=3)
-    with pytest.raises(SettingsError, match="settings"):
+    with pytest.raises(SettingsError, match="differ in epochs: 10 and 3"):
         compare_seeds([families[0], (record(B, "real", settings=other), [record(A, settings=other)])])

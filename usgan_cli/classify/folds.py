@@ -76,7 +76,8 @@ def stratified_folds(images: ImageSet, folds: int, seed: int) -> tuple[Fold, ...
         fold_of[members] = best
     if not counts.all():
         fold, class_ = (int(i) for i in np.argwhere(counts == 0)[0])
-        raise _too_few(images, f"fold {fold + 1} of {folds} would have no image of {images.classes[class_]!r}", folds)
+        why = f"fold {fold + 1} of {folds} would have no image of {images.classes[class_]!r}"
+        raise _too_few(images, why, folds, folds - 1)
     return tuple(Fold(f, np.flatnonzero(fold_of != f), np.flatnonzero(fold_of == f)) for f in range(folds))
 
 
@@ -97,14 +98,17 @@ def _check_enough(images: ImageSet, folds: int) -> None:
         chosen = images.labels == class_
         distinct = len(np.unique(images.groups[chosen]))
         if distinct < folds:
-            grouped = f" in {distinct} groups" if distinct < int(chosen.sum()) else ""
-            raise _too_few(images, f"the class {name!r} has {int(chosen.sum())} images{grouped}", folds)
+            count = int(chosen.sum())
+            has = f"{count} image{'s' * (count != 1)}"
+            has += f" in {distinct} group{'s' * (distinct != 1)}" if distinct < count else ""
+            raise _too_few(images, f"the class {name!r} has {has}", folds, distinct)
 
 
-def _too_few(images: ImageSet, why: str, folds: int) -> DataError:
+def _too_few(images: ImageSet, why: str, folds: int, at_most: int) -> DataError:
+    fewer = f"Use fewer folds (--folds {at_most}), or" if at_most > 1 else "Use"
     return DataError(
         f"The {len(images)} images of {images.name!r} cannot be divided into {folds} folds: {why}.",
-        "Use fewer folds (--folds), or a larger subset (usgan subsample --n).",
+        f"{fewer} a larger subset (usgan subsample --n).",
     )
 
 
@@ -131,6 +135,23 @@ def training_side(images: ImageSet, fold: int, folds: int, seed: int) -> ImageSe
         raise SettingsError(f"There is no fold {fold}: {folds} folds are numbered from 0 to {folds - 1}.")
     ordered = in_file_order(images)
     return ordered.take(stratified_folds(ordered, folds, seed)[fold].train)
+
+
+def synthetic_count(ratio: float, n: int) -> int:
+    """Return how many synthetic images join the training sides of a subset of `n` real ones.
+
+    Raises
+    ------
+    SettingsError
+        It would be none, or no number.
+    """
+    count = round(ratio * n) if math.isfinite(ratio) else 0
+    if count < 1:
+        raise SettingsError(
+            f"{ratio:g} generated images for each of {n} real ones are no number of images to train on.",
+            f"Use a --ratio of {1 / n:.2g} or more.",
+        )
+    return count
 
 
 def class_quotas(counts: Sequence[int], total: int) -> list[int]:
@@ -194,8 +215,13 @@ def pick_synthetic(synthetic: ImageSet, counts: Sequence[int], total: int, order
     chosen: list[Indices] = []
     for class_, quota in enumerate(class_quotas(counts, total)):
         own = ranked[synthetic.labels[ranked] == class_]
+        if quota and not len(own):
+            raise DataError(
+                f"{synthetic.name} holds no generated image of the class {synthetic.classes[class_]!r}.",
+                "Make images of every class: usgan generate --force without --classes.",
+            )
         if len(own) < quota:
-            needed = max(total, math.ceil(len(synthetic) * quota / max(len(own), 1)))
+            needed = max(total, math.ceil(len(synthetic) * quota / len(own)))
             raise DataError(
                 f"{synthetic.name} holds {len(synthetic)} generated images, {len(own)} of them "
                 f"{synthetic.classes[class_]!r}; {total} in the proportions of the real images need {quota} of that.",

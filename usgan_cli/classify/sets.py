@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from usgan_cli.classify.config import ClassifierConfig
-from usgan_cli.classify.folds import Fold, Indices, adopt, in_file_order, pick_synthetic, stratified_folds
+from usgan_cli.classify.folds import (
+    Fold,
+    Indices,
+    adopt,
+    in_file_order,
+    pick_synthetic,
+    stratified_folds,
+    synthetic_count,
+)
 from usgan_cli.core.datasets import ImageSet
 from usgan_cli.core.errors import DataError, SettingsError
 from usgan_cli.core.files import digest_json
@@ -138,8 +146,9 @@ def prepare_sets(
         order = None if treatment.select is None else prefer(side, candidates[which])
         # A strict GAN knows the class shares of its fold's training side, the other one those of the whole subset.
         shares = list((side if treatment.protocol == "strict" else real).class_counts().values())
-        chosen = pick_synthetic(candidates[which], shares, round(treatment.ratio * n), order)
+        chosen = pick_synthetic(candidates[which], shares, synthetic_count(treatment.ratio, n), order)
         folds.append(FoldSets(fold, train, candidates[which].take(chosen), treatment.digests[which]))
+        _check_all_classes(folds[-1])
     sets = Sets(real, test, tuple(folds))
     _check_leaks(sets, progress)
     return sets
@@ -165,6 +174,18 @@ def _check_treatment(treatment: Treatment, folds: int) -> None:
         )
 
 
+def _check_all_classes(fold: FoldSets) -> None:
+    """Raise if a classifier of synthetic images alone would never see one of the classes."""
+    if len(fold.train) or fold.synthetic is None:
+        return
+    for class_, count in fold.synthetic.class_counts().items():
+        if count == 0:
+            raise DataError(
+                f"Of the {len(fold.synthetic)} generated images to train on alone none is {class_!r}.",
+                "Train on more of them: raise --ratio.",
+            )
+
+
 def _check_data(n: int, real: ImageSet, test: ImageSet, progress: Progress) -> None:
     if len(real) != n:
         raise DataError(f"The subset {real.name!r} has {len(real)} images, not {n}.")
@@ -176,6 +197,13 @@ def _check_data(n: int, real: ImageSet, test: ImageSet, progress: Progress) -> N
         raise DataError(
             f"All images are of one class, {real.classes[0]!r}: there is nothing to tell apart.",
             "Prepare a dataset with a folder for each class: usgan prepare SOURCE",
+        )
+    if absent := [class_ for class_, count in real.class_counts().items() if count == 0]:
+        rest = [class_ for class_ in real.classes if class_ not in absent]
+        alone = f": all are {rest[0]!r}, and there is nothing to tell apart" if len(rest) == 1 else ""
+        raise DataError(
+            f"The subset {real.name!r} has no image of the class {absent[0]!r}{alone}.",
+            f"Draw a subset with every class: usgan subsample --n {n} --force",
         )
     for class_, count in test.class_counts().items():
         if count == 0:

@@ -65,8 +65,8 @@ def read_fold(target: Path, fold: int) -> tuple[FoldRecord, Predictions] | None:
 def write_fold(target: Path, sets: Sets, fold: FoldSets, output: FoldOutput) -> None:
     """Score a fold, write its files, and remove its saved state."""
     table = target / FOLDER / f"fold{fold.index}.csv"
-    predictions = _predictions(sets, fold, output)
-    predictions.write(table)
+    _predictions(sets, fold, output).write(table)
+    predictions = Predictions.read(table)  # what is scored is what is written, to the last digit
     FoldRecord(
         scores=_scores(predictions, sets, fold, output.epoch),
         train=[sets.real.files[i] for i in fold.train],
@@ -80,8 +80,7 @@ def write_fold(target: Path, sets: Sets, fold: FoldSets, output: FoldOutput) -> 
 def _predictions(sets: Sets, fold: FoldSets, output: FoldOutput) -> Predictions:
     """Return a fold's predictions: its validation images, then the test images."""
     val = sets.real.take(fold.fold.val)
-    # The file keeps nine digits, which tell any two float32 numbers apart: what is scored is what is written.
-    probability = np.concatenate([output.val, output.test]).astype(np.float32).astype(np.float64)
+    probability = np.concatenate([output.val, output.test]).astype(np.float64)
     return Predictions(
         fold=np.full(len(probability), fold.index, dtype=np.int64),
         part=np.array(["val"] * len(val) + ["test"] * len(sets.test)),

@@ -195,9 +195,7 @@ def train_cls(
     step = artefact.Step("train-cls", REVISION, settings, inputs)
     outcome = artefact.grow_folder(target, step, work, _summary, session.request)
     if outcome.status == "done":
-        result = outcome.result
-        rows = [(name, f"{100 * result[name]['mean']:.2f} ± {100 * result[name]['sd']:.2f}") for name in SHOWN]
-        session.table(f"{result['name']}, n = {n}: in %, mean ± sd of {folds} folds", ("score", "value"), rows)
+        _show(session, outcome.result, n, folds)
     return outcome
 
 
@@ -235,7 +233,9 @@ class _Wanted:
     @property
     def count(self) -> int:
         """Generated images that join each training side."""
-        return round(self.times * self.n)
+        from usgan_cli.classify.folds import synthetic_count
+
+        return synthetic_count(self.times, self.n)
 
     @property
     def variants(self) -> list[str]:
@@ -286,8 +286,15 @@ def _sources(session: Session, wanted: _Wanted, subset: Subset) -> list[_Source]
         raise SettingsError("--strict takes one set of generated images a fold: give --aug, not --synthetic.")
     if not wanted.strict:
         folder = named or session.workspace.synthetic(check_aug(aug or ""), wanted.n, wanted.seed)
+        which = f"--aug {aug} --n {wanted.n} --seed {wanted.seed}"
+        if named is None and not (folder / "manifest.json").is_file():
+            more = f" --ratio {wanted.times:g}" if wanted.times > 2 else ""  # as many are made unasked
+            raise MissingError(
+                f"There are no generated images in {folder}.",
+                f"Make them: usgan generate {which}{more}{work_option(session)}",
+            )
         source = _Source(folder, datasets.read_synthetic_manifest(folder))
-        which = "--gan DIR" if aug is None else f"--aug {aug} --n {wanted.n} --seed {wanted.seed}"
+        which = which if named is None else _outright(session, source)
         _check_enough(session, source, wanted, which)
         return [source]
     return [_strict_source(session, wanted, fold, subset) for fold in range(wanted.folds)]
@@ -329,16 +336,33 @@ def _strict_source(session: Session, wanted: _Wanted, fold: int, subset: Subset)
 
 def _check_enough(session: Session, source: _Source, wanted: _Wanted, which: str) -> None:
     there, count = len(source.manifest.images), wanted.count
+    # As they were made: other settings would change the images that smaller ratios were trained on.
+    made = source.manifest
+    kind = [] if made.truncation_psi == 1 else [f" --truncation {made.truncation_psi:g}"]
+    kind += [] if made.noise == "random" else [f" --noise {made.noise}"]
+    kind += [] if made.form == "png" else [f" --format {made.form}"]
+    command = f"usgan generate {which}{''.join(kind)}"
     if there < count:
         raise DataError(
             f"{source.manifest.gan_name} has {there} generated images; {count} are needed.",
-            f"Make more: usgan generate {which} --count {count} --force{work_option(session)}",
+            f"Make more: {command} --count {count} --force{work_option(session)}",
         )
     if wanted.select is not None and there == count:
         raise DataError(
             f"{source.manifest.gan_name} has {there} generated images, and all are needed: none can be selected.",
-            f"Make more: usgan generate {which} --count {2 * count} --force{work_option(session)}",
+            f"Make more: {command} --count {2 * count} --force{work_option(session)}",
         )
+
+
+def _outright(session: Session, source: _Source) -> str:
+    """Return the options of `usgan generate` that name a folder of images, and its GAN where it is found."""
+    gan = session.workspace.root / "gans" / source.manifest.gan_name
+    return f"--gan {gan if gan.is_dir() else 'DIR'} --out {source.folder}"
+
+
+def _show(session: Session, result: dict[str, Any], n: int, folds: int) -> None:
+    rows = [(name, f"{100 * result[name]['mean']:.2f} ± {100 * result[name]['sd']:.2f}") for name in SHOWN]
+    session.table(f"{result['name']}, n = {n}: in %, mean ± sd of {folds} folds", ("score", "value"), rows)
 
 
 def _summary(path: Path) -> dict[str, Any]:

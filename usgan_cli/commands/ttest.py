@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from usgan_cli.stats.compare import Classified
 
 REVISION = 2
+SHARED_TEST = (
+    "All folds are scored on the same test images: tests over folds tell how training varies, not which way other test "
+    "images would decide. McNemar's test, on one prediction an image, allows for that."
+)
 
 
 def ttest(
@@ -53,6 +57,11 @@ def ttest(
 
     Writes the same as JSON, CSV and LaTeX (.json, .csv, .tex).
     """
+    if out is not None and out.suffix != ".json":
+        raise SettingsError(
+            f"--out names the JSON file, beside which the .csv and .tex are written; it is {out}.",
+            f"Give --out {out.with_suffix('.json')}",
+        )
     if baseline is not None or classifier:
         if baseline is None or not classifier or n is not None or seeds:
             raise SettingsError(
@@ -91,7 +100,7 @@ def _one_seed(session: Session, baseline: Classified, others: list[Classified], 
 def _several_seeds(session: Session, n: int, seeds: list[int], out: Path | None) -> Outcome:
     from usgan_cli.core import artefact, files
     from usgan_cli.stats.compare import compare_seeds
-    from usgan_cli.stats.export import seeds_to_csv
+    from usgan_cli.stats.export import seeds_to_csv, seeds_to_latex
 
     families = [_family(session, n, seed) for seed in seeds]
     target = out or session.workspace.ttest(n, *seeds)
@@ -99,6 +108,7 @@ def _several_seeds(session: Session, n: int, seeds: list[int], out: Path | None)
     def work() -> SeedsRecord:
         record = compare_seeds(families)
         files.write_text(target.with_suffix(".csv"), seeds_to_csv(record))
+        files.write_text(target.with_suffix(".tex"), seeds_to_latex(record))
         return record
 
     inputs = {
@@ -190,6 +200,7 @@ def _show(session: Session, path: Path) -> None:
     ]
     head = ("classifier", "d", "p corrected", "its Holm", "p Wilcoxon", "p McNemar (b:c)")
     session.table("Beside it: effect size, and tests that the study did not make", head, more)
+    session.progress.note(SHARED_TEST)
 
 
 def _show_seeds(session: Session, path: Path) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from usgan_cli.core.errors import DataError, SettingsError
 from usgan_cli.core.records import (
     ClassifierRecord,
+    ClassifierSettings,
     Comparison,
     Predictions,
     SeedComparison,
@@ -141,7 +142,7 @@ def check_pair(baseline: Classified, other: Classified) -> None:
         raise SettingsError(f"The classifiers {pair} cannot be compared: n: {one.n} and {two.n}.")
     if one.classes != two.classes:
         raise SettingsError(f"The classifiers {pair} cannot be compared: classes: {one.classes} and {two.classes}.")
-    if difference := first_difference(one.settings, two.settings):
+    if difference := settings_difference(one.settings, two.settings):
         raise SettingsError(f"The classifiers {pair} cannot be compared: they differ in {difference}.", again)
     folds, others = sorted(f.fold for f in one.folds), sorted(f.fold for f in two.folds)
     if folds != others or len(set(folds)) != len(folds):
@@ -154,6 +155,18 @@ def check_pair(baseline: Classified, other: Classified) -> None:
             )
     if baseline.test_files() != other.test_files():
         raise DataError(f"The predictions of {pair} are not for the same test images in the same folds.", again)
+
+
+def settings_difference(one: ClassifierSettings, two: ClassifierSettings) -> str | None:
+    """Return in words the first setting in which two classifiers differ, those of their training one by one."""
+    alike = two.model_copy(update={"training": one.training})
+    if difference := first_difference(one, alike):
+        return difference
+    for name in sorted(one.training.keys() | two.training.keys()):
+        mine, theirs = (settings.training.get(name, "unset") for settings in (one, two))
+        if mine != theirs:
+            return f"{name}: {mine!r} and {theirs!r}"
+    return None
 
 
 def _compare_one(baseline: Classified, other: Classified) -> Comparison:
@@ -212,7 +225,9 @@ def compare_seeds(families: Sequence[tuple[Classified, Sequence[Classified]]]) -
     for baseline, others in families:
         for other in others:
             check_pair(baseline, other)
-        if difference := first_difference(_without_seed(first), _without_seed(baseline.record)):
+        mine, theirs = _without_seed(first), _without_seed(baseline.record)
+        alike = theirs.model_copy(update={"settings": mine.settings})
+        if difference := settings_difference(mine.settings, theirs.settings) or first_difference(mine, alike):
             raise SettingsError(f"The baselines of different seeds cannot be summarised: they differ in {difference}.")
     seeds = [baseline.record.settings.seed for baseline, _ in families]
     if len(set(seeds)) != len(seeds):
@@ -220,10 +235,7 @@ def compare_seeds(families: Sequence[tuple[Classified, Sequence[Classified]]]) -
     names = [[other.name for other in others] for _, others in families]
     for seed, own in zip(seeds, names, strict=True):
         if missing := set().union(*map(set, names)) - set(own):
-            raise DataError(
-                f"Seed {seed} has no classifier {min(missing)!r}, which another seed has.",
-                f"Train it: usgan train-cls --n {first.n} --seed {seed} (with the same --aug and --ratio)",
-            )
+            raise _lacking(families, min(missing), seed)
     raw = [_over_seeds(families, name) for name in names[0]]
     adjusted = holm([comparison.p for comparison in raw])
     return SeedsRecord(
@@ -234,6 +246,18 @@ def compare_seeds(families: Sequence[tuple[Classified, Sequence[Classified]]]) -
         baseline=first.name,
         baseline_f1=measured([float(np.mean(baseline.scores())) for baseline, _ in families]),
         comparisons=[c.model_copy(update={"p_holm": p}) for c, p in zip(raw, adjusted, strict=True)],
+    )
+
+
+def _lacking(families: Sequence[tuple[Classified, Sequence[Classified]]], name: str, seed: int) -> DataError:
+    """Return the error that one seed has no classifier `name`, with the command that trains it."""
+    record = next(other.record for _, others in families for other in others if other.name == name)
+    options = [f"--n {record.n} --seed {seed} --aug {record.aug} --ratio {record.ratio:g}"]
+    options += ["--synthetic-only"] * record.synthetic_only + ["--strict"] * (record.protocol == "strict")
+    options += [] if record.select is None else [f"--select {record.select}"]
+    return DataError(
+        f"Seed {seed} has no classifier {name!r}, which another seed has.",
+        f"Train it: usgan train-cls {' '.join(options)} (and the other settings of its baseline)",
     )
 
 

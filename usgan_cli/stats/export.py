@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from usgan_cli.core.records import Measured, SeedsRecord, TTestRecord
+from usgan_cli.core.records import Comparison, Measured, SeedComparison, SeedsRecord, TTestRecord
 
 STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 LATEX_NAMES = {"none": "StyleGAN2", "ada": "ADA", "diffaug": "DiffAug", "ada+diffaug": "ADA and DiffAug"}
@@ -64,21 +64,49 @@ def to_latex(record: TTestRecord) -> str:
     r"""Return the comparisons as a LaTeX table (package booktabs), in percent; stars stand at adjusted values alone."""
     rows = [f"Real alone & {_plus_minus(record.baseline_f1)} & & & & & \\\\"]
     for c in record.comparisons:
-        name = LATEX_NAMES.get(c.aug, _escaped(c.aug))
-        words = f"+ {100 * c.ratio:g}\\,\\% {name}" + (f" ({_escaped(c.variant)})" if c.variant else "")
-        low, high = (100 * value for value in c.interval)
-        adjusted = _latex_p(c.p_holm) + (f"$^{{{stars(c.p_holm)}}}$" if stars(c.p_holm) else "")
-        cells = [words, _plus_minus(c.f1), f"${100 * c.difference:+.2f}$ [${low:.2f}$, ${high:.2f}$]"]
-        cells += [_latex_p(c.p), adjusted, _latex_p(c.p_corrected), _latex_p(c.mcnemar_images.p)]
-        rows.append(" & ".join(cells) + r" \\")
+        cells = [*_described(c), _latex_p(c.p), _adjusted(c.p_holm), _latex_p(c.p_corrected)]
+        rows.append(" & ".join([*cells, _latex_p(c.mcnemar_images.p)]) + r" \\")
     head = r"Training images & F1, \% & Difference [95\,\%] & $p$ & $p$, Holm & $p$, corrected & $p$, McNemar \\"
     note = (
         f"% n = {record.n}, seed {record.seed}: {record.score}, mean and standard deviation of "
         f"{len(record.baseline_folds)} folds. Stars: p adjusted by Holm below 0.05, 0.01, 0.001. "
         "McNemar: one prediction a test image."
     )
+    return _tabular(note, head, rows)
+
+
+def seeds_to_latex(record: SeedsRecord) -> str:
+    r"""Return the comparisons over seeds as a LaTeX table like that of `to_latex`."""
+    rows = [f"Real alone & {_plus_minus(record.baseline_f1)} & & & & & \\\\"]
+    for c in record.comparisons:
+        spread = f"${100 * c.sd_seeds:.2f}$ / ${100 * c.sd_folds:.2f}$"
+        cells = [*_described(c), spread, _latex_p(c.p), _adjusted(c.p_holm), _latex_p(c.p_corrected)]
+        rows.append(" & ".join(cells) + r" \\")
+    head = r"Training images & F1, \% & Difference [95\,\%] & SD, seeds / folds & $p$ & $p$, Holm & $p$, corrected \\"
+    note = (
+        f"% n = {record.n}, seeds {', '.join(map(str, record.seeds))}: {record.score}, mean and standard deviation of "
+        f"the seeds' means over {record.folds} folds; p and interval: Student's t over seeds. "
+        "Stars: p adjusted by Holm below 0.05, 0.01, 0.001."
+    )
+    return _tabular(note, head, rows)
+
+
+def _tabular(note: str, head: str, rows: list[str]) -> str:
     lines = [note, r"\begin{tabular}{lcccccc}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
     return "\n".join(lines) + "\n"
+
+
+def _described(c: Comparison | SeedComparison) -> list[str]:
+    """Return the cells that every table begins with: what was trained on, its F1, and the difference."""
+    name = LATEX_NAMES.get(c.aug, _escaped(c.aug))
+    words = f"+ {100 * c.ratio:g}\\,\\% {name}" + (f" ({_escaped(c.variant)})" if c.variant else "")
+    low, high = (100 * value for value in c.interval)
+    return [words, _plus_minus(c.f1), f"${100 * c.difference:+.2f}$ [${low:.2f}$, ${high:.2f}$]"]
+
+
+def _adjusted(p: float | None) -> str:
+    """Return an adjusted p-value with its stars."""
+    return _latex_p(p) + (f"$^{{{stars(p)}}}$" if stars(p) else "")
 
 
 def _plus_minus(value: Measured) -> str:

@@ -6,22 +6,15 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from usgan_cli.core import files
 from usgan_cli.core.checkpoint import GeneratorDocument, LogRow, read_log
-from usgan_cli.core.documents import Document, Part, PlanDocument, RunDocument, RunRecord
+from usgan_cli.core.documents import Document, PlanDocument, RunDocument, RunRecord
 from usgan_cli.core.errors import FormatError
 from usgan_cli.core.manifest import DataManifest, Subset, SyntheticManifest
-from usgan_cli.core.records import (
-    ClassifierRecord,
-    ClassifierSettings,
-    ScoreRecord,
-    ScoreSettings,
-    TTestRecord,
-    first_difference,
-)
-from usgan_cli.core.workspace import Workspace, format_ratio, gan_name, setting_name, subset_name
+from usgan_cli.core.records import ClassifierRecord, ScoreRecord, SeedsRecord, SnapshotsRecord, TTestRecord
+from usgan_cli.core.workspace import Workspace, gan_name, subset_name
 
 AUG_ORDER = ("none", "ada", "diffaug", "ada+diffaug")
 LABELS = {
@@ -31,12 +24,12 @@ LABELS = {
     "ada+diffaug": "StyleGAN2 + ADA + DiffAug",
 }
 SUBSET_NAME = re.compile(r"n(\d+)-s(\d+)")
+SEEDS_NAME = re.compile(r"n(\d+)-s(\d+(?:\+\d+)+)")
 GAN_NAME = re.compile(r"(.+)-n(\d+)-s(\d+)")
+SNAPSHOTS = "-snapshots"
 
 D = TypeVar("D", bound=Document)
 T = TypeVar("T")
-K = TypeVar("K")
-P = TypeVar("P", bound=Part)
 
 
 class ReportSummary(Document):
@@ -52,6 +45,10 @@ class ReportSummary(Document):
     comparisons: int
     significant: int
     """Comparisons with p below 0.05 after Holm's correction."""
+    copying: list[str]
+    """GANs whose images are called copies of training or test images."""
+    unreadable: list[str]
+    """Records that could not be read, each with the reason."""
     warnings: list[str]
     missing: list[str]
     figures: list[str]
@@ -100,6 +97,18 @@ def label(aug: str) -> str:
     return LABELS.get(aug, aug)
 
 
+class SeedsKey(NamedTuple):
+    """Which comparison over several seeds."""
+
+    n: int
+    seeds: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """n100-s0+1+2."""
+        return f"n{self.n}-s{'+'.join(map(str, self.seeds))}"
+
+
 @dataclass(frozen=True)
 class GanRun:
     """A GAN's training, finished or not."""
@@ -133,6 +142,8 @@ class StudyRecords:
     scores: dict[GanKey, ScoreRecord] = field(default_factory=dict)
     classifiers: dict[SubsetKey, dict[str, ClassifierRecord]] = field(default_factory=dict)
     ttests: dict[SubsetKey, TTestRecord] = field(default_factory=dict)
+    snapshots: dict[GanKey, SnapshotsRecord] = field(default_factory=dict)
+    seeds: dict[SeedsKey, SeedsRecord] = field(default_factory=dict)
     runs: list[RunRecord] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     """Records that could not be read, each with the reason."""
@@ -177,6 +188,8 @@ class StudyRecords:
             "synthetic": self.synthetic,
             "score": self.scores,
             "ttest": self.ttests,
+            "snapshots": self.snapshots,
+            "seeds": self.seeds,
         }
         for kind, records in kinds.items():
             found |= {f"{kind} {key.name}": record.content_digest() for key, record in records.items()}
@@ -209,6 +222,15 @@ def _gan_key(name: str) -> GanKey | None:
     return None if match is None else GanKey(match[1], int(match[2]), int(match[3]))
 
 
+def _snapshots_key(name: str) -> GanKey | None:
+    return _gan_key(name.removesuffix(SNAPSHOTS)) if name.endswith(SNAPSHOTS) else None
+
+
+def _seeds_key(name: str) -> SeedsKey | None:
+    match = SEEDS_NAME.fullmatch(name)
+    return None if match is None else SeedsKey(int(match[1]), tuple(map(int, match[2].split("+"))))
+
+
 class _Collector:
     def __init__(self, workspace: Workspace) -> None:
         self.found = StudyRecords(workspace)
@@ -218,9 +240,12 @@ class _Collector:
         try:
             return read()
         except FormatError as error:
-            # A report is sent to others: the place of the workspace on this machine is left out.
-            self.found.unreadable.append(error.message.replace(f"{self.found.workspace.root}/", ""))
-            return None
+            reason = error.message
+        except OSError as error:
+            reason = f"{error.filename}: {error.strerror}."
+        # A report is sent to others: the place of the workspace on this machine is left out.
+        self.found.unreadable.append(reason.replace(f"{self.found.workspace.root}/", ""))
+        return None
 
     def file(self, path: Path, kind: type[D]) -> D | None:
         """Read a record that may be absent."""
@@ -294,142 +319,8 @@ def collect(workspace: Workspace) -> StudyRecords:
             if subset is not None and record is not None:
                 found.classifiers.setdefault(subset, {})[record.name] = record
                 collector.folder_run(inner)
+    scored = collector.single(root / "scores", SnapshotsRecord, _snapshots_key)
+    found.snapshots.update((key, record) for key, record in scored if record.snapshots)
     found.ttests.update(collector.single(root / "ttests", TTestRecord, _subset_key))
+    found.seeds.update(collector.single(root / "ttests", SeedsRecord, _seeds_key))
     return found
-
-
-@dataclass(frozen=True)
-class Missing:
-    """A part of the study that has not been made, with the command that makes it."""
-
-    kind: str
-    name: str
-    command: str
-
-
-def find_missing(records: StudyRecords) -> list[Missing]:
-    """Return what the study lacks.
-
-    The study is taken to be the grid of all sizes, GANs and ratios that appear anywhere in the workspace.
-    """
-    if records.data is None:
-        return [Missing("Dataset", "the prepared images", "usgan prepare SOURCE")]
-    if not records.subset_keys():
-        return [Missing("Subsets", "all", "usgan subsample --n N")]
-    augs = records.augs()
-    ratios = sorted({r.ratio for _, r in records.all_classifiers() if r.aug is not None and not r.variant})
-    found: list[Missing] = []
-    for subset in records.subset_keys():
-        where = f"--n {subset.n} --seed {subset.seed}"
-        if subset not in records.subsets:
-            found.append(Missing("Subsets", subset.name, f"usgan subsample {where}"))
-        for aug in augs:
-            found += _missing_gan(records, GanKey(aug, *subset))
-        trained = records.classifiers.get(subset, {})
-        wanted: list[tuple[str | None, float]] = [(None, 0.0), *((aug, ratio) for aug in augs for ratio in ratios)]
-        for setting, ratio in wanted:
-            name = setting_name(setting, ratio)
-            if name not in trained:
-                option = "" if setting is None else f" --aug {setting} --ratio {format_ratio(ratio)}"
-                found.append(Missing("Classifiers", f"{subset.name}/{name}", f"usgan train-cls {where}{option}"))
-        if subset not in records.ttests:
-            found.append(Missing("Comparisons", subset.name, f"usgan ttest {where}"))
-    return found
-
-
-def _missing_gan(records: StudyRecords, key: GanKey) -> list[Missing]:
-    options = f"--aug {key.aug} --n {key.n} --seed {key.seed}"
-    found = []
-    gan = records.gans.get(key)
-    if gan is None:
-        found.append(Missing("GANs", key.name, f"usgan train-gan {options}"))
-    elif gan.document is None:
-        found.append(Missing("Unfinished GANs", f"{key.name} (at {gan.kimg:g} kimg)", f"usgan train-gan {options}"))
-    if key not in records.synthetic:
-        found.append(Missing("Generated images", key.name, f"usgan generate {options}"))
-    if key not in records.scores:
-        found.append(Missing("Scores", key.name, f"usgan score {options}"))
-    return found
-
-
-@dataclass(frozen=True)
-class Group(Generic[P, K, T]):
-    """Records that were made with the same settings and may stand in one table."""
-
-    settings: P
-    items: list[tuple[K, T]]
-    difference: str | None
-    """The first setting in which it differs from the first group, in words; None for the first group."""
-
-
-def score_groups(records: StudyRecords) -> list[Group[ScoreSettings, GanKey, ScoreRecord]]:
-    """Return the scores in groups of equal settings, the largest group first."""
-    ordered = sorted(records.scores.items(), key=lambda item: item[0].order)
-    follows = all(score.settings.seed == key.seed for key, score in ordered)
-    return _group([(key, score, _without_seed(score.settings, follows)) for key, score in ordered])
-
-
-def classifier_groups(records: StudyRecords) -> list[Group[ClassifierSettings, SubsetKey, ClassifierRecord]]:
-    """Return the classifiers in groups of settings that are equal but for the subset, the largest group first.
-
-    Every row names its subset, so that may differ from row to row; but of one n and seed there is one subset.
-    """
-    ordered = records.all_classifiers()
-    follows = all(record.settings.seed == key.seed for key, record in ordered)
-    subsets: dict[SubsetKey, str] = {}
-    items = []
-    for key, record in ordered:
-        settings = _without_seed(record.settings, follows)
-        if settings.subset == subsets.setdefault(key, settings.subset):
-            settings = settings.model_copy(update={"subset": ""})
-        items.append((key, record, settings))
-    return _group(items)
-
-
-def _without_seed(settings: P, follows: bool) -> P:
-    """Return settings without the seed if every record's seed is that of its row, which the table names."""
-    return settings.model_copy(update={"seed": 0}) if follows else settings
-
-
-def _group(items: list[tuple[K, T, P]]) -> list[Group[P, K, T]]:
-    kinds: list[tuple[P, list[tuple[K, T]]]] = []
-    for key, record, settings in items:
-        home = next((group for known, group in kinds if first_difference(known, settings) is None), None)
-        if home is None:
-            kinds.append((settings, [(key, record)]))
-        else:
-            home.append((key, record))
-    kinds.sort(key=lambda kind: -len(kind[1]))
-    first = kinds[0][0] if kinds else None
-    return [
-        Group(settings, group, None if first is None or settings is first else first_difference(first, settings))
-        for settings, group in kinds
-    ]
-
-
-def valid_ttest(
-    records: StudyRecords, key: SubsetKey, group: Group[ClassifierSettings, SubsetKey, ClassifierRecord]
-) -> tuple[TTestRecord | None, str | None]:
-    """Return a subset's comparison if it was made from the classifiers of this group that are on disk.
-
-    Returns
-    -------
-    TTestRecord or None
-        None where there is none, or where it belongs to other settings or to classifiers since replaced.
-    str or None
-        Why an existing comparison is not shown, where that should be mended.
-    """
-    record = records.ttests.get(key)
-    members = {classifier.name: classifier for home, classifier in group.items if home == key}
-    if record is None or not members:
-        return None, None
-    if any(first_difference(record.settings, classifier.settings) is not None for classifier in members.values()):
-        return None, None
-    compared = {record.baseline: record.baseline_folds} | {c.name: c.folds for c in record.comparisons}
-    for name, folds in compared.items():
-        if name in members and [fold.test_micro_f1 for fold in members[name].folds] != folds:
-            return None, (
-                f"The comparison {key.name} is older than classifier {name}; its p-values are left out. "
-                f"Make it again: usgan ttest --n {key.n} --seed {key.seed} --force"
-            )
-    return record, None

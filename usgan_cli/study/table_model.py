@@ -13,10 +13,27 @@ Value = float | int | str | None
 
 @dataclass(frozen=True)
 class Cell:
-    """What one cell shows, and the values behind it, one for each of its column's keys."""
+    """What one cell shows, and the values behind it, one for each of its column's keys.
+
+    Attributes
+    ----------
+    text : str
+    values : tuple of str, number or None
+    small : str
+        An interval, or what else the page shows below the text in smaller type.
+    strong : bool
+        Whether the page shows it in bold.
+    """
 
     text: str
     values: tuple[Value, ...]
+    small: str = ""
+    strong: bool = False
+
+    @property
+    def line(self) -> str:
+        """The whole cell in one line."""
+        return f"{self.text} {self.small}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -60,6 +77,8 @@ class Table:
     columns: list[Column]
     groups: list[RowGroup]
     notes: list[str] = field(default_factory=list)
+    wordy: bool = False
+    """Whether its cells are sentences, which the page lets wrap."""
 
     @property
     def rows(self) -> list[list[Cell]]:
@@ -97,7 +116,7 @@ class Table:
         titles = [_full_title(column) for column in self.columns]
         lines = [f"**{self.caption}**", "", _pipe(titles)]
         lines.append("|" + "|".join("---" if column.text else "---:" for column in self.columns) + "|")
-        lines += [_pipe([cell.text for cell in row]) for row in self.rows]
+        lines += [_pipe([cell.line for cell in row]) for row in self.rows]
         lines += [f"\n{note}" for note in self.notes]
         return "\n".join(lines) + "\n"
 
@@ -113,7 +132,7 @@ class Table:
             lines.append(r"\midrule")
             if group.title:
                 lines.append(rf"\multicolumn{{{len(self.shown)}}}{{l}}{{{_tex(group.title)}}} \\")
-            lines += [" & ".join(_tex(row[i].text) for i in self.shown) + r" \\" for row in group.rows]
+            lines += [" & ".join(_tex(row[i].line) for i in self.shown) + r" \\" for row in group.rows]
         lines += [r"\bottomrule", r"\end{tabular}", *(rf"\par\small {_tex(note)}" for note in self.notes)]
         return "\n".join([*lines, r"\end{table}"]) + "\n"
 
@@ -131,8 +150,9 @@ def _tex(text: str) -> str:
         **{sign: "\\" + sign for sign in "&%$#_{}"},
         **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
         **{"±": r"$\pm$", "−": "$-$", "×": r"$\times$", "Δ": r"$\Delta$", "<": "$<$", "–": "--", "—": "---"},
+        **{"ψ": r"$\psi$", "→": r"$\rightarrow$", "≥": r"$\geq$", "’": "'"},
     }
-    return re.sub(r"[&%$#_{}\\~^±−×Δ<–—]", lambda match: special[match[0]], text)
+    return re.sub(r"[&%$#_{}\\~^±−×Δ<–—ψ→≥’]", lambda match: special[match[0]], text)
 
 
 def number(value: float, digits: int, *, sign: bool = False) -> str:
@@ -148,6 +168,12 @@ def p_value(value: float | None) -> str:
     if value is None:
         return "–"
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def stars(p_adjusted: float | None) -> str:
+    """Return the stars of a p-value that has been adjusted: * below 0.05, ** below 0.01, *** below 0.001."""
+    found = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
+    return next((mark for bound, mark in found if p_adjusted is not None and p_adjusted < bound), "")
 
 
 def empty(keys: int) -> Cell:

@@ -1,0 +1,44 @@
+"""A study's records and their report, made once for all tests that only look at them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from usgan_cli.core.workspace import Workspace
+    from usgan_cli.study.charts import Chart
+
+# What draws loads only for the tests that need it.
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Records of 2 sizes and 3 GANs, of which one copies its training images."""
+    from study_records import write_study
+
+    return write_study(tmp_path_factory.mktemp("work"), copying=["none-n40-s0"], snapshots=True)
+
+
+@pytest.fixture(scope="session")
+def report(study: Workspace) -> Path:
+    """The folder of their report."""
+    from usgan_cli.core.progress import Silent
+    from usgan_cli.study.report import build_report
+
+    build_report(study, study.report, Silent())
+    return study.report
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves the figures empty, where a test is not about them: drawing is most of a report's time."""
+    from usgan_cli.study import charts, figures, pictures, training_figures
+
+    def draw(name: str, title: str, alt: str, *_: object) -> Chart:
+        return charts.Chart(name, title, alt, 100, b"<svg/>", b"")
+
+    for module in (figures, pictures, training_figures):
+        monkeypatch.setattr(module, "draw", draw)

@@ -1,0 +1,115 @@
+"""Records that were made with other settings, or of other inputs, never stand in one table."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from report_page import Page, read_table
+from study_records import AUGS, write_classifiers, write_score, write_snapshots, write_study
+
+from usgan_cli.core.manifest import Subset, SyntheticManifest
+from usgan_cli.core.progress import Silent
+from usgan_cli.core.records import ClassifierRecord, ScoreRecord, TTestRecord
+from usgan_cli.core.workspace import Workspace
+from usgan_cli.study.groups import Study, score_groups
+from usgan_cli.study.report import build_report
+from usgan_cli.study.report_data import collect
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+
+def test_scores(tmp_path: Path) -> None:
+    workspace = write_study(tmp_path, sizes=(100,))
+    write_score(workspace, "ada", 100, 0, extractor="inception@abc")
+    summary = build_report(workspace, workspace.report, Silent())
+    for kind in ("quality", "nearness", "variety", "quality-by-class", "copies"):
+        assert {f"{kind}-1", f"{kind}-2"} <= set(summary.tables) and kind not in summary.tables
+        first, second = (read_table(workspace.report, f"{kind}-{i}") for i in (1, 2))
+        title = "gan" if kind == "copies" else "images"
+        assert {row[title] for row in first} >= {"StyleGAN2", "StyleGAN2 + DiffAug"}
+        assert "StyleGAN2 + ADA" not in {row[title] for row in first}
+        assert "StyleGAN2 + ADA" in {row[title] for row in second}
+        assert not {"StyleGAN2", "StyleGAN2 + DiffAug"} & {row[title] for row in second}
+    text = (workspace.report / "index.html").read_text()
+    assert re.search(r"kept apart \(extractor: ", text)
+    assert any("2 different settings" in warning for warning in summary.warnings)
+
+
+def test_classifiers(tmp_path: Path) -> None:
+    workspace = write_study(tmp_path)
+    records = collect(workspace)
+    assert records.data is not None
+    subset = Subset.read(workspace.subset(40, 0))
+    synthetic = {aug: SyntheticManifest.read(workspace.synthetic(aug, 40, 0) / "manifest.json") for aug in AUGS}
+    write_classifiers(workspace, records.data, subset, synthetic, freeze=True)
+    summary = build_report(workspace, workspace.report, Silent())
+    for kind in ("f1", "scores", "f1-by-class"):
+        assert {row["n"] for row in read_table(workspace.report, f"{kind}-1")} == {"100"}
+        assert {row["n"] for row in read_table(workspace.report, f"{kind}-2")} == {"40"}
+    assert all(row["p"] == "" for row in read_table(workspace.report, "f1-2"))
+    assert {row["n"] for row in read_table(workspace.report, "tests-1")} == {"100"} and "tests-2" not in summary.tables
+    assert "freeze: False and True" in (workspace.report / "index.html").read_text()
+    assert summary.comparisons == 6
+    assert any("n40-s0 belongs to classifiers that are not there" in warning for warning in summary.warnings)
+
+
+def test_saved_generators(tmp_path: Path) -> None:
+    workspace = write_study(tmp_path, sizes=(40,), snapshots=True)
+    record = write_snapshots(workspace, "ada", 40, 0)
+    record.model_copy(update={"extractor": "inception@abc"}).write(workspace.score("ada-n40-s0-snapshots"))
+    build_report(workspace, workspace.report, Silent())
+    assert [row["gan"] for row in read_table(workspace.report, "snapshots-2")] == ["StyleGAN2 + ADA"]
+    assert len(read_table(workspace.report, "snapshots-1")) == 2
+
+
+def test_a_seed_that_follows_the_subsets_is_no_difference(tmp_path: Path) -> None:
+    workspace = write_study(tmp_path, seeds=(0, 1), sizes=(40,))
+    summary = build_report(workspace, workspace.report, Silent())
+    assert "f1" in summary.tables
+    assert {row["seed"] for row in read_table(workspace.report, "f1")} == {"0", "1"}
+    assert {row["seed"] for row in read_table(workspace.report, "quality")} == {"0", "1", ""}, "scores share one seed"
+    assert "n = 40, seed 1" in (workspace.report / "index.html").read_text()
+
+
+def test_a_seed_of_another_kind_is_a_difference(tmp_path: Path) -> None:
+    workspace = write_study(tmp_path, sizes=(40,))
+    path = workspace.score("ada-n40-s0")
+    score = ScoreRecord.read(path)
+    score.model_copy(update={"settings": score.settings.model_copy(update={"seed": 5})}).write(path)
+    groups = score_groups(collect(workspace))
+    assert [(len(group.items), group.difference) for group in groups] == [(2, None), (1, "seed: 0 and 5")]
+
+
+def test_groups_put_the_largest_first(study: Workspace) -> None:
+    groups = score_groups(collect(study))
+    assert len(groups) == 1 and len(groups[0].items) == 6 and groups[0].difference is None
+
+
+def test_a_comparison_of_replaced_classifiers_is_left_out(tmp_path: Path) -> None:
+    workspace = write_study(tmp_path, sizes=(40,))
+    ttest = TTestRecord.read(workspace.ttest(40, 0))
+    ttest.model_copy(update={"baseline_folds": [0.5] * 5}).write(workspace.ttest(40, 0))
+    summary = build_report(workspace, workspace.report, Silent())
+    assert summary.comparisons == 0 and "tests" not in summary.tables
+    assert all(row["p"] == "" for row in read_table(workspace.report, "f1"))
+    assert any("older than classifier real" in warning for warning in summary.warnings)
+
+
+@pytest.mark.parametrize("change", ["a fold", "settings of one seed"])
+def test_a_comparison_over_seeds_of_other_classifiers_is_left_out(tmp_path: Path, change: str) -> None:
+    workspace = write_study(tmp_path, seeds=(0, 1), sizes=(40,), ratios=(1.0,))
+    assert [key.name for key, _ in Study.of(collect(workspace)).over_seeds] == ["n40-s0+1"]
+    for name in ("real", *(f"{aug}-x1" for aug in AUGS)):
+        path = workspace.classifiers(40, 1) / name / "result.json"
+        record = ClassifierRecord.read(path)
+        if change == "a fold":
+            better = record.folds[0].model_copy(update={"test_micro_f1": 0.9})
+            record.model_copy(update={"folds": [better, *record.folds[1:]]}).write(path)
+            break
+        record.model_copy(update={"settings": record.settings.model_copy(update={"epochs": 9})}).write(path)
+    summary = build_report(workspace, workspace.report, Silent())
+    assert "f1-seeds" not in summary.tables
+    assert any(warning.startswith("The comparison n40-s0+1 is not of the classifiers") for warning in summary.warnings)
+    assert "f1-seeds" not in Page(workspace.report).tables

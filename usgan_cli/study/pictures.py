@@ -1,0 +1,264 @@
+"""The report's bitmaps: samples beside real images, sheets of trainings, and generated images beside their nearest.
+
+Thumbnails are small and lossy, so that a page with dozens of GANs can still be sent by mail; the files of the samples
+in `figures/` are not.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from usgan_cli.core import files, images
+from usgan_cli.core.errors import DataError
+from usgan_cli.core.images import Pixels
+from usgan_cli.core.manifest import DataManifest
+from usgan_cli.core.records import NearestPair, ScoreRecord
+from usgan_cli.core.synthetic import read_pixels
+from usgan_cli.study.cells import subset_title
+from usgan_cli.study.charts import Chart, draw
+from usgan_cli.study.report_data import GanKey, GanRun, StudyRecords, SubsetKey, label
+from usgan_cli.study.table_model import number
+
+THUMB_SIZE = 128
+"""Side of a shown sample, pixels, where the images are larger."""
+THUMB_COLUMNS = 3
+GRID_WIDTH = 640
+PAIR_SIZE = 96
+PAIRS = 5
+"""Closest pairs shown of each GAN."""
+QUALITY = 82
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A bitmap inside the page.
+
+    Attributes
+    ----------
+    title : str
+    alt : str
+    data : bytes
+        A WebP file.
+    width, height : int
+        Pixels.
+    """
+
+    title: str
+    alt: str
+    data: bytes
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The closest pairs of one GAN."""
+
+    title: str
+    pictures: list[Picture]
+    suspect: bool
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Images of one origin: one row a class.
+
+    Attributes
+    ----------
+    title : str
+    rows : list of list of uint8 array [C, H, W]
+    """
+
+    title: str
+    rows: list[list[Pixels]]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images of every GAN trained on one subset, beside real ones."""
+
+    title: str
+    classes: list[str]
+    pictures: list[Picture]
+    chart: Chart
+
+
+def encode(title: str, alt: str, pixels: Pixels, alpha: Pixels | None = None) -> Picture:
+    """Return pixels [C, H, W] as a small bitmap; `alpha` [1, H, W] says what of them is there at all."""
+    planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in pixels]
+    image = Image.merge("RGB", planes * 3 if len(planes) == 1 else planes)
+    if alpha is not None:
+        image.putalpha(Image.fromarray(alpha[0]))
+    buffer = io.BytesIO()
+    image.save(buffer, format="WEBP", quality=QUALITY, method=2)
+    return Picture(title, alt, buffer.getvalue(), image.width, image.height)
+
+
+def samples(records: StudyRecords, told: list[str]) -> list[Samples]:
+    """Return the first images of every GAN beside real ones, for the first seed of every n.
+
+    Parameters
+    ----------
+    records : StudyRecords
+    told : list of str
+        Gets a sentence for whatever cannot be shown.
+    """
+    data, found = records.data, []
+    if data is None:
+        return []
+    for n in records.sizes():
+        keys = sorted((key for key in records.synthetic if key.n == n), key=lambda key: key.order)
+        if not keys:
+            continue
+        subset = keys[0].subset
+        # The functions are called one by one, so that a folder with changed files costs its own panel alone.
+        sources = [("Real training images", partial(_real_thumbs, records, data, subset))]
+        sources += [(label(key.aug), partial(_synthetic_thumbs, records, key)) for key in keys if key.subset == subset]
+        panels: list[Panel] = []
+        for title, thumbs in sources:
+            try:
+                panels.append(Panel(title, thumbs()))
+            except DataError as error:
+                told.append(f"Samples of {title}, n = {n}, cannot be shown: {without_place(records, error)}")
+        if panels:
+            title = subset_title(subset, records.subset_keys())
+            shown = [_panel_picture(panel, title, data.classes) for panel in panels]
+            chart = samples_chart(panels, data.classes, title, f"samples-{subset.name}")
+            found.append(Samples(title, data.classes, shown, chart))
+    return found
+
+
+def without_place(records: StudyRecords, error: DataError) -> str:
+    """Return what is wrong without where on this machine: a report is sent to others."""
+    return error.message.replace(f"{records.workspace.root}/", "")
+
+
+def _panel_picture(panel: Panel, title: str, classes: Sequence[str]) -> Picture:
+    """Return the images as one sheet, transparent between them, so that it suits a light page and a dark one."""
+    covered = images.sheet([[np.full_like(image[:1], 255) for image in row] for row in panel.rows], background=0)
+    alt = f"{panel.title}, {title}; rows {', '.join(classes)}."
+    return encode(panel.title, alt, images.sheet(panel.rows, background=128), covered)
+
+
+def _real_thumbs(records: StudyRecords, data: DataManifest, subset: SubsetKey) -> list[list[Pixels]]:
+    drawn = records.subsets.get(subset)
+    known = drawn is not None and drawn.data == data.content_digest()
+    picked = drawn.pick(data) if drawn is not None and known else data.of("train")
+    rows = []
+    for name in data.classes:
+        chosen = [image for image in picked if image.class_ == name][:THUMB_COLUMNS]
+        folder = records.workspace.data
+        rows.append([images.read_checked(folder / image.file, image.sha256, data.channels) for image in chosen])
+    return _thumbs(rows, data.channels, data.size)
+
+
+def _synthetic_thumbs(records: StudyRecords, key: GanKey) -> list[list[Pixels]]:
+    manifest = records.synthetic[key]
+    classes = manifest.classes if records.data is None else records.data.classes
+    places = {name: [i for i, one in enumerate(manifest.images) if one.class_ == name] for name in classes}
+    chosen = sorted(i for found in places.values() for i in found[:THUMB_COLUMNS])
+    folder = records.workspace.synthetic(*key)
+    if manifest.form == "png":
+        # Each image is a file of its own: the others need not be read.
+        manifest = manifest.model_copy(update={"images": [manifest.images[i] for i in chosen]})
+        at = {i: row for row, i in enumerate(chosen)}
+    else:
+        at = {i: i for i in chosen}
+    pixels = read_pixels(folder, manifest, max(at.values(), default=-1) + 1) if chosen else np.empty(0, np.uint8)
+    rows = [[pixels[at[i]] for i in places[name][:THUMB_COLUMNS]] for name in classes]
+    return _thumbs(rows, manifest.channels, manifest.size)
+
+
+def _thumbs(rows: Sequence[Sequence[Pixels]], channels: int, size: int) -> list[list[Pixels]]:
+    """Return images small enough to be shown; a class without any has a blank one."""
+    shown = min(size, THUMB_SIZE)
+    blank = np.full((channels, shown, shown), 255, dtype=np.uint8)
+    return [[images.resize(image, shown) for image in row] or [blank] for row in rows]
+
+
+def samples_chart(panels: Sequence[Panel], classes: Sequence[str], title: str, name: str) -> Chart:
+    """Return the study's figure 3: samples of every GAN beside real images, all on one gray scale."""
+
+    def plot(figure: Figure) -> None:
+        all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        for i, (axes, panel) in enumerate(zip(all_axes, panels, strict=True)):
+            sheet = images.sheet(panel.rows)
+            shown = sheet[0] if sheet.shape[0] == 1 else sheet.transpose(1, 2, 0)
+            axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            axes.set_title(panel.title)
+            axes.set_xticks([])
+            axes.spines[:].set_visible(False)
+            height = sheet.shape[1] / len(classes)
+            places = [(row + 0.5) * height for row in range(len(classes))]
+            axes.set_yticks(places, list(classes) if i == 0 else [""] * len(classes))
+            axes.tick_params(length=0)
+        figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=10)
+
+    alt = f"Samples, {title}: {', '.join(panel.title for panel in panels)}; rows {', '.join(classes)}."
+    size = (0.7 + 2.4 * len(panels), 0.7 + 0.8 * len(classes))
+    return draw(name, title, alt, size, plot)
+
+
+def grid(gan: GanRun, path: Path) -> Picture:
+    """Return a training's sheet of samples, made narrow enough for the page.
+
+    Raises
+    ------
+    DataError
+        The file is not an image.
+    """
+    channels: Literal[1, 3] = 1 if gan.document is None or gan.document.architecture.img_channels == 1 else 3
+    pixels = images.decode(path, channels)
+    sheet = Image.fromarray(pixels[0] if channels == 1 else pixels.transpose(1, 2, 0))
+    sheet.thumbnail((GRID_WIDTH, 4 * GRID_WIDTH), Image.Resampling.LANCZOS)
+    small = np.asarray(sheet, dtype=np.uint8)
+    at = f"{gan.kimg:g} kimg"
+    classes = "" if gan.document is None else f"; rows {', '.join(gan.document.classes)}"
+    title = f"{gan.key.name}, {at}" + ("" if gan.document is not None else ", unfinished")
+    alt = f"Samples of {gan.key.name} during training, up to {at}{classes}."
+    return encode(title, alt, small[None] if channels == 1 else small.transpose(2, 0, 1))
+
+
+def pairs(records: StudyRecords, key: GanKey, score: ScoreRecord) -> Pairs | None:
+    """Return a GAN's closest pairs, each generated image beside its nearest training image; None where there are none.
+
+    Raises
+    ------
+    DataError
+        The sheet of pairs beside the record is gone, or not the one that was recorded.
+    """
+    found, name = score.memorization, f"{score.name}-nearest.png"
+    if found is None or not found.closest or name not in score.pictures:
+        return None
+    path = records.workspace.score(score.name).with_name(name)
+    if not path.is_file() or files.sha256_file(path) != score.pictures[name]:
+        raise DataError(f"{path} is not there, or not the picture that was recorded.")
+    limits = {"features": found.train_features.threshold, "pixels": found.train_pixels.threshold}
+    sheet = images.decode(path, 3)
+    size = (sheet.shape[1] - 2) // 2
+    if sheet.shape[2] != len(found.closest) * (size + 2) - 2:
+        raise DataError(f"{path} does not hold the {len(found.closest)} pairs of its record.")
+    shown = [
+        _pair(pair, limits[pair.nearest_by], sheet[:, :, i * (size + 2) : i * (size + 2) + size], size)
+        for i, pair in enumerate(found.closest[:PAIRS])
+    ]
+    return Pairs(f"{label(key.aug)}, {subset_title(key.subset, records.subset_keys())}", shown, found.verdict != "none")
+
+
+def _pair(pair: NearestPair, limit: float, column: Pixels, size: int) -> Picture:
+    """Return the upper and the lower image of a column side by side."""
+    side = min(size, PAIR_SIZE)
+    both = [images.resize(column[:, top : top + size], side) for top in (0, size + 2)]
+    digits = 2 if limit < 10 else 1
+    title = f"{number(pair.distance, digits)} by {pair.nearest_by} (limit {number(limit, digits)})"
+    alt = f"Generated image {pair.generated} beside its nearest training image {pair.train}, distance {title}."
+    return encode(title, alt, images.sheet([both], background=128))
