@@ -286,14 +286,14 @@ class _Network:
         if not math.isfinite(mean):
             raise SettingsError(
                 f"Training diverged in epoch {epoch} of fold {self.fold + 1}: the loss is not a number.",
-                "Use lower learning rates (--lr, --head-lr), or --precision float32.",
+                "Use lower learning rates (--lr, --head-lr), or --precision float32, with --refresh.",
             )
         task.advance(0, loss=f"{mean:.3f}")
 
     def _batches(self, count: int, epoch: int) -> Iterator[torch.Tensor]:
         """Yield positions of all images in batches of nearly equal size: none is too small for its statistics."""
         order = torch.randperm(count, generator=torch_generator(self.config.seed, "order", self.fold, epoch))
-        yield from order.tensor_split(max(1, math.ceil(count / self.config.batch)))
+        yield from order.tensor_split(max(1, min(math.ceil(count / self.config.batch), count // 2)))
 
     def predict(self, images: torch.Tensor) -> NDArray[np.float32]:
         """Return class probabilities [N, K]: of images as they are or, with `flip`, the mean of them and mirrored."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from usgan_cli.core.manifest import Subset, SyntheticManifest
     from usgan_cli.core.records import ClassifierRecord, Selection
 
-REVISION = 2
+REVISION = 3
 DEFAULT = ClassifierConfig()
 PROTOCOL, TRAINING = "Beyond the study", "Fine-tuning"
 

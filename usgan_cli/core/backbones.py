@@ -106,7 +106,10 @@ def _load_in_order(model: nn.Module, state: dict[str, torch.Tensor], path: Path)
     if len(own) == len(told) - 2:  # the model was built without a classifier, the last two tensors
         own += _classifier_keys(model)
     if len(own) != len(told):
-        raise WeightsError(f"{path} holds {len(told)} tensors; the model has {len(own)}.")
+        raise WeightsError(
+            f"{path} holds {len(told)} tensors; the model has {len(own)}.",
+            "These are another network's weights: give those of this one, or name theirs with --backbone.",
+        )
     for mine, theirs in zip(own, told, strict=True):
         # Scale, shift, mean and variance of a normalisation have one shape: their order must be told by name.
         if mine.rpartition(".")[2] != theirs.rpartition(".")[2]:

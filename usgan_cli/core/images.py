@@ -232,7 +232,9 @@ def read_checked(path: Path, sha256: str, channels: int) -> Pixels:
     try:
         data = path.read_bytes()
     except OSError:
-        raise DataError(f"{path} is listed in its manifest but cannot be read.") from None
+        raise DataError(
+            f"{path} is listed in its manifest but cannot be read.", "Make the folder again with --force."
+        ) from None
     if files.sha256_bytes(data) != sha256:
         raise DataError(f"{path} has changed since its manifest was written.", "Make the folder again with --force.")
     with Image.open(io.BytesIO(data)) as image:

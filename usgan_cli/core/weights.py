@@ -6,6 +6,7 @@ Files are checked by digest where one is known, and read without running any cod
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -176,7 +177,7 @@ def source_of(name: str) -> Source:
     try:
         config = timm.models.get_pretrained_cfg(name)
     except RuntimeError as error:
-        raise SettingsError(f"timm has no weights named {name!r}: {error}.") from None
+        raise SettingsError(f"timm has no weights named {name!r}: {str(error).rstrip('.')}.") from None
     package = PACKAGES.get(architecture)
     digests: dict[str, str] = {}
     names = [f"{name}.safetensors", f"{architecture}.safetensors", f"{name}.pth", f"{architecture}.pth"]
@@ -218,7 +219,7 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
             state = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError, SafetensorError) as error:
+    except (OSError, EOFError, RuntimeError, ValueError, LookupError, pickle.UnpicklingError, SafetensorError) as error:
         first_line = str(error).partition("\n")[0]
         raise WeightsError(
             f"{path} cannot be read as weights: {first_line}",
@@ -332,6 +333,8 @@ def _from_hub(source: Source, hub_id: str) -> Path:
     from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
     disable_progress_bars()
+    # Its retries without a connection would fill the screen; what failed is said below, once.
+    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
     failure: Exception | None = None
     for name in HUB_FILES:
         try:

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from usgan_cli.core.errors import DataError
 from usgan_cli.core.records import McNemar
@@ -108,9 +108,9 @@ def wilcoxon(a: Sequence[float], b: Sequence[float]) -> float | None:
     if len(differences) == 1:
         return 1.0  # both signs are as far out; scipy permutes two or more
     if len(differences) > EXACT_WILCOXON_FOLDS:
-        return float(stats.wilcoxon(differences).pvalue)
-    every_sign = stats.PermutationMethod(n_resamples=2**EXACT_WILCOXON_FOLDS)
-    return float(stats.wilcoxon(differences, method=every_sign).pvalue)
+        return float(scipy.stats.wilcoxon(differences).pvalue)
+    every_sign = scipy.stats.PermutationMethod(n_resamples=2**EXACT_WILCOXON_FOLDS)
+    return float(scipy.stats.wilcoxon(differences, method=every_sign).pvalue)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -143,7 +143,7 @@ def mean_interval(
     """
     values = _differences(differences, [0.0] * len(differences))
     error = float(values.std(ddof=1)) * math.sqrt(_corrected_factor(len(values), 1, ratio))
-    half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * error
+    half = float(scipy.stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * error
     mean = float(values.mean())
     return mean - half, mean + half
 
@@ -166,7 +166,7 @@ def mcnemar(baseline: NDArray[np.bool_], other: NDArray[np.bool_]) -> McNemar:
     if baseline.shape != other.shape:
         raise DataError(f"Paired predictions must be equally many; there are {baseline.size} and {other.size}.")
     one, two = int((baseline & ~other).sum()), int((other & ~baseline).sum())
-    p = float(stats.binomtest(one, one + two).pvalue) if one + two else 1.0
+    p = float(scipy.stats.binomtest(one, one + two).pvalue) if one + two else 1.0
     return McNemar(only_baseline=one, only_other=two, p=p)
 
 
@@ -187,4 +187,4 @@ def _t_test(differences: NDArray[np.float64], variance_factor: float) -> TResult
     if sd <= ROUNDING:
         return TResult(None, None)
     t = float(differences.mean()) / (sd * math.sqrt(variance_factor))
-    return TResult(t, 2 * float(stats.t.sf(abs(t), len(differences) - 1)))
+    return TResult(t, 2 * float(scipy.stats.t.sf(abs(t), len(differences) - 1)))

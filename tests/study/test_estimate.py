@@ -1,0 +1,104 @@
+"""Times are told from what steps like them took, and from nothing else unless it was measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from usgan_cli.core.artefact import PLAN_FILE
+from usgan_cli.core.checkpoint import LogRow
+from usgan_cli.core.documents import RunDocument, RunRecord
+from usgan_cli.core.progress import duration
+from usgan_cli.study.estimate import Estimator, learn_from_records, work_units
+from usgan_cli.study.plan import PlannedStep
+
+
+def train(aug: str, kimg: float, place: str = "x") -> PlannedStep:
+    return PlannedStep("train-gan", {"aug": aug, "n": 10, "seed": 0, "kimg": kimg}, Path(place))
+
+
+def tune(ratio: float | None) -> PlannedStep:
+    return PlannedStep("train-cls", {"n": 100, "aug": "ada" if ratio else None, "ratio": ratio}, Path("y"))
+
+
+def test_nothing_is_made_up() -> None:
+    assert Estimator().seconds(train("ada", 5)) is None
+    assert Estimator().total([train("ada", 5), tune(None)]) == (0, 2)
+
+
+def test_time_is_in_proportion_to_the_work_of_a_kind() -> None:
+    estimator = Estimator()
+    estimator.learn(train("ada", 2), 20)
+    estimator.learn(train("none", 2), 10)
+    assert estimator.seconds(train("ada", 6)) == pytest.approx(60)
+    assert estimator.seconds(train("none", 6)) == pytest.approx(30)
+    # No DiffAug was trained yet: it is taken to be like the others.
+    assert estimator.seconds(train("diffaug", 6)) == pytest.approx(45)
+    assert estimator.total([train("ada", 6), tune(1)]) == (pytest.approx(60), 1)
+
+
+def test_fine_tuning_takes_as_long_as_it_has_images() -> None:
+    assert work_units(tune(None)) == 100
+    assert work_units(tune(2)) == 300
+
+
+def test_one_slow_step_does_not_spoil_the_estimate() -> None:
+    estimator = Estimator()
+    for seconds in (10, 10, 10, 500):
+        estimator.learn(train("ada", 1), seconds)
+    assert estimator.seconds(train("ada", 1)) == pytest.approx(10)
+
+
+def test_a_calibration_is_asked_once_for_each_kind_and_only_where_nothing_is_known() -> None:
+    asked: list[PlannedStep] = []
+
+    def calibrate(step: PlannedStep) -> float | None:
+        asked.append(step)
+        return 3.0 if step.command == "train-gan" else None
+
+    estimator = Estimator(calibrate=calibrate)
+    assert estimator.seconds(train("ada", 2)) == pytest.approx(6)
+    assert estimator.seconds(train("ada", 4)) == pytest.approx(12)
+    assert estimator.seconds(tune(None)) is None
+    assert len(asked) == 2
+    estimator.learn(train("ada", 1), 1)
+    assert estimator.seconds(train("ada", 4)) == pytest.approx(4)
+
+
+def run_record(seconds: float) -> RunRecord:
+    return RunRecord(
+        command="train-gan", revision=1, settings={}, inputs={}, packages={}, device="cpu",
+        started="", wall_s=seconds, peak_memory_mb=1,
+    )  # fmt: skip
+
+
+def test_finished_artefacts_tell_how_long_they_took(tmp_path: Path) -> None:
+    done, unfinished, absent = (train("ada", 2, str(tmp_path / name)) for name in ("done", "unfinished", "absent"))
+    done.writes.mkdir()
+    unfinished.writes.mkdir()
+    (unfinished.writes / PLAN_FILE).write_text("{}")
+    RunDocument(content="", run=run_record(8)).write(done.writes / "run.json")
+    estimator = Estimator()
+    learn_from_records(estimator, [done, unfinished, absent])
+    assert estimator.seconds(train("ada", 1)) == pytest.approx(4)
+
+
+def test_an_interrupted_training_counts_with_all_its_parts(tmp_path: Path) -> None:
+    step = train("ada", 2, str(tmp_path / "gan"))
+    step.writes.mkdir()
+    RunDocument(content="", run=run_record(8)).write(step.writes / "run.json")
+    row = LogRow(
+        kimg=2, seconds=30, s_per_kimg=15, loss_g=0, loss_d_real=0, loss_d_fake=0, r_t=0, p=0, r1=0,
+        path_length=0, grad_g=0, grad_d=0, memory_mb=0,
+    )  # fmt: skip
+    (step.writes / "log.jsonl").write_text(row.model_dump_json() + "\n")
+    estimator = Estimator()
+    learn_from_records(estimator, [step])
+    assert estimator.seconds(train("ada", 2)) == pytest.approx(30)
+
+
+def test_lengths_of_time_read_well() -> None:
+    assert [duration(s) for s in (0.4, 59, 61, 3600, 90000, 900000)] == [
+        "0 s", "59 s", "1 min 01 s", "1 h 00 min", "1 d 01 h", "10 d 10 h",
+    ]  # fmt: skip
