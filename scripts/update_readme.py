@@ -12,10 +12,10 @@ from usgan_cli.cli import app
 README = Path(__file__).resolve().parent.parent / "README.md"
 BEGIN = "<!-- options: made by scripts/update_readme.py -->"
 END = "<!-- end of options -->"
-SHARED = ("work", "force", "dry_run", "json", "quiet", "help")
+SHARED = ("work", "force", "refresh", "dry_run", "json", "quiet", "help")
 INTRODUCTION = (
-    "Every command has `--work DIR` (or the environment's `USGAN_WORK`; default `work`), `--force`, `--dry-run`, "
-    "`--json`, `--quiet` and `--help`."
+    "Every command has `--work DIR` (or the environment's `USGAN_WORK`; default `work`), `--force`, `--refresh`, "
+    "`--dry-run`, `--json`, `--quiet` and `--help`."
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -242,6 +243,16 @@ def test_more_images_than_there_are(tmp_path: Path) -> None:
         assert words in str(caught.value)
 
 
+def test_status_tells_which_step_is_being_made(bench: Bench) -> None:
+    gan = bench.workspace.gan("diffaug", 18, 0)
+    shutil.rmtree(gan)
+    progress = Silent()
+    with files.locked(gan):
+        (outcome,) = status(Session(bench.workspace, progress))
+    assert outcome.result["counts"]["running"] == 1
+    assert f"train-gan gans/{gan.name}: by process {os.getpid()} of" in progress.notes[0]
+
+
 def test_status_shows_the_grid(made: Bench, tmp_path: Path) -> None:
     shown: list[Any] = []
     (outcome,) = status(replace(Session(made.workspace, Silent()), show=shown.extend))
@@ -249,5 +260,10 @@ def test_status_shows_the_grid(made: Bench, tmp_path: Path) -> None:
     assert outcome.result["counts"] == {"done": len(outcome.result["steps"])}
     assert "phantom ✓" in shown[0].plain
     assert shown[1].row_count == 1
+    bench = made.workspace.gan("diffaug", 18, 0)
+    shown.clear()
+    with files.locked(bench):  # it is done: whoever holds it has nothing to do
+        (outcome,) = status(replace(Session(made.workspace, Silent()), show=shown.extend))
+    assert set(outcome.result["counts"]) == {"done"}
     with pytest.raises(MissingError, match="No study has been begun"):
         status(Session(Workspace(tmp_path / "nowhere"), Silent()))

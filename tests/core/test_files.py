@@ -154,10 +154,13 @@ def test_a_lock_held_elsewhere_is_an_error_that_says_who(tmp_path: Path) -> None
             files.locked(path).__enter__()
         # The one that was refused must not have taken the holder's name away.
         assert json.loads((tmp_path / ".artefact.holder").read_text())["pid"] == other.pid
+        assert str(other.pid) in (files.holder_of(path) or "")
     finally:
         other.kill()
         other.wait()
     # A killed holder holds nothing, though its name is still there.
+    assert (tmp_path / ".artefact.holder").exists()
+    assert files.holder_of(path) is None
     with files.locked(path):
         assert json.loads((tmp_path / ".artefact.holder").read_text())["pid"] == os.getpid()
     assert not (tmp_path / ".artefact.holder").exists()

@@ -137,12 +137,8 @@ def locked(path: Path, *, wait_s: float = 0) -> Iterator[None]:
     try:
         lock.acquire(timeout=wait_s)
     except Timeout:
-        who = "another process"
-        with suppress(OSError, ValueError, KeyError):
-            told = json.loads(holder.read_text())
-            who = f"process {told['pid']} of {told['user']} on {told['host']}"
         raise BusyError(
-            f"{path} is being written by {who}.",
+            f"{path} is being written by {holder_of(path) or 'another process'}.",
             "Wait until it has finished, then run the same command again (it will be skipped), or use another --out.",
         ) from None
     try:
@@ -155,6 +151,31 @@ def locked(path: Path, *, wait_s: float = 0) -> Iterator[None]:
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+def holder_of(path: Path) -> str | None:
+    """Return who holds the right to write `path`, in words; None if nobody is seen to.
+
+    A process of this machine that was killed without a word holds nothing; of other machines it cannot be told.
+    """
+    try:
+        told = json.loads(_beside(path, "holder").read_text())
+        pid, user, host = int(told["pid"]), told["user"], told["host"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if host == socket.gethostname() and not _is_alive(pid):
+        return None
+    return f"process {pid} of {user} on {host}"
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
 
 
 def _user() -> str:

@@ -49,11 +49,13 @@ def claim_workspace(workspace: Workspace, config: StudyConfig, *, force: bool) -
     """
     path = study_file(workspace)
     if path.is_file() and not force:
-        name = StudyDocument.read(path).study.name
-        if name != config.name:
+        there = StudyDocument.read(path).study
+        if there.name != config.name:
             raise SettingsError(
-                f"{workspace.root} belongs to the study {name!r}; this one is {config.name!r}.",
+                f"{workspace.root} belongs to the study {there.name!r}; this one is {config.name!r}.",
                 "Give each study a workspace of its own (--work DIR), or take this one over with --force, "
                 "which makes everything again.",
             )
+        if there == config:
+            return
     StudyDocument(study=config).write(path)

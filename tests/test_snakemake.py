@@ -1,0 +1,82 @@
+"""Snakemake carries out the plan's steps as jobs: the same bytes, and what fails leaves the rest."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from usgan_cli.commands.session import Session
+from usgan_cli.commands.study import study
+from usgan_cli.core.progress import Silent
+from usgan_cli.core.workspace import Workspace
+from usgan_cli.study.cluster import write_workflow
+from usgan_cli.study.config import load_study
+from usgan_cli.study.driver import StepFailedError
+from usgan_cli.study.plan import plan_study
+
+pytest.importorskip("snakemake", reason="Snakemake is absent: pip install 'usgan[cluster]'")
+
+STUDY = """
+name = "jobs"
+[data]
+phantom_count = 40
+size = 16
+test = 15
+[grid]
+sizes = [18, 500]
+gans = ["diffaug"]
+[run]
+threads = 1
+"""
+ONLY = ["phantom", "prepare", "subsample"]
+
+
+def test_the_workflow_is_clean_to_snakemake_s_own_lint(tmp_path: Path) -> None:
+    config, workspace = load_study("paper"), Workspace(tmp_path / "work")
+    steps = plan_study(config, workspace)
+    plan = write_workflow(config, steps, range(len(steps)), workspace, force=False)
+    snakefile = str(resources.files("usgan_cli.study") / "Snakefile")
+    words = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--config", f"plan={plan}", "--lint"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "in a good condition" in done.stdout + done.stderr
+
+
+def test_jobs_leave_the_same_bytes_and_a_failure_leaves_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")
+    (tmp_path / "jobs.toml").write_text(STUDY)
+
+    def carry_out(work: str, **options: object) -> str:
+        session = Session(Workspace(Path(work)), Silent(), quiet=True)
+        with pytest.raises(StepFailedError) as caught:
+            study(session, "jobs.toml", only=ONLY, keep_going=True, **options)
+        return str(caught.value)
+
+    said = carry_out("here")
+    told = carry_out("jobs", engine="snakemake", jobs=2)
+    for message in (said, told):  # 500 images of 25 cannot be drawn
+        assert "subsample --n 500" in message
+        assert "25 training images" in message
+    log = Path("jobs/snakemake/logs/subsample-subsets_n500-s0.json.log")
+    assert str(log) in told
+    assert "25 training images" in log.read_text()
+
+    here, jobs = (
+        {
+            path.relative_to(work).as_posix(): path.read_bytes()
+            for path in sorted(Path(work).rglob("*"))
+            if path.is_file() and path.suffix == ".png"
+        }
+        for work in ("here", "jobs")
+    )
+    assert len(here) > 60
+    assert here == jobs
+    assert Path("jobs/subsets/n18-s0.json").is_file()
