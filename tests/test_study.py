@@ -207,6 +207,20 @@ def test_a_part_can_be_asked_for(bench: Bench) -> None:
     assert set(bench.states()) == {"train-cls diffaug", "ttest", "report"}
 
 
+def test_a_calibration_tells_how_long_trainings_take_where_nothing_else_does(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.file.write_text(STUDY.replace("freeze = true", "freeze = false"))
+    progress = Silent()
+    (planned,) = study(Session(bench.workspace, progress, dry_run=True), str(bench.file), calibrate=True)
+    told = {step["command"].split()[1] for step in planned.result["steps"] if step["seconds"]}
+    assert told == {"train-gan", "train-cls"}
+    assert planned.result["of_unknown_length"] == sum(step["seconds"] is None for step in planned.result["steps"])
+    assert sum(note.startswith("Timing a few steps of: usgan train-gan") for note in progress.notes) == 1
+    assert not bench.workspace.root.exists()
+    (planned,) = study(Session(bench.workspace, progress, dry_run=True), str(bench.file))
+    assert planned.result["seconds"] == 0
+
+
 def test_a_workspace_belongs_to_one_study(bench: Bench) -> None:
     bench.edit('name = "mine"', 'name = "other"')
     before = bench.stamps()

@@ -72,6 +72,10 @@ def test_without_a_terminal_each_step_is_followed_by_what_is_left(capsys) -> Non
         terminal.moved(train, "running")
         terminal.moved(train, "done", 60)
     said = capsys.readouterr().err
+    assert f"done in 1 min 00 s; 1 of {len(STEPS)} steps done\n" in said  # most of what is left is not known yet
+    for i in range(train + 1, len(STEPS)):
+        if STEPS[i].command != "train-gan":
+            terminal.moved(i, "done", 1)
     trainings = sum(step.command == "train-gan" for step in STEPS)
-    others = len(STEPS) - trainings
-    assert f"done in 1 min 00 s; 1 of {len(STEPS)} steps done, about {trainings - 1} min 00 s left and {others}" in said
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert f"about {trainings - 1} min 0" in said

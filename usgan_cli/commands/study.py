@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -179,7 +180,7 @@ class _Planned:
         from usgan_cli.study.driver import run_plan
 
         session, todo = self.session, self.todo
-        with self._held():
+        with _held(self.session, self.config):
             session.progress.note(self._summary(self.estimator))
             if not todo:
                 return [self._outcome("skipped")]
@@ -208,7 +209,7 @@ class _Planned:
         from usgan_cli.study.cluster import run_snakemake
 
         session, todo = self.session, self.todo
-        with self._held():
+        with _held(self.session, self.config):
             session.progress.note(self._summary(self.estimator))
             if not todo:
                 return [self._outcome("skipped")]
@@ -224,20 +225,6 @@ class _Planned:
                 engine_options=engine_options,
             )
         return [self._outcome("done")]
-
-    def _held(self) -> Any:
-        from contextlib import contextmanager
-
-        from usgan_cli.core import files
-        from usgan_cli.study.document import claim_workspace, study_file
-
-        @contextmanager
-        def held() -> Any:
-            with files.locked(study_file(self.session.workspace)):
-                claim_workspace(self.session.workspace, self.config, force=self.session.force)
-                yield
-
-        return held()
 
     def _refuse_the_impossible(self, keep_going: bool) -> None:
         """Raise at once for a step that cannot be carried out, rather than hours later."""
@@ -271,6 +258,17 @@ class _Planned:
         return Outcome(
             shown, status, {"name": self.config.name, "steps": len(self.steps), "carried_out": len(self.todo)}
         )
+
+
+@contextmanager
+def _held(session: Session, config: StudyConfig) -> Iterator[None]:
+    """Hold the only right to work on the workspace's study, which is this one."""
+    from usgan_cli.core import files
+    from usgan_cli.study.document import claim_workspace, study_file
+
+    with files.locked(study_file(session.workspace)):
+        claim_workspace(session.workspace, config, force=session.force)
+        yield
 
 
 def find_states_of(session: Session, steps: list[PlannedStep]) -> list[StepState]:
