@@ -157,7 +157,7 @@ def test_force_does_not_replace_what_another_command_made(maker: Maker) -> None:
 def test_new_inputs_are_enough_to_derive_it_again_where_that_was_said(published: Maker) -> None:
     published()
     assert published(OTHER_INPUT, on_new_inputs="redo") == Outcome(published.path, "done", {"value": 2})
-    assert published.progress.notes[-1].endswith("is made again: its inputs have changed.")
+    assert published.progress.notes[-1].endswith(": its inputs have changed.")
     assert published(OTHER_INPUT, on_new_inputs="redo").status == "skipped"
     # Settings are not inputs.
     with pytest.raises(SettingsError, match="count is 5 there and 6 now"):

@@ -63,6 +63,13 @@ def test_a_step_with_changes_of_its_own_is_stale_whatever_comes_before_it(tmp_pa
     assert [state.name for state in states(tmp_path, answers, set("abcd"))] == ["stale", "follows", "stale", "done"]
 
 
+def test_an_input_that_is_still_to_be_made_is_no_change_yet(tmp_path: Path) -> None:
+    answers = {name: skipped(name) for name in "abcd"} | {"a": planned(tmp_path / "a")}
+    answers["b"] = planned(tmp_path / "b", "its input 'a' has changed since")
+    answers["c"] = planned(tmp_path / "c", "its input 'b' has changed since", "lr is 1 there and 2 now")
+    assert [state.name for state in states(tmp_path, answers, set("bcd"))] == ["missing", "follows", "stale", "done"]
+
+
 def test_what_is_not_there_is_missing_and_what_was_begun_unfinished(tmp_path: Path) -> None:
     answers: dict[str, Outcome | UsganError] = {
         "a": planned(tmp_path / "a", begun=True),

@@ -190,7 +190,7 @@ def _show(session: Session, path: Path) -> None:
     more = [
         (
             other.name,
-            "-" if other.effect_size is None else f"{other.effect_size:+.2f}",
+            "-" if other.effect_size is None else f"{other.effect_size:+z.2f}",
             _p(other.p_corrected),
             _p(other.p_corrected_holm),
             _p(other.p_wilcoxon),
@@ -232,7 +232,7 @@ def _percent(mean: float, sd: float) -> str:
 
 def _difference(mean: float, interval: tuple[float, float]) -> str:
     low, high = interval
-    return f"{100 * mean:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
+    return f"{100 * mean:+z.2f} [{100 * low:+z.2f}, {100 * high:+z.2f}]"
 
 
 def _p(value: float | None) -> str:

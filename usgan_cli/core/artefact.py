@@ -38,6 +38,9 @@ RECORDED_PACKAGES = (
     "python-gdcm",
 )
 
+INPUT = "its input"
+"""How a difference begins that is of an input and not of a setting."""
+
 Status = Literal["done", "skipped", "planned"]
 OnNewInputs = Literal["refuse", "redo"]
 Summary = Callable[[Path], dict[str, Any]]
@@ -74,7 +77,7 @@ class Step:
             if mine.get(name) != theirs.get(name)
         ]
         found += [
-            f"its input {name!r} has changed since"
+            f"{INPUT} {name!r} has changed since"
             for name in sorted(self.inputs.keys() | other.inputs.keys())
             if self.inputs.get(name) != other.inputs.get(name)
         ]
@@ -130,7 +133,7 @@ def _nothing(step: Step, there: Step) -> str | None:  # noqa: ARG001
 
 def _new_inputs(step: Step, there: Step) -> str | None:
     same = not replace(step, inputs=there.inputs).differences(there)
-    return "is made again: its inputs have changed" if same else None
+    return "its inputs have changed" if same else None
 
 
 def _raised(setting: str) -> Allowance:
@@ -355,7 +358,7 @@ def _allowed_changes(
     """Return in words what changes at the artefact, having said so, or raise if it may not be made again unasked."""
     why = allowed(step, there)
     if why is not None:
-        request.progress.note(f"{path} {why}.")
+        request.progress.note(f"{path}: {why}.")
         return (why,)
     if not request.refresh:
         raise SettingsError(

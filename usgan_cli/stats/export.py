@@ -101,7 +101,7 @@ def _described(c: Comparison | SeedComparison) -> list[str]:
     name = LATEX_NAMES.get(c.aug, _escaped(c.aug))
     words = f"+ {100 * c.ratio:g}\\,\\% {name}" + (f" ({_escaped(c.variant)})" if c.variant else "")
     low, high = (100 * value for value in c.interval)
-    return [words, _plus_minus(c.f1), f"${100 * c.difference:+.2f}$ [${low:.2f}$, ${high:.2f}$]"]
+    return [words, _plus_minus(c.f1), f"${100 * c.difference:+z.2f}$ [${low:.2f}$, ${high:.2f}$]"]
 
 
 def _adjusted(p: float | None) -> str:

@@ -174,7 +174,7 @@ def _failure(plan: Path, engine_options: Sequence[str]) -> StepFailedError:
         ready = all(Path(marker).exists() for marker in step["needs"])
         if ready and not Path(step["marker"]).exists() and log.is_file():
             lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            told = "\n".join(lines[-3:])
+            told = "\n".join(lines[-3:]) or "It said nothing; what Snakemake said is above."
             return StepFailedError(
                 f"The step failed: {step['command']}\n{told}",
                 f"All it said is in {log}. Mend it and run the study again.",

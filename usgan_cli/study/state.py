@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from usgan_cli.core.artefact import Outcome, find_step
+from usgan_cli.core.artefact import INPUT, Outcome, find_step
 from usgan_cli.core.errors import UsganError
 from usgan_cli.study.plan import PlannedStep
 
@@ -70,6 +70,8 @@ def _state(step: PlannedStep, check: Check, pending: list[str]) -> StepState:
         return follows or (StepState("missing") if pending else StepState("impossible", _in_a_line(error)))
     if outcome.status != "planned":
         return follows or StepState("done")
+    if follows and outcome.changes and all(change.startswith(INPUT) for change in outcome.changes):
+        return follows  # what it was made from is not there to compare with
     if outcome.changes:
         return StepState("stale", "; ".join(outcome.changes))
     if outcome.begun:
