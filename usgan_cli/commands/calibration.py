@@ -21,12 +21,12 @@ def calibration(session: Session, config: StudyConfig) -> Calibrate:
     """Return what times a unit of a step's work: a kimg of a training, an image of all epochs and folds."""
 
     def calibrate(step: PlannedStep) -> float | None:
+        tuned = step.command == "train-cls" and not step.options.get("freeze")
+        if step.command != "train-gan" and not tuned:
+            return None
         session.progress.note(f"Timing a few steps of: {step.line(session.workspace)}")
         try:
-            if step.command == "train-gan":
-                return _gan(step, config)
-            if step.command == "train-cls" and not step.options.get("freeze"):
-                return _classifier(step)
+            return _classifier(step) if tuned else _gan(step, config)
         except UsganError as error:
             session.progress.warn(f"It cannot be timed: {error.message}")
         return None

@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from usgan_cli.stats.compare import Classified
 
 REVISION = 2
-SHARED_TEST = (
-    "All folds are scored on the same test images: tests over folds tell how training varies, not which way other test "
-    "images would decide. McNemar's test, on one prediction an image, allows for that."
-)
 
 
 def ttest(
@@ -170,7 +166,7 @@ def _seeds_summary(path: Path) -> dict[str, Any]:
 
 
 def _show(session: Session, path: Path) -> None:
-    from usgan_cli.core.records import TTestRecord
+    from usgan_cli.core.records import SHARED_TEST_IMAGES, TTestRecord
 
     record = TTestRecord.read(path)
     first = _percent(record.baseline_f1.mean, record.baseline_f1.sd)
@@ -200,7 +196,7 @@ def _show(session: Session, path: Path) -> None:
     ]
     head = ("classifier", "d", "p corrected", "its Holm", "p Wilcoxon", "p McNemar (b:c)")
     session.table("Beside it: effect size, and tests that the study did not make", head, more)
-    session.progress.note(SHARED_TEST)
+    session.progress.note(SHARED_TEST_IMAGES)
 
 
 def _show_seeds(session: Session, path: Path) -> None:

@@ -341,6 +341,13 @@ class McNemar(Part):
     """Two-sided binomial; 1 where the two never disagree."""
 
 
+SHARED_TEST_IMAGES = (
+    "All folds are scored on the same test images: tests over folds tell how training varies, not which way other test "
+    "images would decide. McNemar's test, on one prediction an image, allows for that."
+)
+"""What every reader of a `Comparison` should know of its tests over folds."""
+
+
 class Comparison(Part):
     """One classifier with synthetic images against the baseline, paired by fold."""
 

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from usgan_cli.core.records import ClassifierRecord, Comparison, Measured, TTestRecord, measured
+from usgan_cli.core.records import (
+    SHARED_TEST_IMAGES,
+    ClassifierRecord,
+    Comparison,
+    Measured,
+    TTestRecord,
+    measured,
+)
 from usgan_cli.study import published
 from usgan_cli.study.cells import (
     ANOTHER_SIZE,
@@ -99,6 +106,7 @@ def f1_table(group: ClassifierGroup, name: str) -> Table:
         "p: two-sided paired t-test over folds, as in the study. Holm: that p corrected over all comparisons of one "
         "subset. Corrected: resampled t-test of Nadeau and Bengio, which allows for the folds' shared training images, "
         f"not adjusted. Δ in percentage points of F1, with its 95 % interval. {STARS}",
+        SHARED_TEST_IMAGES,
         *([ANOTHER_SIZE] if differs else []),
     ]
     if any(record.aug is not None and record.ratio != published.RATIO for _, record in group.items):

@@ -70,8 +70,13 @@ def _state(step: PlannedStep, check: Check, pending: list[str]) -> StepState:
         return follows or (StepState("missing") if pending else StepState("impossible", _in_a_line(error)))
     if outcome.status != "planned":
         return follows or StepState("done")
-    if follows and outcome.changes and all(change.startswith(INPUT) for change in outcome.changes):
+    if follows and all(change.startswith(INPUT) for change in outcome.changes) and outcome.changes:
         return follows  # what it was made from is not there to compare with
+    return _own_state(outcome, there)
+
+
+def _own_state(outcome: Outcome, there: bool) -> StepState:
+    """Return where a step stands by its own command's plan."""
     if outcome.changes:
         return StepState("stale", "; ".join(outcome.changes))
     if outcome.begun:
