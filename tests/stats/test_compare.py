@@ -22,8 +22,9 @@ from usgan_cli.core.records import (
     TTestRecord,
     measured,
 )
+from usgan_cli.core.significance import stars
 from usgan_cli.stats.compare import Classified, compare, compare_seeds
-from usgan_cli.stats.export import seeds_to_csv, seeds_to_latex, stars, to_csv, to_latex
+from usgan_cli.stats.export import seeds_to_csv, seeds_to_latex, to_csv, to_latex
 from usgan_cli.stats.ttest import corrected_resampled_t, effect_size, holm, mean_interval, wilcoxon
 
 A = [0.70, 0.74, 0.71, 0.78, 0.76]

@@ -232,14 +232,14 @@ def _difference(mean: float, interval: tuple[float, float]) -> str:
 
 
 def _p(value: float | None) -> str:
-    from usgan_cli.stats.export import p_text
+    from usgan_cli.core.significance import p_text
 
     return p_text(value)
 
 
 def _adjusted(value: float | None) -> str:
     """Return an adjusted p-value with its stars."""
-    from usgan_cli.stats.export import stars
+    from usgan_cli.core.significance import stars
 
     return f"{_p(value)} {stars(value)}".strip()
 

@@ -6,21 +6,9 @@ import csv
 import io
 
 from usgan_cli.core.records import Comparison, Measured, SeedComparison, SeedsRecord, TTestRecord
+from usgan_cli.core.significance import p_text, stars
 
-STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 LATEX_NAMES = {"none": "StyleGAN2", "ada": "ADA", "diffaug": "DiffAug", "ada+diffaug": "ADA and DiffAug"}
-
-
-def stars(p_adjusted: float | None) -> str:
-    """Return the stars of a p-value that has been adjusted: * below 0.05, ** below 0.01, *** below 0.001."""
-    return next((mark for bound, mark in STARS if p_adjusted is not None and p_adjusted < bound), "")
-
-
-def p_text(p: float | None) -> str:
-    """Return a p-value with three digits; "-" where there is none."""
-    if p is None:
-        return "-"
-    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
 def to_csv(record: TTestRecord) -> str:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from usgan_cli.core.significance import p_text
+
 Value = float | int | str | None
 
 
@@ -164,16 +166,8 @@ def number(value: float, digits: int, *, sign: bool = False) -> str:
 
 
 def p_value(value: float | None) -> str:
-    """Return a p-value with three decimals, or that it is smaller than they can tell."""
-    if value is None:
-        return "–"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def stars(p_adjusted: float | None) -> str:
-    """Return the stars of a p-value that has been adjusted: * below 0.05, ** below 0.01, *** below 0.001."""
-    found = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
-    return next((mark for bound, mark in found if p_adjusted is not None and p_adjusted < bound), "")
+    """Return a p-value as text; a dash where there is none."""
+    return p_text(value, "–")
 
 
 def empty(keys: int) -> Cell:

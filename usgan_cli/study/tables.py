@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from usgan_cli.core.documents import RunRecord
+from usgan_cli.core.progress import duration
 from usgan_cli.study import published
 from usgan_cli.study.cells import count, spread, subset_title, words
 from usgan_cli.study.protocol import Difference
@@ -95,11 +96,3 @@ def runs_table(runs: Sequence[RunRecord]) -> Table | None:
         Column("Device", ("device",), text=True),
     ]
     return Table("runs", "Time and memory of every step.", columns, [RowGroup("", rows)]) if rows else None
-
-
-def duration(seconds: float) -> str:
-    """Return a time as 45 s, 12 min or 3 h 20 min."""
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
