@@ -187,6 +187,20 @@ def test_an_edited_setting_redoes_what_depends_on_it_and_the_dry_run_had_said_so
     assert bench.run()[0].status == "skipped"
 
 
+def test_another_ratio_makes_more_images_and_leaves_what_used_the_first_ones(bench: Bench) -> None:
+    bench.edit('gans = ["diffaug"]', 'gans = ["diffaug"]\nratios = [1.0, 2.0]')
+    before = bench.stamps()
+    first = {name: stamp for name, stamp in before.items() if name.endswith(".png") and name.startswith("synthetic")}
+    bench.run()
+    assert bench.redone(before) == {
+        "synthetic/diffaug-n18-s0",
+        "classifiers/n18-s0/diffaug-x2",
+        "ttests",
+        "report",
+    }
+    assert first.keys() < bench.stamps().keys()
+
+
 def test_a_deleted_artefact_is_made_again_alone(bench: Bench) -> None:
     gan = bench.workspace.gan("diffaug", 18, 0)
     before = (gan / "generator.safetensors").read_bytes()

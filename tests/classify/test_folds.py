@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from usgan_cli.classify.folds import (
     adopt,
-    class_quotas,
     in_file_order,
     pick_synthetic,
     stratified_folds,
@@ -17,6 +16,8 @@ from usgan_cli.classify.folds import (
 )
 from usgan_cli.core.datasets import ImageSet
 from usgan_cli.core.errors import DataError, SettingsError
+from usgan_cli.core.manifest import SyntheticManifest
+from usgan_cli.core.synthetic import class_quotas, used_digest, used_images
 
 CLASSES = ("benign", "malignant", "normal")
 
@@ -174,3 +175,30 @@ def test_a_gan_of_the_strict_protocol_sees_what_its_fold_is_trained_on():
         assert not set(side.groups) & set(images.groups[fold.val])
     with pytest.raises(SettingsError, match="numbered from 0 to 4"):
         training_side(images, 5, 5, 7)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_images_of_the_digest_are_those_that_are_picked(seed: int) -> None:
+    """Trap: a digest of other images than those that are trained on lets a changed image go unseen."""
+    rng = np.random.default_rng(seed)
+    classes, counts = ("a", "b", "c"), [7, 5, 2]
+    labels = rng.permutation(np.repeat([0, 1, 2], [40, 30, 20]))
+    listed = [
+        {"file": f"{i}.png", "class": classes[label], "seed": i, "sha256": f"{i:064d}"}
+        for i, label in enumerate(labels)
+    ]
+    manifest = SyntheticManifest.model_validate(
+        {
+            "classes": list(classes), "size": 16, "channels": 1, "gan": "x", "gan_name": "ada-n14-s0",
+            "truncation_psi": 1.0, "noise": "random", "class_shares": {}, "images": listed,
+        }
+    )  # fmt: skip
+    made = ImageSet("made", np.zeros((90, 1, 1, 1), np.uint8), labels, classes, ("",) * 90, np.arange(90))
+    for total in (1, 7, 14, 28):
+        used = [image.seed for image in used_images(manifest, dict(zip(classes, counts, strict=True)), total)]
+        assert used == pick_synthetic(made, counts, total).tolist()
+    more = manifest.model_copy(update={"images": manifest.images + manifest.images[:9]})
+    other = manifest.model_copy(update={"images": manifest.images[1:]})
+    digest = used_digest(manifest, {"a": 7, "b": 5, "c": 2}, 14)
+    assert used_digest(more, {"a": 7, "b": 5, "c": 2}, 14) == digest
+    assert used_digest(other, {"a": 7, "b": 5, "c": 2}, 14) != digest

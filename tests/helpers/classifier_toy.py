@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from usgan_cli.classify.folds import class_quotas
 from usgan_cli.core import checkpoint, images, synthetic
 from usgan_cli.core.documents import RunDocument, RunRecord
 from usgan_cli.core.manifest import DataManifest, Subset, SyntheticManifest
+from usgan_cli.core.synthetic import class_quotas
 from usgan_cli.core.workspace import Workspace, gan_name
 from usgan_cli.gan.networks import Generator, GeneratorConfig
 

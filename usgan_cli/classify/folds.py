@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from usgan_cli.core.datasets import ImageSet
 from usgan_cli.core.errors import DataError, SettingsError
 from usgan_cli.core.seeds import numpy_generator
+from usgan_cli.core.synthetic import class_quotas
 
 Indices = NDArray[np.int64]
 
@@ -152,19 +153,6 @@ def synthetic_count(ratio: float, n: int) -> int:
             f"Use a --ratio of {1 / n:.2g} or more.",
         )
     return count
-
-
-def class_quotas(counts: Sequence[int], total: int) -> list[int]:
-    """Divide `total` images among classes in the proportions of `counts`.
-
-    Each goes to the class that is furthest behind its share, so the quotas of a smaller total are never above those
-    of a larger one.
-    """
-    shares = np.asarray(counts, dtype=np.float64) / np.sum(counts)
-    given = np.zeros(len(shares), dtype=np.int64)
-    for place in range(1, total + 1):
-        given[int(np.argmax(shares * place - given))] += 1
-    return [int(count) for count in given]
 
 
 def adopt(real: ImageSet, synthetic: ImageSet) -> ImageSet:

@@ -187,7 +187,9 @@ def _workspace(session: Session, folder: Path, data: Path | None, count: int) ->
             f"{folder} holds {used} images, fewer than {count}: the Fréchet distance is not comparable with one "
             "of more images."
         )
-    inputs = {"data": manifest.content_digest(), "synthetic": made.content_digest()}
+    # Of the images only: more of them behind those that are used change nothing.
+    shown = made.model_copy(update={"images": made.images[:used]})
+    inputs = {"data": manifest.content_digest(), "synthetic": shown.content_digest()}
     if subset is not None:
         inputs["subset"] = subset.content_digest()
     return Sources(

@@ -33,9 +33,7 @@ def subsample(
 
     def summary(path: Path) -> dict[str, Any]:
         subset = Subset.read(path)
-        picked = subset.pick(manifest)
-        counts = {name: sum(image.class_ == name for image in picked) for name in subset.classes}
-        return {"n": subset.n, "seed": subset.seed, "counts": counts}
+        return {"n": subset.n, "seed": subset.seed, "counts": subset.class_counts(manifest)}
 
     def make(size: int) -> Outcome:
         step = artefact.Step("subsample", REVISION, {"n": size, "seed": seed}, {"data": digest})

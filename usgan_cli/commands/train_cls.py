@@ -17,7 +17,7 @@ from usgan_cli.core.errors import DataError, MissingError, SettingsError
 
 if TYPE_CHECKING:
     from usgan_cli.core.artefact import Outcome
-    from usgan_cli.core.manifest import Subset, SyntheticManifest
+    from usgan_cli.core.manifest import DataManifest, Subset, SyntheticManifest
     from usgan_cli.core.records import ClassifierRecord, Selection
 
 REVISION = 3
@@ -161,6 +161,7 @@ def train_cls(
     check_config(config)
     wanted = _Wanted(aug, n, seed, synthetic, ratio, folds, strict, synthetic_only, _selection(select))
     sources = _sources(session, wanted, subset)
+    digests = [_digest(source.manifest, wanted, manifest, subset) for source in sources]
     label = None if not sources else (aug or sources[0].manifest.gan_name)
     target = out or session.workspace.classifier(n, seed, label, wanted.times, wanted.variants)
 
@@ -175,7 +176,7 @@ def train_cls(
                 aug=label,
                 ratio=wanted.times,
                 synthetic=tuple(datasets.load_synthetic(source.folder) for source in sources),
-                digests=tuple(source.manifest.content_digest() for source in sources),
+                digests=tuple(digests),
                 protocol="strict" if strict else "standard",
                 alone=synthetic_only,
                 select=wanted.select,
@@ -189,8 +190,8 @@ def train_cls(
         )
 
     inputs = {"data": manifest.content_digest(), "subset": subset.content_digest(), **weights_input(weights)}
-    for i, source in enumerate(sources):
-        inputs["synthetic" if not strict else f"synthetic of fold {i}"] = source.manifest.content_digest()
+    for i, digest in enumerate(digests):
+        inputs["synthetic" if not strict else f"synthetic of fold {i}"] = digest
     settings = {"n": n, "aug": label, "ratio": wanted.times, **settings_of(config), **wanted.beyond}
     step = artefact.Step("train-cls", REVISION, settings, inputs)
     outcome = artefact.grow_folder(target, step, work, _summary, session.request)
@@ -256,6 +257,15 @@ class _Source:
 
     folder: Path
     manifest: SyntheticManifest
+
+
+def _digest(made: SyntheticManifest, wanted: _Wanted, manifest: DataManifest, subset: Subset) -> str:
+    """Return the digest of the generated images that are used; of all where they are chosen among all."""
+    from usgan_cli.core.synthetic import used_digest
+
+    if wanted.strict or wanted.select is not None:
+        return made.content_digest()
+    return used_digest(made, subset.class_counts(manifest), wanted.count)
 
 
 def _selection(name: str | None) -> Selection | None:

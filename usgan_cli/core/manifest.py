@@ -126,6 +126,11 @@ class Subset(Document):
         wanted = set(self.images)
         return [image for image in manifest.images if image.file in wanted]
 
+    def class_counts(self, manifest: DataManifest) -> dict[str, int]:
+        """Return the number of images of each class, in the classes' order (see `pick`)."""
+        picked = [image.class_ for image in self.pick(manifest)]
+        return {name: picked.count(name) for name in self.classes}
+
 
 SyntheticFormat = Literal["png", "zip", "npz"]
 """How a folder holds generated images: see `core.synthetic`."""

@@ -242,7 +242,7 @@ class FoldScores(Part):
     validation: str
     """Digest of the names of the fold's validation images: equal where folds are equal."""
     synthetic: str | None
-    """Content digest of the set that the fold's synthetic images come from."""
+    """Content digest of the generated images that are used, or chosen among."""
 
 
 class FoldRecord(Document):
@@ -298,7 +298,7 @@ class ClassifierRecord(Document):
     """The GAN behind the synthetic images; None for the baseline."""
     ratio: float
     synthetic: str | None
-    """Content digest of the synthetic set, or of all sets together in the strict protocol."""
+    """Content digest of the generated images that are used, or chosen among; of all sets in the strict protocol."""
     protocol: Protocol
     synthetic_only: bool
     """Whether it was trained on synthetic images alone."""

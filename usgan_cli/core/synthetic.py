@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -161,3 +161,42 @@ def _checked(data: bytes, one: SyntheticImage, path: Path) -> bytes:
     if files.sha256_bytes(data) != one.sha256:
         raise DataError(f"{path.parent / one.file} has changed since its manifest was written.", REMEDY)
     return data
+
+
+def class_quotas(counts: Sequence[int], total: int) -> list[int]:
+    """Divide `total` images among classes in the proportions of `counts`.
+
+    Each goes to the class that is furthest behind its share, so the quotas of a smaller total are never above those
+    of a larger one.
+    """
+    shares = np.asarray(counts, dtype=np.float64) / np.sum(counts)
+    given = np.zeros(len(shares), dtype=np.int64)
+    for place in range(1, total + 1):
+        given[int(np.argmax(shares * place - given))] += 1
+    return [int(count) for count in given]
+
+
+def used_images(manifest: SyntheticManifest, counts: Mapping[str, int], total: int) -> list[SyntheticImage]:
+    """Return the generated images that join real ones: of each class the first, as many as `class_quotas` says.
+
+    Parameters
+    ----------
+    manifest : SyntheticManifest
+    counts : mapping of str to int
+        Real images of each class, in the classes' order.
+    total : int
+        Generated images to use; fewer are returned where there are fewer.
+    """
+    left = dict(zip(counts, class_quotas(list(counts.values()), total), strict=True))
+    used = []
+    for image in manifest.images:
+        if left.get(image.class_, 0) > 0:
+            left[image.class_] -= 1
+            used.append(image)
+    return used
+
+
+def used_digest(manifest: SyntheticManifest, counts: Mapping[str, int], total: int) -> str:
+    """Return the content digest of `used_images`: more images behind them change nothing."""
+    used = used_images(manifest, counts, total)
+    return manifest.model_copy(update={"images": used}).content_digest()

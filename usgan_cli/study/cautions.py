@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from usgan_cli.core.records import ScoreRecord
+from usgan_cli.core.records import ClassifierRecord, ScoreRecord
+from usgan_cli.core.synthetic import used_digest
 from usgan_cli.study import published
 from usgan_cli.study.cells import distance_name, training_label
 from usgan_cli.study.findings import below, equals, listed, listed_some, plural, tested
@@ -51,6 +52,19 @@ def cautions(study: Study) -> list[Caution]:
     return [Caution(topic, text) for topic, texts in found for text in texts]
 
 
+def _has_other_images(records: StudyRecords, key: GanKey, record: ClassifierRecord) -> bool:
+    """Return whether a classifier was trained on other images than its GAN's folder has now."""
+    manifest, subset = records.synthetic.get(key), records.subsets.get(key.subset)
+    if manifest is None or record.protocol != "standard":
+        return False
+    if record.select is not None:
+        return record.synthetic != manifest.content_digest()
+    if records.data is None or subset is None or subset.data != records.data.content_digest():
+        return False
+    counts = subset.class_counts(records.data)
+    return record.synthetic != used_digest(manifest, counts, round(record.ratio * record.n))
+
+
 def find_stale(records: StudyRecords) -> list[str]:
     """Return in words which records were made from inputs that have since been replaced."""
     subsets, images = [], []
@@ -62,14 +76,12 @@ def find_stale(records: StudyRecords) -> list[str]:
         if gan is not None and gan.document is not None and manifest.gan != gan.document.content_digest():
             images.append(gan_key.name)
     drawn = {key: subset.content_digest() for key, subset in records.subsets.items()}
-    made = {key: manifest.content_digest() for key, manifest in records.synthetic.items()}
     other_subset, other_images = [], []
     for key, record in records.all_classifiers():
         name = f"{key.name}/{record.name}"
         if key in drawn and record.settings.subset != drawn[key]:
             other_subset.append(name)
-        gan_of = None if record.aug is None else GanKey(record.aug, *key)
-        if gan_of in made and record.protocol == "standard" and record.synthetic != made[gan_of]:
+        if record.aug is not None and _has_other_images(records, GanKey(record.aug, *key), record):
             other_images.append(name)
     told = [
         ("Drawn from another version of the dataset: subset", subsets),
