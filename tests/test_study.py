@@ -271,6 +271,14 @@ def test_more_images_than_there_are(tmp_path: Path) -> None:
         assert words in str(caught.value)
 
 
+def test_a_study_that_cannot_begin_leaves_nothing(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.edit("[data]", '[data]\nsource = "/nowhere"')
+    with pytest.raises(StepFailedError, match="There is no folder or file /nowhere"):
+        bench.run()
+    assert not bench.workspace.root.exists()
+
+
 def test_status_tells_which_step_is_being_made(bench: Bench) -> None:
     gan = bench.workspace.gan("diffaug", 18, 0)
     shutil.rmtree(gan)

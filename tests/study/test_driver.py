@@ -113,6 +113,7 @@ def test_bugs_and_interruptions_are_not_swallowed(error: BaseException) -> None:
 
 PLAN = [
     PlannedStep("prepare", {}, WORK.data),
+    PlannedStep("train-cls", {}, WORK.classifier(100, 0, None, 0), (WORK.data,)),
     PlannedStep("train-gan", {}, WORK.gan("ada", 100, 0), (WORK.data,)),
     PlannedStep("score", {}, WORK.score("ada-n100-s0"), (WORK.data,)),
     PlannedStep("train-gan", {}, WORK.gan("ada", 50, 0), (WORK.data,)),
@@ -124,13 +125,14 @@ PLAN = [
 @pytest.mark.parametrize(
     ("only", "begin", "chosen"),
     [
-        ([], None, {0, 1, 2, 3, 4, 5}),
-        (["score"], None, {2, 4}),
-        (["ada-n100-s0"], None, {1, 2}),
-        (["gans/ada-n100-s0"], None, {1}),
-        (["*n50*", "report"], None, {3, 4, 5}),
-        ([], "score", {2, 4, 5}),
-        (["*n50*"], "score", {4}),
+        ([], None, {0, 1, 2, 3, 4, 5, 6}),
+        (["score"], None, {3, 5}),
+        (["ada-n100-s0"], None, {2, 3}),
+        (["gans/ada-n100-s0"], None, {2}),
+        (["*n50*", "report"], None, {4, 5, 6}),
+        ([], "score", {1, 3, 5, 6}),  # a baseline is trained before the first GAN, and builds on nothing but data
+        ([], "train-cls", {1, 6}),
+        (["*n50*"], "score", {5}),
     ],
 )
 def test_steps_are_chosen_by_command_artefact_and_pattern(only: list[str], begin: str | None, chosen: set[int]) -> None:

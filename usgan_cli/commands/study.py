@@ -180,11 +180,11 @@ class _Planned:
         from usgan_cli.study.driver import run_plan
 
         session, todo = self.session, self.todo
+        session.progress.note(self._summary(self.estimator))
+        self._refuse_the_impossible(keep_going)
         with _held(self.session, self.config):
-            session.progress.note(self._summary(self.estimator))
             if not todo:
                 return [self._outcome("skipped")]
-            self._refuse_the_impossible(keep_going)
             terminal = StudyTerminal(
                 self.config.name, self.steps, self.states, self.estimator, self.chosen, quiet=session.quiet
             )
@@ -209,11 +209,11 @@ class _Planned:
         from usgan_cli.study.cluster import run_snakemake
 
         session, todo = self.session, self.todo
+        session.progress.note(self._summary(self.estimator))
+        self._refuse_the_impossible(keep_going)
         with _held(self.session, self.config):
-            session.progress.note(self._summary(self.estimator))
             if not todo:
                 return [self._outcome("skipped")]
-            self._refuse_the_impossible(keep_going)
             run_snakemake(
                 self.config,
                 self.steps,

@@ -25,7 +25,7 @@ HOURS = {
     "ttest": 0.25,
     "report": 0.5,
 }
-"""Longest time of each command on a cluster, hours."""
+"""Longest time of each command on a cluster, hours; the commands are in the order in which they build on another."""
 
 
 class _Table(BaseModel):

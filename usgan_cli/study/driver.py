@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from usgan_cli.core.errors import SettingsError, UsganError
 from usgan_cli.core.progress import Progress
 from usgan_cli.core.workspace import Workspace
+from usgan_cli.study.config import HOURS
 from usgan_cli.study.plan import PlannedStep
 from usgan_cli.study.state import StepState
 
@@ -41,14 +42,15 @@ def select_steps(
         Commands ("score"), artefacts ("diffaug-n100-s0", "gans/diffaug-n100-s0") or patterns of them ("*n50*"); all
         steps where it is empty.
     begin : str, optional
-        The command to begin with: steps of commands before it, in the order of the plan, are left out.
+        The command to begin with: steps of commands before it, in the order of `HOURS`, are left out.
 
     Raises
     ------
     SettingsError
         No step of the plan is called so.
     """
-    commands = list(dict.fromkeys(step.command for step in steps))
+    present = {step.command for step in steps}
+    commands = [command for command in HOURS if command in present]
     chosen = set(range(len(steps)))
     if begin is not None:
         if begin not in commands:

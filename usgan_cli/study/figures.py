@@ -267,7 +267,7 @@ def _limits(rows: Sequence[_Dots]) -> tuple[float, float]:
     bounds = [bound for dots in rows for bound in dots.interval]
     reach = max(abs(value) for value in points) or 1.0
     low, high = max(min(points + bounds), -2 * reach), min(max(points + bounds), 2 * reach)
-    margin = 0.04 * (high - low)
+    margin = 0.04 * (high - low) or 1.0
     return low - margin, high + margin
 
 
