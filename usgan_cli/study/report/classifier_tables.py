@@ -15,8 +15,8 @@ from usgan_cli.core.records import (
     TTestRecord,
     measured,
 )
-from usgan_cli.study import published
-from usgan_cli.study.cells import (
+from usgan_cli.study.report import published
+from usgan_cli.study.report.cells import (
     ANOTHER_SIZE,
     LEAD_COLUMNS,
     PUBLISHED,
@@ -33,9 +33,9 @@ from usgan_cli.study.cells import (
     training_label,
     words,
 )
-from usgan_cli.study.groups import ClassifierGroup, in_order
-from usgan_cli.study.report_data import SeedsKey
-from usgan_cli.study.table_model import Cell, Column, RowGroup, Table, empty, number
+from usgan_cli.study.report.data import SeedsKey
+from usgan_cli.study.report.groups import ClassifierGroup, in_order
+from usgan_cli.study.report.table_model import Cell, Column, RowGroup, Table, empty, number
 
 TRAINING = Column("Training images", ("aug", "ratio"), text=True)
 AGAINST = "Against real alone"

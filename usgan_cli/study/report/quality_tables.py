@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from usgan_cli.core.records import Copying, Measured, ScoreRecord, Scores, SetScores, measured
-from usgan_cli.study import published
-from usgan_cli.study.cells import (
+from usgan_cli.study.report import published
+from usgan_cli.study.report.cells import (
     ANOTHER_SIZE,
     LEAD_COLUMNS,
     PUBLISHED,
@@ -28,9 +28,9 @@ from usgan_cli.study.cells import (
     subset_title,
     words,
 )
-from usgan_cli.study.groups import ScoreGroup, SnapshotGroup
-from usgan_cli.study.report_data import GanKey, SubsetKey, label
-from usgan_cli.study.table_model import Cell, Column, RowGroup, Table, empty, number
+from usgan_cli.study.report.data import GanKey, SubsetKey, label
+from usgan_cli.study.report.groups import ScoreGroup, SnapshotGroup
+from usgan_cli.study.report.table_model import Cell, Column, RowGroup, Table, empty, number
 
 VERDICTS = {"none": "no sign of copies", "some": "some may be copies", "copies": "copies"}
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from usgan_cli.core.documents import RunRecord
 from usgan_cli.core.progress import duration
-from usgan_cli.study import published
-from usgan_cli.study.cells import count, spread, subset_title, words
-from usgan_cli.study.protocol import Difference
-from usgan_cli.study.quality_tables import published_quality
-from usgan_cli.study.report_data import StudyRecords, label
-from usgan_cli.study.table_model import Cell, Column, RowGroup, Table, empty
+from usgan_cli.study.report import published
+from usgan_cli.study.report.cells import count, spread, subset_title, words
+from usgan_cli.study.report.data import StudyRecords, label
+from usgan_cli.study.report.protocol import Difference
+from usgan_cli.study.report.quality_tables import published_quality
+from usgan_cli.study.report.table_model import Cell, Column, RowGroup, Table, empty
 
 
 def data_table(records: StudyRecords) -> Table | None:

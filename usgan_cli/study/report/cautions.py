@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from usgan_cli.core.records import ClassifierRecord, ScoreRecord
 from usgan_cli.core.synthetic import used_digest
-from usgan_cli.study import published
-from usgan_cli.study.cells import distance_name, training_label
-from usgan_cli.study.findings import below, equals, listed, listed_some, plural, tested
-from usgan_cli.study.groups import Study
-from usgan_cli.study.report_data import GanKey, GanRun, StudyRecords
-from usgan_cli.study.table_model import number, p_value
+from usgan_cli.study.report import published
+from usgan_cli.study.report.cells import distance_name, training_label
+from usgan_cli.study.report.data import GanKey, GanRun, StudyRecords
+from usgan_cli.study.report.findings import below, equals, listed, listed_some, plural, tested
+from usgan_cli.study.report.groups import Study
+from usgan_cli.study.report.table_model import number, p_value
 
 P_LEAKS, P_IDLE, R_T_WINNING = 0.8, 0.01, 0.9
 ENOUGH_FOLDS = ENOUGH_SEEDS = 5

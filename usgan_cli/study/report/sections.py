@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from usgan_cli.core.errors import DataError
-from usgan_cli.study import classifier_tables, figures, findings, pictures, quality_tables, tables
-from usgan_cli.study.charts import Chart, Plate
-from usgan_cli.study.groups import ClassifierGroup, ScoreGroup, Study
-from usgan_cli.study.page import (
+from usgan_cli.study.report import classifier_tables, figures, findings, pictures, quality_tables, tables
+from usgan_cli.study.report.charts import Chart, Plate
+from usgan_cli.study.report.groups import ClassifierGroup, ScoreGroup, Study
+from usgan_cli.study.report.page import (
     Block,
     Fold,
     GridsBlock,
@@ -19,9 +19,9 @@ from usgan_cli.study.page import (
     TableBlock,
     Words,
 )
-from usgan_cli.study.protocol import protocol_differences
-from usgan_cli.study.table_model import Table
-from usgan_cli.study.training_figures import training_chart
+from usgan_cli.study.report.protocol import protocol_differences
+from usgan_cli.study.report.table_model import Table
+from usgan_cli.study.report.training_figures import training_chart
 
 CROWDED = 4
 """With more subsets than this, what is told of each one is folded away."""

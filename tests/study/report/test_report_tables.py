@@ -14,11 +14,11 @@ from usgan_cli.core.progress import Silent
 from usgan_cli.core.records import SeedsRecord
 from usgan_cli.core.significance import stars
 from usgan_cli.core.workspace import Workspace
-from usgan_cli.study import published
-from usgan_cli.study.cells import is_fid, training_label
-from usgan_cli.study.report import build_report
-from usgan_cli.study.report_data import GanKey, StudyRecords, SubsetKey, collect, label
-from usgan_cli.study.table_model import number, p_value
+from usgan_cli.study.report import published
+from usgan_cli.study.report.build import build_report
+from usgan_cli.study.report.cells import is_fid, training_label
+from usgan_cli.study.report.data import GanKey, StudyRecords, SubsetKey, collect, label
+from usgan_cli.study.report.table_model import number, p_value
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,12 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from usgan_cli.core.records import ScoreRecord, SeedsRecord, TTestRecord
 from usgan_cli.core.significance import stars
-from usgan_cli.study import published
-from usgan_cli.study.cells import distance_name, is_fid, network_name, subset_title, training_label
-from usgan_cli.study.charts import DASHED, INK, Chart, Plate, colour, draw, marker
-from usgan_cli.study.groups import ClassifierGroup, ScoreGroup, in_order
-from usgan_cli.study.report_data import SeedsKey, SubsetKey, label
-from usgan_cli.study.table_model import number, p_value
+from usgan_cli.study.report import published
+from usgan_cli.study.report.cells import distance_name, is_fid, network_name, subset_title, training_label
+from usgan_cli.study.report.charts import DASHED, INK, Chart, Plate, colour, draw, marker
+from usgan_cli.study.report.data import SeedsKey, SubsetKey, label
+from usgan_cli.study.report.groups import ClassifierGroup, ScoreGroup, in_order
+from usgan_cli.study.report.table_model import number, p_value
 
 
 def distance_plate(group: ScoreGroup, name: str) -> Plate:

@@ -11,11 +11,11 @@ import numpy as np
 
 from usgan_cli.core.manifest import DataManifest
 from usgan_cli.core.records import Comparison, SeedComparison
-from usgan_cli.study import published
-from usgan_cli.study.cells import distance_name, short_name, subset_title, training_label
-from usgan_cli.study.groups import Study
-from usgan_cli.study.report_data import StudyRecords, label
-from usgan_cli.study.table_model import number, p_value
+from usgan_cli.study.report import published
+from usgan_cli.study.report.cells import distance_name, short_name, subset_title, training_label
+from usgan_cli.study.report.data import StudyRecords, label
+from usgan_cli.study.report.groups import Study
+from usgan_cli.study.report.table_model import number, p_value
 
 ALPHA = 0.05
 SHOWN = 5

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from usgan_cli.core.records import Measured
 from usgan_cli.core.significance import stars
-from usgan_cli.study import published
-from usgan_cli.study.report_data import SubsetKey
-from usgan_cli.study.table_model import Cell, Column, empty, number, p_value
+from usgan_cli.study.report import published
+from usgan_cli.study.report.data import SubsetKey
+from usgan_cli.study.report.table_model import Cell, Column, empty, number, p_value
 
 PUBLISHED = f"Published ({published.CITATION})"
 SHORT_LABELS = {"none": "StyleGAN2", "ada": "ADA", "diffaug": "DiffAug", "ada+diffaug": "ADA + DiffAug"}

@@ -10,12 +10,12 @@ from typing import ClassVar
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from usgan_cli.study import published
-from usgan_cli.study.cautions import Caution
-from usgan_cli.study.charts import Chart, Plate
-from usgan_cli.study.missing import Missing
-from usgan_cli.study.pictures import Pairs, Picture, Samples
-from usgan_cli.study.table_model import Table
+from usgan_cli.study.report import published
+from usgan_cli.study.report.cautions import Caution
+from usgan_cli.study.report.charts import Chart, Plate
+from usgan_cli.study.report.missing import Missing
+from usgan_cli.study.report.pictures import Pairs, Picture, Samples
+from usgan_cli.study.report.table_model import Table
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def _bound(text: str) -> str:
 def render(page: Page) -> str:
     """Return the page as HTML that needs no other file."""
     environment = Environment(
-        loader=PackageLoader("usgan_cli.study"),
+        loader=PackageLoader("usgan_cli.study.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from usgan_cli.study import published
-from usgan_cli.study.cells import is_fid, short_name
-from usgan_cli.study.findings import dataset_name, listed
-from usgan_cli.study.groups import Study
-from usgan_cli.study.report_data import GanRun, StudyRecords, label
+from usgan_cli.study.report import published
+from usgan_cli.study.report.cells import is_fid, short_name
+from usgan_cli.study.report.data import GanRun, StudyRecords, label
+from usgan_cli.study.report.findings import dataset_name, listed
+from usgan_cli.study.report.groups import Study
 
 
 @dataclass(frozen=True)
