@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -76,3 +77,20 @@ def test_describing_the_current_device_does_not_load_torch() -> None:
 
 def test_keeping_memory_says_whether_it_was_taken() -> None:
     assert devices.keep_freed_memory() in {True, False}
+
+
+LIMITED = """
+import numpy, torch
+from threadpoolctl import threadpool_info
+from usgan_cli.core.device import limit_threads
+limit_threads(1)
+import scipy.linalg
+print(torch.get_num_threads(), {pool["num_threads"] for pool in threadpool_info()})
+"""
+
+
+def test_libraries_loaded_before_and_after_keep_to_the_threads() -> None:
+    """Trap: a library that was loaded with all of the machine's threads gives other last digits."""
+    free = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    done = subprocess.run([sys.executable, "-c", LIMITED], env=free, capture_output=True, text=True, check=True)
+    assert done.stdout == "1 {1}\n"

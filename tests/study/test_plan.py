@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 import typer
@@ -127,6 +127,16 @@ def test_a_setting_that_is_left_out_of_the_file_has_the_command_s_default(table:
         default = parameters[name].default
         # None in the file leaves the option out; whatever else stands there must be what leaving it out means.
         assert field.default in (None, default), name
+
+
+@pytest.mark.parametrize("command", STEPS)
+def test_a_default_is_written_as_the_command_line_reads_it(command: str) -> None:
+    """Trap: a whole number where a fraction is meant gives other bytes when called from Python."""
+    function = STEPS[command]
+    kinds = get_type_hints(function, localns={"Outcome": Any})
+    for name, parameter in inspect.signature(function).parameters.items():
+        if kinds[name] in (float, float | None) and parameter.default not in (inspect.Parameter.empty, None):
+            assert type(parameter.default) is float, name
 
 
 def test_repeats_are_also_compared_together() -> None:

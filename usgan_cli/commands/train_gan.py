@@ -123,7 +123,7 @@ def train_gan(
     ada_target: Annotated[float, typer.Option(help="ADA: r_t to keep, 0 to 1.", rich_help_panel=AUGMENTATION)] = 0.6,
     ada_kimg: Annotated[
         float, typer.Option(help="ADA: kimg in which p can go from 0 to 1.", rich_help_panel=AUGMENTATION)
-    ] = 500,
+    ] = 500.0,
     policy: Annotated[
         str,
         typer.Option(help="DiffAug: what it does, in order: color, translation, cutout.", rich_help_panel=AUGMENTATION),
@@ -193,7 +193,7 @@ def train_gan(
             "is kept in snapshots/, the best one in best/.",
             rich_help_panel=WATCHING,
         ),
-    ] = 0,
+    ] = 0.0,
     extractor: options.Extractor = "inception",
     weights: options.Weights = None,
     tensorboard: Annotated[

@@ -140,10 +140,15 @@ def use_threads(count: int | None, device: torch.device) -> None:
 def limit_threads(count: int) -> None:
     """Compute with `count` CPU threads in this process and in those that it starts, in every library.
 
-    To be called before the first computation: libraries read their number of threads when they are loaded.
+    Libraries read their number of threads from the environment when they are loaded; those that are loaded already
+    are told so.
     """
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(count)
+    if "numpy" in sys.modules:
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(count)
     if (torch := sys.modules.get("torch")) is not None:
         torch.set_num_threads(count)
 

@@ -59,7 +59,7 @@ class GanConfig:
     pl_batch_shrink: int = 2
     ada_target: float = 0.6
     ada_interval: int = 4
-    ada_kimg: float = 500
+    ada_kimg: float = 500.0
     ada_ops: str = "bg"
     """ADA's operations by name; see `AdaOperations.named`."""
     ada_fill: float | None = None

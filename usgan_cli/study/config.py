@@ -87,7 +87,7 @@ class GanTable(_Table):
     ada_ops: str = "bg"
     ada_fill: float | None = None
     ada_target: float = 0.6
-    ada_kimg: float = 500
+    ada_kimg: float = 500.0
     policy: str = "translation,cutout"
     diffaug_fill: float = 0.0
     precision: str = "auto"
