@@ -271,6 +271,25 @@ def test_more_images_than_there_are(tmp_path: Path) -> None:
         assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"engine": "slurm"}, "no engine called 'slurm'"),
+        ({"engine_options": ["--profile", "slurm"]}, "'--profile' is an option for Snakemake"),
+        ({"jobs": 2}, "'--jobs' is an option for Snakemake"),
+        ({"calibrate": True}, "Add --dry-run"),
+        ({"only": ["nothing"]}, "No step of the study is called 'nothing'"),
+        ({"begin": "nothing"}, "no step 'nothing' to begin from"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(tmp_path: Path, options: dict[str, Any], words: str) -> None:
+    bench = Bench(tmp_path)
+    with pytest.raises(SettingsError) as caught:
+        bench.run(**options)
+    assert words in str(caught.value)
+    assert not bench.workspace.root.exists()
+
+
 def test_a_study_that_cannot_begin_leaves_nothing(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.edit("[data]", '[data]\nsource = "/nowhere"')

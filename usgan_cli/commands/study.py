@@ -101,8 +101,11 @@ def study(
 
     if engine not in ENGINES:
         raise SettingsError(f"There is no engine called {engine!r}.", f"Use --engine {' or '.join(ENGINES)}.")
-    if engine_options and engine == "local":
-        raise SettingsError(f"{engine_options[0]!r} is an option for Snakemake.", "Add --engine snakemake.")
+    if engine == "local" and (engine_options or jobs is not None):
+        option = engine_options[0] if engine_options else "--jobs"
+        raise SettingsError(f"{option!r} is an option for Snakemake.", "Add --engine snakemake.")
+    if calibrate and not session.dry_run:
+        raise SettingsError("--calibrate tells how long a study would take.", "Add --dry-run.")
     if print_:
         console.emit_text(study_text(name))
         return []
