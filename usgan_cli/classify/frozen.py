@@ -20,7 +20,7 @@ from safetensors.numpy import load_file, save_file
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from usgan_cli.classify.config import C_GRID
 from usgan_cli.classify.models import Backbone

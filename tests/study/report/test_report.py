@@ -123,7 +123,7 @@ def test_protocol_differences_come_from_the_records(report: Path) -> None:
 def test_the_audit_names_copies_and_conflicts(report: Path) -> None:
     words = Page(report).words
     assert "4 files are copies of one another, exact or near, in 2 groups." in words
-    assert "Near-copies: 1 pair (a.png ≈ b.png, agreement 0.90)." in words
+    assert "Near-copies: 1 pair (a.png ≈ b.png)." in words
     assert "Under more than one class: 1 group; they were kept (c.png = d.png)." in words
     assert "1 file of the source left out: not an image (1)." in words
 

@@ -6,6 +6,7 @@ Every sentence is computed from the records, and says no more than they do.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from usgan_cli.study.report.groups import Study
 from usgan_cli.study.report.table_model import number, p_value
 
 ALPHA = 0.05
-SHOWN = 5
+SHOWN = 2
 """Copies that are named; all of them are in the data's own audit."""
 
 
@@ -128,7 +129,7 @@ def audit(data: DataManifest) -> list[str]:
         found.append(f"{copies} files are copies of one another, exact or near, in {groups}.")
         if data.near_copies:
             first = data.near_copies[:SHOWN]
-            named = "; ".join(f"{pair.first} ≈ {pair.second}, agreement {number(pair.score, 2)}" for pair in first)
+            named = "; ".join(f"{Path(pair.first).name} ≈ {Path(pair.second).name}" for pair in first)
             more = f"; and {len(data.near_copies) - SHOWN} more" if len(data.near_copies) > SHOWN else ""
             found.append(f"Near-copies: {plural(len(data.near_copies), 'pair')} ({named}{more}).")
         done = {
@@ -140,7 +141,7 @@ def audit(data: DataManifest) -> list[str]:
     else:
         found.append("No two files show the same picture.")
     if data.conflicts:
-        named = "; ".join(" = ".join(group) for group in data.conflicts[:SHOWN])
+        named = "; ".join(" = ".join(Path(file).name for file in group) for group in data.conflicts[:SHOWN])
         more = f"; and {len(data.conflicts) - SHOWN} more" if len(data.conflicts) > SHOWN else ""
         kept = "they were left out" if data.conflict_policy == "drop" else "they were kept"
         found.append(f"Under more than one class: {plural(len(data.conflicts), 'group')}; {kept} ({named}{more}).")
