@@ -47,7 +47,7 @@ def test_the_workflow_is_clean_to_snakemake_s_own_lint(tmp_path: Path) -> None:
 
 
 def test_jobs_leave_the_same_bytes_and_a_failure_leaves_the_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -65,6 +65,7 @@ def test_jobs_leave_the_same_bytes_and_a_failure_leaves_the_rest(
     for message in (said, told):  # 500 images of 25 cannot be drawn
         assert "subsample --n 500" in message
         assert "25 training images" in message
+    assert capfd.readouterr().err.count("Trying to restart job") == 1
     log = Path("jobs/snakemake/logs/subsample-subsets_n500-s0.json.log")
     assert str(log) in told
     assert "25 training images" in log.read_text()

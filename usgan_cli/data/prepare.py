@@ -24,7 +24,7 @@ from usgan_cli.data.decoding import UNDECODABLE, Decoded, available_cores, decod
 from usgan_cli.data.duplicates import Duplicates, connected_groups, divided, find_duplicates
 from usgan_cli.data.names import on_one_line, stem, unique_names
 from usgan_cli.data.near_duplicates import find_near_pairs
-from usgan_cli.data.policy import ConflictPolicy, DuplicatePolicy, settle
+from usgan_cli.data.policy import ConflictPolicy, DuplicatePolicy, Settled, settle
 from usgan_cli.data.sources import Source, SourceOptions
 from usgan_cli.data.split import largest_remainder, stratified_group_split
 
@@ -130,6 +130,48 @@ def prepare(
         would lack a class, or there are conflicts and they are to be an error.
     """
     found = source if isinstance(source, Source) else sources.scan(source, config.reading, exclude=[target])
+    looked = _look(config, found, target, progress, workers)
+    for i in looked.settled.reasons:
+        (target / looked.images[i].file).unlink()
+    chosen = _split(config, found, looked, progress)
+    manifest = _manifest(config, found, looked, chosen)
+    manifest.write(target / "manifest.json")
+    audit = _audit(config, found, looked, manifest)
+    write_audit(target / "audit.html", audit)
+    if audited is not None:
+        audited(audit)
+    return manifest
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """All images of a source, and what was found of copies among them."""
+
+    images: list[Decoded]
+    undecodable: list[LeftOut]
+    duplicates: Duplicates
+    settled: Settled
+
+    @property
+    def kept(self) -> list[Decoded]:
+        """The images of the dataset."""
+        return [self.images[i] for i in np.flatnonzero(self.settled.kept)]
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The images of the dataset: which stay together, and which are for testing."""
+
+    groups: NDArray[np.int64]
+    in_test: NDArray[np.bool_]
+    share: float
+    """Of test images, as asked for."""
+    own: bool
+    """Whether the split is the source's own."""
+
+
+def _look(config: PrepareConfig, found: Source, target: Path, progress: Progress, workers: int | None) -> _Looked:
+    """Decode and write all images, and find the copies among them."""
     results = decode_all(
         found,
         _target_files(found),
@@ -144,49 +186,52 @@ def prepare(
     undecodable = [result for result in results if isinstance(result, LeftOut)]
     _check_classes(found, decoded, undecodable)
     _tell_found(found, decoded, undecodable, config.size, progress)
-
-    everything = decoded
-    near = find_near_pairs([item.thumbnail for item in everything], progress, workers=workers or available_cores())
-    duplicates = find_duplicates(
-        [item.pixels for item in everything], [item.source.class_ for item in everything], near
-    )
-    names = [item.source.relative for item in everything]
-    areas = [item.height * item.width for item in everything]
+    near = find_near_pairs([item.thumbnail for item in decoded], progress, workers=workers or available_cores())
+    duplicates = find_duplicates([item.pixels for item in decoded], [item.source.class_ for item in decoded], near)
+    names = [item.source.relative for item in decoded]
+    areas = [item.height * item.width for item in decoded]
     settled = settle(duplicates, names, areas, config.duplicates, config.conflicts)
     _tell_duplicates(duplicates, names, config, progress)
-    for i in settled.reasons:
-        (target / everything[i].file).unlink()
+    return _Looked(decoded, undecodable, duplicates, settled)
 
-    decoded = [everything[i] for i in np.flatnonzero(settled.kept)]
-    labels = np.array([found.classes.index(item.source.class_) for item in decoded], dtype=np.int64)
+
+def _split(config: PrepareConfig, found: Source, looked: _Looked, progress: Progress) -> _Chosen:
+    """Draw the split, or take the source's own."""
+    images = looked.kept
+    labels = np.array([found.classes.index(item.source.class_) for item in images], dtype=np.int64)
     groups = join_groups(
-        settled.groups[settled.kept],
-        [(item.source.group,) if item.source.group is not None else ("alone", i) for i, item in enumerate(decoded)],
-        [item.source.name for item in decoded],
+        looked.settled.groups[looked.settled.kept],
+        [(item.source.group,) if item.source.group is not None else ("alone", i) for i, item in enumerate(images)],
+        [item.source.name for item in images],
     )
-    keeps_split = config.split == "own" and found.has_split
-    if keeps_split:
-        in_test = np.array([item.source.side == "test" for item in decoded])
+    own = config.split == "own" and found.has_split
+    if own:
+        in_test = np.array([item.source.side == "test" for item in images])
+        wanted = int(in_test.sum())
         _check_own_split(labels, in_test, groups, found.classes, progress)
     else:
-        wanted = config.test_count(len(decoded))
+        wanted = config.test_count(len(images))
         in_test = stratified_group_split(labels, groups, wanted, config.seed)
         _check_split(labels, in_test, wanted, found.classes, progress)
     if config.duplicates == "ignore":
-        _tell_divided(duplicates.groups[settled.kept], in_test, progress)
+        _tell_divided(looked.duplicates.groups[looked.settled.kept], in_test, progress)
+    return _Chosen(groups, in_test, wanted / len(images), own)
 
-    manifest = DataManifest(
+
+def _manifest(config: PrepareConfig, found: Source, looked: _Looked, chosen: _Chosen) -> DataManifest:
+    images, duplicates, settled = looked.images, looked.duplicates, looked.settled
+    return DataManifest(
         classes=list(found.classes),
         size=config.size,
         channels=config.channels,
         layout=found.layout,
         source_format=found.format,
-        split_from="source" if keeps_split else "usgan",
+        split_from="source" if chosen.own else "usgan",
         groups_from=found.groups_from,
         frames=config.reading.frames,
         resampling="lanczos",
         fit=config.fit,
-        test_share=(in_test.sum() if keeps_split else config.test_count(len(decoded))) / len(decoded),
+        test_share=chosen.share,
         seed=config.seed,
         images=[
             DataImage(
@@ -197,18 +242,18 @@ def prepare(
                 sha256=item.sha256,
                 source=item.source.relative,
             )
-            for item, test, group in zip(decoded, in_test, groups, strict=True)
+            for item, test, group in zip(looked.kept, chosen.in_test, chosen.groups, strict=True)
         ],
         left_out=[
             *found.left_out,
-            *undecodable,
-            *(LeftOut(source=names[i], reason=reason) for i, reason in sorted(settled.reasons.items())),
+            *looked.undecodable,
+            *(LeftOut(source=images[i].source.relative, reason=why) for i, why in sorted(settled.reasons.items())),
         ],
-        duplicates=_files_of(duplicates.repeated, everything, settled.kept),
+        duplicates=_files_of(duplicates.repeated, images, settled.kept),
         near_copies=[
             NearCopy(
-                first=everything[pair.first].file,
-                second=everything[pair.second].file,
+                first=images[pair.first].file,
+                second=images[pair.second].file,
                 score=round(pair.score, 3),
                 mirrored=pair.mirrored,
             )
@@ -217,35 +262,28 @@ def prepare(
         ],
         duplicate_policy=config.duplicates,
         conflict_policy=config.conflicts,
-        conflicts=_files_of(duplicates.conflicts, everything, settled.kept),
+        conflicts=_files_of(duplicates.conflicts, images, settled.kept),
     )
-    manifest.write(target / "manifest.json")
 
+
+def _audit(config: PrepareConfig, found: Source, looked: _Looked, manifest: DataManifest) -> Audit:
     sides: dict[str, Side] = {image.file: image.split for image in manifest.images}
-    audit = Audit(
-        found.root.name,
-        found.classes,
-        [
-            AuditImage(
-                item.source.relative,
-                item.source.class_,
-                sides.get(item.file, "dropped"),
-                item.height,
-                item.width,
-                item.coloured,
-                item.thumbnail,
-            )
-            for item in everything
-        ],
-        [*found.left_out, *undecodable],
-        duplicates,
-        config.duplicates,
-        config.conflicts,
+    images = [
+        AuditImage(
+            item.source.relative,
+            item.source.class_,
+            sides.get(item.file, "dropped"),
+            item.height,
+            item.width,
+            item.coloured,
+            item.thumbnail,
+        )
+        for item in looked.images
+    ]
+    left_out = [*found.left_out, *looked.undecodable]
+    return Audit(
+        found.root.name, found.classes, images, left_out, looked.duplicates, config.duplicates, config.conflicts
     )
-    write_audit(target / "audit.html", audit)
-    if audited is not None:
-        audited(audit)
-    return manifest
 
 
 def _files_of(groups: Sequence[Sequence[int]], decoded: Sequence[Decoded], kept: NDArray[np.bool_]) -> list[list[str]]:
