@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from usgan_cli.core.artefact import Outcome
     from usgan_cli.core.documents import Document
 
-REVISION = 2
+REVISION = 3
 
 
 def report(session: Session, out: options.Out = None) -> Outcome:
