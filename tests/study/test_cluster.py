@@ -12,7 +12,7 @@ import pytest
 
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.workspace import Workspace
-from usgan_cli.study.cluster import snakemake_command, write_workflow
+from usgan_cli.study.cluster import Machine, snakemake_command, write_workflow
 from usgan_cli.study.config import HOURS, StudyConfig, load_study
 from usgan_cli.study.plan import plan_study
 
@@ -102,20 +102,43 @@ def test_hours_are_of_known_steps(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cores", "jobs", "options", "expected", "absent"),
+    ("limits", "options", "expected", "absent"),
     [
-        (None, None, [], ["--cores", "all"], ["--jobs"]),
-        (6, 2, [], ["--cores", "6"], ["--jobs"]),
-        (6, 2, ["--profile", "slurm"], ["--jobs", "2", "--profile", "slurm"], ["--cores"]),
-        (None, None, ["--executor=kubernetes", "-j", "9"], ["--executor=kubernetes", "-j", "9"], ["--cores", "--jobs"]),
-        (None, None, ["--cores", "3", "--dry-run"], ["--cores", "3", "--dry-run"], ["all"]),
+        (["--cores", "6"], [], ["--cores", "6"], ["--jobs"]),
+        (["--jobs", "2"], ["--profile", "slurm"], ["--jobs", "2", "--profile", "slurm"], ["--cores"]),
+        (["--cores", "6"], ["-j", "9"], ["mtime", "-j", "9"], ["--cores", "6"]),
+        (["--cores", "6"], ["--cores=3", "--dry-run"], ["mtime", "--cores=3", "--dry-run"], ["--cores", "6"]),
     ],
 )
-def test_jobs_run_on_this_machine_or_elsewhere(
-    cores: int | None, jobs: int | None, options: list[str], expected: list[str], absent: list[str]
+def test_what_the_user_says_goes_before(
+    limits: list[str], options: list[str], expected: list[str], absent: list[str]
 ) -> None:
-    words = snakemake_command(Path("plan.json"), cores, jobs, options)
+    words = snakemake_command(Path("plan.json"), limits, options)
     assert words[-len(expected) :] == expected
     assert not set(absent) & set(words)
     assert Path(words[words.index("--snakefile") + 1]).is_file()
     assert "plan=plan.json" in words
+
+
+@pytest.mark.parametrize(
+    ("cores", "jobs", "threads", "limit"),
+    [(2, None, 2, 2), (2, 2, 1, 2), (2, 5, 1, 5), (64, None, 4, 64), (64, 4, 4, 16), (6, 2, 3, 6)],
+)
+def test_jobs_on_this_machine_do_not_fight_for_its_cores(
+    cores: int, jobs: int | None, threads: int, limit: int
+) -> None:
+    machine = Machine(cores, jobs, gpus=0)
+    assert machine.threads(study()) == threads
+    assert machine.options(threads, 0) == ["--cores", str(limit)]
+
+
+def test_jobs_on_this_machine_take_turns_at_its_gpus(tmp_path: Path) -> None:
+    def asked(gpus: int) -> set[int | None]:
+        config, workspace = study(), Workspace(tmp_path)
+        steps = plan_study(config, workspace)
+        path = write_workflow(config, steps, range(len(steps)), workspace, force=False, machine=Machine(8, 2, gpus))
+        return {rule["resources"].get("gpu") for rule in json.loads(path.read_text())["steps"]}
+
+    assert asked(0) == {None}
+    assert asked(1) == {None, 1}
+    assert Machine(8, 2, 1).options(4, 1) == ["--cores", "8", "--resources", "gpu=1"]

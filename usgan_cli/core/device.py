@@ -137,6 +137,20 @@ def use_threads(count: int | None, device: torch.device) -> None:
         torch.set_num_threads(count)
 
 
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def gpu_count() -> int:
+    """Return how many GPUs this process may use."""
+    import torch
+
+    return torch.cuda.device_count()
+
+
 def limit_threads(count: int) -> None:
     """Compute with `count` CPU threads in this process and in those that it starts, in every library.
 

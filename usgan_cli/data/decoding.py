@@ -6,7 +6,6 @@ order, and neither they nor the files written depend on how many threads there a
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +17,7 @@ from typing import Literal, TypeVar
 from PIL import Image
 
 from usgan_cli.core import files, images
+from usgan_cli.core.device import available_cores
 from usgan_cli.core.images import Fit, Picture, Pixels, UndecodableError
 from usgan_cli.core.manifest import LeftOut
 from usgan_cli.core.progress import Progress
@@ -63,13 +63,6 @@ class Decoded:
     width: int
     coloured: bool
     thumbnail: Pixels
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def decode_all(

@@ -14,13 +14,14 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from usgan_cli.core.device import available_cores
 from usgan_cli.core.errors import DataError, SettingsError
 from usgan_cli.core.images import Fit
 from usgan_cli.core.manifest import DataImage, DataManifest, LeftOut, NearCopy
 from usgan_cli.core.progress import Progress
 from usgan_cli.data import layout, sources, trees
 from usgan_cli.data.audit import Audit, AuditImage, Side, write_audit
-from usgan_cli.data.decoding import UNDECODABLE, Decoded, available_cores, decode_all
+from usgan_cli.data.decoding import UNDECODABLE, Decoded, decode_all
 from usgan_cli.data.duplicates import Duplicates, connected_groups, divided, find_duplicates
 from usgan_cli.data.names import on_one_line, stem, unique_names
 from usgan_cli.data.near_duplicates import find_near_pairs

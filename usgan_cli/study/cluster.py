@@ -15,11 +15,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from usgan_cli.core import files
+from usgan_cli.core import device, files
 from usgan_cli.core.errors import MissingError
 from usgan_cli.core.workspace import Workspace
 from usgan_cli.study.config import HOURS, StudyConfig
@@ -32,6 +33,8 @@ ON_GPUS = frozenset({"train-gan", "generate", "score", "train-cls"})
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 ELSEWHERE = ("--profile", "--workflow-profile", "--executor", "-e")
 """Options with which Snakemake's jobs run elsewhere than on this machine's cores."""
+LIMITS = ("--cores", "-c", "--jobs", "-j")
+"""Options with which a user says how much runs at once."""
 
 
 def snakemake_folder(workspace: Workspace) -> Path:
@@ -39,8 +42,41 @@ def snakemake_folder(workspace: Workspace) -> Path:
     return workspace.root / "snakemake"
 
 
+@dataclass(frozen=True)
+class Machine:
+    """What jobs may use where they run on this machine rather than elsewhere.
+
+    Attributes
+    ----------
+    cores : int
+    jobs : int, optional
+        Jobs at once; as many as the cores allow by default.
+    gpus : int
+    """
+
+    cores: int
+    jobs: int | None
+    gpus: int
+
+    def threads(self, config: StudyConfig) -> int:
+        """Return the threads of a job: those of all jobs together are no more than there are cores."""
+        return max(1, min(config.cluster.cpus, self.cores // (self.jobs or 1)))
+
+    def options(self, threads: int, gpus: int) -> list[str]:
+        """Return Snakemake's limits for jobs of `threads` threads and at most `gpus` GPUs."""
+        cores = self.cores if self.jobs is None else self.jobs * threads
+        # Jobs do not know which GPU is free: one of them at a time has the GPUs, beside jobs that need none.
+        return ["--cores", str(cores), *(["--resources", f"gpu={gpus}"] if gpus else [])]
+
+
 def write_workflow(
-    config: StudyConfig, steps: Sequence[PlannedStep], todo: Collection[int], workspace: Workspace, *, force: bool
+    config: StudyConfig,
+    steps: Sequence[PlannedStep],
+    todo: Collection[int],
+    workspace: Workspace,
+    *,
+    force: bool,
+    machine: Machine | None = None,
 ) -> Path:
     """Write the plan that the shipped Snakefile reads, and clear the markers of earlier runs.
 
@@ -53,6 +89,8 @@ def write_workflow(
     workspace : Workspace
     force : bool
         Make what is there again.
+    machine : Machine, optional
+        Where jobs run on this machine; elsewhere they ask for what the study's `cluster` says.
 
     Returns
     -------
@@ -71,8 +109,8 @@ def write_workflow(
             "log": str(folder / "logs" / f"{_file_name(step, workspace)}.log"),
             "command": _command(config, step, workspace, force=force),
             "here": step.command in ON_THE_SPOT,
-            "threads": config.run.threads or config.cluster.cpus,
-            "resources": _resources(config, step),
+            "threads": _threads(config, machine),
+            "resources": _resources(config, step, machine),
         }
         for step in chosen
     ]
@@ -97,38 +135,42 @@ def _command(config: StudyConfig, step: PlannedStep, workspace: Workspace, *, fo
     return shlex.join([*environment, *program, *step.arguments(workspace), "--force" if force else "--refresh"])
 
 
-def _resources(config: StudyConfig, step: PlannedStep) -> dict[str, Any]:
+def _threads(config: StudyConfig, machine: Machine | None) -> int:
+    return config.run.threads or (config.cluster.cpus if machine is None else machine.threads(config))
+
+
+def _resources(config: StudyConfig, step: PlannedStep, machine: Machine | None) -> dict[str, Any]:
     cluster = config.cluster
     minutes = round(60 * cluster.hours.get(step.command, HOURS[step.command]))
     found: dict[str, Any] = {"mem_mb": round(1000 * cluster.mem_gb), "runtime": max(1, minutes)}
-    gpus = cluster.gpus if step.command in ON_GPUS else 0
+    without = step.command not in ON_GPUS or (machine is not None and machine.gpus == 0)
+    gpus = 0 if without else cluster.gpus
     if gpus and step.command == "train-gan":
         gpus = max(gpus, config.gan.gpus)
     return found | ({"gpu": gpus} if gpus else {})
 
 
-def snakemake_command(plan: Path, cores: int | None, jobs: int | None, engine_options: Sequence[str]) -> list[str]:
+def snakemake_command(plan: Path, limits: Sequence[str], engine_options: Sequence[str]) -> list[str]:
     """Return the command line that starts Snakemake.
 
     Parameters
     ----------
     plan : Path
         As `write_workflow` returns it.
-    cores : int, optional
-        Cores of this machine to use, where jobs run on it; all by default.
-    jobs : int, optional
-        Jobs at once, where they run elsewhere.
+    limits : sequence of str
+        Snakemake's options for how much runs at once; what the user says himself goes before.
     engine_options : sequence of str
         Further options for Snakemake, as the user gives them.
     """
     workflow = resources.files("usgan_cli.study") / "Snakefile"
     words = [sys.executable, "-m", "snakemake", "--snakefile", str(workflow), "--config", f"plan={plan}"]
     words += ["--nolock", "--rerun-incomplete", "--rerun-triggers", "mtime"]
-    if any(option.split("=")[0] in ELSEWHERE for option in engine_options):
-        words += [] if jobs is None else ["--jobs", str(jobs)]
-    elif not any(option.split("=")[0] in {"--cores", "-c", "--jobs", "-j"} for option in engine_options):
-        words += ["--cores", "all" if cores is None else str(cores)]
-    return [*words, *engine_options]
+    said = {option.split("=")[0] for option in engine_options}
+    return [*words, *([] if said & set(LIMITS) else limits), *engine_options]
+
+
+def _run_elsewhere(engine_options: Sequence[str]) -> bool:
+    return any(option.split("=")[0] in ELSEWHERE for option in engine_options)
 
 
 def run_snakemake(
@@ -153,9 +195,14 @@ def run_snakemake(
     """
     if importlib.util.find_spec("snakemake") is None:
         raise MissingError("Snakemake is not installed.", "Install it: pip install 'usgan[cluster]'")
-    plan = write_workflow(config, steps, todo, workspace, force=force)
-    cores = None if jobs is None else jobs * (config.run.threads or config.cluster.cpus)
-    words = snakemake_command(plan, cores, jobs, [*(["--keep-going"] if keep_going else []), *engine_options])
+    if _run_elsewhere(engine_options):
+        machine, limits = None, [] if jobs is None else ["--jobs", str(jobs)]
+    else:
+        machine = Machine(device.available_cores(), jobs, device.gpu_count())
+        gpus = max(config.cluster.gpus, config.gan.gpus) if machine.gpus and config.cluster.gpus else 0
+        limits = machine.options(_threads(config, machine), gpus)
+    plan = write_workflow(config, steps, todo, workspace, force=force, machine=machine)
+    words = snakemake_command(plan, limits, [*(["--keep-going"] if keep_going else []), *engine_options])
     process = subprocess.Popen(words, stdout=sys.stderr)
     try:
         ended = process.wait()
