@@ -286,7 +286,7 @@ def test_lite_tensors_in_another_order_are_refused(bare_machine: Path) -> None:
     items[i], items[i + 1] = items[i + 1], items[i]  # mean and variance have the same shape
     torch.save(dict(items), path)
     with pytest.raises(WeightsError, match="stands where"):
-        backbones.load_lite_state(model, path)
+        backbones.load_state(model, path, LITE)
     torch.save(dict(items[:-3]), path)
     with pytest.raises(WeightsError, match="tensors"):
-        backbones.load_lite_state(model, path)
+        backbones.load_state(model, path, LITE)

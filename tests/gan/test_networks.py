@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from gan_toy import load_published
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -17,7 +18,6 @@ from usgan_cli.gan.networks import (
     DiscriminatorConfig,
     Generator,
     GeneratorConfig,
-    load_published,
 )
 
 GENERATORS = ("generator_gray_conditional", "generator_rgb_unconditional")

@@ -32,7 +32,7 @@ def test_resampling_agrees(reference_dir: Path) -> None:
     check_close(ops.setup_filter(ops.BINOMIAL), f)
     check_close(ops.upsample2d(x, f), ref["upsample2d"])
     check_close(ops.downsample2d(x, f), ref["downsample2d"])
-    check_close(ops.filter2d(x, f), ref["filter2d"])
+    check_close(ops.upfirdn2d(x, f, padding=(2, 1, 2, 1)), ref["filter2d"])
     general = ops.upfirdn2d(x, f, up=3, down=2, padding=(1, 2, 3, 0), flip_filter=True, gain=2)
     check_close(general, ref["upfirdn2d_up3_down2_pad_1_2_3_0_gain2_flip"])
     # Enlarging turns the kernel round, as the generator does.
@@ -63,8 +63,8 @@ def test_an_uneven_filter_shows_which_way_round_it_is() -> None:
     impulse = torch.zeros(1, 1, 5, 5, dtype=torch.float64)
     impulse[0, 0, 2, 2] = 1
     f = torch.tensor([[1.0, 2.0, 3.0]] * 3)
-    assert ops.filter2d(impulse, f)[0, 0, 2, 1:4].tolist() == [1, 2, 3]
-    assert ops.filter2d(impulse, f, flip_filter=True)[0, 0, 2, 1:4].tolist() == [3, 2, 1]
+    assert ops.upfirdn2d(impulse, f, padding=(1, 1, 1, 1))[0, 0, 2, 1:4].tolist() == [1, 2, 3]
+    assert ops.upfirdn2d(impulse, f, padding=(1, 1, 1, 1), flip_filter=True)[0, 0, 2, 1:4].tolist() == [3, 2, 1]
 
 
 @pytest.fixture(params=["library", "products", "products of some"])

@@ -21,11 +21,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gan_toy import load_published
 from torch import Tensor, nn
 
 from usgan_cli.core.errors import FormatError, MissingError
 from usgan_cli.gan import published
-from usgan_cli.gan.networks import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig, load_published
+from usgan_cli.gan.networks import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
 from usgan_cli.gan.published import read_published
 
 SMALL: dict[str, Any] = {

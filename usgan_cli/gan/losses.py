@@ -65,12 +65,3 @@ def path_lengths(image: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
     scaled = noise / math.sqrt(image.shape[2] * image.shape[3])
     (gradient,) = torch.autograd.grad((image * scaled).sum(), ws, create_graph=True)
     return gradient.square().sum(dim=2).mean(dim=1).sqrt()
-
-
-def path_length_penalty(lengths: Tensor, mean: Tensor, decay: float) -> tuple[Tensor, Tensor]:
-    """Return the squared distance of path lengths [N] to their running mean, and the running mean brought on.
-
-    The gradient of the penalty passes through the mean's newest part too, as in the published losses.
-    """
-    updated = mean.lerp(lengths.mean(), decay)
-    return (lengths - updated).square(), updated

@@ -419,14 +419,3 @@ def _block_dtype(
     """Return what a block computes in: the fast type at the highest resolutions, the parameters' own below."""
     lowest = max(2 ** (int(math.log2(config.resolution)) + 1 - config.num_half_res), 8)
     return compute_dtype if compute_dtype in HALF_TYPES and resolution >= lowest else own
-
-
-def load_published(network: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Load parameters under the names of published StyleGAN2-ADA checkpoints; their constant filters are left out.
-
-    Raises
-    ------
-    RuntimeError
-        A tensor is missing, left over or of another shape.
-    """
-    network.load_state_dict({k: v for k, v in tensors.items() if not k.endswith("resample_filter")})

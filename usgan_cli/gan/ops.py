@@ -119,26 +119,6 @@ def upfirdn2d(
     return F.conv2d(x, f.expand(c, 1, *f.shape), stride=down, groups=c)
 
 
-def filter2d(x: Tensor, f: Tensor, padding: int = 0, flip_filter: bool = False, gain: float = 1.0) -> Tensor:
-    """Filter images, keeping their size.
-
-    Parameters
-    ----------
-    x, f, flip_filter, gain
-        As for `upfirdn2d`.
-    padding : int
-        Pixels by which the result is larger on each side.
-
-    Returns
-    -------
-    Tensor
-        [N, C, H + 2 * padding, W + 2 * padding].
-    """
-    kh, kw = f.shape
-    pad = (padding + kw // 2, padding + (kw - 1) // 2, padding + kh // 2, padding + (kh - 1) // 2)
-    return upfirdn2d(x, f, padding=pad, flip_filter=flip_filter, gain=gain)
-
-
 def upsample2d(
     x: Tensor, f: Tensor, up: int = 2, padding: int = 0, flip_filter: bool = False, gain: float = 1.0
 ) -> Tensor:

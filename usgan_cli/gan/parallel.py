@@ -80,11 +80,6 @@ def launched() -> bool:
     return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
-def launched_rank() -> int:
-    """Return this process's number among those that torchrun has started."""
-    return int(os.environ["RANK"])
-
-
 def device_of(kind: str, local_rank: int) -> torch.device:
     """Return the device of the process with this number on its machine.
 
