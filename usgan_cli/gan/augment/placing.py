@@ -29,7 +29,8 @@ def to_device(values: Tensor, device: torch.device, dtype: torch.dtype | None = 
     values = values if dtype is None else values.to(dtype)
     if values.device.type != "cpu" or device.type != "cuda":
         return values.to(device)
-    return values.pin_memory().to(device, non_blocking=True)
+    # Pinning keeps a view's strides, and refuses one whose elements share memory, such as an expanded row.
+    return values.contiguous().pin_memory().to(device, non_blocking=True)
 
 
 @cache
