@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "usgan_cli"
-DOMAINS = ("data", "gan", "metrics", "classify", "stats", "study")
+DOMAINS = ("data", "gan", "metrics", "classify", "stats", "study", "report")
 HEAVY = ("torch", "torchvision", "timm", "sklearn", "skimage", "matplotlib", "numpy", "scipy", "PIL", "pydantic")
 """Loading any of these takes longer than showing help may."""
 

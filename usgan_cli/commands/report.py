@@ -18,12 +18,12 @@ REVISION = 3
 def report(session: Session, out: options.Out = None) -> Outcome:
     """Write report/index.html: the study's figures and tables, from this workspace, beside the published values."""
     from usgan_cli.core import artefact
-    from usgan_cli.study.report.data import collect
+    from usgan_cli.report.records import collect
 
     target = out or session.workspace.report
 
     def work(folder: Path) -> Document:
-        from usgan_cli.study.report.build import build_report
+        from usgan_cli.report.build import build_report
 
         return build_report(session.workspace, folder, session.progress)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from usgan_cli.core.workspace import format_ratio, setting_name
-from usgan_cli.study.report.data import GanKey, StudyRecords
+from usgan_cli.report.records import GanKey, StudyRecords
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from study_records import write_data, write_study
 
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.workspace import Workspace
-from usgan_cli.study.report.build import build_report
-from usgan_cli.study.report.data import collect, label
-from usgan_cli.study.report.table_model import number
+from usgan_cli.report.build import build_report
+from usgan_cli.report.records import collect, label
+from usgan_cli.report.table_model import number
 
 # Chromium lays a table out wider than its box where it scrolls; what counts is what can be seen to stick out.
 STICKS_OUT = """

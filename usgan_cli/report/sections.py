@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from usgan_cli.core.errors import DataError
-from usgan_cli.study.report import classifier_tables, figures, findings, pictures, quality_tables, tables
-from usgan_cli.study.report.charts import Chart, Plate
-from usgan_cli.study.report.groups import ClassifierGroup, ScoreGroup, Study
-from usgan_cli.study.report.page import (
+from usgan_cli.report import classifier_tables, figures, findings, quality_tables, tables, thumbnails
+from usgan_cli.report.charts import Chart, Plate
+from usgan_cli.report.groups import ClassifierGroup, ScoreGroup, Study
+from usgan_cli.report.page import (
     Block,
     Fold,
     GridsBlock,
@@ -19,9 +19,9 @@ from usgan_cli.study.report.page import (
     TableBlock,
     Words,
 )
-from usgan_cli.study.report.protocol import protocol_differences
-from usgan_cli.study.report.table_model import Table
-from usgan_cli.study.report.training_figures import training_chart
+from usgan_cli.report.protocol import protocol_differences
+from usgan_cli.report.table_model import Table
+from usgan_cli.report.training_figures import training_chart
 
 CROWDED = 4
 """With more subsets than this, what is told of each one is folded away."""
@@ -64,7 +64,7 @@ def data_section(study: Study, told: list[str]) -> Section | None:  # noqa: ARG0
 
 def samples_section(study: Study, told: list[str]) -> Section | None:
     """Return samples of every GAN beside real images."""
-    found = pictures.samples(study.records, told)
+    found = thumbnails.samples(study.records, told)
     return Section("samples", "Samples", "Samples", [SamplesBlock(found)]) if found else None
 
 
@@ -101,9 +101,9 @@ def copies_section(study: Study, told: list[str]) -> Section | None:
     found = []
     for key, score in sorted(study.records.scores.items(), key=lambda item: item[0].order):
         try:
-            pairs = pictures.pairs(study.records, key, score)
+            pairs = thumbnails.pairs(study.records, key, score)
         except DataError as error:
-            reason = pictures.without_place(study.records, error)
+            reason = thumbnails.without_place(study.records, error)
             told.append(f"The closest pairs of {key.name} cannot be shown: {reason}")
         else:
             found += [] if pairs is None else [pairs]
@@ -171,9 +171,9 @@ def training_section(study: Study, told: list[str]) -> Section | None:
     for gan in gans:
         if gan.grid is not None:
             try:
-                grids.append(pictures.grid(gan, gan.grid))
+                grids.append(thumbnails.grid(gan, gan.grid))
             except DataError as error:
-                reason = pictures.without_place(records, error)
+                reason = thumbnails.without_place(records, error)
                 told.append(f"The last samples of {gan.key.name} cannot be shown: {reason}")
     blocks += _fold("Samples at the end of each training", [GridsBlock(grids)] if grids else [], open_=_few(study))
     return Section("training", "Training", "Training", blocks) if blocks else None

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from usgan_cli.core.records import Copying, Measured, ScoreRecord, Scores, SetScores, measured
-from usgan_cli.study.report import published
-from usgan_cli.study.report.cells import (
+from usgan_cli.report import paper
+from usgan_cli.report.cells import (
     ANOTHER_SIZE,
     LEAD_COLUMNS,
     PUBLISHED,
@@ -28,9 +28,9 @@ from usgan_cli.study.report.cells import (
     subset_title,
     words,
 )
-from usgan_cli.study.report.data import GanKey, SubsetKey, label
-from usgan_cli.study.report.groups import ScoreGroup, SnapshotGroup
-from usgan_cli.study.report.table_model import Cell, Column, RowGroup, Table, empty, number
+from usgan_cli.report.groups import ScoreGroup, SnapshotGroup
+from usgan_cli.report.records import GanKey, SubsetKey, label
+from usgan_cli.report.table_model import Cell, Column, RowGroup, Table, empty, number
 
 VERDICTS = {"none": "no sign of copies", "some": "some may be copies", "copies": "copies"}
 
@@ -128,20 +128,20 @@ def _paper_scores(scores: SetScores) -> list[Cell]:
 
 
 def _published(row: _Row, fid: bool, differs: bool) -> list[Cell]:
-    size = None if row.subset is None else published.nearest_size(row.subset.n)
-    values = None if size is None or row.aug is None else published.GANS.get((size, row.aug))
+    size = None if row.subset is None else paper.nearest_size(row.subset.n)
+    values = None if size is None or row.aug is None else paper.GANS.get((size, row.aug))
     if values is None:
         return [*size_cell(None, differs), *([empty(2)] if fid else []), empty(1), empty(2)]
     return [*size_cell(size, differs), *published_quality(values, fid)]
 
 
-def published_quality(values: published.GanValues, fid: bool) -> list[Cell]:
+def published_quality(values: paper.GanValues, fid: bool) -> list[Cell]:
     """Return the cells of the published FID (where `fid`), JS and SSIM, with the digits that were published."""
     distance = [empty(2) if values.fid is None else _as_published(values.fid)] if fid else []
     return [*distance, Cell(f"{values.js:g}", (values.js,)), _as_published(values.ssim)]
 
 
-def _as_published(value: published.Spread) -> Cell:
+def _as_published(value: paper.Spread) -> Cell:
     return Cell(f"{value.mean:g} ± {value.sd:g}", (value.mean, value.sd))
 
 

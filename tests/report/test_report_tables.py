@@ -14,11 +14,11 @@ from usgan_cli.core.progress import Silent
 from usgan_cli.core.records import SeedsRecord
 from usgan_cli.core.significance import stars
 from usgan_cli.core.workspace import Workspace
-from usgan_cli.study.report import published
-from usgan_cli.study.report.build import build_report
-from usgan_cli.study.report.cells import is_fid, training_label
-from usgan_cli.study.report.data import GanKey, StudyRecords, SubsetKey, collect, label
-from usgan_cli.study.report.table_model import number, p_value
+from usgan_cli.report import paper
+from usgan_cli.report.build import build_report
+from usgan_cli.report.cells import is_fid, training_label
+from usgan_cli.report.records import GanKey, StudyRecords, SubsetKey, collect, label
+from usgan_cli.report.table_model import number, p_value
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +196,7 @@ def test_several_seeds(tmp_path: Path, undrawn: None) -> None:
         assert (float(row["sd_seeds"]), float(row["sd_folds"])) == (100 * item.sd_seeds, 100 * item.sd_folds)
         assert shown[1] == f"{100 * item.f1.mean:.2f} ± {100 * item.f1.sd:.2f}"
         assert shown[4] == f"{p_value(item.p_holm)} {stars(item.p_holm)}".strip()
-    assert float(rows[0]["published_f1"]) == published.BASELINES[50].mean
+    assert float(rows[0]["published_f1"]) == paper.BASELINES[50].mean
     for aug in AUGS:
         row = one(read_table(workspace.report, "quality-seeds"), n=40, gan=label(aug))
         values = [score.fake.fd for key, score in records.scores.items() if key.aug == aug]
@@ -211,7 +211,7 @@ def test_several_seeds(tmp_path: Path, undrawn: None) -> None:
 def test_published_values_stay_in_their_columns(report: Path) -> None:
     rows = read_table(report, "quality")
     ada = one(rows, n=100, images="StyleGAN2 + ADA")
-    assert float(ada["published_js"]) == published.GANS[100, "ada"].js and ada["published_n"] == "100"
+    assert float(ada["published_js"]) == paper.GANS[100, "ada"].js and ada["published_n"] == "100"
     assert one(rows, n=40, images="StyleGAN2 + ADA")["published_n"] == "50"
     assert "published_fid" not in ada, "FID cannot stand beside a distance in other features"
     half = [row for row in read_table(report, "f1") if row["ratio"] == "0.5"]
@@ -220,14 +220,14 @@ def test_published_values_stay_in_their_columns(report: Path) -> None:
 
 def test_published_values_are_the_papers() -> None:
     """Each mean but the paper's one exception is a multiple of 1/1400: five models, 280 test images."""
-    means = {key: values.f1.mean for key, values in published.GANS.items()} | {
-        (n, "real"): value.mean for n, value in published.BASELINES.items()
+    means = {key: values.f1.mean for key, values in paper.GANS.items()} | {
+        (n, "real"): value.mean for n, value in paper.BASELINES.items()
     }
     odd = [key for key, mean in means.items() if abs(round(mean * 14) / 14 - mean) > 0.0051]
     assert odd == [(100, "none")]
-    assert len(published.GANS) == 12
-    assert published.nearest_size(40) == 50 and published.nearest_size(1000) == 500
-    assert published.nearest_size(24) is None
+    assert len(paper.GANS) == 12
+    assert paper.nearest_size(40) == 50 and paper.nearest_size(1000) == 500
+    assert paper.nearest_size(24) is None
 
 
 def test_fid_is_said_of_inception_alone(tmp_path: Path) -> None:

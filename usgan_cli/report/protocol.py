@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from usgan_cli.study.report import published
-from usgan_cli.study.report.cells import is_fid, short_name
-from usgan_cli.study.report.data import GanRun, StudyRecords, label
-from usgan_cli.study.report.findings import dataset_name, listed
-from usgan_cli.study.report.groups import Study
+from usgan_cli.report import paper
+from usgan_cli.report.cells import is_fid, short_name
+from usgan_cli.report.findings import dataset_name, listed
+from usgan_cli.report.groups import Study
+from usgan_cli.report.records import GanRun, StudyRecords, label
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,18 @@ def _data_protocol(records: StudyRecords) -> list[Difference]:
     data, found = records.data, []
     if data is not None:
         counts = {name: sum(image.class_ == name for image in data.images) for name in data.classes}
-        theirs = "BUSI: " + ", ".join(f"{count} {name}" for name, count in published.CLASS_COUNTS.items())
+        theirs = "BUSI: " + ", ".join(f"{count} {name}" for name, count in paper.CLASS_COUNTS.items())
         ours = f"{dataset_name(records)}: " + ", ".join(f"{count} {name}" for name, count in counts.items())
         ours += f" (version {data.content_digest()[:8]})"
-        found.append(_point("Dataset", theirs, ours, counts == published.CLASS_COUNTS))
+        found.append(_point("Dataset", theirs, ours, counts == paper.CLASS_COUNTS))
         found.append(
             _point(
                 "Split",
-                f"{published.TRAIN_COUNT} training, {published.TEST_COUNT} test",
+                f"{paper.TRAIN_COUNT} training, {paper.TEST_COUNT} test",
                 f"{len(data.of('train'))} training, {len(data.of('test'))} test",
             )
         )
-        found.append(_point("Size of images, pixels", str(published.SIZE), str(data.size)))
+        found.append(_point("Size of images, pixels", str(paper.SIZE), str(data.size)))
         policies = {
             "group": "kept together on one side of every split",
             "drop": "all but one of each left out",
@@ -54,7 +54,7 @@ def _data_protocol(records: StudyRecords) -> list[Difference]:
         found.append(_point("Copies in the dataset", policies["ignore"], policies[data.duplicate_policy]))
     if records.subset_keys():
         ours = ", ".join(map(str, records.sizes()))
-        found.append(_point("Training images, n", ", ".join(map(str, published.SIZES)), ours))
+        found.append(_point("Training images, n", ", ".join(map(str, paper.SIZES)), ours))
         seeds = sorted({key.seed for key in records.subset_keys()})
         if len(seeds) > 1:
             found.append(_point("Seeds", "–", listed(map(str, seeds)), False))
@@ -65,10 +65,10 @@ def _gan_protocol(study: Study) -> list[Difference]:
     records, found = study.records, []
     gans = sorted(records.finished_gans(), key=lambda gan: gan.key.order)
     if gans:
-        theirs = ", ".join(label(aug) for aug in published.AUGS)
+        theirs = ", ".join(label(aug) for aug in paper.AUGS)
         found.append(_point("GANs", theirs, ", ".join(dict.fromkeys(label(gan.key.aug) for gan in gans))))
         described = listed(dict.fromkeys(_training(gan) for gan in gans))
-        same = all(gan.document is not None and gan.document.preset == published.PRESET for gan in gans)
+        same = all(gan.document is not None and gan.document.preset == paper.PRESET for gan in gans)
         found.append(_point("GAN training", "StyleGAN2's settings for 256 × 256", described, same))
         found += _treatments(gans)
     psi = sorted({manifest.truncation_psi for manifest in records.synthetic.values()})
@@ -79,8 +79,8 @@ def _gan_protocol(study: Study) -> list[Difference]:
         ours = short_name(settings.extractor)
         found.append(_point("Fréchet distance", "Inception (FID)", ours, is_fid(settings.extractor)))
         count = f"{settings.count} generated, {settings.reference_count} real test images"
-        theirs = f"{published.TEST_COUNT} real test images"
-        found.append(_point("Images compared", theirs, count, settings.reference_count == published.TEST_COUNT))
+        theirs = f"{paper.TEST_COUNT} real test images"
+        found.append(_point("Images compared", theirs, count, settings.reference_count == paper.TEST_COUNT))
     return found
 
 
@@ -114,12 +114,12 @@ def _classifier_protocol(study: Study) -> list[Difference]:
     for group in study.classifiers:
         settings = group.settings
         how = "head alone trained (frozen)" if settings.freeze else "fine-tuned"
-        same = settings.backbone.startswith(published.BACKBONE) and not settings.freeze and settings.weights != "none"
+        same = settings.backbone.startswith(paper.BACKBONE) and not settings.freeze and settings.weights != "none"
         ours = f"{settings.backbone} ({short_name(settings.weights)}), {how}"
         found.append(_point("Classifier", "EfficientNet-B2 pretrained on ImageNet, fine-tuned", ours, same))
-        found.append(_point("Folds", str(published.FOLDS), str(settings.folds)))
+        found.append(_point("Folds", str(paper.FOLDS), str(settings.folds)))
     ratios = sorted({record.ratio for _, record in records.all_classifiers() if record.aug is not None})
     if ratios:
         ours = ", ".join(f"{100 * ratio:g} %" for ratio in ratios)
-        found.append(_point("Synthetic images added", ", ".join(f"{100 * r:g} %" for r in published.RATIOS), ours))
+        found.append(_point("Synthetic images added", ", ".join(f"{100 * r:g} %" for r in paper.RATIOS), ours))
     return list(dict.fromkeys(found))

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from usgan_cli.core.records import Measured
 from usgan_cli.core.significance import stars
-from usgan_cli.study.report import published
-from usgan_cli.study.report.data import SubsetKey
-from usgan_cli.study.report.table_model import Cell, Column, empty, number, p_value
+from usgan_cli.report import paper
+from usgan_cli.report.records import SubsetKey
+from usgan_cli.report.table_model import Cell, Column, empty, number, p_value
 
-PUBLISHED = f"Published ({published.CITATION})"
+PUBLISHED = f"Published ({paper.CITATION})"
 SHORT_LABELS = {"none": "StyleGAN2", "ada": "ADA", "diffaug": "DiffAug", "ada+diffaug": "ADA + DiffAug"}
 LEAD_COLUMNS = [Column("n", ("n",), shown=False), Column("Seed", ("seed",), shown=False)]
 ANOTHER_SIZE = "Published values are of the nearest published n within a factor of two, which is named."
@@ -22,7 +22,7 @@ def lead(key: SubsetKey) -> list[Cell]:
     return [Cell(str(key.n), (key.n,)), Cell(str(key.seed), (key.seed,))]
 
 
-def spread(value: Measured | published.Spread, digits: int, scale: float = 1) -> Cell:
+def spread(value: Measured | paper.Spread, digits: int, scale: float = 1) -> Cell:
     """Return a cell with mean ± sd."""
     mean, sd = value.mean * scale, value.sd * scale
     return Cell(f"{number(mean, digits)} ± {number(sd, digits)}", (mean, sd))
@@ -104,7 +104,7 @@ def training_label(aug: str | None, ratio: float, variant: str = "") -> str:
 
 def published_size(sizes: Sequence[int]) -> tuple[bool, list[Column]]:
     """Return whether a column must say which n the published values are for, and that column."""
-    differs = any(published.nearest_size(n) != n for n in sizes)
+    differs = any(paper.nearest_size(n) != n for n in sizes)
     return differs, [Column("n", ("published_n",), PUBLISHED)] if differs else []
 
 

@@ -21,7 +21,7 @@ from usgan_cli.core.records import (
     TTestRecord,
     first_difference,
 )
-from usgan_cli.study.report.data import GanKey, SeedsKey, StudyRecords, SubsetKey, setting_order
+from usgan_cli.report.records import GanKey, SeedsKey, StudyRecords, SubsetKey, setting_order
 
 K = TypeVar("K")
 P = TypeVar("P", bound=Part)

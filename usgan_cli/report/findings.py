@@ -12,11 +12,11 @@ import numpy as np
 
 from usgan_cli.core.manifest import DataManifest
 from usgan_cli.core.records import Comparison, SeedComparison
-from usgan_cli.study.report import published
-from usgan_cli.study.report.cells import distance_name, short_name, subset_title, training_label
-from usgan_cli.study.report.data import StudyRecords, label
-from usgan_cli.study.report.groups import Study
-from usgan_cli.study.report.table_model import number, p_value
+from usgan_cli.report import paper
+from usgan_cli.report.cells import distance_name, short_name, subset_title, training_label
+from usgan_cli.report.groups import Study
+from usgan_cli.report.records import StudyRecords, label
+from usgan_cli.report.table_model import number, p_value
 
 ALPHA = 0.05
 SHOWN = 2
@@ -56,7 +56,7 @@ def dataset_name(records: StudyRecords) -> str:
     if records.data is None:
         return "no dataset"
     counts = {name: sum(image.class_ == name for image in records.data.images) for name in records.data.classes}
-    if counts == published.CLASS_COUNTS or records.data.layout == "BUSI with masks":
+    if counts == paper.CLASS_COUNTS or records.data.layout == "BUSI with masks":
         return "BUSI"
     if records.data.layout == "phantoms":
         return "simulated images (phantoms)"

@@ -15,9 +15,9 @@ from usgan_cli.core.manifest import DataManifest
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.records import TTestRecord
 from usgan_cli.core.workspace import Workspace
-from usgan_cli.study.report.build import build_report
-from usgan_cli.study.report.data import collect
-from usgan_cli.study.report.missing import find_missing
+from usgan_cli.report.build import build_report
+from usgan_cli.report.missing import find_missing
+from usgan_cli.report.records import collect
 
 
 def test_needs_no_other_file(report: Path) -> None:

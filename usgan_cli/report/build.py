@@ -8,13 +8,13 @@ from usgan_cli.core import files
 from usgan_cli.core.errors import MissingError
 from usgan_cli.core.progress import Progress
 from usgan_cli.core.workspace import Workspace
-from usgan_cli.study.report import findings
-from usgan_cli.study.report.cautions import Caution, cautions
-from usgan_cli.study.report.data import ReportSummary, collect
-from usgan_cli.study.report.groups import Study
-from usgan_cli.study.report.missing import Missing, find_missing
-from usgan_cli.study.report.page import Page, render
-from usgan_cli.study.report.sections import SECTIONS
+from usgan_cli.report import findings
+from usgan_cli.report.cautions import Caution, cautions
+from usgan_cli.report.groups import Study
+from usgan_cli.report.missing import Missing, find_missing
+from usgan_cli.report.page import Page, render
+from usgan_cli.report.records import ReportSummary, collect
+from usgan_cli.report.sections import SECTIONS
 
 
 def build_report(workspace: Workspace, target: Path, progress: Progress) -> ReportSummary:

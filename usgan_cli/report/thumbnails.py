@@ -23,10 +23,10 @@ from usgan_cli.core.images import Pixels
 from usgan_cli.core.manifest import DataManifest
 from usgan_cli.core.records import NearestPair, ScoreRecord
 from usgan_cli.core.synthetic import read_pixels
-from usgan_cli.study.report.cells import subset_title
-from usgan_cli.study.report.charts import Chart, draw
-from usgan_cli.study.report.data import GanKey, GanRun, StudyRecords, SubsetKey, label
-from usgan_cli.study.report.table_model import number
+from usgan_cli.report.cells import subset_title
+from usgan_cli.report.charts import Chart, draw
+from usgan_cli.report.records import GanKey, GanRun, StudyRecords, SubsetKey, label
+from usgan_cli.report.table_model import number
 
 THUMB_SIZE = 128
 """Side of a shown sample, pixels, where the images are larger."""

@@ -9,7 +9,7 @@ import pytest
 
 if TYPE_CHECKING:
     from usgan_cli.core.workspace import Workspace
-    from usgan_cli.study.report.charts import Chart
+    from usgan_cli.report.charts import Chart
 
 # What draws loads only for the tests that need it.
 
@@ -26,7 +26,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def report(study: Workspace) -> Path:
     """The folder of their report."""
     from usgan_cli.core.progress import Silent
-    from usgan_cli.study.report.build import build_report
+    from usgan_cli.report.build import build_report
 
     build_report(study, study.report, Silent())
     return study.report
@@ -35,10 +35,10 @@ def report(study: Workspace) -> Path:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves the figures empty, where a test is not about them: drawing is most of a report's time."""
-    from usgan_cli.study.report import charts, figures, pictures, training_figures
+    from usgan_cli.report import charts, figures, thumbnails, training_figures
 
     def draw(name: str, title: str, alt: str, *_: object) -> Chart:
         return charts.Chart(name, title, alt, 100, b"<svg/>", b"")
 
-    for module in (figures, pictures, training_figures):
+    for module in (figures, thumbnails, training_figures):
         monkeypatch.setattr(module, "draw", draw)

@@ -15,8 +15,8 @@ from usgan_cli.core.records import (
     TTestRecord,
     measured,
 )
-from usgan_cli.study.report import published
-from usgan_cli.study.report.cells import (
+from usgan_cli.report import paper
+from usgan_cli.report.cells import (
     ANOTHER_SIZE,
     LEAD_COLUMNS,
     PUBLISHED,
@@ -33,9 +33,9 @@ from usgan_cli.study.report.cells import (
     training_label,
     words,
 )
-from usgan_cli.study.report.data import SeedsKey
-from usgan_cli.study.report.groups import ClassifierGroup, in_order
-from usgan_cli.study.report.table_model import Cell, Column, RowGroup, Table, empty, number
+from usgan_cli.report.groups import ClassifierGroup, in_order
+from usgan_cli.report.records import SeedsKey
+from usgan_cli.report.table_model import Cell, Column, RowGroup, Table, empty, number
 
 TRAINING = Column("Training images", ("aug", "ratio"), text=True)
 AGAINST = "Against real alone"
@@ -93,7 +93,7 @@ def f1_table(group: ClassifierGroup, name: str) -> Table:
 
     def row(record: ClassifierRecord, ttest: TTestRecord | None) -> list[Cell]:
         f1 = [spread(value, 2, 100) for value in (record.test_micro_f1, record.val_micro_f1)]
-        size = published.nearest_size(record.n)
+        size = paper.nearest_size(record.n)
         theirs = _published_f1(size, record.aug, record.ratio, record.variant)
         known = size if theirs[0].values[0] is not None else None
         return [*f1, *_compared(comparison_of(ttest, record.name)), *size_cell(known, differs), *theirs]
@@ -109,7 +109,7 @@ def f1_table(group: ClassifierGroup, name: str) -> Table:
         SHARED_TEST_IMAGES,
         *([ANOTHER_SIZE] if differs else []),
     ]
-    if any(record.aug is not None and record.ratio != published.RATIO for _, record in group.items):
+    if any(record.aug is not None and record.ratio != paper.RATIO for _, record in group.items):
         notes.append(MORE_RATIOS)
     return Table(name, caption, columns, _by_subset(group, row), notes + _apart(group))
 
@@ -134,10 +134,10 @@ def _points(difference: float, interval: tuple[float, float]) -> Cell:
 def _published_f1(size: int | None, aug: str | None, ratio: float, variant: str) -> list[Cell]:
     """Return the published F1 and p of a way of training; only one ratio was published."""
     if size is not None and aug is None:
-        return [spread(published.BASELINES[size], 2), empty(1)]
+        return [spread(paper.BASELINES[size], 2), empty(1)]
     values = None
-    if size is not None and aug is not None and ratio == published.RATIO and not variant:
-        values = published.GANS.get((size, aug))
+    if size is not None and aug is not None and ratio == paper.RATIO and not variant:
+        values = paper.GANS.get((size, aug))
     return [empty(2), empty(1)] if values is None else [spread(values.f1, 2), words(str(values.p))]
 
 
@@ -248,7 +248,7 @@ def seeds_table(group: ClassifierGroup, name: str) -> Table | None:
     ]
     groups, differs, ratios = [], False, False
     for key, record in group.seeds.items():
-        size = published.nearest_size(key.n)
+        size = paper.nearest_size(key.n)
         rows = [[*_seeds_start(key), *_seeds_baseline(record.baseline_f1), *_published_f1(size, None, 0, "")]]
         for item in in_order(record.comparisons):
             rows.append(
@@ -265,7 +265,7 @@ def seeds_table(group: ClassifierGroup, name: str) -> Table | None:
                     *_published_f1(size, item.aug, item.ratio, item.variant),
                 ]
             )
-            ratios = ratios or item.ratio != published.RATIO
+            ratios = ratios or item.ratio != paper.RATIO
         differs = differs or size != key.n
         near = f" (published: n = {size})" if size is not None and size != key.n else ""
         groups.append(RowGroup(f"n = {key.n}, seeds {', '.join(map(str, key.seeds))}{near}", rows))

@@ -11,10 +11,10 @@ from matplotlib.ticker import MaxNLocator
 
 from usgan_cli.core.checkpoint import LogRow
 from usgan_cli.core.records import SnapshotsRecord
-from usgan_cli.study.report.cells import distance_name, network_name, subset_title
-from usgan_cli.study.report.charts import DASHED, DOTTED, Chart, colour, draw, marker
-from usgan_cli.study.report.data import GanKey, GanRun, SubsetKey, label
-from usgan_cli.study.report.table_model import number
+from usgan_cli.report.cells import distance_name, network_name, subset_title
+from usgan_cli.report.charts import DASHED, DOTTED, Chart, colour, draw, marker
+from usgan_cli.report.records import GanKey, GanRun, SubsetKey, label
+from usgan_cli.report.table_model import number
 
 P_LEAKS, R_T_TARGET = 0.8, 0.6
 MOST_POINTS = 300

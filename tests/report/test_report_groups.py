@@ -13,9 +13,9 @@ from usgan_cli.core.manifest import Subset, SyntheticManifest
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.records import ClassifierRecord, ScoreRecord, TTestRecord
 from usgan_cli.core.workspace import Workspace
-from usgan_cli.study.report.build import build_report
-from usgan_cli.study.report.data import collect
-from usgan_cli.study.report.groups import Study, score_groups
+from usgan_cli.report.build import build_report
+from usgan_cli.report.groups import Study, score_groups
+from usgan_cli.report.records import collect
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

@@ -8,7 +8,7 @@ from report_page import Page
 from study_records import FULL, write_study
 
 from usgan_cli.core.progress import Silent
-from usgan_cli.study.report.build import build_report
+from usgan_cli.report.build import build_report
 
 
 def test_36_gans_fit_in_one_page(tmp_path: Path) -> None:

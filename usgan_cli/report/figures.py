@@ -13,12 +13,12 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from usgan_cli.core.records import ScoreRecord, SeedsRecord, TTestRecord
 from usgan_cli.core.significance import stars
-from usgan_cli.study.report import published
-from usgan_cli.study.report.cells import distance_name, is_fid, network_name, subset_title, training_label
-from usgan_cli.study.report.charts import DASHED, INK, Chart, Plate, colour, draw, marker
-from usgan_cli.study.report.data import SeedsKey, SubsetKey, label
-from usgan_cli.study.report.groups import ClassifierGroup, ScoreGroup, in_order
-from usgan_cli.study.report.table_model import number, p_value
+from usgan_cli.report import paper
+from usgan_cli.report.cells import distance_name, is_fid, network_name, subset_title, training_label
+from usgan_cli.report.charts import DASHED, INK, Chart, Plate, colour, draw, marker
+from usgan_cli.report.groups import ClassifierGroup, ScoreGroup, in_order
+from usgan_cli.report.records import SeedsKey, SubsetKey, label
+from usgan_cli.report.table_model import number, p_value
 
 
 def distance_plate(group: ScoreGroup, name: str) -> Plate:
@@ -48,7 +48,7 @@ def distance_plate(group: ScoreGroup, name: str) -> Plate:
                 "marker": "o",
                 "alpha": 0.7,
             }
-            axes.plot([], [], label=f"Hollow: published ({published.CITATION})", **style)
+            axes.plot([], [], label=f"Hollow: published ({paper.CITATION})", **style)
         handles, names = axes.get_legend_handles_labels()
         first = [names.index(label(aug)) for aug in augs]
         order = first + [i for i in range(len(names)) if i not in first]
@@ -144,7 +144,7 @@ def _draw_line(axes: Axes, line: _Line, shift: float) -> None:
 
 
 def _draw_published(axes: Axes, aug: str, sizes: Sequence[int], shift: float) -> None:
-    known = {n: published.GANS[n, aug].fid for n in sizes if (n, aug) in published.GANS}
+    known = {n: paper.GANS[n, aug].fid for n in sizes if (n, aug) in paper.GANS}
     found = [(n, fid) for n, fid in known.items() if fid is not None]
     if found:
         axes.errorbar(

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from usgan_cli.core.documents import RunRecord
 from usgan_cli.core.progress import duration
-from usgan_cli.study.report import published
-from usgan_cli.study.report.cells import count, spread, subset_title, words
-from usgan_cli.study.report.data import StudyRecords, label
-from usgan_cli.study.report.protocol import Difference
-from usgan_cli.study.report.quality_tables import published_quality
-from usgan_cli.study.report.table_model import Cell, Column, RowGroup, Table, empty
+from usgan_cli.report import paper
+from usgan_cli.report.cells import count, spread, subset_title, words
+from usgan_cli.report.protocol import Difference
+from usgan_cli.report.quality_tables import published_quality
+from usgan_cli.report.records import StudyRecords, label
+from usgan_cli.report.table_model import Cell, Column, RowGroup, Table, empty
 
 
 def data_table(records: StudyRecords) -> Table | None:
@@ -50,16 +50,16 @@ def published_table() -> Table:
         Column("p", ("p",)),
     ]
     groups = []
-    for n in published.SIZES:
-        baseline = spread(published.BASELINES[n], 2)
+    for n in paper.SIZES:
+        baseline = spread(paper.BASELINES[n], 2)
         rows = [[count(n), words("Real images alone"), empty(2), empty(1), empty(2), baseline, empty(1)]]
-        for aug in published.AUGS:
-            values = published.GANS[n, aug]
+        for aug in paper.AUGS:
+            values = paper.GANS[n, aug]
             cells = [*published_quality(values, fid=True), spread(values.f1, 2), words(str(values.p))]
             rows.append([count(n), words(label(aug)), *cells])
         groups.append(RowGroup(f"n = {n}", rows))
     caption = (
-        f"The values of {published.CITATION} for BUSI at 256 × 256; F1 with 100 % synthetic images added to the real "
+        f"The values of {paper.CITATION} for BUSI at 256 × 256; F1 with 100 % synthetic images added to the real "
         "ones, p against real images alone."
     )
     return Table("published", caption, columns, groups)
@@ -69,7 +69,7 @@ def protocol_table(differences: Sequence[Difference]) -> Table | None:
     """Return what differs from the published protocol, or None where nothing does."""
     columns = [
         Column("Point", ("point",), text=True),
-        Column(f"Published ({published.CITATION})", ("published",), text=True),
+        Column(f"Published ({paper.CITATION})", ("published",), text=True),
         Column("This run", ("this_run",), text=True),
     ]
     rows = [[words(item.aspect), words(item.published), words(item.ours)] for item in differences if not item.same]

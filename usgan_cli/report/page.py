@@ -10,12 +10,12 @@ from typing import ClassVar
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from usgan_cli.study.report import published
-from usgan_cli.study.report.cautions import Caution
-from usgan_cli.study.report.charts import Chart, Plate
-from usgan_cli.study.report.missing import Missing
-from usgan_cli.study.report.pictures import Pairs, Picture, Samples
-from usgan_cli.study.report.table_model import Table
+from usgan_cli.report import paper
+from usgan_cli.report.cautions import Caution
+from usgan_cli.report.charts import Chart, Plate
+from usgan_cli.report.missing import Missing
+from usgan_cli.report.table_model import Table
+from usgan_cli.report.thumbnails import Pairs, Picture, Samples
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def _bound(text: str) -> str:
 def render(page: Page) -> str:
     """Return the page as HTML that needs no other file."""
     environment = Environment(
-        loader=PackageLoader("usgan_cli.study.report"),
+        loader=PackageLoader("usgan_cli.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -166,4 +166,4 @@ def render(page: Page) -> str:
     numbers = page.numbers()
     environment.globals["number_of"] = lambda block: numbers[id(block)]
     template = environment.get_template("report.html")
-    return template.render(page=page, citation=published.CITATION, doi=published.DOI)
+    return template.render(page=page, citation=paper.CITATION, doi=paper.DOI)

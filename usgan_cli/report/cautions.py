@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from usgan_cli.core.records import ClassifierRecord, ScoreRecord
 from usgan_cli.core.synthetic import used_digest
-from usgan_cli.study.report import published
-from usgan_cli.study.report.cells import distance_name, training_label
-from usgan_cli.study.report.data import GanKey, GanRun, StudyRecords
-from usgan_cli.study.report.findings import below, equals, listed, listed_some, plural, tested
-from usgan_cli.study.report.groups import Study
-from usgan_cli.study.report.table_model import number, p_value
+from usgan_cli.report import paper
+from usgan_cli.report.cells import distance_name, training_label
+from usgan_cli.report.findings import below, equals, listed, listed_some, plural, tested
+from usgan_cli.report.groups import Study
+from usgan_cli.report.records import GanKey, GanRun, StudyRecords
+from usgan_cli.report.table_model import number, p_value
 
 P_LEAKS, P_IDLE, R_T_WINNING = 0.8, 0.01, 0.9
 ENOUGH_FOLDS = ENOUGH_SEEDS = 5
@@ -232,7 +232,7 @@ def _classifiers(study: Study) -> list[str]:
     for group in study.classifiers:
         folds = group.settings.folds
         if folds < ENOUGH_FOLDS:
-            found.append(f"{folds} folds are too few for a t-test to be trusted; the study used {published.FOLDS}.")
+            found.append(f"{folds} folds are too few for a t-test to be trusted; the study used {paper.FOLDS}.")
         if group.settings.weights == "none":
             found.append("The classifier was not pretrained; the study's was, on ImageNet.")
     return list(dict.fromkeys(found))
