@@ -25,8 +25,9 @@ import typer
 from usgan_cli import __version__, cli
 from usgan_cli.commands import phantom, prepare, score, train_cls, train_gan
 from usgan_cli.commands.study import STEPS
-from usgan_cli.core import checkpoint, datasets, images
-from usgan_cli.core.checkpoint import Architecture, GeneratorDocument
+from usgan_cli.core.formats.generator import Architecture, GeneratorDocument, write_tensors
+from usgan_cli.core.images import codec
+from usgan_cli.core.images.sets import SyntheticManifest
 
 ROOT = Path(__file__).resolve().parent.parent
 Run = Callable[..., tuple[int, str, str]]
@@ -61,7 +62,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draws = np.random.default_rng(0)
     for name in ("benign", "malignant"):
         for i in range(8):
-            images.write_png(folder / name / f"{i}.png", draws.integers(0, 256, (1, 16, 16), dtype=np.uint8))
+            codec.write_png(folder / name / f"{i}.png", draws.integers(0, 256, (1, 16, 16), dtype=np.uint8))
     return folder
 
 
@@ -279,7 +280,7 @@ def change_pixels(work: Path) -> None:
     file = next(image["file"] for image in listed if image["split"] == "train")
     for image in listed:
         if image["file"].split("/")[1] == file.split("/")[1]:
-            images.write_png(work / "data" / image["file"], np.zeros((1, 16, 16), dtype=np.uint8))
+            codec.write_png(work / "data" / image["file"], np.zeros((1, 16, 16), dtype=np.uint8))
 
 
 def rename_class(work: Path) -> None:
@@ -292,11 +293,11 @@ def add_generated(work: Path) -> None:
     listed = []
     for i in range(6):
         name = ("benign", "malignant")[i % 2]
-        sha256 = images.write_png(folder / name / f"{i}.png", np.full((1, 16, 16), i, dtype=np.uint8))
+        sha256 = codec.write_png(folder / name / f"{i}.png", np.full((1, 16, 16), i, dtype=np.uint8))
         listed.append({"file": f"{name}/{i}.png", "class": name, "seed": i, "sha256": sha256})
     body = {
         "format": "usgan/synthetic",
-        "version": datasets.SyntheticManifest.VERSION,
+        "version": SyntheticManifest.VERSION,
         "classes": ["benign", "malignant"],
         "size": 16,
         "channels": 1,
@@ -312,7 +313,7 @@ def add_generated(work: Path) -> None:
 
 def noises() -> tuple[str, ...]:
     """What a manifest may say about noise: any text, or one of a few names."""
-    annotation = datasets.SyntheticManifest.model_fields["noise"].annotation
+    annotation = SyntheticManifest.model_fields["noise"].annotation
     return getattr(annotation, "__args__", None) or ("const",)
 
 
@@ -443,7 +444,7 @@ def test_a_generator_of_another_architecture_is_named(run: Run, work: Path) -> N
     folder = work / "gans" / "ada-n6-s0"
     import torch
 
-    digest = checkpoint.write_tensors(folder / "generator.safetensors", {"w_avg": torch.zeros(5)})
+    digest = write_tensors(folder / "generator.safetensors", {"w_avg": torch.zeros(5)})
     sizes = {"z_dim": 8, "w_dim": 8, "mapping_layers": 2, "channel_base": 64, "channel_max": 8}
     GeneratorDocument(
         name="ada-n6-s0",
@@ -478,7 +479,7 @@ def test_an_interruption_exits_with_130(run: Run, work: Path, monkeypatch: pytes
     def interrupt(folder: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(datasets, "read_manifest", interrupt)
+    monkeypatch.setattr("usgan_cli.core.formats.dataset.read_manifest", interrupt)
     code, out, err = run("subsample", "--n", 4, "--work", work)
     assert (code, out) == (130, "")
     assert "interrupted" in err
@@ -489,13 +490,13 @@ def test_a_bug_keeps_its_traceback(run: Run, work: Path, monkeypatch: pytest.Mon
     def broken(folder: Path) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(datasets, "read_manifest", broken)
+    monkeypatch.setattr("usgan_cli.core.formats.dataset.read_manifest", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         run("subsample", "--n", 4, "--work", work)
     code = (
-        "from usgan_cli import cli; from usgan_cli.core import datasets\n"
+        "from usgan_cli import cli; from usgan_cli.core.formats import dataset\n"
         "def broken(folder): raise RuntimeError('a bug')\n"
-        "datasets.read_manifest = broken\nimport sys; sys.argv = ['usgan', 'subsample', '--n', '4']; cli.main()"
+        "dataset.read_manifest = broken\nimport sys; sys.argv = ['usgan', 'subsample', '--n', '4']; cli.main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 1

@@ -9,7 +9,7 @@ import pytest
 
 from usgan_cli import console
 from usgan_cli.console import Terminal
-from usgan_cli.core.progress import duration
+from usgan_cli.core.text import duration
 
 
 def test_paths_and_json_go_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,9 +18,11 @@ from PIL import Image, ImageSequence
 
 from usgan_cli import cli
 from usgan_cli.commands import generate as command
-from usgan_cli.core import checkpoint, datasets
 from usgan_cli.core.errors import SettingsError
-from usgan_cli.core.recorded import FileRecord
+from usgan_cli.core.formats.generator import Architecture, GeneratorDocument, read_generator_document, write_tensors
+from usgan_cli.core.formats.synthetic import read_synthetic_manifest
+from usgan_cli.core.images.sets import load_synthetic
+from usgan_cli.core.store.lifecycle import FileRecord
 from usgan_cli.gan import onnx as exporting
 from usgan_cli.gan.networks import Generator, GeneratorConfig
 from usgan_cli.gan.sample import make_images
@@ -59,9 +61,9 @@ def work(tmp_path: Path) -> Path:
     """A workspace with one untrained GAN."""
     folder = tmp_path / "w" / "gans" / NAME
     folder.mkdir(parents=True)
-    checkpoint.GeneratorDocument(
+    GeneratorDocument(
         name=NAME,
-        architecture=checkpoint.Architecture(**SHAPE),
+        architecture=Architecture(**SHAPE),
         classes=CLASSES,
         class_counts={"benign": 6, "malignant": 4, "normal": 2},
         aug="ada",
@@ -69,7 +71,7 @@ def work(tmp_path: Path) -> Path:
         seed=1,
         kimg=1,
         preset="tiny",
-        tensors=checkpoint.write_tensors(folder / "generator.safetensors", make_generator().state_dict()),
+        tensors=write_tensors(folder / "generator.safetensors", make_generator().state_dict()),
     ).write(folder / "generator.json")
     return tmp_path / "w"
 
@@ -82,7 +84,7 @@ def expected(seeds: list[int], labels: list[int], **settings: Any) -> np.ndarray
 def test_every_format_has_its_place_and_serves_later_steps(run: Run, work: Path, form: str, place: str) -> None:
     words = ("generate", "--count", 6, "--format", form)
     assert run(*words)[:2] == (0, f"{work / 'synthetic' / place}\n")
-    made = datasets.load_synthetic(work / "synthetic" / place)
+    made = load_synthetic(work / "synthetic" / place)
     assert np.array_equal(made.pixels, expected(list(range(1_000_000, 1_000_006)), made.labels.tolist()))
     assert made.class_counts() == {"benign": 3, "malignant": 2, "normal": 1}
     assert "up to date" in run(*words)[2]
@@ -111,14 +113,14 @@ def test_another_format_in_the_same_place_is_refused(run: Run, work: Path) -> No
 def test_classes_seeds_and_truncation(run: Run, work: Path) -> None:
     words = ("generate", "--classes", "normal, benign", "--seeds", "5-7,99", "--truncation", "0.6", "--out", work / "a")
     assert run(*words)[0] == 0
-    manifest = datasets.read_synthetic_manifest(work / "a")
+    manifest = read_synthetic_manifest(work / "a")
     assert [(i.class_, i.seed) for i in manifest.images] == [
         ("benign", 5),
         ("benign", 6),
         ("normal", 7),
         ("benign", 99),
     ]
-    made = datasets.load_synthetic(work / "a")
+    made = load_synthetic(work / "a")
     assert np.array_equal(made.pixels, expected([5, 6, 7, 99], [0, 0, 2, 0], truncation_psi=0.6))
     code, _, err = run(*words[:2], "benign", *words[3:])
     assert (code, "classes is ['benign', 'normal'] there and ['benign'] now" in err) == (1, True)
@@ -242,5 +244,5 @@ def test_an_export_is_one_file_with_its_record(run: Run, work: Path, tmp_path: P
     told = json.loads(out)["artefacts"][0]
     assert (told["status"], told["result"]["name"], told["result"]["opset"]) == ("skipped", NAME, exporting.OPSET)
     assert told["result"]["max_difference"] < 1e-4
-    generator = checkpoint.read_generator_document(work / "gans" / NAME)
+    generator = read_generator_document(work / "gans" / NAME)
     assert told["result"]["generator"] == generator.content_digest()

@@ -186,7 +186,7 @@ def test_the_reader_of_imports_sees_them_all() -> None:
     text = (
         "import usgan_cli.core\nfrom typing import TYPE_CHECKING\n"
         "if TYPE_CHECKING:\n    import torch\n"
-        "def f():\n    from usgan_cli.core import files\n    from . import steps\n    from ..core.errors import "
+        "def f():\n    from usgan_cli.core.store import files\n    from . import steps\n    from ..core.errors import "
         "UsganError\n"
     )
     visitor = Imports("usgan_cli.gan.train", is_package=False)
@@ -195,7 +195,7 @@ def test_the_reader_of_imports_sees_them_all() -> None:
         ("usgan_cli.core", True),
         ("typing", True),
         ("torch", False),
-        ("usgan_cli.core.files", False),
+        ("usgan_cli.core.store.files", False),
         ("usgan_cli.gan.steps", False),
         ("usgan_cli.core.errors", False),
     ]
@@ -222,6 +222,6 @@ def test_help_and_usage_errors_load_nothing_heavy(code: str) -> None:
     assert sorted((loaded_after(code) & set(HEAVY)) - typers_own) == []
 
 
-@pytest.mark.parametrize("module", ["errors", "progress", "seeds", "workspace", "device"])
+@pytest.mark.parametrize("module", ["errors", "progress", "text", "machine.seeds", "machine.device", "store.workspace"])
 def test_the_light_modules_of_core_are_light(module: str) -> None:
     assert sorted(loaded_after(f"import usgan_cli.core.{module}") & set(HEAVY)) == []

@@ -26,12 +26,16 @@ from usgan_cli.commands.subsample import subsample
 from usgan_cli.commands.train_cls import train_cls
 from usgan_cli.commands.train_gan import train_gan
 from usgan_cli.commands.ttest import ttest
-from usgan_cli.core import checkpoint, datasets
-from usgan_cli.core.artefact import Outcome
 from usgan_cli.core.errors import MissingError, SettingsError
+from usgan_cli.core.formats.classifier import ClassifierRecord, Predictions
+from usgan_cli.core.formats.comparison import TTestRecord
+from usgan_cli.core.formats.generator import read_generator_document
+from usgan_cli.core.formats.score import ScoreRecord
+from usgan_cli.core.formats.synthetic import read_synthetic_manifest
+from usgan_cli.core.images.sets import load_synthetic
 from usgan_cli.core.progress import Silent
-from usgan_cli.core.records import ClassifierRecord, Predictions, ScoreRecord, TTestRecord
-from usgan_cli.core.workspace import Workspace
+from usgan_cli.core.store.lifecycle import Outcome
+from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.study.document import study_file
 
 N, COUNT = 18, 20
@@ -156,9 +160,9 @@ def test_nothing_temporary_and_no_pickle_is_left(done: Pipeline) -> None:
 
 def test_generated_images_have_the_subsets_classes_and_size(done: Pipeline) -> None:
     for aug in AUGS:
-        made = datasets.load_synthetic(done.workspace.synthetic(aug, N, 0))
+        made = load_synthetic(done.workspace.synthetic(aug, N, 0))
         assert made.pixels.shape == (COUNT, 1, 32, 32)
-        document = checkpoint.read_generator_document(done.workspace.gan(aug, N, 0))
+        document = read_generator_document(done.workspace.gan(aug, N, 0))
         for name, count in made.class_counts().items():
             assert abs(count / COUNT - document.class_counts[name] / N) <= 1 / COUNT
         assert len({image.tobytes() for image in made.pixels}) == COUNT
@@ -253,7 +257,7 @@ def test_the_same_images_come_from_the_same_generator(done: Pipeline, tmp_path: 
     first = done.workspace.synthetic("diffaug", N, 0)
     fewer = generate(done.session(), gan=done.workspace.gan("diffaug", N, 0), out=tmp_path / "fewer", count=7)
     assert fewer.status == "done"
-    some, all_ = datasets.read_synthetic_manifest(fewer.path), datasets.read_synthetic_manifest(first)
+    some, all_ = read_synthetic_manifest(fewer.path), read_synthetic_manifest(first)
     # Fewer images are a start of more: nothing depends on how many were made.
     assert some.images == all_.images[:7]
 

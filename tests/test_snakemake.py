@@ -12,7 +12,7 @@ import pytest
 from usgan_cli.commands.session import Session
 from usgan_cli.commands.study import study
 from usgan_cli.core.progress import Silent
-from usgan_cli.core.workspace import Workspace
+from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.study.cluster import write_workflow
 from usgan_cli.study.config import load_study
 from usgan_cli.study.driver import StepFailedError

@@ -16,10 +16,10 @@ import torch
 from usgan_cli.commands.session import Session
 from usgan_cli.commands.status import status
 from usgan_cli.commands.study import study
-from usgan_cli.core import files
 from usgan_cli.core.errors import BusyError, MissingError, SettingsError, UsganError
 from usgan_cli.core.progress import Silent
-from usgan_cli.core.workspace import Workspace
+from usgan_cli.core.store import files
+from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.study.document import read_study, study_file
 from usgan_cli.study.driver import StepFailedError
 

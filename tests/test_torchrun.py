@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from usgan_cli.core import checkpoint
+from usgan_cli.core.formats.generator import latest_state
 
 SETTINGS = ["--preset", "tiny", "--kimg", "0.032", "--batch", "8", "--channel-base", "128", "--device", "cpu"]
 
@@ -47,7 +47,7 @@ def test_one_of_the_processes_decides_writes_and_speaks(tmp_path: Path) -> None:
     folder = tmp_path / "gans" / "ada-n12-s0"
     assert (status, other_status) == (0, 0), said + other_said
     assert (out, other_out) == (f"{folder}\n", "")
-    state = checkpoint.latest_state(folder / "checkpoint")
+    state = latest_state(folder / "checkpoint")
     assert state is not None
     assert state.images == 32
     assert json.loads((folder / "run.json").read_text())["run"]["command"] == "train-gan"

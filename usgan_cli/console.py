@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from usgan_cli.core.progress import duration
+from usgan_cli.core.text import duration
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

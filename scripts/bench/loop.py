@@ -24,9 +24,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from usgan_cli.core.checkpoint import read_log
-from usgan_cli.core.datasets import ImageSet
-from usgan_cli.core.device import process_peak_memory_mb, resolve_precision
+from usgan_cli.core.formats.generator import read_log
+from usgan_cli.core.images.sets import ImageSet
+from usgan_cli.core.machine.device import resolve_precision
+from usgan_cli.core.machine.memory import process_peak_memory_mb
 from usgan_cli.core.progress import Silent, Task
 from usgan_cli.gan.config import GanConfig, make_config
 from usgan_cli.gan.steps import Steps

@@ -20,7 +20,8 @@ from pathlib import Path
 import plain
 import torch
 
-from usgan_cli.core import device as devices
+from usgan_cli.core.machine import device as devices
+from usgan_cli.core.machine.memory import keep_freed_memory, memory_mb
 from usgan_cli.gan import layers
 from usgan_cli.gan.config import make_config
 from usgan_cli.gan.networks import (
@@ -129,7 +130,7 @@ def networks(case: Case, way: Way) -> tuple[Generator, Discriminator]:
     torch.set_num_threads(case.threads)
     torch.manual_seed(0)
     if not way.plain:
-        devices.keep_freed_memory()
+        keep_freed_memory()
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = way.precision == "tf32"
     layers.LAYOUT = torch.channels_last if way.channels_last else torch.contiguous_format
     shape = {
@@ -184,7 +185,7 @@ def peak_memory(device: str) -> float:
         # Unlike getrusage's figure, this one begins anew with the program.
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024 / 1e6
-    return devices.memory_mb(torch.device(device))
+    return memory_mb(torch.device(device))
 
 
 def take_turns(script: str, case: Case, compared: Iterable[Way], repeats: int) -> dict[Way, list[dict[str, float]]]:

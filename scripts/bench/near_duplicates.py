@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
-from usgan_cli.core import images
+from usgan_cli.core.images import codec
 from usgan_cli.core.progress import Silent
 from usgan_cli.data.descriptors import thumbnail
 from usgan_cli.data.duplicates import find_duplicates
@@ -116,12 +116,12 @@ KINDS: dict[str, Transform] = {
 }
 
 
-def seen(image: Image.Image) -> images.Pixels:
+def seen(image: Image.Image) -> codec.Pixels:
     """Return the thumbnail that preparing would see."""
     return thumbnail(np.asarray(image.convert("L"), dtype=np.uint8)[None])
 
 
-def judge(originals: list[Image.Image], thumbnails: list[images.Pixels], own: list[NearPair], workers: int) -> None:
+def judge(originals: list[Image.Image], thumbnails: list[codec.Pixels], own: list[NearPair], workers: int) -> None:
     """Print recall for each kind of copy, and precision beside the data's own pairs."""
     count = len(originals)
     groups = find_duplicates(range(count), [0] * count, own).groups
@@ -144,7 +144,7 @@ def judge(originals: list[Image.Image], thumbnails: list[images.Pixels], own: li
         print(f"{name:18s} {(score >= DUPLICATE).mean():6.4f}  {lowest:6.3f} {percent:6.3f}  {middle:6.3f}  {wrong}")
 
 
-def judge_pairs(names: list[str], thumbnails: list[images.Pixels], pairs: int) -> list[NearPair]:
+def judge_pairs(names: list[str], thumbnails: list[codec.Pixels], pairs: int) -> list[NearPair]:
     """Print the scores of random pairs of one class, each compared in full; return those of duplicates."""
     draw = np.random.default_rng(0)
     labels = np.array([name.split("/")[0] for name in names])
@@ -169,9 +169,7 @@ def judge_pairs(names: list[str], thumbnails: list[images.Pixels], pairs: int) -
     return flagged
 
 
-def sheet(
-    rows: list[NearPair], names: list[str], thumbnails: list[images.Pixels], file: Path, columns: int = 4
-) -> None:
+def sheet(rows: list[NearPair], names: list[str], thumbnails: list[codec.Pixels], file: Path, columns: int = 4) -> None:
     """Write pairs side by side, two thumbnails and their score each."""
     width, height = 2 * 130 + 10, 144
     page = Image.new("RGB", (columns * width, -(-len(rows) // columns) * height), "white")

@@ -31,13 +31,15 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-from usgan_cli.core import datasets, images, weights
-from usgan_cli.core.manifest import Subset
+from usgan_cli.core.formats.dataset import Subset, read_manifest
+from usgan_cli.core.formats.score import Scores
+from usgan_cli.core.images import codec
+from usgan_cli.core.images.folders import load_folders
+from usgan_cli.core.images.sets import load_split
+from usgan_cli.core.machine import weights
 from usgan_cli.core.progress import Silent
-from usgan_cli.core.records import Scores
 from usgan_cli.metrics.config import ScoreConfig
 from usgan_cli.metrics.features import Embedded, make_extractor
-from usgan_cli.metrics.folders import load_folders
 from usgan_cli.metrics.frechet import frechet_distance
 from usgan_cli.metrics.kid import kernel_distance
 from usgan_cli.metrics.prdc import distances, precision_recall
@@ -46,7 +48,7 @@ from usgan_cli.metrics.score import score_set
 TEST_IMAGES, SIZES = 280, (500, 250, 100, 50)
 SIDE = 64
 ANY_WEIGHTS = (
-    "import dataclasses; from usgan_cli.core import weights; "
+    "import dataclasses; from usgan_cli.core.machine import weights; "
     "weights.INCEPTION = dataclasses.replace(weights.INCEPTION, sha256=None); "
     "from usgan_cli.cli import main; main()"
 )
@@ -76,7 +78,7 @@ def scenes(folder: Path, count: int, seed: int, contrast: float) -> Path:
     for i in range(count):
         layers = [np.kron(rng.standard_normal((SIDE // s, SIDE // s)), np.ones((s, s))) for s in (1, 4, 16)]
         image = 110 + contrast * (5 * layers[0] + 15 * layers[1] + 30 * layers[2])
-        images.write_png(folder / f"{i:04d}.png", np.clip(image, 0, 255).astype(np.uint8)[None])
+        codec.write_png(folder / f"{i:04d}.png", np.clip(image, 0, 255).astype(np.uint8)[None])
     return folder
 
 
@@ -138,7 +140,7 @@ def by_nonzero_eigenvalues(x: NDArray[np.float64], y: NDArray[np.float64]) -> fl
     return float(((x.mean(0) - y.mean(0)) ** 2).sum() + (a**2).sum() + (b**2).sum() - 2 * roots.sum())
 
 
-def batches(pixels: images.Pixels) -> list[images.Pixels]:
+def batches(pixels: codec.Pixels) -> list[codec.Pixels]:
     return [pixels[start : start + 16] for start in range(0, len(pixels), 16)]
 
 
@@ -223,11 +225,11 @@ def command(count: int) -> None:
 
 def yardsticks(source: Path, extractor: str) -> None:
     """Score a workspace's subsets of real training images against its test images."""
-    test = datasets.load_split(source / "data", "test")
-    manifest = datasets.read_manifest(source / "data")
+    test = load_split(source / "data", "test")
+    manifest = read_manifest(source / "data")
     network = make_extractor(extractor)
     reference = Embedded(test, network(test.pixels, progress=Silent()))
-    train = datasets.load_split(source / "data", "train")
+    train = load_split(source / "data", "train")
     of_train = Embedded(train, network(train.pixels, progress=Silent()))
     place = {file: i for i, file in enumerate(train.files)}
     print(f"against {len(test)} test images of {manifest.size} pixels, {network.name}; ± half of the 95 % interval")

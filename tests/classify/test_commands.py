@@ -27,12 +27,14 @@ from usgan_cli import cli
 from usgan_cli.commands.session import Session
 from usgan_cli.commands.train_cls import train_cls
 from usgan_cli.commands.ttest import ttest
-from usgan_cli.core import datasets
 from usgan_cli.core.errors import DataError, MissingError, SettingsError, UsganError
-from usgan_cli.core.manifest import Subset
+from usgan_cli.core.formats.classifier import ClassifierRecord, FoldRecord, Predictions
+from usgan_cli.core.formats.comparison import SeedsRecord, TTestRecord
+from usgan_cli.core.formats.dataset import Subset, read_manifest
+from usgan_cli.core.formats.synthetic import read_synthetic_manifest
+from usgan_cli.core.images.sets import load_synthetic
 from usgan_cli.core.progress import Silent
-from usgan_cli.core.records import ClassifierRecord, FoldRecord, Predictions, SeedsRecord, TTestRecord
-from usgan_cli.core.workspace import Workspace
+from usgan_cli.core.store.workspace import Workspace
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,7 @@ def folds_of(folder: Path) -> list[FoldRecord]:
 
 
 def test_ratios_of_one_set_are_nested_and_in_the_subsets_proportions(trained: Workspace) -> None:
-    listed = datasets.read_synthetic_manifest(trained.synthetic("ada", N, 0)).images
+    listed = read_synthetic_manifest(trained.synthetic("ada", N, 0)).images
     before: set[str] = set()
     for ratio in (0.5, 1.0, 2.0):
         count = round(ratio * N)
@@ -73,7 +75,7 @@ def test_ratios_of_one_set_are_nested_and_in_the_subsets_proportions(trained: Wo
 
 
 def test_no_image_or_member_of_its_group_is_on_both_sides_by_the_files_alone(trained: Workspace) -> None:
-    manifest = datasets.read_manifest(trained.data)
+    manifest = read_manifest(trained.data)
     group = {image.file: image.group for image in manifest.images}
     test = {image.file for image in manifest.of("test")}
     for folder in sorted(trained.classifiers(N, 0).iterdir()):
@@ -114,7 +116,7 @@ def test_the_command_that_an_error_prints_mends_it(
         return code, capsys.readouterr().err
 
     def pixels() -> np.ndarray:
-        return datasets.load_synthetic(where).pixels
+        return load_synthetic(where).pixels
 
     def train(ratio: float, out: str) -> tuple[int, str]:
         return run("train-cls", "--n", N, *which, "--ratio", ratio, *fast, "--work", own.root, "--out", tmp_path / out)
@@ -165,7 +167,7 @@ def test_strict_needs_gans_that_never_saw_the_fold(trained: Workspace) -> None:
     for fold in range(FOLDS):
         part = (fold, FOLDS)
         write_gan(trained, write_synthetic(trained, "ada", fold=part), part, subset)
-    made = [datasets.read_synthetic_manifest(trained.synthetic("ada", N, 0, (fold, FOLDS))) for fold in range(FOLDS)]
+    made = [read_synthetic_manifest(trained.synthetic("ada", N, 0, (fold, FOLDS))) for fold in range(FOLDS)]
 
     write_gan(trained, made[1], (1, FOLDS), subset, fold=0)  # a GAN that left out another fold
     with pytest.raises(DataError, match="without the validation images of fold 1 of 3"):
@@ -251,7 +253,7 @@ def test_seeds_are_summarised(trained: Workspace) -> None:
 
 
 def changed_png(work: Workspace) -> None:
-    path = work.data / datasets.read_manifest(work.data).images[3].file
+    path = work.data / read_manifest(work.data).images[3].file
     path.write_bytes(path.read_bytes()[:60])
 
 

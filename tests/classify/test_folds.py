@@ -14,10 +14,10 @@ from usgan_cli.classify.folds import (
     stratified_folds,
     training_side,
 )
-from usgan_cli.core.datasets import ImageSet
+from usgan_cli.core.apportion import class_quotas
 from usgan_cli.core.errors import DataError, SettingsError
-from usgan_cli.core.manifest import SyntheticManifest
-from usgan_cli.core.synthetic import class_quotas, used_digest, used_images
+from usgan_cli.core.formats.synthetic import SyntheticManifest, used_digest, used_images
+from usgan_cli.core.images.sets import ImageSet
 
 CLASSES = ("benign", "malignant", "normal")
 

@@ -21,8 +21,8 @@ from usgan_cli.classify.config import ClassifierConfig
 from usgan_cli.classify.models import open_backbone
 from usgan_cli.classify.sets import Treatment
 from usgan_cli.classify.train import Described, train_classifier
-from usgan_cli.core.datasets import ImageSet
 from usgan_cli.core.errors import FormatError
+from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.progress import Silent
 
 CLASSES = ("benign", "malignant", "normal")

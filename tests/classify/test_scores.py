@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, brier_score_loss, f1_score, roc_auc_score
 
 from usgan_cli.classify.scores import class_scores, confusion_on_test, log_loss, part_scores, probability_scores
-from usgan_cli.core.records import Predictions
+from usgan_cli.core.formats.classifier import Predictions
 
 
 def test_worked_by_hand():

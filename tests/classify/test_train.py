@@ -18,10 +18,10 @@ from usgan_cli.classify.finetune import lr_factor
 from usgan_cli.classify.folds import in_file_order
 from usgan_cli.classify.sets import Treatment
 from usgan_cli.classify.train import Described, train_classifier
-from usgan_cli.core.datasets import ImageSet
 from usgan_cli.core.errors import DataError, SettingsError
+from usgan_cli.core.formats.classifier import ClassifierRecord, FoldRecord, Predictions
+from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.progress import Silent
-from usgan_cli.core.records import ClassifierRecord, FoldRecord, Predictions
 
 CLASSES = ("benign", "malignant", "normal")
 FROZEN = ClassifierConfig(backbone="test_efficientnet", weights="none", freeze=True, size=32, folds=3)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from usgan_cli.core.manifest import LeftOut
+from usgan_cli.core.formats.dataset import LeftOut
 from usgan_cli.data.audit import Audit, AuditImage, Side, render, write_audit
 from usgan_cli.data.duplicates import find_duplicates
 from usgan_cli.data.near_duplicates import NearPair

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from usgan_cli.core import images
 from usgan_cli.core.errors import DataError
-from usgan_cli.core.images import UndecodableError
+from usgan_cli.core.images import codec
+from usgan_cli.core.images.codec import UndecodableError
 from usgan_cli.core.progress import Silent
 from usgan_cli.data import dicom, layout, sources
 from usgan_cli.data.prepare import PrepareConfig, prepare
@@ -212,7 +212,7 @@ def test_a_folder_of_dicom_files(source: Path, tmp_path: Path) -> None:
     for path in (tmp_path / "data").rglob("*.json"):
         assert "secret" not in path.read_text()
     # The same in an archive, where only DICOM files count if they are asked for.
-    images.write_png(source / "a" / "extra.png", np.zeros((1, 8, 8), np.uint8))
+    codec.write_png(source / "a" / "extra.png", np.zeros((1, 8, 8), np.uint8))
     with zipfile.ZipFile(tmp_path / "s.zip", "w") as out:
         for path in source.rglob("*"):
             out.write(path, path.relative_to(source))

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
-from usgan_cli.core import images
-from usgan_cli.core.images import Pixels
+from usgan_cli.core.images import codec
+from usgan_cli.core.images.codec import Pixels
 from usgan_cli.core.progress import Silent
 from usgan_cli.data.descriptors import THUMBNAIL, find_candidates, sampling_matrices, thumbnail
 from usgan_cli.data.duplicates import find_duplicates
@@ -151,7 +151,7 @@ def test_busi(busi_dir: Path) -> None:
     """The copies under two labels, each looked at; numbers are those of the benchmark, with room for rounding."""
     paths = sorted(busi_dir.glob("*/*.png"))
     names = [path.stem for path in paths]
-    pairs = find_near_pairs([thumbnail(images.decode(path)) for path in paths], Silent())
+    pairs = find_near_pairs([thumbnail(codec.decode(path)) for path in paths], Silent())
     found = find_duplicates(range(len(paths)), [path.parent.name for path in paths], pairs)
     assert {frozenset(names[i] for i in group) for group in found.conflicts} == {
         frozenset(group)

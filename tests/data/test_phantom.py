@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from usgan_cli.core import images
 from usgan_cli.core.errors import SettingsError
+from usgan_cli.core.images import codec
+from usgan_cli.core.machine.seeds import derive_seed
 from usgan_cli.core.progress import Silent
-from usgan_cli.core.seeds import derive_seed
 from usgan_cli.data import phantom, tissue
 from usgan_cli.data.bmode import Scanner, envelope
 from usgan_cli.data.phantom import KINDS, PhantomConfig, simulate, write_phantoms
@@ -102,7 +102,7 @@ def test_an_image_depends_on_its_seed_alone(kind: phantom.Kind) -> None:
 
 
 def test_a_small_image_is_the_large_one_reduced() -> None:
-    assert (simulate("benign", 3, 32) == images.resize(simulate("benign", 3, 256), 32)).all()
+    assert (simulate("benign", 3, 32) == codec.resize(simulate("benign", 3, 256), 32)).all()
     assert simulate("malignant", 3, 512).shape == (1, 512, 512)
 
 
@@ -127,7 +127,7 @@ def test_the_folder_is_a_source(tmp_path: Path) -> None:
     for image in found.images:
         assert found.read(image.name) == (tmp_path / "b" / image.relative).read_bytes()
     seed = derive_seed(0, "phantom", "benign", 2)
-    assert (images.decode(tmp_path / "a" / "benign" / "benign-0002.png") == simulate("benign", seed, 32)).all()
+    assert (codec.decode(tmp_path / "a" / "benign" / "benign-0002.png") == simulate("benign", seed, 32)).all()
 
 
 @pytest.mark.parametrize("wrong", [{"count": 5}, {"size": 8}, {"size": 2048}, {"seed": -1}])

@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from usgan_cli.core import datasets, images
 from usgan_cli.core.errors import DataError, SettingsError
-from usgan_cli.core.manifest import DataManifest
+from usgan_cli.core.formats.dataset import DataManifest
+from usgan_cli.core.images import codec
+from usgan_cli.core.images.sets import load_split
 from usgan_cli.core.progress import Silent
 from usgan_cli.data import dicom, layout, sources
 from usgan_cli.data.decoding import UNDECODABLE, in_order
@@ -35,7 +36,7 @@ def source(tmp_path: Path) -> Path:
     for name, count in (("benign", 20), ("malignant", 10)):
         for i in range(1, count + 1):
             pixels = generator.integers(0, 256, (1, 20 + i, 30), dtype=np.uint8)
-            images.write_png(tmp_path / "source" / name / f"{name} ({i}).png", pixels)
+            codec.write_png(tmp_path / "source" / name / f"{name} ({i}).png", pixels)
     return tmp_path / "source"
 
 
@@ -52,10 +53,10 @@ def test_the_manifest_says_what_was_written(source: Path, tmp_path: Path) -> Non
     assert manifest.test_share == 0.4
     assert manifest.images[1].file == "images/benign/benign-2.png"
     assert manifest.images[1].source == "benign/benign (2).png"
-    loaded = datasets.load_split(tmp_path / "data", "train")  # checks every file's digest
+    loaded = load_split(tmp_path / "data", "train")  # checks every file's digest
     assert loaded.pixels.shape == (18, 1, 16, 16)
-    original = images.resize(images.decode(source / "benign" / "benign (2).png"), 16)
-    assert (images.decode(tmp_path / "data" / manifest.images[1].file) == original).all()
+    original = codec.resize(codec.decode(source / "benign" / "benign (2).png"), 16)
+    assert (codec.decode(tmp_path / "data" / manifest.images[1].file) == original).all()
     assert progress.warnings == []
 
 
@@ -75,7 +76,7 @@ def test_colour(source: Path, tmp_path: Path) -> None:
     Image.new("RGB", (30, 20), (200, 0, 0)).save(source / "benign" / "red.png")
     manifest = prepare(PrepareConfig(size=16, channels=3, test=10), source, tmp_path / "data", Silent())
     red = next(i for i in manifest.images if i.source == "benign/red.png")
-    assert images.decode(tmp_path / "data" / red.file, 3)[:, 3, 3].tolist() == [200, 0, 0]
+    assert codec.decode(tmp_path / "data" / red.file, 3)[:, 3, 3].tolist() == [200, 0, 0]
 
 
 def test_copies_stay_on_one_side_and_are_told(source: Path, tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_copies_stay_on_one_side_and_are_told(source: Path, tmp_path: Path) -> N
 def test_copies_that_prevent_the_exact_split_are_told(tmp_path: Path) -> None:
     for name in "ab":
         for i in range(4):
-            images.write_png(
+            codec.write_png(
                 tmp_path / "s" / name / f"{i}.png", np.full((1, 8, 8), (ord(name) + i // 2) % 256, np.uint8)
             )
     progress = Silent()
@@ -377,7 +378,7 @@ def test_groups_from_folders(tmp_path: Path) -> None:
         for patient in range(6):
             for i in range(patient % 3 + 1):
                 path = tmp_path / "s" / name / f"p{name}{patient}" / f"{i}.png"
-                images.write_png(path, draws.integers(0, 256, (1, 16, 16), dtype=np.uint8))
+                codec.write_png(path, draws.integers(0, 256, (1, 16, 16), dtype=np.uint8))
     config = PrepareConfig(16, 1, 8, reading=SourceOptions(groups="folder"))
     manifest = prepare(config, tmp_path / "s", tmp_path / "d", Silent())
     assert len({image.group for image in manifest.images}) == 12
@@ -407,7 +408,7 @@ def test_pages_of_a_tiff_stay_together(source: Path, tmp_path: Path) -> None:
         config = PrepareConfig(16, 1, 12, reading=SourceOptions(frames=frames))  # type: ignore[arg-type]
         manifest = prepare(config, source, tmp_path / frames, Silent())
         found = [image for image in manifest.images if "stack" in image.source]
-        assert [images.decode(tmp_path / frames / i.file).max() for i in found] == values
+        assert [codec.decode(tmp_path / frames / i.file).max() for i in found] == values
         assert len({image.group for image in found}) == len({image.split for image in found}) == 1
         assert manifest.frames == frames
     assert [image.source for image in found] == [f"benign/stack.tif#{i}" for i in (1, 2, 3)]
@@ -417,12 +418,12 @@ def test_pages_of_a_tiff_stay_together(source: Path, tmp_path: Path) -> None:
 def test_squares(source: Path, tmp_path: Path) -> None:
     picture = np.full((1, 40, 20), 200, np.uint8)
     picture[0, :10] = 100
-    images.write_png(source / "benign" / "tall.png", picture)
+    codec.write_png(source / "benign" / "tall.png", picture)
     made = {}
     for how in ("stretch", "pad", "crop"):
         manifest = prepare(PrepareConfig(16, 1, 12, fit=how), source, tmp_path / how, Silent())  # type: ignore[arg-type]
         assert (manifest.fit, manifest.resampling) == (how, "lanczos")
-        made[how] = images.decode(tmp_path / how / "images" / "benign" / "tall.png")[0]
+        made[how] = codec.decode(tmp_path / how / "images" / "benign" / "tall.png")[0]
     assert made["stretch"][0, 0] == 100
     assert made["stretch"][8, 8] == 200
     assert (made["pad"][:, :4] == 0).all()
@@ -497,8 +498,8 @@ def test_hostile_files_are_left_out_with_reasons(source: Path, tmp_path: Path) -
         "empty.png": "the file is empty",
         "text [1].png": "its content is no known image format",
         "two\nlines.png": "its content is no known image format",
-        "bomb.png": f"more than {images.MAX_PIXELS} pixels",
-        "large.png": f"10000 x 9000 pixels are more than {images.MAX_PIXELS}",
+        "bomb.png": f"more than {codec.MAX_PIXELS} pixels",
+        "large.png": f"10000 x 9000 pixels are more than {codec.MAX_PIXELS}",
         "float.tif": "its pixels are floats outside [0, 1], whose range is unknown",
         "deep.tif": "its pixels are integers of 32 bits, whose range is unknown",
     }
@@ -511,7 +512,7 @@ def test_transparency_lies_on_black(source: Path, tmp_path: Path) -> None:
     hidden[:4, :, 3] = 0
     Image.fromarray(hidden).save(source / "benign" / "rgba.png")
     Image.fromarray(hidden[..., 2:]).save(source / "benign" / "la.png")
-    pixels = [images.decode(source / "benign" / name)[0] for name in ("rgba.png", "la.png")]
+    pixels = [codec.decode(source / "benign" / name)[0] for name in ("rgba.png", "la.png")]
     for gray in pixels:
         assert (gray[:4] == 0).all()
         assert (gray[4:] == 255).all()

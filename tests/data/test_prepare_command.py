@@ -10,10 +10,10 @@ import pytest
 
 from usgan_cli.commands.prepare import prepare
 from usgan_cli.commands.session import Session
-from usgan_cli.core import images
 from usgan_cli.core.errors import SettingsError
+from usgan_cli.core.images import codec
 from usgan_cli.core.progress import Silent
-from usgan_cli.core.workspace import Workspace
+from usgan_cli.core.store.workspace import Workspace
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def fill(top: Path, *folders: str, count: int = 6) -> Path:
     draws = np.random.default_rng(len(folders))
     for folder in folders:
         for i in range(count):
-            images.write_png(top / folder / f"{i}.png", draws.integers(0, 256, (1, 24, 24), dtype=np.uint8))
+            codec.write_png(top / folder / f"{i}.png", draws.integers(0, 256, (1, 24, 24), dtype=np.uint8))
     return top
 
 
@@ -43,7 +43,7 @@ def test_made_once_and_skipped(session: Session, tmp_path: Path) -> None:
         prepare(session, source, size=16, test="4", fit="crop")
     with pytest.raises(SettingsError, match="classes"):
         prepare(session, source, size=16, test="4", classes='"b, c", a')
-    images.write_png(source / "a" / "7.png", np.zeros((1, 24, 24), np.uint8))
+    codec.write_png(source / "a" / "7.png", np.zeros((1, 24, 24), np.uint8))
     with pytest.raises(SettingsError, match="input 'source' has changed"):
         prepare(session, source, size=16, test="4")
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from usgan_cli.core import images
 from usgan_cli.core.errors import DataError, SettingsError
-from usgan_cli.core.manifest import DataManifest
+from usgan_cli.core.formats.dataset import DataManifest
+from usgan_cli.core.images import codec
 from usgan_cli.core.progress import Silent
 from usgan_cli.data.audit import Audit
 from usgan_cli.data.phantom import simulate
@@ -27,7 +27,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("copies") / "source"
     for kind in ("benign", "malignant"):
         for seed in range(8):
-            images.write_png(folder / kind / f"{seed}.png", simulate(kind, seed))
+            codec.write_png(folder / kind / f"{seed}.png", simulate(kind, seed))
     for name, earlier in (("benign/6", "benign/0"), ("benign/7", "benign/1"), ("malignant/7", "benign/2")):
         with Image.open(folder / f"{earlier}.png") as picture:
             picture.crop((5, 9, 250, 251)).resize((200, 210)).save(folder / f"{name}.png")

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from usgan_cli.core import images
 from usgan_cli.core.errors import DataError, SettingsError
+from usgan_cli.core.images import codec
 from usgan_cli.data import layout, sources, trees
 from usgan_cli.data.names import natural_key, on_one_line, shown
 from usgan_cli.data.sources import SourceOptions, scan
@@ -23,7 +23,7 @@ DEFAULT = SourceOptions()
 
 
 def put(path: Path) -> None:
-    images.write_png(path, np.zeros((1, 4, 4), np.uint8))
+    codec.write_png(path, np.zeros((1, 4, 4), np.uint8))
 
 
 def zipped(folder: Path, archive: Path) -> Path:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from usgan_cli.core.apportion import largest_remainder
 from usgan_cli.core.errors import DataError
-from usgan_cli.data.split import largest_remainder, stratified_group_split, stratified_nested_order
+from usgan_cli.data.split import stratified_group_split, stratified_nested_order
 
 BUSI = np.repeat([0, 1, 2], [437, 210, 133])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from usgan_cli.core.errors import DataError, SettingsError
-from usgan_cli.core.manifest import DataImage, DataManifest
+from usgan_cli.core.formats.dataset import DataImage, DataManifest
 from usgan_cli.data.subsample import subsample
 
 

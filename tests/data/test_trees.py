@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from usgan_cli.core import images
 from usgan_cli.core.errors import DataError
-from usgan_cli.core.images import UndecodableError
+from usgan_cli.core.images import codec
+from usgan_cli.core.images.codec import UndecodableError
 from usgan_cli.data import trees
 from usgan_cli.data.trees import FolderTree, ZipTree
 
-PNG = images.encode_png(np.zeros((1, 4, 4), np.uint8))
+PNG = codec.encode_png(np.zeros((1, 4, 4), np.uint8))
 
 
 def archive(path: Path, members: dict[str, bytes], **options: object) -> ZipTree:

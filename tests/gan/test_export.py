@@ -12,8 +12,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from usgan_cli.core.checkpoint import Architecture, GeneratorDocument
 from usgan_cli.core.errors import MissingError
+from usgan_cli.core.formats.generator import Architecture, GeneratorDocument
 from usgan_cli.gan import onnx as exporting
 from usgan_cli.gan.networks import Generator, GeneratorConfig
 from usgan_cli.gan.onnx import TOLERANCE, DisagreementError, PlainGenerator, export_onnx

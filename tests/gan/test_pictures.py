@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image, ImageSequence
 
-from usgan_cli.core.images import Pixels
+from usgan_cli.core.images.codec import Pixels
 from usgan_cli.gan.networks import Generator, GeneratorConfig
 from usgan_cli.gan.pictures import encode_gif, grid, interpolate, there_and_back
 from usgan_cli.gan.sample import Sampling, make_images
@@ -83,7 +83,7 @@ def test_the_way_is_straight_in_w(generator: Generator) -> None:
 
 
 def _latent_draws(*seeds: int) -> list[torch.Generator]:
-    from usgan_cli.core.seeds import torch_generator
+    from usgan_cli.core.machine.seeds import torch_generator
 
     return [torch_generator("latent", seed) for seed in seeds]
 

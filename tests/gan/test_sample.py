@@ -11,9 +11,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from usgan_cli.core import checkpoint, datasets
 from usgan_cli.core.errors import DataError, MissingError, SettingsError
-from usgan_cli.core.manifest import SyntheticManifest
+from usgan_cli.core.formats.generator import Architecture, GeneratorDocument, read_generator, write_tensors
+from usgan_cli.core.formats.synthetic import SyntheticManifest
+from usgan_cli.core.images.sets import load_synthetic
 from usgan_cli.core.progress import Silent
 from usgan_cli.gan import sample
 from usgan_cli.gan.networks import Generator, GeneratorConfig
@@ -43,10 +44,10 @@ def make_generator() -> Generator:
 
 
 def save(folder: Path, generator: Generator) -> None:
-    digest = checkpoint.write_tensors(folder / "generator.safetensors", generator.state_dict())
-    checkpoint.GeneratorDocument(
+    digest = write_tensors(folder / "generator.safetensors", generator.state_dict())
+    GeneratorDocument(
         name="toy-n12-s0",
-        architecture=checkpoint.Architecture(**SHAPE),
+        architecture=Architecture(**SHAPE),
         classes=["a", "b", "c"],
         class_counts={"a": 6, "b": 4, "c": 2},
         aug="none",
@@ -112,15 +113,15 @@ def test_generate_writes_what_its_manifest_says(tmp_path: Path) -> None:
     for folder, count in ((few, 6), (many, 12)):
         folder.mkdir()
         write(gan, folder, count)
-    small, large = datasets.load_synthetic(few), datasets.load_synthetic(many)
+    small, large = load_synthetic(few), load_synthetic(many)
     assert large.class_counts() == {"a": 6, "b": 4, "c": 2}
     assert large.files[:6] == small.files
     assert np.array_equal(large.pixels[:6], small.pixels)
     with pytest.raises(DataError, match="12 generated images; 13 are needed"):
-        datasets.load_synthetic(many, 13)
+        load_synthetic(many, 13)
     (many / large.files[0]).write_bytes((many / large.files[1]).read_bytes())
     with pytest.raises(DataError, match="has changed"):
-        datasets.load_synthetic(many)
+        load_synthetic(many)
 
 
 @pytest.mark.parametrize("form", ["zip", "npz"])
@@ -131,10 +132,10 @@ def test_every_format_holds_the_same_images(tmp_path: Path, form: str) -> None:
     save(gan, make_generator())
     write(gan, plain, 9)
     assert write(gan, packed, 9, form=form).form == form
-    a, b = datasets.load_synthetic(plain), datasets.load_synthetic(packed)
+    a, b = load_synthetic(plain), load_synthetic(packed)
     assert np.array_equal(a.pixels, b.pixels)
     assert np.array_equal(a.labels, b.labels)
-    assert np.array_equal(datasets.load_synthetic(packed, 4).pixels, a.pixels[:4])
+    assert np.array_equal(load_synthetic(packed, 4).pixels, a.pixels[:4])
 
 
 def test_only_some_classes_come_in_their_own_proportions(tmp_path: Path) -> None:
@@ -143,7 +144,7 @@ def test_only_some_classes_come_in_their_own_proportions(tmp_path: Path) -> None
         folder.mkdir()
     save(gan, make_generator())
     manifest = write(gan, made, 9, classes=["c", "b"])
-    images = datasets.load_synthetic(made)
+    images = load_synthetic(made)
     assert images.class_counts() == {"a": 0, "b": 6, "c": 3}
     assert manifest.class_shares == {"a": 0, "b": pytest.approx(2 / 3), "c": pytest.approx(1 / 3)}
     # Image i is that of its own seed and class, whatever else is made.
@@ -200,14 +201,14 @@ def test_kinds_of_noise() -> None:
 
 def test_an_unfinished_generator_is_said_to_be(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="no generator"):
-        checkpoint.read_generator(tmp_path)
+        read_generator(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(MissingError, match="has not finished"):
-        checkpoint.read_generator(tmp_path)
+        read_generator(tmp_path)
 
 
 def test_build_generator_takes_published_names() -> None:
     generator = make_generator()
-    built = build_generator(checkpoint.Architecture(**SHAPE), generator.state_dict(), torch.device("cpu"))
+    built = build_generator(Architecture(**SHAPE), generator.state_dict(), torch.device("cpu"))
     a, b = (next(make_images(network, [1], [2])) for network in (generator, built))
     assert np.array_equal(a, b)

@@ -11,9 +11,9 @@ import torch
 from gan_toy import CPU, config, ends_early, images, run
 from torch import Tensor
 
-from usgan_cli.core import checkpoint
 from usgan_cli.core.errors import SettingsError
-from usgan_cli.core.seeds import torch_generator
+from usgan_cli.core.formats.generator import latest_state, read_log, read_tensors
+from usgan_cli.core.machine.seeds import torch_generator
 from usgan_cli.gan import parallel, state, steps
 from usgan_cli.gan.augment import make_augment
 from usgan_cli.gan.batch import Batch, cut, named, under
@@ -227,17 +227,17 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
 
 
 def compare_states(one: Path, two: Path, expected_steps: int) -> None:
-    states = [checkpoint.latest_state(folder / "checkpoint") for folder in (one, two)]
+    states = [latest_state(folder / "checkpoint") for folder in (one, two)]
     assert all(state is not None and state.step == expected_steps for state in states)
     assert states[0].augment == states[1].augment, "p and its sums are equal"  # type: ignore[union-attr]
     assert states[0].p > 0  # type: ignore[union-attr]
     tensors = [
-        checkpoint.read_tensors(state.tensor_file(folder / "checkpoint"))  # type: ignore[union-attr]
+        read_tensors(state.tensor_file(folder / "checkpoint"))  # type: ignore[union-attr]
         for state, folder in zip(states, (one, two), strict=True)
     ]
     networks = [{k: v for k, v in t.items() if k.startswith(("g/", "d/", "ema/"))} for t in tensors]
     close(networks[0], networks[1], 1e-7)
-    rows = [checkpoint.read_log(folder)[-1] for folder in (one, two)]
+    rows = [read_log(folder)[-1] for folder in (one, two)]
     assert rows[0].r_t == pytest.approx(rows[1].r_t, abs=1e-6)
     assert rows[0].loss_g == pytest.approx(rows[1].loss_g, rel=1e-7)
 

@@ -14,10 +14,10 @@ import torch
 from gan_toy import CPU, config, images, run
 from PIL import Image
 
-from usgan_cli.core import checkpoint
 from usgan_cli.core.errors import FormatError, MissingError
-from usgan_cli.core.files import sha256_file
+from usgan_cli.core.formats.generator import BestScore, LogRow, TrainingState, latest_state, read_generator, read_log
 from usgan_cli.core.progress import Silent
+from usgan_cli.core.store.files import sha256_file
 from usgan_cli.gan.augment import NoAugment, make_augment
 from usgan_cli.gan.config import GanConfig
 from usgan_cli.gan.shown import Shown
@@ -35,7 +35,7 @@ def one_thread() -> Iterator[None]:
 
 
 def load(settings: GanConfig, folder: Path) -> Training:
-    training, state = Training.start(settings, CPU), checkpoint.latest_state(folder)
+    training, state = Training.start(settings, CPU), latest_state(folder)
     assert state is not None
     training.load(state, folder)
     return training
@@ -65,8 +65,8 @@ def test_an_interrupted_training_ends_in_the_same_bytes(
     assert not (tmp_path / "b" / "generator.json").exists()
     monkeypatch.setattr(Steps, "average_step", average_step)
     assert run(tmp_path / "b", settings) == undisturbed
-    rows = checkpoint.read_log(tmp_path / "b")
-    assert [row.kimg for row in rows] == [row.kimg for row in checkpoint.read_log(tmp_path / "a")]
+    rows = read_log(tmp_path / "b")
+    assert [row.kimg for row in rows] == [row.kimg for row in read_log(tmp_path / "a")]
     assert len(list((tmp_path / "b" / "checkpoint").glob("*.safetensors"))) == 1
 
 
@@ -82,12 +82,12 @@ def test_the_seed_and_the_treatment_change_the_result(tmp_path: Path) -> None:
 
 def test_files_of_a_finished_training(tmp_path: Path) -> None:
     run(tmp_path / "g", config())
-    document, tensors = checkpoint.read_generator(tmp_path / "g")
+    document, tensors = read_generator(tmp_path / "g")
     assert document.class_counts == {"a": 4, "b": 4, "c": 4}
     assert document.kimg == pytest.approx(0.04)
     assert tensors["mapping.w_avg"].abs().max() > 0
     assert {path.name for path in (tmp_path / "g" / "samples").iterdir()} >= {"kimg00000.016.png", "kimg00000.040.png"}
-    rows = checkpoint.read_log(tmp_path / "g")
+    rows = read_log(tmp_path / "g")
     assert rows[-1].kimg == pytest.approx(0.04)
     assert all(row.r1 > 0 for row in rows[:1]), "R1 is measured in the first step"
 
@@ -108,13 +108,13 @@ def test_a_state_of_another_architecture_is_refused(tmp_path: Path) -> None:
 
 def test_a_cut_last_line_of_the_log_is_left_out(tmp_path: Path) -> None:
     run(tmp_path / "g", config())
-    whole = checkpoint.read_log(tmp_path / "g")
+    whole = read_log(tmp_path / "g")
     log = tmp_path / "g" / "log.jsonl"
     log.write_text(log.read_text() + json.dumps({"kimg": 1})[:-3])
-    assert checkpoint.read_log(tmp_path / "g") == whole
+    assert read_log(tmp_path / "g") == whole
     log.write_text("{}\n")
     with pytest.raises(FormatError, match="line 1"):
-        checkpoint.read_log(tmp_path / "g")
+        read_log(tmp_path / "g")
 
 
 def test_optimiser_is_corrected_for_lazy_regularisation() -> None:
@@ -235,14 +235,14 @@ def test_a_measured_generator_is_kept(tmp_path: Path) -> None:
         return measured[-1], "toy@0"
 
     run(folder, config(), scorer=scorer, score_kimg=0.016)
-    rows = checkpoint.read_log(folder)
+    rows = read_log(folder)
     assert [row.fd for row in rows if row.fd is not None] == measured
     assert len(list((folder / "snapshots").iterdir())) == len(measured)
-    best, _ = checkpoint.read_generator(folder / "best")
+    best, _ = read_generator(folder / "best")
     assert best.kimg == pytest.approx(0.016), "the first measurement was the lowest"
-    state = checkpoint.latest_state(folder / "checkpoint")
+    state = latest_state(folder / "checkpoint")
     assert state is not None
-    assert state.best == checkpoint.BestScore(kimg=best.kimg, fd=0.0, extractor="toy@0")
+    assert state.best == BestScore(kimg=best.kimg, fd=0.0, extractor="toy@0")
     shutil.rmtree(folder / "checkpoint")
     plain = tmp_path / "p"
     assert run(plain, config()) == sha256_file(folder / "generator.safetensors"), "measuring must not disturb training"
@@ -253,7 +253,7 @@ def test_a_longer_training_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     short = run(tmp_path / "b", config(kimg=0.04))
     assert short != straight
     assert run(tmp_path / "b", config(kimg=0.064)) == straight
-    document, _ = checkpoint.read_generator(tmp_path / "b")
+    document, _ = read_generator(tmp_path / "b")
     assert document.kimg == pytest.approx(0.064)
 
 
@@ -267,7 +267,7 @@ def test_while_a_training_goes_on_it_does_not_look_finished(tmp_path: Path, monk
     with pytest.raises(StoppedError):
         run(tmp_path / "g", config(kimg=0.064))
     with pytest.raises(MissingError):
-        checkpoint.read_generator(tmp_path / "g")
+        read_generator(tmp_path / "g")
 
 
 def test_as_many_states_are_kept_as_asked(tmp_path: Path) -> None:
@@ -275,9 +275,7 @@ def test_as_many_states_are_kept_as_asked(tmp_path: Path) -> None:
     folder = tmp_path / "g" / "checkpoint"
     states = sorted(folder.glob("kimg*.json"))
     assert [path.name for path in states] == ["kimg00000.048.json", "kimg00000.064.json"]
-    assert {checkpoint.TrainingState.read(path).tensors for path in states} == {
-        path.stem for path in folder.glob("*.safetensors")
-    }
+    assert {TrainingState.read(path).tensors for path in states} == {path.stem for path in folder.glob("*.safetensors")}
     states[-1].unlink()  # a user who goes back to the state before
     assert run(tmp_path / "g", config(kimg=0.064), keep=2) == straight
 
@@ -296,7 +294,7 @@ def test_tensorboard_gets_the_log(tmp_path: Path) -> None:
     run(tmp_path / "g", config(), tensorboard=True)
     events = accumulator.EventAccumulator(str(tmp_path / "g" / "tensorboard"))
     events.Reload()
-    rows = checkpoint.read_log(tmp_path / "g")
+    rows = read_log(tmp_path / "g")
     shown = [(event.step, event.value) for event in events.Scalars("loss_g")]
     assert [step for step, _ in shown] == [round(row.kimg * 1000) for row in rows]
     assert [value for _, value in shown] == pytest.approx([row.loss_g for row in rows])
@@ -317,11 +315,11 @@ def test_diversity_is_the_root_mean_square_distance_of_two_images() -> None:
     assert diversity([noisy.astype(np.uint8)]) == pytest.approx(diversity([images]), rel=0.02)
 
 
-def a_row(**changes: float) -> checkpoint.LogRow:
+def a_row(**changes: float) -> LogRow:
     figures = dict.fromkeys(
         ("kimg", "seconds", "s_per_kimg", "loss_g", "loss_d_real", "loss_d_fake", "r_t", "p", "r1", "path_length"), 0.5
     )
-    return checkpoint.LogRow(**(figures | {"grad_g": 1, "grad_d": 1, "memory_mb": 1} | changes))
+    return LogRow(**(figures | {"grad_g": 1, "grad_d": 1, "memory_mb": 1} | changes))
 
 
 @pytest.mark.parametrize(

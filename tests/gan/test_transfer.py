@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from usgan_cli.core.checkpoint import Architecture, GeneratorDocument, TrainingState, write_tensors
 from usgan_cli.core.errors import FormatError, MissingError, SettingsError
+from usgan_cli.core.formats.generator import Architecture, GeneratorDocument, TrainingState, write_tensors
 from usgan_cli.gan.networks import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
 from usgan_cli.gan.transfer import (
     Source,

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from usgan_cli.core import checkpoint, images, synthetic
-from usgan_cli.core.documents import RunDocument, RunRecord
-from usgan_cli.core.manifest import DataManifest, Subset, SyntheticManifest
-from usgan_cli.core.synthetic import class_quotas
-from usgan_cli.core.workspace import Workspace, gan_name
+from usgan_cli.core.apportion import class_quotas
+from usgan_cli.core.formats.dataset import DataManifest, Subset
+from usgan_cli.core.formats.generator import Architecture, GeneratorDocument, write_tensors
+from usgan_cli.core.formats.synthetic import SyntheticManifest
+from usgan_cli.core.images import codec
+from usgan_cli.core.images.generated import open_writer
+from usgan_cli.core.store.document import RunDocument, RunRecord
+from usgan_cli.core.store.workspace import Workspace, gan_name
 from usgan_cli.gan.networks import Generator, GeneratorConfig
 
 CLASSES = ["benign", "malignant", "normal"]
@@ -44,7 +47,7 @@ def write_data(work: Workspace) -> DataManifest:
         for label, count in enumerate(counts):
             for i in range(count):
                 file = work.data / "images" / CLASSES[label] / f"{split}{i}.png"
-                data = images.encode_png(picture(rng, label))
+                data = codec.encode_png(picture(rng, label))
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(data)
                 listed.append(
@@ -97,7 +100,7 @@ def write_synthetic(work: Workspace, aug: str, seed: int = 0, fold: tuple[int, i
         for k in range(total)
     ]
     folder.mkdir(parents=True)
-    with synthetic.open_writer(folder, "png", CLASSES, total, (1, 32, 32)) as writer:
+    with open_writer(folder, "png", CLASSES, total, (1, 32, 32)) as writer:
         listed = [writer.add(picture(rng, label), label, i) for i, label in enumerate(order)]
     manifest = SyntheticManifest(
         classes=CLASSES,
@@ -139,9 +142,9 @@ def toy_gan(work: Workspace) -> Path:
     network = Generator(GeneratorConfig(**shape), init=torch.Generator().manual_seed(0)).requires_grad_(False)
     folder = work.gan("diffaug", N, 0)
     folder.mkdir(parents=True)
-    checkpoint.GeneratorDocument(
+    GeneratorDocument(
         name=folder.name,
-        architecture=checkpoint.Architecture(**shape),
+        architecture=Architecture(**shape),
         classes=CLASSES,
         class_counts=dict(zip(CLASSES, COUNTS, strict=True)),
         aug="diffaug",
@@ -149,6 +152,6 @@ def toy_gan(work: Workspace) -> Path:
         seed=0,
         kimg=1,
         preset="tiny",
-        tensors=checkpoint.write_tensors(folder / "generator.safetensors", network.state_dict()),
+        tensors=write_tensors(folder / "generator.safetensors", network.state_dict()),
     ).write(folder / "generator.json")
     return folder

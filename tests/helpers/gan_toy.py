@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from usgan_cli.core.datasets import ImageSet
-from usgan_cli.core.files import sha256_file
+from usgan_cli.core.images.sets import ImageSet
+from usgan_cli.core.store.files import sha256_file
 from usgan_cli.gan.config import GanConfig, make_config
 from usgan_cli.gan.parallel import World
 from usgan_cli.gan.train import GanRun, train

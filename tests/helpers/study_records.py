@@ -11,32 +11,27 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from usgan_cli.core import files, images
-from usgan_cli.core.checkpoint import Architecture, GeneratorDocument, LogRow
-from usgan_cli.core.documents import PlanDocument, RunDocument, RunRecord
-from usgan_cli.core.manifest import DataManifest, Subset, SyntheticManifest
-from usgan_cli.core.records import (
-    ClassifierRecord,
-    ClassifierSettings,
-    Comparison,
+from usgan_cli.core.formats.classifier import ClassifierRecord, ClassifierSettings, FoldScores
+from usgan_cli.core.formats.comparison import Comparison, McNemar, SeedComparison, SeedsRecord, TTestRecord
+from usgan_cli.core.formats.dataset import DataManifest, Subset
+from usgan_cli.core.formats.generator import Architecture, GeneratorDocument, LogRow
+from usgan_cli.core.formats.measured import Measured, measured
+from usgan_cli.core.formats.score import (
     Copying,
-    FoldScores,
-    McNemar,
-    Measured,
     Memorization,
     NearestPair,
     ScoreRecord,
     Scores,
     ScoreSettings,
-    SeedComparison,
-    SeedsRecord,
     SetScores,
     SnapshotScore,
     SnapshotsRecord,
-    TTestRecord,
-    measured,
 )
-from usgan_cli.core.workspace import Workspace, gan_name, setting_name
+from usgan_cli.core.formats.synthetic import SyntheticManifest
+from usgan_cli.core.images import codec
+from usgan_cli.core.store import files
+from usgan_cli.core.store.document import PlanDocument, RunDocument, RunRecord
+from usgan_cli.core.store.workspace import Workspace, gan_name, setting_name
 
 CLASSES = ["benign", "malignant", "normal"]
 AUGS = ("none", "ada", "diffaug")
@@ -81,7 +76,7 @@ def write_data(workspace: Workspace, *, train: int = 110, size: int = 32) -> Dat
         file, sha = f"images/{CLASSES[label]}/{i:04d}.png", DIGEST
         if written[label] < SHOWN // 3:
             written[label] += 1
-            sha = images.write_png(workspace.data / file, picture(rng, label, size))
+            sha = codec.write_png(workspace.data / file, picture(rng, label, size))
         split = "train" if i < train else "test"
         listed.append(
             {"file": file, "class": CLASSES[label], "split": split, "group": i, "sha256": sha, "source": file}
@@ -140,11 +135,11 @@ def write_gan(workspace: Workspace, data: DataManifest, aug: str, n: int, seed: 
     rows = [_log_row(rng, aug, n, float(kimg)) for kimg in np.arange(0.25, 6.01, 0.25)]
     files.write_text(folder / "log.jsonl", "".join(row.model_dump_json() + "\n" for row in rows))
     shown = [[picture(rng, label, data.size) for _ in range(8)] for label in range(3)]
-    images.write_png(folder / "samples" / "kimg00006.000.png", images.sheet(shown))
+    codec.write_png(folder / "samples" / "kimg00006.000.png", codec.sheet(shown))
     target, listed = workspace.synthetic(aug, n, seed), []
     for i in range(SHOWN):
         file = f"{data.classes[i % 3]}/seed{i:08d}.png"
-        sha = images.write_png(target / file, picture(rng, i % 3, data.size))
+        sha = codec.write_png(target / file, picture(rng, i % 3, data.size))
         listed.append({"file": file, "class": data.classes[i % 3], "seed": i, "sha256": sha})
     synthetic = SyntheticManifest.model_validate(
         {
@@ -251,7 +246,7 @@ def write_score(
     fd = {"none": 143.21, "ada": 100.56, "diffaug": 91.37}[aug] + 1000 / n + float(seed and rng.normal(0, 6))
     above = [picture(rng, i % 3, size) for i in range(10)]
     below = above if copies else [picture(rng, i % 3, size) for i in range(10)]
-    sheet = images.write_png(workspace.root / "scores" / f"{name}-nearest.png", images.sheet([above, below]))
+    sheet = codec.write_png(workspace.root / "scores" / f"{name}-nearest.png", codec.sheet([above, below]))
     record = ScoreRecord(
         run=run_of("score"),
         name=name,

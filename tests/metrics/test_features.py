@@ -16,10 +16,11 @@ from safetensors.torch import save_file
 from scipy.ndimage import gaussian_filter
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from usgan_cli.core import images, weights
-from usgan_cli.core.datasets import ImageSet
 from usgan_cli.core.errors import DataError, SettingsError, WeightsError
-from usgan_cli.core.images import Pixels
+from usgan_cli.core.images import codec
+from usgan_cli.core.images.codec import Pixels
+from usgan_cli.core.images.sets import ImageSet
+from usgan_cli.core.machine import weights
 from usgan_cli.core.progress import Progress, Silent
 from usgan_cli.metrics.features import BATCH_SIZE, Extractor, Features, cached_features, embed, make_extractor
 from usgan_cli.metrics.frechet import frechet_distance
@@ -84,7 +85,7 @@ def test_lite_sees_bicubic_images_in_minus_one_to_one(lite: Extractor) -> None:
 
 def test_real_images_are_nearer_to_real_ones_than_blurred_ones(lite: Extractor, busi_dir: Path) -> None:
     paths = sorted((busi_dir / "benign").glob("*.png"))[:48]
-    pixels = np.stack([images.resize(images.decode(path), 64) for path in paths])
+    pixels = np.stack([codec.resize(codec.decode(path), 64) for path in paths])
     real, other = lite(pixels[::2]), lite(pixels[1::2])
     blurred = lite(gaussian_filter(pixels[1::2], (0, 0, 2, 2)))
     speckle = lite(noise(24, size=64))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
 
-from usgan_cli.core import images
 from usgan_cli.core.errors import DataError
+from usgan_cli.core.images import codec
 from usgan_cli.metrics.histogram import js_distance
 
 LEVELS = (0.0, 256.0)
@@ -65,7 +65,7 @@ def test_values_outside_the_bins_are_refused() -> None:
 
 def test_real_against_real_is_the_known_value(busi_dir: Path) -> None:
     """About 0.02 between 500 and 280 of the images, with the natural logarithm and 256 bins."""
-    pixels = np.stack([images.decode(path) for path in sorted(busi_dir.glob("*/*.png"))])
+    pixels = np.stack([codec.decode(path) for path in sorted(busi_dir.glob("*/*.png"))])
     chosen = np.random.default_rng(0).permutation(len(pixels))
     distance = js_distance(pixels[chosen[:280]], pixels[chosen[280:]], bins=256, value_range=LEVELS, base=math.e)
     assert 0.01 < distance < 0.035

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from usgan_cli.core.datasets import ImageSet
 from usgan_cli.core.errors import DataError, SettingsError
-from usgan_cli.core.images import Pixels, resize
-from usgan_cli.core.images import decode as decode_image
+from usgan_cli.core.formats.score import ScoreRecord
+from usgan_cli.core.images.codec import Pixels, resize
+from usgan_cli.core.images.codec import decode as decode_image
+from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.progress import Progress, Silent
-from usgan_cli.core.records import ScoreRecord
 from usgan_cli.metrics import baselines
 from usgan_cli.metrics.config import ScoreConfig
 from usgan_cli.metrics.diversity import feature_diversity

@@ -12,18 +12,19 @@ import pytest
 
 from usgan_cli.commands.score import score
 from usgan_cli.commands.session import Session
-from usgan_cli.core import files, images
-from usgan_cli.core.artefact import Outcome
-from usgan_cli.core.checkpoint import Architecture, GeneratorDocument, write_tensors
-from usgan_cli.core.documents import PlanDocument
 from usgan_cli.core.errors import DataError, MissingError, SettingsError, WeightsError
-from usgan_cli.core.manifest import DataManifest, Subset
+from usgan_cli.core.formats.dataset import DataManifest, Subset
+from usgan_cli.core.formats.generator import Architecture, GeneratorDocument, write_tensors
+from usgan_cli.core.formats.score import ScoreRecord, SnapshotsRecord
+from usgan_cli.core.images import codec
+from usgan_cli.core.images.folders import content_digest, load_folders
 from usgan_cli.core.progress import Silent
-from usgan_cli.core.records import ScoreRecord, SnapshotsRecord
-from usgan_cli.core.workspace import Workspace
+from usgan_cli.core.store import files
+from usgan_cli.core.store.document import PlanDocument
+from usgan_cli.core.store.lifecycle import Outcome
+from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.gan.networks import Generator, GeneratorConfig
 from usgan_cli.metrics import features
-from usgan_cli.metrics.folders import content_digest, load_folders
 
 ARCHITECTURE = Architecture(
     resolution=16, img_channels=1, c_dim=2, z_dim=8, w_dim=8, mapping_layers=1, channel_base=64, channel_max=8
@@ -37,7 +38,7 @@ class Fine:
     name, dim, is_fid = "fine@1", 16, False
     computed = 0
 
-    def __call__(self, pixels: images.Pixels, **_: object) -> features.Features:
+    def __call__(self, pixels: codec.Pixels, **_: object) -> features.Features:
         Fine.computed += len(pixels)
         n, c, h, w = pixels.shape
         return pixels.reshape(n, c, 4, h // 4, 4, w // 4).mean(axis=(1, 3, 5)).reshape(n, 16).astype(np.float32)
@@ -49,7 +50,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "make_extractor", lambda *_, **__: Fine())
 
 
-def pixels_of(seed: int, channels: int = 1, size: int = 16) -> images.Pixels:
+def pixels_of(seed: int, channels: int = 1, size: int = 16) -> codec.Pixels:
     rng = np.random.default_rng(seed)
     return np.repeat(rng.integers(0, 256, (1, size, size), dtype=np.uint8), channels, axis=0)
 
@@ -58,7 +59,7 @@ def folder(path: Path, counts: dict[str, int], seed: int = 0) -> Path:
     for place, (name, count) in enumerate(counts.items()):
         (path / name).mkdir(parents=True, exist_ok=True)
         for i in range(count):
-            images.write_png(path / name / f"{i:03d}.png", pixels_of(1000 * seed + 100 * place + i))
+            codec.write_png(path / name / f"{i:03d}.png", pixels_of(1000 * seed + 100 * place + i))
     return path
 
 
@@ -88,7 +89,7 @@ def test_two_folders_need_no_workspace(tmp_path: Path) -> None:
     assert [path.name for path in outcome.path.parent.iterdir() if path.suffix == ".png"] == []
     # Again: nothing to do; after a change of an image: refused; forced: only the changed folder is computed.
     assert score(session(tmp_path / "work"), real=real, fake=fake, **FEW).status == "skipped"
-    images.write_png(fake / "a" / "000.png", pixels_of(9999))
+    codec.write_png(fake / "a" / "000.png", pixels_of(9999))
     with pytest.raises(SettingsError, match="'fake' has changed"):
         score(session(tmp_path / "work"), real=real, fake=fake, **FEW)
     Fine.computed = 0
@@ -123,12 +124,12 @@ def test_some_of_a_folder_are_of_all_its_classes(tmp_path: Path) -> None:
 
 def test_gray_and_colour_may_be_mixed(tmp_path: Path) -> None:
     real, fake = folder(tmp_path / "real", {"": 6}), folder(tmp_path / "fake", {"": 6}, seed=1)
-    images.write_png(fake / "gray.png", pixels_of(50, channels=3))
+    codec.write_png(fake / "gray.png", pixels_of(50, channels=3))
     one, other = load_folders([real, fake])
     assert (one.pixels.shape[1], other.pixels.shape[1]) == (1, 1)  # three equal channels are gray
     colour = pixels_of(51, channels=3)
     colour[0] //= 2
-    images.write_png(fake / "colour.png", colour)
+    codec.write_png(fake / "colour.png", colour)
     one, other = load_folders([real, fake])
     assert (one.pixels.shape[1], other.pixels.shape[1]) == (3, 3)
     assert score(session(tmp_path / "work"), real=real, fake=fake, **FEW).status == "done"
@@ -153,12 +154,12 @@ def test_bad_folders_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="'one' has 1 images; a Fréchet distance needs at least two"):
         score(work, real=real, fake=one, **FEW)
     mixed = folder(tmp_path / "mixed", {"": 6}, seed=1)
-    images.write_png(mixed / "odd.png", pixels_of(7, size=20))
+    codec.write_png(mixed / "odd.png", pixels_of(7, size=20))
     with pytest.raises(DataError, match=r"mixed: most images have 16 x 16 pixels \(rows x columns\), but not odd.png"):
         score(work, real=real, fake=mixed, **FEW)
     large = tmp_path / "large"
     for i in range(4):
-        images.write_png(large / f"{i}.png", pixels_of(i, size=32))
+        codec.write_png(large / f"{i}.png", pixels_of(i, size=32))
     with pytest.raises(DataError, match=r"'large' have shape \[1, 32, 32\]"):
         score(work, real=real, fake=large, **FEW)
     (mixed / "odd.png").write_bytes(b"no image")
@@ -212,7 +213,7 @@ def trained(tmp_path: Path) -> Workspace:
         name, split = "ab"[i % 2], "test" if i % 4 < 2 else "train"
         file = f"images/{name}/{i}.png"
         flat = np.clip(np.random.default_rng(i).normal(128, 3, (1, 16, 16)), 0, 255).astype(np.uint8)
-        digest = images.write_png(workspace.data / file, flat)
+        digest = codec.write_png(workspace.data / file, flat)
         listed.append({"file": file, "class": name, "split": split, "group": i, "sha256": digest, "source": file})
     manifest = DataManifest.model_validate(
         {

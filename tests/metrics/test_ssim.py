@@ -10,19 +10,19 @@ import torch
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import structural_similarity
 
-from usgan_cli.core import images
 from usgan_cli.core.errors import DataError
+from usgan_cli.core.images import codec
 from usgan_cli.metrics.bootstrap import half_samples
 from usgan_cli.metrics.msssim import LEAST_SIZE, ms_ssim, pair_ms_ssim
 from usgan_cli.metrics.pairs import Pairs, across, pair_draws, within
 from usgan_cli.metrics.ssim import pair_ssim, ssim
 
 
-def noise(count: int, channels: int = 1, size: int = 20, seed: int = 0) -> images.Pixels:
+def noise(count: int, channels: int = 1, size: int = 20, seed: int = 0) -> codec.Pixels:
     return np.random.default_rng(seed).integers(0, 256, (count, channels, size, size), dtype=np.uint8)
 
 
-def smooth(count: int, channels: int = 1, size: int = LEAST_SIZE) -> images.Pixels:
+def smooth(count: int, channels: int = 1, size: int = LEAST_SIZE) -> codec.Pixels:
     rng = np.random.default_rng(1)
     fields = gaussian_filter(rng.standard_normal((count, channels, size, size)), (0, 0, 6, 6))
     shared = gaussian_filter(rng.standard_normal((size, size)), 20)
@@ -124,7 +124,7 @@ def test_unsuitable_images_are_refused() -> None:
 def test_real_against_real_is_the_known_value(busi_dir: Path) -> None:
     """0.172 with a standard deviation of 0.05 over pairs, measured with scikit-image on these files."""
     paths = sorted(busi_dir.glob("*/*.png"))[::4]
-    pixels = np.stack([images.decode(path) for path in paths])
+    pixels = np.stack([codec.decode(path) for path in paths])
     values = pair_ssim(pixels[::2], pixels[1::2], across(len(pixels[::2]), len(pixels[1::2]), 250, seed=0))
     assert values.mean() == pytest.approx(0.172, abs=0.015)
     assert values.std() == pytest.approx(0.05, abs=0.012)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from usgan_cli.core.workspace import Workspace
+    from usgan_cli.core.store.workspace import Workspace
     from usgan_cli.report.charts import Chart
 
 # What draws loads only for the tests that need it.

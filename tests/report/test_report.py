@@ -9,12 +9,12 @@ from PIL import Image
 from report_page import Page
 from study_records import write_data, write_gan, write_score, write_study
 
-from usgan_cli.core import files
 from usgan_cli.core.errors import MissingError
-from usgan_cli.core.manifest import DataManifest
+from usgan_cli.core.formats.comparison import TTestRecord
+from usgan_cli.core.formats.dataset import DataManifest
 from usgan_cli.core.progress import Silent
-from usgan_cli.core.records import TTestRecord
-from usgan_cli.core.workspace import Workspace
+from usgan_cli.core.store import files
+from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.report.build import build_report
 from usgan_cli.report.missing import find_missing
 from usgan_cli.report.records import collect

@@ -11,7 +11,7 @@ from browser import NAMES, Browser, find_browser, launch
 from study_records import write_data, write_study
 
 from usgan_cli.core.progress import Silent
-from usgan_cli.core.workspace import Workspace
+from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.report.build import build_report
 from usgan_cli.report.records import collect, label
 from usgan_cli.report.table_model import number

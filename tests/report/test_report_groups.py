@@ -9,10 +9,13 @@ import pytest
 from report_page import Page, read_table
 from study_records import AUGS, write_classifiers, write_score, write_snapshots, write_study
 
-from usgan_cli.core.manifest import Subset, SyntheticManifest
+from usgan_cli.core.formats.classifier import ClassifierRecord
+from usgan_cli.core.formats.comparison import TTestRecord
+from usgan_cli.core.formats.dataset import Subset
+from usgan_cli.core.formats.score import ScoreRecord
+from usgan_cli.core.formats.synthetic import SyntheticManifest
 from usgan_cli.core.progress import Silent
-from usgan_cli.core.records import ClassifierRecord, ScoreRecord, TTestRecord
-from usgan_cli.core.workspace import Workspace
+from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.report.build import build_report
 from usgan_cli.report.groups import Study, score_groups
 from usgan_cli.report.records import collect

@@ -10,10 +10,10 @@ import pytest
 from report_page import Page, read_table
 from study_records import AUGS, DIGEST, FLOOR, write_score, write_study
 
+from usgan_cli.core.formats.comparison import SeedsRecord
 from usgan_cli.core.progress import Silent
-from usgan_cli.core.records import SeedsRecord
-from usgan_cli.core.significance import stars
-from usgan_cli.core.workspace import Workspace
+from usgan_cli.core.store.workspace import Workspace
+from usgan_cli.core.text import stars
 from usgan_cli.report import paper
 from usgan_cli.report.build import build_report
 from usgan_cli.report.cells import is_fid, training_label

@@ -13,16 +13,10 @@ import pytest
 from scipy import stats
 
 from usgan_cli.core.errors import DataError, SettingsError
-from usgan_cli.core.records import (
-    ClassifierRecord,
-    ClassifierSettings,
-    FoldScores,
-    Predictions,
-    SeedsRecord,
-    TTestRecord,
-    measured,
-)
-from usgan_cli.core.significance import stars
+from usgan_cli.core.formats.classifier import ClassifierRecord, ClassifierSettings, FoldScores, Predictions
+from usgan_cli.core.formats.comparison import SeedsRecord, TTestRecord
+from usgan_cli.core.formats.measured import measured
+from usgan_cli.core.text import stars
 from usgan_cli.stats.compare import Classified, compare, compare_seeds
 from usgan_cli.stats.export import seeds_to_csv, seeds_to_latex, to_csv, to_latex
 from usgan_cli.stats.ttest import corrected_resampled_t, effect_size, holm, mean_interval, wilcoxon

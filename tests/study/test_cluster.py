@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from usgan_cli.core.errors import SettingsError
-from usgan_cli.core.workspace import Workspace
+from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.study.cluster import Machine, snakemake_command, write_workflow
 from usgan_cli.study.config import HOURS, StudyConfig, load_study
 from usgan_cli.study.plan import plan_study

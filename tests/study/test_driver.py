@@ -10,7 +10,7 @@ import pytest
 
 from usgan_cli.core.errors import DataError, SettingsError, UsganError
 from usgan_cli.core.progress import Silent
-from usgan_cli.core.workspace import Workspace
+from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.study.driver import StepFailedError, run_plan, select_steps
 from usgan_cli.study.plan import PlannedStep
 from usgan_cli.study.state import StepState

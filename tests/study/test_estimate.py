@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from usgan_cli.core.artefact import PLAN_FILE
-from usgan_cli.core.checkpoint import LogRow
-from usgan_cli.core.documents import RunDocument, RunRecord
-from usgan_cli.core.progress import duration
+from usgan_cli.core.formats.generator import LogRow
+from usgan_cli.core.store.document import RunDocument, RunRecord
+from usgan_cli.core.store.lifecycle import PLAN_FILE
+from usgan_cli.core.text import duration
 from usgan_cli.study.estimate import Estimator, learn_from_records, work_units
 from usgan_cli.study.plan import PlannedStep
 

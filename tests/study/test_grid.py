@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from usgan_cli.commands.live import StudyTerminal, grid_parts
-from usgan_cli.core.workspace import Workspace
+from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.study.config import StudyConfig
 from usgan_cli.study.estimate import Estimator
 from usgan_cli.study.grid import MARKS, WORDS, make_grid

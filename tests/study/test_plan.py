@@ -12,7 +12,7 @@ import typer
 
 from usgan_cli import cli
 from usgan_cli.commands.study import STEPS
-from usgan_cli.core.workspace import Workspace
+from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.study.config import (
     SHIPPED,
     ClassifierTable,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from usgan_cli.core.artefact import PLAN_FILE, Outcome
-from usgan_cli.core.documents import PlanDocument
 from usgan_cli.core.errors import MissingError, SettingsError, UsganError
+from usgan_cli.core.store.document import PlanDocument
+from usgan_cli.core.store.lifecycle import PLAN_FILE, Outcome
 from usgan_cli.study.plan import PlannedStep
 from usgan_cli.study.state import StepState, find_states, to_do
 

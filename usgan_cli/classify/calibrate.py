@@ -10,7 +10,7 @@ from timm import create_model
 
 from usgan_cli.classify.config import ClassifierConfig
 from usgan_cli.classify.models import INPUT_SIZE, pretrained_settings
-from usgan_cli.core.device import resolve_device
+from usgan_cli.core.machine.device import resolve_device
 
 CPU_BATCH = 8
 REPEATS = 2

@@ -35,12 +35,12 @@ from torch import nn
 from usgan_cli.classify.augment import augment
 from usgan_cli.classify.config import ClassifierConfig
 from usgan_cli.classify.models import Backbone, seeded
-from usgan_cli.core.checkpoint import read_tensors, write_tensors
-from usgan_cli.core.device import Precision, torch_dtype
 from usgan_cli.core.errors import SettingsError
-from usgan_cli.core.images import to_float
+from usgan_cli.core.formats.generator import read_tensors, write_tensors
+from usgan_cli.core.images.codec import to_float
+from usgan_cli.core.machine.device import Precision, torch_dtype
+from usgan_cli.core.machine.seeds import torch_generator
 from usgan_cli.core.progress import Progress, Task
-from usgan_cli.core.seeds import torch_generator
 
 EVAL_BATCH = 32
 SAVE_SECONDS = 30.0

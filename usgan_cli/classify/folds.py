@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from usgan_cli.core.datasets import ImageSet
+from usgan_cli.core.apportion import class_quotas
 from usgan_cli.core.errors import DataError, SettingsError
-from usgan_cli.core.seeds import numpy_generator
-from usgan_cli.core.synthetic import class_quotas
+from usgan_cli.core.images.sets import ImageSet
+from usgan_cli.core.machine.seeds import numpy_generator
 
 Indices = NDArray[np.int64]
 

@@ -25,10 +25,10 @@ from threadpoolctl import threadpool_limits
 from usgan_cli.classify.config import C_GRID
 from usgan_cli.classify.models import Backbone
 from usgan_cli.classify.scores import log_loss
-from usgan_cli.core import files
 from usgan_cli.core.errors import SettingsError
-from usgan_cli.core.images import to_float
+from usgan_cli.core.images.codec import to_float
 from usgan_cli.core.progress import Progress
+from usgan_cli.core.store import files
 
 Floats = NDArray[np.float64]
 FEATURE_BATCH = 16

@@ -13,12 +13,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from usgan_cli.classify.config import ClassifierConfig
-from usgan_cli.core import images as image_files
-from usgan_cli.core.backbones import load_backbone
 from usgan_cli.core.errors import SettingsError
-from usgan_cli.core.images import Pixels
+from usgan_cli.core.images import codec
+from usgan_cli.core.images.codec import Pixels
+from usgan_cli.core.machine.backbones import load_backbone
+from usgan_cli.core.machine.seeds import derive_seed
 from usgan_cli.core.progress import Progress
-from usgan_cli.core.seeds import derive_seed
 
 RESIZE_CHUNK = 64
 INPUT_SIZE = (3, 224, 224)
@@ -135,10 +135,8 @@ def fit_to_input(pixels: Pixels, size: int) -> torch.Tensor:
     if images.shape[-2:] == (size, size):
         return images
     parts = [
-        image_files.to_pixels(
-            F.interpolate(
-                image_files.to_float(chunk), (size, size), mode="bicubic", antialias=True, align_corners=False
-            )
+        codec.to_pixels(
+            F.interpolate(codec.to_float(chunk), (size, size), mode="bicubic", antialias=True, align_corners=False)
         )
         for chunk in torch.split(images, RESIZE_CHUNK)
     ]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, f1_score, recall_score, roc_auc_score
 
-from usgan_cli.core.records import Predictions
+from usgan_cli.core.formats.classifier import Predictions
 
 CALIBRATION_BINS = 15
 

@@ -12,7 +12,7 @@ from scipy.spatial.distance import cdist
 
 from usgan_cli.classify.folds import Indices
 from usgan_cli.classify.frozen import LinearHead
-from usgan_cli.core.records import Selection
+from usgan_cli.core.formats.classifier import Selection
 
 SELECTIONS: tuple[Selection, ...] = ("confidence", "distance")
 C = 0.1

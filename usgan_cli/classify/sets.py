@@ -19,11 +19,11 @@ from usgan_cli.classify.folds import (
     stratified_folds,
     synthetic_count,
 )
-from usgan_cli.core.datasets import ImageSet
 from usgan_cli.core.errors import DataError, SettingsError
-from usgan_cli.core.files import digest_json
+from usgan_cli.core.formats.classifier import Protocol, Selection
+from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.progress import Progress
-from usgan_cli.core.records import Protocol, Selection
+from usgan_cli.core.store.files import digest_json
 
 Preference = Callable[[ImageSet, ImageSet], Indices]
 """Returns the positions of synthetic images (second), the most trusted first, by a fold's real training images."""

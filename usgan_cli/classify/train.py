@@ -26,11 +26,12 @@ from usgan_cli.classify.models import Backbone, fit_to_input, open_backbone
 from usgan_cli.classify.select import preference
 from usgan_cli.classify.sets import FoldSets, Sets, Treatment, prepare_sets
 from usgan_cli.classify.units import FoldOutput, read_fold, state_path, write_fold
-from usgan_cli.core.datasets import ImageSet
-from usgan_cli.core.device import Precision, resolve_device, resolve_precision
 from usgan_cli.core.errors import SettingsError
+from usgan_cli.core.formats.classifier import ClassifierRecord, ClassifierSettings, FoldRecord, Predictions
+from usgan_cli.core.formats.measured import Measured, measured
+from usgan_cli.core.images.sets import ImageSet
+from usgan_cli.core.machine.device import Precision, resolve_device, resolve_precision
 from usgan_cli.core.progress import Progress, Silent
-from usgan_cli.core.records import ClassifierRecord, ClassifierSettings, FoldRecord, Measured, Predictions, measured
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from usgan_cli.classify.scores import confusion_on_test, part_scores, probability_scores_on_test
 from usgan_cli.classify.sets import FoldSets, Sets
-from usgan_cli.core import files
 from usgan_cli.core.errors import FormatError
-from usgan_cli.core.records import FoldRecord, FoldScores, Predictions
+from usgan_cli.core.formats.classifier import FoldRecord, FoldScores, Predictions
+from usgan_cli.core.store import files
 
 FOLDER = "folds"
 

@@ -35,7 +35,7 @@ def calibration(session: Session, config: StudyConfig) -> Calibrate:
 
 
 def _gan(step: PlannedStep, config: StudyConfig) -> float:
-    from usgan_cli.core import device as devices
+    from usgan_cli.core.machine import device as devices
     from usgan_cli.gan.calibrate import seconds_per_kimg
     from usgan_cli.gan.config import make_config
     from usgan_cli.study.estimate import work_units

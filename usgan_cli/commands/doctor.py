@@ -30,8 +30,9 @@ def examine(work: Path) -> dict[str, Any]:
     """Return what `doctor` shows."""
     import torch
 
-    from usgan_cli.core import artefact
-    from usgan_cli.core import device as devices
+    from usgan_cli.core.machine import device as devices
+    from usgan_cli.core.machine.memory import keep_freed_memory
+    from usgan_cli.core.store.provenance import package_versions
 
     device = devices.resolve_device("auto")
     machine = {
@@ -43,12 +44,12 @@ def examine(work: Path) -> dict[str, Any]:
         "all CPU threads against one": f"{devices.gain_of_threads():.1f} times as fast just now",
         "precision (auto)": devices.resolve_precision("auto", device),
         "processor has bf16": devices.cpu_has_bf16(),
-        "large blocks kept": devices.keep_freed_memory(),
+        "large blocks kept": keep_freed_memory(),
         "executable": sys.executable,
     }
     return {
         "machine": machine,
-        "packages": artefact.package_versions(),
+        "packages": package_versions(),
         "weights": _weights(),
         "workspace": _workspace(work),
     }
@@ -64,7 +65,7 @@ NEEDS = {
 
 def _weights() -> dict[str, dict[str, str | None]]:
     from usgan_cli.core.errors import WeightsError
-    from usgan_cli.core.weights import find_local
+    from usgan_cli.core.machine.weights import find_local
 
     found: dict[str, dict[str, str | None]] = {}
     for name, need in NEEDS.items():
@@ -78,7 +79,7 @@ def _weights() -> dict[str, dict[str, str | None]]:
 
 
 def _workspace(work: Path) -> dict[str, Any]:
-    from usgan_cli.core.workspace import Workspace
+    from usgan_cli.core.store.workspace import Workspace
 
     workspace = Workspace(work)
     kinds = {

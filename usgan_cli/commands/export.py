@@ -13,7 +13,7 @@ from usgan_cli.commands.session import Session
 from usgan_cli.core.errors import SettingsError
 
 if TYPE_CHECKING:
-    from usgan_cli.core.artefact import Outcome
+    from usgan_cli.core.store.lifecycle import Outcome
 
 REVISION = 1
 
@@ -33,15 +33,16 @@ def export(
 
     onnxruntime must make the generator's own images with it, to 0.001 of pixels in -1 to 1, or nothing is written.
     """
-    from usgan_cli.core import artefact, checkpoint
-    from usgan_cli.core.recorded import make_recorded_file
+    from usgan_cli.core.formats.generator import read_generator_document
+    from usgan_cli.core.store import lifecycle
+    from usgan_cli.core.store.lifecycle import make_recorded_file
 
     if noise not in {"const", "none"}:
         raise SettingsError(f"{noise!r} is not a kind of noise for a fixed model.", "Use --noise const or none.")
     if onnx.suffix != ".onnx":
         raise SettingsError(f"{onnx} does not end in .onnx.", "Give --onnx FILE.onnx.")
     folder = named_or_selected(session, gan, "gan", aug, n, seed)
-    document = checkpoint.read_generator_document(folder)
+    document = read_generator_document(folder)
 
     def work(target: Path) -> dict[str, Any]:
         import torch
@@ -53,7 +54,7 @@ def export(
         _, generator = load_generator(folder, torch.device("cpu"))
         return export_onnx(document, generator, target, noise=noise)
 
-    step = artefact.Step("export", REVISION, {"noise": noise}, {"gan": document.content_digest()})
+    step = lifecycle.Step("export", REVISION, {"noise": noise}, {"gan": document.content_digest()})
     outcome = make_recorded_file(onnx, step, work, session.request)
     if outcome.status == "done":
         told = outcome.result

@@ -18,9 +18,9 @@ from usgan_cli.core.errors import SettingsError
 if TYPE_CHECKING:
     import torch
 
-    from usgan_cli.core.artefact import Outcome
-    from usgan_cli.core.checkpoint import GeneratorDocument
-    from usgan_cli.core.manifest import SyntheticFormat, SyntheticManifest
+    from usgan_cli.core.formats.generator import GeneratorDocument
+    from usgan_cli.core.formats.synthetic import SyntheticFormat, SyntheticManifest
+    from usgan_cli.core.store.lifecycle import Outcome
     from usgan_cli.gan.networks import Generator
     from usgan_cli.gan.sample import Sampling
 
@@ -132,9 +132,10 @@ def generate(
 
     With --grid or --interpolate, make one picture instead (default: WORK/pictures/NAME-....png or .gif).
     """
-    from usgan_cli.core import checkpoint
-    from usgan_cli.core import device as devices
-    from usgan_cli.core.manifest import SyntheticFormat
+    from usgan_cli.core.formats.generator import read_generator_document
+    from usgan_cli.core.formats.synthetic import SyntheticFormat
+    from usgan_cli.core.machine import device as devices
+    from usgan_cli.core.machine.memory import keep_freed_memory
     from usgan_cli.gan.sample import Sampling, row_of_seeds
 
     if noise not in {"random", "const", "none"}:
@@ -143,10 +144,10 @@ def generate(
         raise SettingsError(f"{format_!r} is not a format.", "Use --format png, zip or npz.")
     _check_together(grid, interpolate, gif, frames, count=count, seeds=seeds, format_=format_)
     folder = named_or_selected(session, gan, "gan", aug, n, seed)
-    document = checkpoint.read_generator_document(folder)
+    document = read_generator_document(folder)
     where = devices.resolve_device(device)
     if where.type == "cpu":
-        devices.keep_freed_memory()
+        keep_freed_memory()
     sampling = Sampling(truncation, noise, devices.resolve_precision(precision, where))
     source = Source(folder, document, where, sampling, _classes(document, classes))
     if grid is not None:
@@ -167,7 +168,8 @@ def _images(
     session: Session, source: Source, out: Path | None, seeds: list[int], form: SyntheticFormat, *, named: bool
 ) -> Outcome:
     """Make a folder of images; `named` seeds are the user's own choice."""
-    from usgan_cli.core import artefact, datasets
+    from usgan_cli.core.formats.synthetic import read_synthetic_manifest
+    from usgan_cli.core.store import lifecycle
 
     def work(target: Path) -> SyntheticManifest:
         from usgan_cli.gan.sample import generate as make
@@ -184,7 +186,7 @@ def _images(
         )
 
     def summary(path: Path) -> dict[str, Any]:
-        manifest = datasets.read_synthetic_manifest(path)
+        manifest = read_synthetic_manifest(path)
         counts = {name: sum(i.class_ == name for i in manifest.images) for name in manifest.classes}
         told = {"gan": manifest.gan_name, "format": manifest.form, "count": len(manifest.images), "counts": counts}
         return {**told, "seeds": _spelled([i.seed for i in manifest.images])}
@@ -195,17 +197,17 @@ def _images(
         settings["seeds"] = _spelled(seeds)
     if form != "png":
         settings["format"] = form
-    step = artefact.Step("generate", REVISION, settings, {"gan": source.document.content_digest()})
+    step = lifecycle.Step("generate", REVISION, settings, {"gan": source.document.content_digest()})
     # The GAN's own place is that of the set which later steps look for.
     words = [source.document.name, *(source.classes or []), *(["seeds"] * named), *([form] * (form != "png"))]
-    return artefact.make_folder(
+    return lifecycle.make_folder(
         out or session.workspace.root / "synthetic" / "-".join(words), step, work, summary, session.request
     )
 
 
 def _grid(session: Session, source: Source, out: Path | None, shape: str, seeds: str | None) -> Outcome:
     """Make a picture with rows by class."""
-    from usgan_cli.core import images
+    from usgan_cli.core.images import codec
     from usgan_cli.gan.sample import pick_classes, row_of_seeds
 
     labels = pick_classes(source.document, source.classes)
@@ -218,7 +220,7 @@ def _grid(session: Session, source: Source, out: Path | None, shape: str, seeds:
     def draw(generator: Generator) -> bytes:
         from usgan_cli.gan import pictures
 
-        return images.encode_png(pictures.grid(generator, labels, columns, rows, chosen, source.sampling))
+        return codec.encode_png(pictures.grid(generator, labels, columns, rows, chosen, source.sampling))
 
     settings = {"grid": f"{columns}x{rows}", "seeds": None if seeds is None else _spelled(chosen)}
     return _picture(session, source, out, "grid.png", settings, draw)
@@ -228,7 +230,7 @@ def _interpolate(
     session: Session, source: Source, out: Path | None, ends: tuple[int, int], frames: int | None, gif: bool
 ) -> Outcome:
     """Make a picture of the way from one seed to another."""
-    from usgan_cli.core import images
+    from usgan_cli.core.images import codec
     from usgan_cli.gan.sample import pick_classes
 
     labels = pick_classes(source.document, source.classes)
@@ -239,10 +241,8 @@ def _interpolate(
 
         rows = pictures.interpolate(generator, labels, ends, steps, source.sampling)
         if not gif:
-            return images.encode_png(images.sheet(rows))
-        return pictures.encode_gif(
-            pictures.there_and_back([images.sheet([frame]) for frame in zip(*rows, strict=True)])
-        )
+            return codec.encode_png(codec.sheet(rows))
+        return pictures.encode_gif(pictures.there_and_back([codec.sheet([frame]) for frame in zip(*rows, strict=True)]))
 
     settings = {"interpolate": list(ends), "frames": steps, "gif": gif}
     name = f"{ends[0]}-{ends[1]}.{'gif' if gif else 'png'}"
@@ -258,9 +258,9 @@ def _picture(
     draw: Callable[[Generator], bytes],
 ) -> Outcome:
     """Make a picture's file, with its record beside it."""
-    from usgan_cli.core import artefact
-    from usgan_cli.core.device import torch_dtype
-    from usgan_cli.core.recorded import make_recorded_file
+    from usgan_cli.core.machine.device import torch_dtype
+    from usgan_cli.core.store import lifecycle
+    from usgan_cli.core.store.lifecycle import make_recorded_file
     from usgan_cli.gan.sample import load_generator
 
     path = out or session.workspace.root / "pictures" / f"{source.document.name}-{name}"
@@ -275,7 +275,7 @@ def _picture(
         rows = source.classes or source.document.classes
         return {"gan": source.document.name, "classes": rows, **settings}
 
-    step = artefact.Step(
+    step = lifecycle.Step(
         "generate", REVISION, {**source.settings, **settings}, {"gan": source.document.content_digest()}
     )
     return make_recorded_file(path, step, work, session.request)

@@ -9,8 +9,8 @@ from usgan_cli.commands.session import Session
 from usgan_cli.core.errors import MissingError, SettingsError
 
 if TYPE_CHECKING:
-    from usgan_cli.core.datasets import ImageSet
-    from usgan_cli.core.manifest import DataManifest, Subset
+    from usgan_cli.core.formats.dataset import DataManifest, Subset
+    from usgan_cli.core.images.sets import ImageSet
 
 
 def data_folder(session: Session, data: Path | None) -> Path:
@@ -20,7 +20,7 @@ def data_folder(session: Session, data: Path | None) -> Path:
 
 def read_subset(session: Session, n: int, seed: int) -> Subset:
     """Read the subset of n images, or say how to draw it."""
-    from usgan_cli.core.manifest import Subset
+    from usgan_cli.core.formats.dataset import Subset
 
     path = session.workspace.subset(n, seed)
     if not path.is_file():
@@ -33,7 +33,7 @@ def read_subset(session: Session, n: int, seed: int) -> Subset:
 
 def load_subset(folder: Path, manifest: DataManifest, subset: Subset) -> ImageSet:
     """Load the subset's images."""
-    from usgan_cli.core.datasets import load_listed
+    from usgan_cli.core.images.sets import load_listed
 
     return load_listed(folder, manifest, subset.pick(manifest), f"n{subset.n}-s{subset.seed}")
 
@@ -81,7 +81,7 @@ def named_or_selected(
 
 def weights_input(weights: str | None) -> dict[str, str]:
     """Return the content digest of a weights file that the user named, as an input of the step that uses it."""
-    from usgan_cli.core import files
+    from usgan_cli.core.store import files
 
     path = Path(weights or "")
     return {"weights": files.sha256_file(path)} if path.is_file() else {}

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from usgan_cli import console
-from usgan_cli.core.progress import duration
+from usgan_cli.core.text import duration
 from usgan_cli.study.estimate import Estimator
 from usgan_cli.study.grid import MARKS, WORDS, Cell, Grid, make_grid
 from usgan_cli.study.plan import PlannedStep

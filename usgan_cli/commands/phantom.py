@@ -11,7 +11,7 @@ from usgan_cli import options
 from usgan_cli.commands.session import Session
 
 if TYPE_CHECKING:
-    from usgan_cli.core.artefact import Outcome
+    from usgan_cli.core.store.lifecycle import Outcome
 
 REVISION = 1
 
@@ -24,8 +24,8 @@ def phantom(
     seed: options.Seed = 0,
 ) -> Outcome:
     """Simulate B-mode ultrasound images of breast tissue: speckle from scatterers and a point-spread function."""
-    from usgan_cli.core import artefact, files
-    from usgan_cli.core.manifest import Phantoms
+    from usgan_cli.core.formats.dataset import Phantoms
+    from usgan_cli.core.store import files, lifecycle
     from usgan_cli.data.phantom import PhantomConfig, write_phantoms
 
     config = PhantomConfig(count=count, size=size, seed=seed)
@@ -46,5 +46,5 @@ def phantom(
         document = Phantoms.read(path / "phantoms.json")
         return {"counts": document.counts, "size": document.size}
 
-    step = artefact.Step("phantom", REVISION, {"count": count, "size": size, "seed": seed})
-    return artefact.make_folder(out, step, work, summary, session.request)
+    step = lifecycle.Step("phantom", REVISION, {"count": count, "size": size, "seed": seed})
+    return lifecycle.make_folder(out, step, work, summary, session.request)

@@ -14,8 +14,8 @@ from usgan_cli.commands.session import Session
 from usgan_cli.core.errors import SettingsError
 
 if TYPE_CHECKING:
-    from usgan_cli.core.artefact import Outcome
-    from usgan_cli.core.manifest import DataManifest
+    from usgan_cli.core.formats.dataset import DataManifest
+    from usgan_cli.core.store.lifecycle import Outcome
     from usgan_cli.data.audit import Audit
     from usgan_cli.data.sources import SourceOptions
 
@@ -109,7 +109,8 @@ def prepare(
     out: options.Out = None,
 ) -> Outcome:
     """Decode, resize and split images by class; copies and patients are kept on one side of the split."""
-    from usgan_cli.core import artefact, datasets, files
+    from usgan_cli.core.formats.dataset import read_manifest
+    from usgan_cli.core.store import files, lifecycle
     from usgan_cli.data import sources
     from usgan_cli.data.prepare import PrepareConfig
     from usgan_cli.data.prepare import prepare as make
@@ -144,7 +145,7 @@ def prepare(
         return make(config, found, folder, session.progress, audited=audits.append)
 
     def summary(path: Path) -> dict[str, Any]:
-        manifest = datasets.read_manifest(path)
+        manifest = read_manifest(path)
         return {
             "classes": manifest.classes,
             "train": manifest.class_counts("train"),
@@ -163,8 +164,8 @@ def prepare(
     inputs = {"source": found.digest()}
     if isinstance(reading.groups, Path):
         inputs["groups"] = files.sha256_file(reading.groups)
-    outcome = artefact.make_folder(
-        target, artefact.Step("prepare", REVISION, settings, inputs), work, summary, session.request
+    outcome = lifecycle.make_folder(
+        target, lifecycle.Step("prepare", REVISION, settings, inputs), work, summary, session.request
     )
     for audit in audits:
         session.table(f"Audit of {audit.source}", ("", ""), audit.rows())

@@ -9,15 +9,15 @@ from usgan_cli import options
 from usgan_cli.commands.session import Session
 
 if TYPE_CHECKING:
-    from usgan_cli.core.artefact import Outcome
-    from usgan_cli.core.documents import Document
+    from usgan_cli.core.store.document import Document
+    from usgan_cli.core.store.lifecycle import Outcome
 
 REVISION = 3
 
 
 def report(session: Session, out: options.Out = None) -> Outcome:
     """Write report/index.html: the study's figures and tables, from this workspace, beside the published values."""
-    from usgan_cli.core import artefact
+    from usgan_cli.core.store import lifecycle
     from usgan_cli.report.records import collect
 
     target = out or session.workspace.report
@@ -28,12 +28,12 @@ def report(session: Session, out: options.Out = None) -> Outcome:
         return build_report(session.workspace, folder, session.progress)
 
     def summary(path: Path) -> dict[str, Any]:
-        from usgan_cli.core.documents import RunDocument
+        from usgan_cli.core.store.document import RunDocument
 
         return {"page": str(path / "index.html"), "content": RunDocument.read(path / "run.json").content}
 
-    step = artefact.Step("report", REVISION, {}, collect(session.workspace).digests())
-    outcome = artefact.make_folder(target, step, work, summary, session.request, on_new_inputs="redo")
+    step = lifecycle.Step("report", REVISION, {}, collect(session.workspace).digests())
+    outcome = lifecycle.make_folder(target, step, work, summary, session.request, on_new_inputs="redo")
     if outcome.status == "planned":
         return outcome
-    return artefact.Outcome(target / "index.html", outcome.status, outcome.result)
+    return lifecycle.Outcome(target / "index.html", outcome.status, outcome.result)

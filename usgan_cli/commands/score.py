@@ -17,10 +17,10 @@ from usgan_cli.commands.snapshots import Network, score_saved_generators
 from usgan_cli.core.errors import SettingsError
 
 if TYPE_CHECKING:
-    from usgan_cli.core.artefact import Outcome
-    from usgan_cli.core.datasets import ImageSet
-    from usgan_cli.core.manifest import Subset
-    from usgan_cli.core.records import ScoreRecord, SetScores
+    from usgan_cli.core.formats.dataset import Subset
+    from usgan_cli.core.formats.score import ScoreRecord, SetScores
+    from usgan_cli.core.images.sets import ImageSet
+    from usgan_cli.core.store.lifecycle import Outcome
     from usgan_cli.metrics.config import ScoreConfig
     from usgan_cli.metrics.score import Scored
 
@@ -175,11 +175,13 @@ def _check_together(
 
 def _workspace(session: Session, folder: Path, data: Path | None, count: int) -> Sources:
     """Return the images of a folder made by `usgan generate`, and the dataset behind them."""
-    from usgan_cli.core import datasets
+    from usgan_cli.core.formats.dataset import read_manifest
+    from usgan_cli.core.formats.synthetic import read_synthetic_manifest
+    from usgan_cli.core.images.sets import load_split, load_synthetic
 
     data_dir = data_folder(session, data)
-    made = datasets.read_synthetic_manifest(folder)
-    manifest = datasets.read_manifest(data_dir)
+    made = read_synthetic_manifest(folder)
+    manifest = read_manifest(data_dir)
     subset = _subset_of(session, made.gan_name)
     used = min(count, len(made.images))
     if used < count:
@@ -198,9 +200,9 @@ def _workspace(session: Session, folder: Path, data: Path | None, count: int) ->
         count=used,
         reference=manifest.content_digest(),
         inputs=inputs,
-        fake=lambda: datasets.load_synthetic(folder, used),
-        test=lambda: datasets.load_split(data_dir, "test"),
-        real=lambda: datasets.load_split(data_dir, "train"),
+        fake=lambda: load_synthetic(folder, used),
+        test=lambda: load_split(data_dir, "test"),
+        real=lambda: load_split(data_dir, "train"),
         subset=lambda: None if subset is None else load_subset(data_dir, manifest, subset),
     )
 
@@ -209,8 +211,8 @@ def _folders(session: Session, real: Path, fake: Path, train: Path | None, count
     """Return the images of two or three folders."""
     import numpy as np
 
-    from usgan_cli.core.seeds import numpy_generator
-    from usgan_cli.metrics.folders import content_digest, load_folders
+    from usgan_cli.core.images.folders import content_digest, load_folders
+    from usgan_cli.core.machine.seeds import numpy_generator
 
     roles = {"real": real, "fake": fake} | ({} if train is None else {"train": train})
     sets = dict(zip(roles, load_folders(list(roles.values())), strict=True))
@@ -246,7 +248,7 @@ def _scored(
     """Make the record of a score and its pictures, unless they are there."""
     from dataclasses import replace
 
-    from usgan_cli.core import artefact
+    from usgan_cli.core.store import lifecycle
 
     target = out or session.workspace.score(sources.name)
 
@@ -279,8 +281,8 @@ def _scored(
         "pictures": pictures,
         **network.settings(),
     }
-    step = artefact.Step("score", REVISION, settings, {**sources.inputs, **weights_input(network.weights)})
-    outcome = artefact.make_file(target, step, work, _summary, session.request)
+    step = lifecycle.Step("score", REVISION, settings, {**sources.inputs, **weights_input(network.weights)})
+    outcome = lifecycle.make_file(target, step, work, _summary, session.request)
     if outcome.status == "done":
         _show(session, target)
     return outcome
@@ -288,11 +290,12 @@ def _scored(
 
 def _write_pictures(scored: Scored, target: Path, *, full: bool) -> dict[str, str]:
     """Write the closest pairs, and on request the curves, beside the record; return their digests."""
-    from usgan_cli.core import files, images
+    from usgan_cli.core.images import codec
+    from usgan_cli.core.store import files
 
     drawn: dict[str, bytes] = {}
     if scored.suspects is not None:
-        drawn["nearest"] = images.encode_png(scored.suspects.sheet)
+        drawn["nearest"] = codec.encode_png(scored.suspects.sheet)
     if full:
         from usgan_cli.metrics.pictures import gray_values, nearest_distances
 
@@ -309,19 +312,19 @@ def _write_pictures(scored: Scored, target: Path, *, full: bool) -> dict[str, st
 
 def _subset_of(session: Session, gan: str) -> Subset | None:
     """Return the training images of a GAN of this workspace; None for a GAN from elsewhere."""
-    from usgan_cli.core import checkpoint
-    from usgan_cli.core.manifest import Subset
+    from usgan_cli.core.formats.dataset import Subset
+    from usgan_cli.core.formats.generator import read_generator_document
 
     folder = session.workspace.root / "gans" / gan
     if not (folder / "generator.json").is_file():
         return None
-    document = checkpoint.read_generator_document(folder)
+    document = read_generator_document(folder)
     path = session.workspace.subset(document.n, document.seed)
     return Subset.read(path) if path.is_file() else None
 
 
 def _summary(path: Path) -> dict[str, Any]:
-    from usgan_cli.core.records import ScoreRecord
+    from usgan_cli.core.formats.score import ScoreRecord
 
     record = ScoreRecord.read(path)
     return record.model_dump(mode="json", exclude={"run", "real_name"})
@@ -329,7 +332,7 @@ def _summary(path: Path) -> dict[str, Any]:
 
 def _show(session: Session, path: Path) -> None:
     """Show every set's numbers, the generated images' by class, and whether they are copies."""
-    from usgan_cli.core.records import ScoreRecord
+    from usgan_cli.core.formats.score import ScoreRecord
 
     record = ScoreRecord.read(path)
     sets: dict[str, SetScores] = {record.name: record.fake}

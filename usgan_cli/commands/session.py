@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from usgan_cli import console, options
 from usgan_cli.core.progress import Progress
-from usgan_cli.core.workspace import Workspace
+from usgan_cli.core.store.workspace import Workspace
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from usgan_cli.core.artefact import Outcome, Request
+    from usgan_cli.core.store.lifecycle import Outcome, Request
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Session:
     @property
     def request(self) -> Request:
         """How artefacts are to be made."""
-        from usgan_cli.core.artefact import Request
+        from usgan_cli.core.store.lifecycle import Request
 
         return Request(self.progress, force=self.force, refresh=self.refresh, dry_run=self.dry_run)
 

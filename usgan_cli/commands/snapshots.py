@@ -13,9 +13,9 @@ from usgan_cli.core.errors import DataError, MissingError
 from usgan_cli.core.progress import Progress
 
 if TYPE_CHECKING:
-    from usgan_cli.core.artefact import Outcome
-    from usgan_cli.core.checkpoint import Architecture
-    from usgan_cli.core.records import SnapshotsRecord
+    from usgan_cli.core.formats.generator import Architecture
+    from usgan_cli.core.formats.score import SnapshotsRecord
+    from usgan_cli.core.store.lifecycle import Outcome
     from usgan_cli.metrics.features import Extractor
     from usgan_cli.metrics.snapshots import Snapshot
 
@@ -37,7 +37,7 @@ class Network:
 
     def build(self, progress: Progress) -> Extractor:
         """Return the network with its weights."""
-        from usgan_cli.core import device as devices
+        from usgan_cli.core.machine import device as devices
         from usgan_cli.metrics.features import make_extractor
 
         where = devices.resolve_device(self.device)
@@ -76,8 +76,9 @@ def score_saved_generators(
     DataError
         The generators make images of another size than the dataset's.
     """
-    from usgan_cli.core import artefact, datasets, files
-    from usgan_cli.core.manifest import Subset
+    from usgan_cli.core.formats.dataset import Subset, read_manifest
+    from usgan_cli.core.images.sets import load_split
+    from usgan_cli.core.store import files, lifecycle
 
     training = _read_training(folder)
     saved = sorted((folder / "snapshots").glob(SNAPSHOT))
@@ -87,7 +88,7 @@ def score_saved_generators(
             "Train with --fd-every, which keeps each generator that it measures.",
         )
     data_dir = data_folder(session, data)
-    manifest = datasets.read_manifest(data_dir)
+    manifest = read_manifest(data_dir)
     made, wanted = (
         (training.architecture.resolution, training.architecture.img_channels),
         (
@@ -116,7 +117,7 @@ def score_saved_generators(
         record = score_snapshots(
             _snapshots(training, saved, digests, shares or manifest.class_counts("train"), count, network.device),
             name=training.name,
-            test=datasets.load_split(data_dir, "test"),
+            test=load_split(data_dir, "test"),
             test_digest=manifest.content_digest(),
             train=train,
             extractor=extractor,
@@ -136,8 +137,8 @@ def score_saved_generators(
     inputs = {"data": manifest.content_digest(), "snapshots": files.digest_json(digests)}
     if subset is not None:
         inputs["subset"] = subset.content_digest()
-    step = artefact.Step("score", REVISION, settings, {**inputs, **weights_input(network.weights)})
-    outcome = artefact.make_file(target, step, work, _summary, session.request, on_new_inputs="redo")
+    step = lifecycle.Step("score", REVISION, settings, {**inputs, **weights_input(network.weights)})
+    outcome = lifecycle.make_file(target, step, work, _summary, session.request, on_new_inputs="redo")
     if outcome.status == "done":
         _show(session, target)
     return outcome
@@ -145,13 +146,12 @@ def score_saved_generators(
 
 def _read_training(folder: Path) -> _Training:
     """Read `generator.json`, or while the training is unfinished its `config.json`."""
-    from usgan_cli.core import checkpoint
-    from usgan_cli.core.checkpoint import Architecture
-    from usgan_cli.core.documents import PlanDocument
     from usgan_cli.core.errors import FormatError
+    from usgan_cli.core.formats.generator import Architecture, read_generator_document
+    from usgan_cli.core.store.document import PlanDocument
 
     if (folder / "generator.json").is_file() or not (folder / "config.json").is_file():
-        document = checkpoint.read_generator_document(folder)
+        document = read_generator_document(folder)
         return _Training(document.name, document.architecture, document.n, document.seed, document.class_counts)
     settings = PlanDocument.read(folder / "config.json").settings
     missing = [name for name in (*Architecture.model_fields, "n", "seed") if name not in settings]
@@ -167,9 +167,9 @@ def _snapshots(
     """Yield the saved generators; all make their images from the same seeds, in the classes' shares."""
     import numpy as np
 
-    from usgan_cli.core import device as devices
-    from usgan_cli.core.checkpoint import read_tensors
-    from usgan_cli.core.images import Pixels
+    from usgan_cli.core.formats.generator import read_tensors
+    from usgan_cli.core.images.codec import Pixels
+    from usgan_cli.core.machine import device as devices
     from usgan_cli.gan.sample import build_generator, class_order, make_images, row_of_seeds
     from usgan_cli.metrics.snapshots import Snapshot
 
@@ -186,13 +186,13 @@ def _snapshots(
 
 
 def _summary(path: Path) -> dict[str, Any]:
-    from usgan_cli.core.records import SnapshotsRecord
+    from usgan_cli.core.formats.score import SnapshotsRecord
 
     return SnapshotsRecord.read(path).model_dump(mode="json", exclude={"run"})
 
 
 def _show(session: Session, path: Path) -> None:
-    from usgan_cli.core.records import SnapshotsRecord
+    from usgan_cli.core.formats.score import SnapshotsRecord
 
     record = SnapshotsRecord.read(path)
     fid = record.extractor.startswith("inception")

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from usgan_cli.commands.session import Session
 
 if TYPE_CHECKING:
-    from usgan_cli.core.artefact import Outcome
+    from usgan_cli.core.store.lifecycle import Outcome
 
 
 def status(session: Session) -> list[Outcome]:
     """Show the grid of the workspace's study: what is done, running, out of date, unfinished and missing."""
     from usgan_cli.commands.live import grid_parts
     from usgan_cli.commands.study import find_states_of
-    from usgan_cli.core import files
-    from usgan_cli.core.artefact import Outcome
+    from usgan_cli.core.store import files
+    from usgan_cli.core.store.lifecycle import Outcome
     from usgan_cli.study.document import read_study
     from usgan_cli.study.grid import MARKS, make_grid
     from usgan_cli.study.plan import plan_study

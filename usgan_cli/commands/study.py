@@ -15,7 +15,7 @@ from usgan_cli.commands.session import Session
 from usgan_cli.core.errors import SettingsError
 
 if TYPE_CHECKING:
-    from usgan_cli.core.artefact import Outcome
+    from usgan_cli.core.store.lifecycle import Outcome
     from usgan_cli.study.config import StudyConfig
     from usgan_cli.study.estimate import Estimator
     from usgan_cli.study.plan import PlannedStep
@@ -124,7 +124,7 @@ class _Planned:
     """A study's steps, where they stand, and which of them are asked for."""
 
     def __init__(self, session: Session, config: StudyConfig, steps: list[PlannedStep], chosen: set[int]) -> None:
-        from usgan_cli.core import device
+        from usgan_cli.core.machine import device
         from usgan_cli.study.estimate import Estimator, learn_from_records
 
         self.session, self.config, self.steps, self.chosen = session, config, steps, chosen
@@ -149,8 +149,8 @@ class _Planned:
 
     def shown(self, calibrate: bool) -> Outcome:
         """Show the plan with what is done, out of date and missing, and about how long it will take."""
-        from usgan_cli.core.artefact import Outcome
-        from usgan_cli.core.progress import duration
+        from usgan_cli.core.store.lifecycle import Outcome
+        from usgan_cli.core.text import duration
         from usgan_cli.study.grid import MARKS, WORDS
 
         session, estimator = self.session, self.estimator
@@ -239,7 +239,7 @@ class _Planned:
                 raise StepFailedError(f"This step cannot be carried out: {line}\n{self.states[i].why}")
 
     def _summary(self, estimator: Estimator) -> str:
-        from usgan_cli.core.progress import duration
+        from usgan_cli.core.text import duration
         from usgan_cli.study.grid import WORDS
         from usgan_cli.study.state import to_do
 
@@ -254,7 +254,7 @@ class _Planned:
         return text
 
     def _outcome(self, status: Any) -> Outcome:
-        from usgan_cli.core.artefact import Outcome
+        from usgan_cli.core.store.lifecycle import Outcome
 
         path = self.session.workspace.report / "index.html"
         shown = path if path.is_file() else self.session.workspace.root
@@ -266,7 +266,7 @@ class _Planned:
 @contextmanager
 def _held(session: Session, config: StudyConfig) -> Iterator[None]:
     """Hold the only right to work on the workspace's study, which is this one."""
-    from usgan_cli.core import files
+    from usgan_cli.core.store import files
     from usgan_cli.study.document import claim_workspace, study_file
 
     with files.locked(study_file(session.workspace)):

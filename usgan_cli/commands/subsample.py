@@ -12,7 +12,7 @@ from usgan_cli.commands.inputs import data_folder
 from usgan_cli.commands.session import Session
 
 if TYPE_CHECKING:
-    from usgan_cli.core.artefact import Outcome
+    from usgan_cli.core.store.lifecycle import Outcome
 
 REVISION = 1
 
@@ -24,11 +24,11 @@ def subsample(
     data: options.Data = None,
 ) -> list[Outcome]:
     """Draw nested, stratified subsets of the training images: the 50 are among the 100, and so on."""
-    from usgan_cli.core import artefact, datasets
-    from usgan_cli.core.manifest import Subset
+    from usgan_cli.core.formats.dataset import Subset, read_manifest
+    from usgan_cli.core.store import lifecycle
     from usgan_cli.data.subsample import subsample as draw
 
-    manifest = datasets.read_manifest(data_folder(session, data))
+    manifest = read_manifest(data_folder(session, data))
     digest = manifest.content_digest()
 
     def summary(path: Path) -> dict[str, Any]:
@@ -36,8 +36,8 @@ def subsample(
         return {"n": subset.n, "seed": subset.seed, "counts": subset.class_counts(manifest)}
 
     def make(size: int) -> Outcome:
-        step = artefact.Step("subsample", REVISION, {"n": size, "seed": seed}, {"data": digest})
-        return artefact.make_file(
+        step = lifecycle.Step("subsample", REVISION, {"n": size, "seed": seed}, {"data": digest})
+        return lifecycle.make_file(
             session.workspace.subset(size, seed), step, lambda: draw(manifest, size, seed), summary, session.request
         )
 

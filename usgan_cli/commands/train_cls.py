@@ -16,9 +16,10 @@ from usgan_cli.commands.session import Session
 from usgan_cli.core.errors import DataError, MissingError, SettingsError
 
 if TYPE_CHECKING:
-    from usgan_cli.core.artefact import Outcome
-    from usgan_cli.core.manifest import DataManifest, Subset, SyntheticManifest
-    from usgan_cli.core.records import ClassifierRecord, Selection
+    from usgan_cli.core.formats.classifier import ClassifierRecord, Selection
+    from usgan_cli.core.formats.dataset import DataManifest, Subset
+    from usgan_cli.core.formats.synthetic import SyntheticManifest
+    from usgan_cli.core.store.lifecycle import Outcome
 
 REVISION = 3
 DEFAULT = ClassifierConfig()
@@ -133,10 +134,12 @@ def train_cls(
     Without --aug (or --synthetic) this is the baseline: real images alone. Generated images join training folds only.
     An interrupted training goes on with the fold, and the epoch, that it had come to.
     """
-    from usgan_cli.core import artefact, datasets
+    from usgan_cli.core.formats.dataset import read_manifest
+    from usgan_cli.core.images.sets import load_split, load_synthetic
+    from usgan_cli.core.store import lifecycle
 
     folder = data_folder(session, data)
-    manifest = datasets.read_manifest(folder)
+    manifest = read_manifest(folder)
     subset = read_subset(session, n, seed)
     config = dataclasses.replace(
         DEFAULT,
@@ -175,14 +178,14 @@ def train_cls(
             treatment=Treatment(
                 aug=label,
                 ratio=wanted.times,
-                synthetic=tuple(datasets.load_synthetic(source.folder) for source in sources),
+                synthetic=tuple(load_synthetic(source.folder) for source in sources),
                 digests=tuple(digests),
                 protocol="strict" if strict else "standard",
                 alone=synthetic_only,
                 select=wanted.select,
             ),
             real=load_subset(folder, manifest, subset),
-            test=datasets.load_split(folder, "test"),
+            test=load_split(folder, "test"),
             target=place,
             progress=session.progress,
             cache_dir=session.workspace.cache,
@@ -193,8 +196,8 @@ def train_cls(
     for i, digest in enumerate(digests):
         inputs["synthetic" if not strict else f"synthetic of fold {i}"] = digest
     settings = {"n": n, "aug": label, "ratio": wanted.times, **settings_of(config), **wanted.beyond}
-    step = artefact.Step("train-cls", REVISION, settings, inputs)
-    outcome = artefact.grow_folder(target, step, work, _summary, session.request)
+    step = lifecycle.Step("train-cls", REVISION, settings, inputs)
+    outcome = lifecycle.grow_folder(target, step, work, _summary, session.request)
     if outcome.status == "done":
         _show(session, outcome.result, n, folds)
     return outcome
@@ -261,7 +264,7 @@ class _Source:
 
 def _digest(made: SyntheticManifest, wanted: _Wanted, manifest: DataManifest, subset: Subset) -> str:
     """Return the digest of the generated images that are used; of all where they are chosen among all."""
-    from usgan_cli.core.synthetic import used_digest
+    from usgan_cli.core.formats.synthetic import used_digest
 
     if wanted.strict or wanted.select is not None:
         return made.content_digest()
@@ -276,7 +279,7 @@ def _selection(name: str | None) -> Selection | None:
 
 def _sources(session: Session, wanted: _Wanted, subset: Subset) -> list[_Source]:
     """Return the folders of generated images: none for the baseline, one, or one a fold in the strict protocol."""
-    from usgan_cli.core import datasets
+    from usgan_cli.core.formats.synthetic import read_synthetic_manifest
 
     aug, named = wanted.aug, wanted.named
     if aug is not None and named is not None:
@@ -303,7 +306,7 @@ def _sources(session: Session, wanted: _Wanted, subset: Subset) -> list[_Source]
                 f"There are no generated images in {folder}.",
                 f"Make them: usgan generate {which}{more}{work_option(session)}",
             )
-        source = _Source(folder, datasets.read_synthetic_manifest(folder))
+        source = _Source(folder, read_synthetic_manifest(folder))
         which = which if named is None else _outright(session, source)
         _check_enough(session, source, wanted, which)
         return [source]
@@ -312,8 +315,8 @@ def _sources(session: Session, wanted: _Wanted, subset: Subset) -> list[_Source]
 
 def _strict_source(session: Session, wanted: _Wanted, fold: int, subset: Subset) -> _Source:
     """Return one fold's generated images, once it is shown that their GAN never saw its validation images."""
-    from usgan_cli.core import datasets
-    from usgan_cli.core.documents import RunDocument
+    from usgan_cli.core.formats.synthetic import read_synthetic_manifest
+    from usgan_cli.core.store.document import RunDocument
 
     aug = check_aug(wanted.aug or "")
     part = (fold, wanted.folds)
@@ -329,7 +332,7 @@ def _strict_source(session: Session, wanted: _Wanted, fold: int, subset: Subset)
             f"There are no images of the GAN that leaves out fold {fold}: {folder} is missing.",
             f"Make them: {make}{work_option(session)}",
         )
-    source = _Source(folder, datasets.read_synthetic_manifest(folder))
+    source = _Source(folder, read_synthetic_manifest(folder))
     run = RunDocument.read(gan / "run.json")
     asked = {"fold": fold, "folds": wanted.folds, "seed": wanted.seed}
     told = {name: run.run.settings.get(name) for name in asked}
@@ -376,7 +379,7 @@ def _show(session: Session, result: dict[str, Any], n: int, folds: int) -> None:
 
 
 def _summary(path: Path) -> dict[str, Any]:
-    from usgan_cli.core.records import ClassifierRecord
+    from usgan_cli.core.formats.classifier import ClassifierRecord
 
     record = ClassifierRecord.read(path / "result.json")
     chosen = {"name", "n", "aug", "ratio", "protocol", "synthetic_only", "select", "classes", "c", "confusion", *SHOWN}

@@ -17,10 +17,10 @@ from usgan_cli.core.errors import SettingsError
 if TYPE_CHECKING:
     import torch
 
-    from usgan_cli.core.artefact import Outcome, Step
-    from usgan_cli.core.checkpoint import GeneratorDocument
-    from usgan_cli.core.datasets import ImageSet
-    from usgan_cli.core.documents import Document
+    from usgan_cli.core.formats.generator import GeneratorDocument
+    from usgan_cli.core.images.sets import ImageSet
+    from usgan_cli.core.store.document import Document
+    from usgan_cli.core.store.lifecycle import Outcome, Step
     from usgan_cli.gan.config import GanConfig
     from usgan_cli.gan.parallel import World
     from usgan_cli.gan.train import GanRun, Scorer
@@ -201,15 +201,16 @@ def train_gan(
     ] = False,
 ) -> Outcome | list[Outcome]:
     """Train StyleGAN2 on a subset; an unfinished training continues from its last saved state."""
-    from usgan_cli.core import artefact, datasets
-    from usgan_cli.core import device as devices
-    from usgan_cli.core.workspace import gan_name
+    from usgan_cli.core.formats.dataset import read_manifest
+    from usgan_cli.core.machine import device as devices
+    from usgan_cli.core.store import lifecycle
+    from usgan_cli.core.store.workspace import gan_name
     from usgan_cli.gan.config import make_config, settings_of
     from usgan_cli.gan.train import GanRun
     from usgan_cli.gan.transfer import read_source
 
     folder = data_folder(session, data)
-    manifest = datasets.read_manifest(folder)
+    manifest = read_manifest(folder)
     subset = read_subset(session, n, seed)
     where = devices.resolve_device(device)
     config = make_config(
@@ -269,18 +270,18 @@ def train_gan(
     if source is not None:
         inputs["init"] = source.digest
     left_out = {} if fold is None else {"fold": fold, "folds": folds}
-    step = artefact.Step("train-gan", REVISION, {"n": n, **settings_of(config), **left_out}, inputs)
+    step = lifecycle.Step("train-gan", REVISION, {"n": n, **settings_of(config), **left_out}, inputs)
     target = out or session.workspace.gan(aug, n, seed, part)
     return _carry_out(session, step, target, work, gpus, where)
 
 
 def _summary(path: Path) -> dict[str, Any]:
-    from usgan_cli.core import checkpoint
+    from usgan_cli.core.formats.generator import latest_state, read_generator_document, read_log
 
-    document = checkpoint.read_generator_document(path)
-    rows = checkpoint.read_log(path)
+    document = read_generator_document(path)
+    rows = read_log(path)
     last = rows[-1].model_dump(exclude_none=True) if rows else {}
-    state = checkpoint.latest_state(path / "checkpoint")
+    state = latest_state(path / "checkpoint")
     best = None if state is None or state.best is None else state.best.model_dump()
     return {
         "name": document.name,
@@ -295,14 +296,14 @@ def _carry_out(
     session: Session, step: Step, target: Path, work: Callable[[Path, Train], Document], gpus: int, where: torch.device
 ) -> Outcome | list[Outcome]:
     """Train in this process, in several that it starts, or as one of those that torchrun has started."""
-    from usgan_cli.core import artefact
+    from usgan_cli.core.store import lifecycle
     from usgan_cli.gan import parallel
 
     def make(train: Train) -> Outcome:
         def grow(folder: Path) -> Document:
             return work(folder, train)
 
-        return artefact.grow_folder(target, step, grow, _summary, session.request, raisable="kimg")
+        return lifecycle.grow_folder(target, step, grow, _summary, session.request, raisable="kimg")
 
     if not parallel.launched():
         return make(_train_here(gpus, where))
@@ -379,7 +380,7 @@ def _follow(world: World, device: torch.device) -> Train:
 
 def _advise_on_threads(session: Session, where: torch.device) -> None:
     """Warn where CPU threads hinder one another, which makes training ten times slower and more."""
-    from usgan_cli.core import device as devices
+    from usgan_cli.core.machine import device as devices
 
     if where.type == "cpu" and (gain := devices.gain_of_threads()) < LEAST_GAIN_OF_THREADS:
         session.progress.warn(

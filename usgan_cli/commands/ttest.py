@@ -13,8 +13,8 @@ from usgan_cli.commands.session import Session
 from usgan_cli.core.errors import MissingError, SettingsError
 
 if TYPE_CHECKING:
-    from usgan_cli.core.artefact import Outcome
-    from usgan_cli.core.records import McNemar, SeedsRecord, TTestRecord
+    from usgan_cli.core.formats.comparison import McNemar, SeedsRecord, TTestRecord
+    from usgan_cli.core.store.lifecycle import Outcome
     from usgan_cli.stats.compare import Classified
 
 REVISION = 2
@@ -73,7 +73,7 @@ def ttest(
 
 
 def _one_seed(session: Session, baseline: Classified, others: list[Classified], out: Path | None) -> Outcome:
-    from usgan_cli.core import artefact, files
+    from usgan_cli.core.store import files, lifecycle
     from usgan_cli.stats.compare import compare
     from usgan_cli.stats.export import to_csv, to_latex
 
@@ -86,15 +86,15 @@ def _one_seed(session: Session, baseline: Classified, others: list[Classified], 
         files.write_text(target.with_suffix(".tex"), to_latex(record))
         return record
 
-    step = artefact.Step("ttest", REVISION, {"n": n, "seed": seed}, _digests([baseline, *others]))
-    outcome = artefact.make_file(target, step, work, _summary, session.request, on_new_inputs="redo")
+    step = lifecycle.Step("ttest", REVISION, {"n": n, "seed": seed}, _digests([baseline, *others]))
+    outcome = lifecycle.make_file(target, step, work, _summary, session.request, on_new_inputs="redo")
     if outcome.status != "planned":
         _show(session, target)
     return outcome
 
 
 def _several_seeds(session: Session, n: int, seeds: list[int], out: Path | None) -> Outcome:
-    from usgan_cli.core import artefact, files
+    from usgan_cli.core.store import files, lifecycle
     from usgan_cli.stats.compare import compare_seeds
     from usgan_cli.stats.export import seeds_to_csv, seeds_to_latex
 
@@ -112,8 +112,8 @@ def _several_seeds(session: Session, n: int, seeds: list[int], out: Path | None)
         for seed, (baseline, others) in zip(seeds, families, strict=True)
         for name, digest in _digests([baseline, *others]).items()
     }
-    step = artefact.Step("ttest", REVISION, {"n": n, "seeds": list(seeds)}, inputs)
-    outcome = artefact.make_file(target, step, work, _seeds_summary, session.request, on_new_inputs="redo")
+    step = lifecycle.Step("ttest", REVISION, {"n": n, "seeds": list(seeds)}, inputs)
+    outcome = lifecycle.make_file(target, step, work, _seeds_summary, session.request, on_new_inputs="redo")
     if outcome.status != "planned":
         _show_seeds(session, target)
     return outcome
@@ -125,7 +125,7 @@ def _digests(classifiers: list[Classified]) -> dict[str, str]:
 
 def _read(folder: Path) -> Classified:
     """Read a finished classifier."""
-    from usgan_cli.core.records import ClassifierRecord, Predictions
+    from usgan_cli.core.formats.classifier import ClassifierRecord, Predictions
     from usgan_cli.stats.compare import Classified
 
     if not (folder / "run.json").is_file():
@@ -154,19 +154,19 @@ def _family(session: Session, n: int, seed: int) -> tuple[Classified, list[Class
 
 
 def _summary(path: Path) -> dict[str, Any]:
-    from usgan_cli.core.records import TTestRecord
+    from usgan_cli.core.formats.comparison import TTestRecord
 
     return TTestRecord.read(path).model_dump(mode="json", exclude={"run"})
 
 
 def _seeds_summary(path: Path) -> dict[str, Any]:
-    from usgan_cli.core.records import SeedsRecord
+    from usgan_cli.core.formats.comparison import SeedsRecord
 
     return SeedsRecord.read(path).model_dump(mode="json", exclude={"run"})
 
 
 def _show(session: Session, path: Path) -> None:
-    from usgan_cli.core.records import SHARED_TEST_IMAGES, TTestRecord
+    from usgan_cli.core.formats.comparison import SHARED_TEST_IMAGES, TTestRecord
 
     record = TTestRecord.read(path)
     first = _percent(record.baseline_f1.mean, record.baseline_f1.sd)
@@ -200,7 +200,7 @@ def _show(session: Session, path: Path) -> None:
 
 
 def _show_seeds(session: Session, path: Path) -> None:
-    from usgan_cli.core.records import SeedsRecord
+    from usgan_cli.core.formats.comparison import SeedsRecord
 
     record = SeedsRecord.read(path)
     rows: list[tuple[str, ...]] = [
@@ -232,14 +232,14 @@ def _difference(mean: float, interval: tuple[float, float]) -> str:
 
 
 def _p(value: float | None) -> str:
-    from usgan_cli.core.significance import p_text
+    from usgan_cli.core.text import p_text
 
     return p_text(value)
 
 
 def _adjusted(value: float | None) -> str:
     """Return an adjusted p-value with its stars."""
-    from usgan_cli.core.significance import stars
+    from usgan_cli.core.text import stars
 
     return f"{_p(value)} {stars(value)}".strip()
 

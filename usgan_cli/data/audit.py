@@ -14,9 +14,9 @@ from typing import Literal
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from usgan_cli.core import files
-from usgan_cli.core.images import Pixels
-from usgan_cli.core.manifest import LeftOut
+from usgan_cli.core.formats.dataset import LeftOut
+from usgan_cli.core.images.codec import Pixels
+from usgan_cli.core.store import files
 from usgan_cli.data.duplicates import Duplicates
 from usgan_cli.data.near_duplicates import NearPair
 

@@ -16,11 +16,12 @@ from typing import Literal, TypeVar
 
 from PIL import Image
 
-from usgan_cli.core import files, images
-from usgan_cli.core.device import available_cores
-from usgan_cli.core.images import Fit, Picture, Pixels, UndecodableError
-from usgan_cli.core.manifest import LeftOut
+from usgan_cli.core.formats.dataset import LeftOut
+from usgan_cli.core.images import codec
+from usgan_cli.core.images.codec import Fit, Picture, Pixels, UndecodableError
+from usgan_cli.core.machine.device import available_cores
 from usgan_cli.core.progress import Progress
+from usgan_cli.core.store import files
 from usgan_cli.data.descriptors import thumbnail
 from usgan_cli.data.duplicates import pixel_digest
 from usgan_cli.data.sources import Load, Source, SourceImage
@@ -98,7 +99,7 @@ def decode_all(
     """
 
     def write(place: int, picture: Picture) -> Decoded:
-        data = images.encode_png(images.fit(picture.pixels, size, fit))
+        data = codec.encode_png(codec.fit(picture.pixels, size, fit))
         (target / paths[place]).write_bytes(data)
         height, width = picture.pixels.shape[1:]
         return Decoded(

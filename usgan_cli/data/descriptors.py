@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from usgan_cli.core.images import Pixels
+from usgan_cli.core.images.codec import Pixels
 
 Stack = NDArray[np.float32]
 

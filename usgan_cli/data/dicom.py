@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from usgan_cli.core import images
 from usgan_cli.core.errors import DataError
-from usgan_cli.core.images import Picture, UndecodableError
+from usgan_cli.core.images import codec
+from usgan_cli.core.images.codec import Picture, UndecodableError
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -121,9 +121,9 @@ def decode_frames(data: bytes, frames: Sequence[int], channels: Literal[1, 3]) -
     except Exception:  # as in `read_header`
         raise UndecodableError(NO_HEADER) from None
     try:
-        images.check_size(int(dataset.get("Columns", 0)), int(dataset.get("Rows", 0)))
+        codec.check_size(int(dataset.get("Columns", 0)), int(dataset.get("Rows", 0)))
         for array in iter_pixels(dataset, indices=list(frames)):
-            yield images.to_picture(_to_image(np.asarray(array), dataset), channels)
+            yield codec.to_picture(_to_image(np.asarray(array), dataset), channels)
     except UndecodableError:
         raise
     except (RuntimeError, NotImplementedError):

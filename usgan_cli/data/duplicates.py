@@ -20,7 +20,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from usgan_cli.core.images import Pixels
+from usgan_cli.core.images.codec import Pixels
 from usgan_cli.data.near_duplicates import DUPLICATE, NearPair
 
 Groups = NDArray[np.int64]

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from usgan_cli.core.errors import DataError, SettingsError
-from usgan_cli.core.manifest import LeftOut
+from usgan_cli.core.formats.dataset import LeftOut
 from usgan_cli.data.names import on_one_line, path_key, same_name, shown
 from usgan_cli.data.trees import Listing
 

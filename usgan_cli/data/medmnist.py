@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from usgan_cli.core.errors import DataError
-from usgan_cli.core.images import MAX_PIXELS, Pixels
+from usgan_cli.core.images.codec import MAX_PIXELS, Pixels
 
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")

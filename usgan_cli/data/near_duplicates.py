@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from usgan_cli.core.images import Pixels
+from usgan_cli.core.images.codec import Pixels
 from usgan_cli.core.progress import Progress
 from usgan_cli.data.descriptors import Stack, find_candidates
 from usgan_cli.data.registration import agreement

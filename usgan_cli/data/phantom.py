@@ -15,13 +15,13 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from usgan_cli.core import images
+from usgan_cli.core.apportion import largest_remainder
 from usgan_cli.core.errors import SettingsError
-from usgan_cli.core.images import Pixels
+from usgan_cli.core.images import codec
+from usgan_cli.core.images.codec import Pixels
+from usgan_cli.core.machine.seeds import derive_seed, numpy_generator
 from usgan_cli.core.progress import Progress
-from usgan_cli.core.seeds import derive_seed, numpy_generator
 from usgan_cli.data.bmode import Field, Scanner, envelope
-from usgan_cli.data.split import largest_remainder
 from usgan_cli.data.tissue import Canvas, draw_benign, draw_malignant, draw_tissue
 
 Kind = Literal["benign", "malignant", "normal"]
@@ -108,7 +108,7 @@ def simulate(kind: Kind, seed: int, size: int = 256) -> Pixels:
         draw_benign(canvas)
     elif kind == "malignant":
         draw_malignant(canvas)
-    return images.resize(_log_compress(canvas, _receive(canvas)), size)
+    return codec.resize(_log_compress(canvas, _receive(canvas)), size)
 
 
 def _receive(canvas: Canvas) -> Field:
@@ -162,7 +162,7 @@ def write_phantoms(
     def write(item: tuple[Kind, int]) -> None:
         kind, number = item
         pixels = simulate(kind, derive_seed(config.seed, "phantom", kind, number), config.size)
-        images.write_png(target / kind / f"{kind}-{number:04d}.png", pixels)
+        codec.write_png(target / kind / f"{kind}-{number:04d}.png", pixels)
 
     items = [(kind, number) for kind, count in counts.items() for number in range(1, count + 1)]
     with (

@@ -14,10 +14,11 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from usgan_cli.core.device import available_cores
+from usgan_cli.core.apportion import largest_remainder
 from usgan_cli.core.errors import DataError, SettingsError
-from usgan_cli.core.images import Fit
-from usgan_cli.core.manifest import DataImage, DataManifest, LeftOut, NearCopy
+from usgan_cli.core.formats.dataset import DataImage, DataManifest, LeftOut, NearCopy
+from usgan_cli.core.images.codec import Fit
+from usgan_cli.core.machine.device import available_cores
 from usgan_cli.core.progress import Progress
 from usgan_cli.data import layout, sources, trees
 from usgan_cli.data.audit import Audit, AuditImage, Side, write_audit
@@ -27,7 +28,7 @@ from usgan_cli.data.names import on_one_line, stem, unique_names
 from usgan_cli.data.near_duplicates import find_near_pairs
 from usgan_cli.data.policy import ConflictPolicy, DuplicatePolicy, Settled, settle
 from usgan_cli.data.sources import Source, SourceOptions
-from usgan_cli.data.split import largest_remainder, stratified_group_split
+from usgan_cli.data.split import stratified_group_split
 
 _NAMED_AT_MOST = 10
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from usgan_cli.core.images import Pixels
+from usgan_cli.core.images.codec import Pixels
 from usgan_cli.data.descriptors import THUMBNAIL, Stack, normalise, reduce_matrix, sampling_matrices, separable
 
 _LEVELS = ((32, 6, 0.4), (64, 4, 0.25), (128, 3, 0.0))

@@ -17,10 +17,11 @@ from typing import Literal, get_args
 
 from PIL import Image
 
-from usgan_cli.core import files, images
 from usgan_cli.core.errors import DataError, SettingsError
-from usgan_cli.core.images import IMAGE_SUFFIXES, Picture, Pixels, UndecodableError
-from usgan_cli.core.manifest import LeftOut
+from usgan_cli.core.formats.dataset import LeftOut
+from usgan_cli.core.images import codec
+from usgan_cli.core.images.codec import IMAGE_SUFFIXES, Picture, Pixels, UndecodableError
+from usgan_cli.core.store import files
 from usgan_cli.data import dicom, layout, medmnist
 from usgan_cli.data.dicom import Frames
 from usgan_cli.data.layout import LAYOUT_HINT, MASK, NOT_AN_IMAGE, NOT_CHOSEN, Side, pick_classes, sides_of
@@ -197,13 +198,13 @@ class Source:
             frames = [image.frame or 0 for image in unit]
             if unit[0].dicom:
                 return dicom.decode_frames(data, frames, channels)
-            return (images.decode_bytes(data, channels, frame) for frame in frames)
+            return (codec.decode_bytes(data, channels, frame) for frame in frames)
 
         return load
 
 
 def _row_loader(row: Pixels) -> Load:
-    return lambda channels: iter([images.to_picture(Image.fromarray(row), channels)])
+    return lambda channels: iter([codec.to_picture(Image.fromarray(row), channels)])
 
 
 def scan(source: Path, options: SourceOptions = SourceOptions(), exclude: Sequence[Path] = ()) -> Source:
@@ -341,7 +342,7 @@ def _expand(image: SourceImage, read: Callable[[str], bytes], frames: Frames) ->
         count = header.frames
         image = replace(image, group=header.patient or None)
     elif frames != "first" and PurePath(image.name).suffix.casefold() in {".tif", ".tiff"}:
-        count = images.count_frames(read(image.name))
+        count = codec.count_frames(read(image.name))
     else:
         count = 1
     if count == 1:

@@ -9,14 +9,14 @@ Mathematics 32, 323-330, 1980).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from usgan_cli.core.apportion import largest_remainder
 from usgan_cli.core.errors import DataError
-from usgan_cli.core.seeds import numpy_generator
+from usgan_cli.core.machine.seeds import numpy_generator
 
 # Bound the search when every group is of its own kind (patients); the same on every machine, unlike a time limit.
 # The last aim, to follow the seed's wishes, needs no optimum.
@@ -24,28 +24,6 @@ _NODE_LIMITS = (20_000, 20_000, 200)
 
 # Up to this many choices are all looked at, which is exact and quicker than the integer program.
 _ENUMERATED = 50_000
-
-
-def largest_remainder(weights: Sequence[int] | NDArray[np.int64], total: int) -> NDArray[np.int64]:
-    """Divide `total` whole items in proportion to integer weights (Hamilton's method; ties go to the first).
-
-    Parameters
-    ----------
-    weights : sequence of K int
-        Non-negative, not all zero.
-    total : int
-        Number of items, at least 0.
-
-    Returns
-    -------
-    int64 array [K]
-        Sums to `total`; each is within one of its exact share.
-    """
-    exact = np.asarray(weights, dtype=np.int64)
-    share, remainder = np.divmod(exact * total, exact.sum())
-    first = np.argsort(-remainder, kind="stable")[: total - int(share.sum())]
-    share[first] += 1
-    return share
 
 
 def stratified_group_split(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from usgan_cli.core.errors import DataError, SettingsError
-from usgan_cli.core.manifest import DataManifest, Subset
+from usgan_cli.core.formats.dataset import DataManifest, Subset
 from usgan_cli.data.split import stratified_nested_order
 
 

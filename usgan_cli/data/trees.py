@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from usgan_cli.core.errors import DataError
-from usgan_cli.core.images import UndecodableError
-from usgan_cli.core.manifest import LeftOut
+from usgan_cli.core.formats.dataset import LeftOut
+from usgan_cli.core.images.codec import UndecodableError
 from usgan_cli.data.names import on_one_line, shown
 
 HIDDEN = "hidden file"

@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from usgan_cli.core import device as devices
-from usgan_cli.core.datasets import ImageSet
-from usgan_cli.core.seeds import numpy_generator
+from usgan_cli.core.images.sets import ImageSet
+from usgan_cli.core.machine import device as devices
+from usgan_cli.core.machine.seeds import numpy_generator
 from usgan_cli.gan.config import GanConfig, augmentation
 from usgan_cli.gan.shown import Shown
 from usgan_cli.gan.state import Training

@@ -25,7 +25,7 @@ from usgan_cli.gan.networks import Generator, SynthesisBlock
 from usgan_cli.gan.sample import latents
 
 if TYPE_CHECKING:
-    from usgan_cli.core.checkpoint import GeneratorDocument
+    from usgan_cli.core.formats.generator import GeneratorDocument
 
 OPSET = 18
 TOLERANCE = 1e-3

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from usgan_cli.core import images
-from usgan_cli.core.images import Pixels
+from usgan_cli.core.images import codec
+from usgan_cli.core.images.codec import Pixels
 from usgan_cli.gan.networks import Generator
 from usgan_cli.gan.sample import BLOCK, Sampling, block_size, in_blocks, intermediate, make_images, noise_of
 
@@ -40,7 +40,7 @@ def grid(
     made = list(
         make_images(generator, [s for s, _ in wanted], [c for _, c in wanted], sampling.truncation_psi, sampling.noise)
     )
-    return images.sheet([made[row * columns : (row + 1) * columns] for row in range(rows)])
+    return codec.sheet([made[row * columns : (row + 1) * columns] for row in range(rows)])
 
 
 @torch.no_grad()

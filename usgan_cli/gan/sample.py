@@ -11,15 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from usgan_cli.core import images
-from usgan_cli.core.checkpoint import Architecture, GeneratorDocument, read_generator
-from usgan_cli.core.device import torch_dtype
 from usgan_cli.core.errors import FormatError, SettingsError
-from usgan_cli.core.images import Pixels
-from usgan_cli.core.manifest import SyntheticFormat, SyntheticManifest
+from usgan_cli.core.formats.generator import Architecture, GeneratorDocument, read_generator
+from usgan_cli.core.formats.synthetic import SyntheticFormat, SyntheticManifest
+from usgan_cli.core.images import codec
+from usgan_cli.core.images.codec import Pixels
+from usgan_cli.core.images.generated import open_writer
+from usgan_cli.core.machine.device import torch_dtype
+from usgan_cli.core.machine.seeds import torch_generator
 from usgan_cli.core.progress import Progress
-from usgan_cli.core.seeds import torch_generator
-from usgan_cli.core.synthetic import open_writer
 from usgan_cli.gan.networks import Generator, GeneratorConfig, Noise
 
 BLOCK = 8
@@ -85,7 +85,7 @@ def in_blocks(compute: Callable[[list[int]], Tensor], count: int, block: int) ->
     while first < count:
         places = list(range(first, min(first + block, count)))
         try:
-            made = images.to_pixels(compute(places + [places[-1]] * (block - len(places)))).cpu().numpy()
+            made = codec.to_pixels(compute(places + [places[-1]] * (block - len(places)))).cpu().numpy()
         except torch.cuda.OutOfMemoryError:
             if block == 1:
                 raise SettingsError(
@@ -262,7 +262,7 @@ def generate(
     classes : sequence of str, optional
         Only these, in their proportions.
     form : {"png", "zip", "npz"}
-        How the folder holds them; see `core.synthetic`.
+        How the folder holds them; see `core.images.generated`.
 
     Raises
     ------

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from usgan_cli.core import images
-from usgan_cli.core.datasets import ImageSet
-from usgan_cli.core.seeds import torch_generator
-from usgan_cli.gan.augment.placing import to_device
+from usgan_cli.core.images import codec
+from usgan_cli.core.images.sets import ImageSet
+from usgan_cli.core.machine.placement import to_device
+from usgan_cli.core.machine.seeds import torch_generator
 from usgan_cli.gan.batch import Batch
 from usgan_cli.gan.config import GanConfig
 
@@ -37,7 +37,7 @@ class Shown:
 
     def images(self, drawn: Batch) -> Tensor:
         """Return the images that `draw` has chosen, float in [-1, 1]."""
-        batch = images.to_float(self.pixels[drawn["index"]])
+        batch = codec.to_float(self.pixels[drawn["index"]])
         if not self.config.mirror:
             return batch
         return torch.where(drawn["flip"][:, None, None, None], batch.flip(3), batch)

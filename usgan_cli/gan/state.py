@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from usgan_cli.core.checkpoint import (
+from usgan_cli.core.errors import FormatError
+from usgan_cli.core.formats.generator import (
     Architecture,
     BestScore,
     TrainingState,
@@ -18,9 +19,8 @@ from usgan_cli.core.checkpoint import (
     state_file,
     write_tensors,
 )
-from usgan_cli.core.device import torch_dtype
-from usgan_cli.core.errors import FormatError
-from usgan_cli.core.seeds import torch_generator
+from usgan_cli.core.machine.device import torch_dtype
+from usgan_cli.core.machine.seeds import torch_generator
 from usgan_cli.gan.augment.controller import AdaController
 from usgan_cli.gan.config import GanConfig
 from usgan_cli.gan.networks import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig

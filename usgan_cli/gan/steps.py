@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from usgan_cli.core.errors import SettingsError
-from usgan_cli.core.seeds import torch_generator
+from usgan_cli.core.machine.placement import to_device
+from usgan_cli.core.machine.seeds import torch_generator
 from usgan_cli.gan import losses
 from usgan_cli.gan.augment import Augment
-from usgan_cli.gan.augment.placing import to_device
 from usgan_cli.gan.batch import Batch, cut, named, under
 from usgan_cli.gan.capture import Captured, Compute, shapes
 from usgan_cli.gan.config import GanConfig

@@ -15,11 +15,13 @@ from typing import Literal
 
 import torch
 
-from usgan_cli.core import device as devices
-from usgan_cli.core import files, images
-from usgan_cli.core.checkpoint import BestScore, GeneratorDocument, LogRow, latest_state, read_log, write_tensors
-from usgan_cli.core.datasets import ImageSet
+from usgan_cli.core.formats.generator import BestScore, GeneratorDocument, LogRow, latest_state, read_log, write_tensors
+from usgan_cli.core.images import codec
+from usgan_cli.core.images.sets import ImageSet
+from usgan_cli.core.machine import device as devices
+from usgan_cli.core.machine.memory import memory_mb
 from usgan_cli.core.progress import Progress, Silent, Task
+from usgan_cli.core.store import files
 from usgan_cli.gan.capture import can_capture
 from usgan_cli.gan.config import GanConfig, augmentation
 from usgan_cli.gan.networks import Generator
@@ -219,7 +221,7 @@ class _Clock:
             path_length=means.get("path_length", 0.0),
             grad_g=float(steps.grad_g),
             grad_d=float(steps.grad_d),
-            memory_mb=round(devices.memory_mb(device), 1),
+            memory_mb=round(memory_mb(device), 1),
         )
 
 
@@ -254,8 +256,8 @@ class _Records:
             if self.board is not None:
                 self.board.row(row)
         if save:
-            kimg, sheet = self.training.images / 1000, images.sheet(samples)
-            images.write_png(self.folder / "samples" / f"kimg{kimg:09.3f}.png", sheet)
+            kimg, sheet = self.training.images / 1000, codec.sheet(samples)
+            codec.write_png(self.folder / "samples" / f"kimg{kimg:09.3f}.png", sheet)
             if self.board is not None:
                 self.board.grid(kimg, sheet)
             self.training.save(self.folder / "checkpoint", self.log.size(), self.run.keep)
@@ -266,14 +268,14 @@ class _Records:
         if not self.run.world.leads:
             return document
         channels: Literal[1, 3] = 1 if self.config.img_channels == 1 else 3
-        sheets = [images.decode(path, channels) for path in sorted((self.folder / "samples").glob("kimg*.png"))]
+        sheets = [codec.decode(path, channels) for path in sorted((self.folder / "samples").glob("kimg*.png"))]
         files.write_bytes(self.folder / "samples" / "timelapse.gif", encode_gif(sheets, TIME_LAPSE_FRAME_MS))
         return _write_generator(self.folder, document, tensors)
 
-    def _samples(self) -> list[list[images.Pixels]]:
+    def _samples(self) -> list[list[codec.Pixels]]:
         return class_samples(self.training.average, self.config.c_dim, GRID_COLUMNS, self.config.seed)
 
-    def _relative_diversity(self, samples: list[list[images.Pixels]]) -> float | None:
+    def _relative_diversity(self, samples: list[list[codec.Pixels]]) -> float | None:
         found = diversity(samples)
         return found / self.real_diversity if found is not None and self.real_diversity else None
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from usgan_cli.core import files
-from usgan_cli.core.checkpoint import latest_state, read_generator, read_tensors
 from usgan_cli.core.errors import FormatError, MissingError, SettingsError
+from usgan_cli.core.formats.generator import latest_state, read_generator, read_tensors
+from usgan_cli.core.store import files
 from usgan_cli.gan.networks import Discriminator
 from usgan_cli.gan.published import read_published
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from usgan_cli.core.checkpoint import LogRow
-from usgan_cli.core.datasets import ImageSet
 from usgan_cli.core.errors import MissingError, UsganError
-from usgan_cli.core.images import Pixels
+from usgan_cli.core.formats.generator import LogRow
+from usgan_cli.core.images.codec import Pixels
+from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.progress import Progress, Task
 from usgan_cli.gan.augment.controller import LEAK_THRESHOLD
 from usgan_cli.gan.config import GanConfig

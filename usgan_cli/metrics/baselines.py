@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from usgan_cli.core.images import Pixels
-from usgan_cli.core.seeds import numpy_generator
+from usgan_cli.core.images.codec import Pixels
+from usgan_cli.core.machine.seeds import numpy_generator
 
 NOISE_SD = 16.0
 """Gray levels."""

@@ -27,13 +27,13 @@ from torch import nn
 from torch.nn import functional as F
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from usgan_cli.core import files
-from usgan_cli.core.backbones import load_backbone
-from usgan_cli.core.datasets import ImageSet
 from usgan_cli.core.errors import DataError, SettingsError, WeightsError
-from usgan_cli.core.images import Pixels, to_float
+from usgan_cli.core.images.codec import Pixels, to_float
+from usgan_cli.core.images.sets import ImageSet
+from usgan_cli.core.machine.backbones import load_backbone
+from usgan_cli.core.machine.weights import find_weights, read_state
 from usgan_cli.core.progress import Progress, Silent
-from usgan_cli.core.weights import find_weights, read_state
+from usgan_cli.core.store import files
 
 Features = NDArray[np.float32]
 
@@ -181,7 +181,7 @@ def make_extractor(
     name : str
         One of `EXTRACTORS`, or `timm:` and the name of a timm model.
     weights : str or Path, optional
-        File or folder of the weights; None or "auto" looks for them (see `usgan_cli.core.weights`).
+        File or folder of the weights; None or "auto" looks for them (see `usgan_cli.core.machine.weights`).
     device : str or torch.device
     offline : bool, optional
         Fetch nothing.

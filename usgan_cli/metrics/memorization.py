@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from usgan_cli.core.errors import DataError
-from usgan_cli.core.images import Pixels, resize, sheet
-from usgan_cli.core.records import Copying, Memorization, NearestPair
+from usgan_cli.core.formats.score import Copying, Memorization, NearestPair
+from usgan_cli.core.images.codec import Pixels, resize, sheet
 from usgan_cli.metrics.features import Embedded
 from usgan_cli.metrics.prdc import Matrix, euclidean
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from usgan_cli.core.errors import DataError
-from usgan_cli.core.images import Pixels
-from usgan_cli.core.seeds import numpy_generator
+from usgan_cli.core.images.codec import Pixels
+from usgan_cli.core.machine.seeds import numpy_generator
 from usgan_cli.metrics.bootstrap import Halves, membership
 
 

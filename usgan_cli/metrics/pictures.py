@@ -10,8 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from usgan_cli.core.images import Pixels
-from usgan_cli.core.records import SnapshotsRecord
+from usgan_cli.core.formats.score import SnapshotsRecord
+from usgan_cli.core.images.codec import Pixels
 
 GENERATED, REAL, LIMIT = "#c1440e", "#1f4e79", "#555555"
 

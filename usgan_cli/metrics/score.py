@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from usgan_cli.core.datasets import ImageSet
 from usgan_cli.core.errors import DataError, SettingsError
-from usgan_cli.core.images import Pixels
+from usgan_cli.core.formats.measured import Measured, measured
+from usgan_cli.core.formats.score import ScoreRecord, Scores, ScoreSettings, SetScores
+from usgan_cli.core.images.codec import Pixels
+from usgan_cli.core.images.sets import ImageSet
+from usgan_cli.core.machine.seeds import numpy_generator
 from usgan_cli.core.progress import Progress
-from usgan_cli.core.records import Measured, ScoreRecord, Scores, ScoreSettings, SetScores, measured
-from usgan_cli.core.seeds import numpy_generator
 from usgan_cli.metrics import baselines
 from usgan_cli.metrics.bootstrap import LEAST_IMAGES, Halves, half_samples, interval
 from usgan_cli.metrics.config import ScoreConfig

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from usgan_cli.core.datasets import ImageSet
 from usgan_cli.core.errors import MissingError
-from usgan_cli.core.images import Pixels
+from usgan_cli.core.formats.score import SnapshotScore, SnapshotsRecord
+from usgan_cli.core.images.codec import Pixels
+from usgan_cli.core.images.sets import ImageSet
+from usgan_cli.core.machine.seeds import numpy_generator
 from usgan_cli.core.progress import Progress
-from usgan_cli.core.records import SnapshotScore, SnapshotsRecord
-from usgan_cli.core.seeds import numpy_generator
 from usgan_cli.metrics.bootstrap import LEAST_IMAGES, half_samples, interval
 from usgan_cli.metrics.features import Embedded, Extractor, Features, embed
 from usgan_cli.metrics.frechet import frechet_distance, frechet_draws

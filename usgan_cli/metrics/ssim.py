@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from usgan_cli.core.images import Pixels
+from usgan_cli.core.images.codec import Pixels
 from usgan_cli.metrics.pairs import Pairs, check_comparable
 
 WINDOW = 7

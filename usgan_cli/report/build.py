@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from usgan_cli.core import files
 from usgan_cli.core.errors import MissingError
 from usgan_cli.core.progress import Progress
-from usgan_cli.core.workspace import Workspace
+from usgan_cli.core.store import files
+from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.report import findings
 from usgan_cli.report.cautions import Caution, cautions
 from usgan_cli.report.groups import Study

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from usgan_cli.core.records import ClassifierRecord, ScoreRecord
-from usgan_cli.core.synthetic import used_digest
+from usgan_cli.core.formats.classifier import ClassifierRecord
+from usgan_cli.core.formats.score import ScoreRecord
+from usgan_cli.core.formats.synthetic import used_digest
 from usgan_cli.report import paper
 from usgan_cli.report.cells import distance_name, training_label
 from usgan_cli.report.findings import below, equals, listed, listed_some, plural, tested

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from usgan_cli.core.records import Measured
-from usgan_cli.core.significance import stars
+from usgan_cli.core.formats.measured import Measured
+from usgan_cli.core.text import stars
 from usgan_cli.report import paper
 from usgan_cli.report.records import SubsetKey
 from usgan_cli.report.table_model import Cell, Column, empty, number, p_value

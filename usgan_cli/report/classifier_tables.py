@@ -7,14 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from usgan_cli.core.records import (
-    SHARED_TEST_IMAGES,
-    ClassifierRecord,
-    Comparison,
-    Measured,
-    TTestRecord,
-    measured,
-)
+from usgan_cli.core.formats.classifier import ClassifierRecord
+from usgan_cli.core.formats.comparison import SHARED_TEST_IMAGES, Comparison, TTestRecord
+from usgan_cli.core.formats.measured import Measured, measured
 from usgan_cli.report import paper
 from usgan_cli.report.cells import (
     ANOTHER_SIZE,

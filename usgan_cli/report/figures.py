@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from usgan_cli.core.records import ScoreRecord, SeedsRecord, TTestRecord
-from usgan_cli.core.significance import stars
+from usgan_cli.core.formats.comparison import SeedsRecord, TTestRecord
+from usgan_cli.core.formats.score import ScoreRecord
+from usgan_cli.core.text import stars
 from usgan_cli.report import paper
 from usgan_cli.report.cells import distance_name, is_fid, network_name, subset_title, training_label
 from usgan_cli.report.charts import DASHED, INK, Chart, Plate, colour, draw, marker

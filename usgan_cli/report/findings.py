@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from usgan_cli.core.manifest import DataManifest
-from usgan_cli.core.records import Comparison, SeedComparison
+from usgan_cli.core.formats.comparison import Comparison, SeedComparison
+from usgan_cli.core.formats.dataset import DataManifest
 from usgan_cli.report import paper
 from usgan_cli.report.cells import distance_name, short_name, subset_title, training_label
 from usgan_cli.report.groups import Study

@@ -8,19 +8,10 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from usgan_cli.core.documents import Part
-from usgan_cli.core.records import (
-    ClassifierRecord,
-    ClassifierSettings,
-    Comparison,
-    ScoreRecord,
-    ScoreSettings,
-    SeedComparison,
-    SeedsRecord,
-    SnapshotsRecord,
-    TTestRecord,
-    first_difference,
-)
+from usgan_cli.core.formats.classifier import ClassifierRecord, ClassifierSettings
+from usgan_cli.core.formats.comparison import Comparison, SeedComparison, SeedsRecord, TTestRecord
+from usgan_cli.core.formats.score import ScoreRecord, ScoreSettings, SnapshotsRecord
+from usgan_cli.core.store.document import Part, first_difference
 from usgan_cli.report.records import GanKey, SeedsKey, StudyRecords, SubsetKey, setting_order
 
 K = TypeVar("K")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from usgan_cli.core.workspace import format_ratio, setting_name
+from usgan_cli.core.store.workspace import format_ratio, setting_name
 from usgan_cli.report.records import GanKey, StudyRecords
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from usgan_cli.core.records import Copying, Measured, ScoreRecord, Scores, SetScores, measured
+from usgan_cli.core.formats.measured import Measured, measured
+from usgan_cli.core.formats.score import Copying, ScoreRecord, Scores, SetScores
 from usgan_cli.report import paper
 from usgan_cli.report.cells import (
     ANOTHER_SIZE,

@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from usgan_cli.core import files
-from usgan_cli.core.checkpoint import GeneratorDocument, LogRow, read_log
-from usgan_cli.core.documents import Document, PlanDocument, RunDocument, RunRecord
 from usgan_cli.core.errors import FormatError
-from usgan_cli.core.manifest import DataManifest, Subset, SyntheticManifest
-from usgan_cli.core.records import ClassifierRecord, ScoreRecord, SeedsRecord, SnapshotsRecord, TTestRecord
-from usgan_cli.core.workspace import Workspace, gan_name, subset_name
+from usgan_cli.core.formats.classifier import ClassifierRecord
+from usgan_cli.core.formats.comparison import SeedsRecord, TTestRecord
+from usgan_cli.core.formats.dataset import DataManifest, Subset
+from usgan_cli.core.formats.generator import GeneratorDocument, LogRow, read_log
+from usgan_cli.core.formats.score import ScoreRecord, SnapshotsRecord
+from usgan_cli.core.formats.synthetic import SyntheticManifest
+from usgan_cli.core.store import files
+from usgan_cli.core.store.document import Document, PlanDocument, RunDocument, RunRecord
+from usgan_cli.core.store.workspace import Workspace, gan_name, subset_name
 
 AUG_ORDER = ("none", "ada", "diffaug", "ada+diffaug")
 LABELS = {

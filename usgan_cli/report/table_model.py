@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from usgan_cli.core.significance import p_text
+from usgan_cli.core.text import p_text
 
 Value = float | int | str | None
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from usgan_cli.core.documents import RunRecord
-from usgan_cli.core.progress import duration
+from usgan_cli.core.store.document import RunRecord
+from usgan_cli.core.text import duration
 from usgan_cli.report import paper
 from usgan_cli.report.cells import count, spread, subset_title, words
 from usgan_cli.report.protocol import Difference

@@ -17,12 +17,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from usgan_cli.core import files, images
 from usgan_cli.core.errors import DataError
-from usgan_cli.core.images import Pixels
-from usgan_cli.core.manifest import DataManifest
-from usgan_cli.core.records import NearestPair, ScoreRecord
-from usgan_cli.core.synthetic import read_pixels
+from usgan_cli.core.formats.dataset import DataManifest
+from usgan_cli.core.formats.score import NearestPair, ScoreRecord
+from usgan_cli.core.images import codec
+from usgan_cli.core.images.codec import Pixels
+from usgan_cli.core.images.generated import read_pixels
+from usgan_cli.core.store import files
 from usgan_cli.report.cells import subset_title
 from usgan_cli.report.charts import Chart, draw
 from usgan_cli.report.records import GanKey, GanRun, StudyRecords, SubsetKey, label
@@ -144,9 +145,9 @@ def without_place(records: StudyRecords, error: DataError) -> str:
 
 def _panel_picture(panel: Panel, title: str, classes: Sequence[str]) -> Picture:
     """Return the images as one sheet, transparent between them, so that it suits a light page and a dark one."""
-    covered = images.sheet([[np.full_like(image[:1], 255) for image in row] for row in panel.rows], background=0)
+    covered = codec.sheet([[np.full_like(image[:1], 255) for image in row] for row in panel.rows], background=0)
     alt = f"{panel.title}, {title}; rows {', '.join(classes)}."
-    return encode(panel.title, alt, images.sheet(panel.rows, background=128), covered)
+    return encode(panel.title, alt, codec.sheet(panel.rows, background=128), covered)
 
 
 def _real_thumbs(records: StudyRecords, data: DataManifest, subset: SubsetKey) -> list[list[Pixels]]:
@@ -157,7 +158,7 @@ def _real_thumbs(records: StudyRecords, data: DataManifest, subset: SubsetKey) -
     for name in data.classes:
         chosen = [image for image in picked if image.class_ == name][:THUMB_COLUMNS]
         folder = records.workspace.data
-        rows.append([images.read_checked(folder / image.file, image.sha256, data.channels) for image in chosen])
+        rows.append([codec.read_checked(folder / image.file, image.sha256, data.channels) for image in chosen])
     return _thumbs(rows, data.channels, data.size)
 
 
@@ -182,7 +183,7 @@ def _thumbs(rows: Sequence[Sequence[Pixels]], channels: int, size: int) -> list[
     """Return images small enough to be shown; a class without any has a blank one."""
     shown = min(size, THUMB_SIZE)
     blank = np.full((channels, shown, shown), 255, dtype=np.uint8)
-    return [[images.resize(image, shown) for image in row] or [blank] for row in rows]
+    return [[codec.resize(image, shown) for image in row] or [blank] for row in rows]
 
 
 def samples_chart(panels: Sequence[Panel], classes: Sequence[str], title: str, name: str) -> Chart:
@@ -191,7 +192,7 @@ def samples_chart(panels: Sequence[Panel], classes: Sequence[str], title: str, n
     def plot(figure: Figure) -> None:
         all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for i, (axes, panel) in enumerate(zip(all_axes, panels, strict=True)):
-            sheet = images.sheet(panel.rows)
+            sheet = codec.sheet(panel.rows)
             shown = sheet[0] if sheet.shape[0] == 1 else sheet.transpose(1, 2, 0)
             axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             axes.set_title(panel.title)
@@ -217,7 +218,7 @@ def grid(gan: GanRun, path: Path) -> Picture:
         The file is not an image.
     """
     channels: Literal[1, 3] = 1 if gan.document is None or gan.document.architecture.img_channels == 1 else 3
-    pixels = images.decode(path, channels)
+    pixels = codec.decode(path, channels)
     sheet = Image.fromarray(pixels[0] if channels == 1 else pixels.transpose(1, 2, 0))
     sheet.thumbnail((GRID_WIDTH, 4 * GRID_WIDTH), Image.Resampling.LANCZOS)
     small = np.asarray(sheet, dtype=np.uint8)
@@ -243,7 +244,7 @@ def pairs(records: StudyRecords, key: GanKey, score: ScoreRecord) -> Pairs | Non
     if not path.is_file() or files.sha256_file(path) != score.pictures[name]:
         raise DataError(f"{path} is not there, or not the picture that was recorded.")
     limits = {"features": found.train_features.threshold, "pixels": found.train_pixels.threshold}
-    sheet = images.decode(path, 3)
+    sheet = codec.decode(path, 3)
     size = (sheet.shape[1] - 2) // 2
     if sheet.shape[2] != len(found.closest) * (size + 2) - 2:
         raise DataError(f"{path} does not hold the {len(found.closest)} pairs of its record.")
@@ -257,8 +258,8 @@ def pairs(records: StudyRecords, key: GanKey, score: ScoreRecord) -> Pairs | Non
 def _pair(pair: NearestPair, limit: float, column: Pixels, size: int) -> Picture:
     """Return the upper and the lower image of a column side by side."""
     side = min(size, PAIR_SIZE)
-    both = [images.resize(column[:, top : top + size], side) for top in (0, size + 2)]
+    both = [codec.resize(column[:, top : top + size], side) for top in (0, size + 2)]
     digits = 2 if limit < 10 else 1
     title = f"{number(pair.distance, digits)} by {pair.nearest_by} (limit {number(limit, digits)})"
     alt = f"Generated image {pair.generated} beside its nearest training image {pair.train}, distance {title}."
-    return encode(title, alt, images.sheet([both], background=128))
+    return encode(title, alt, codec.sheet([both], background=128))

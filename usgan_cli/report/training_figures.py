@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from usgan_cli.core.checkpoint import LogRow
-from usgan_cli.core.records import SnapshotsRecord
+from usgan_cli.core.formats.generator import LogRow
+from usgan_cli.core.formats.score import SnapshotsRecord
 from usgan_cli.report.cells import distance_name, network_name, subset_title
 from usgan_cli.report.charts import DASHED, DOTTED, Chart, colour, draw, marker
 from usgan_cli.report.records import GanKey, GanRun, SubsetKey, label

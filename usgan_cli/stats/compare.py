@@ -9,17 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from usgan_cli.core.errors import DataError, SettingsError
-from usgan_cli.core.records import (
-    ClassifierRecord,
-    ClassifierSettings,
-    Comparison,
-    Predictions,
-    SeedComparison,
-    SeedsRecord,
-    TTestRecord,
-    first_difference,
-    measured,
-)
+from usgan_cli.core.formats.classifier import ClassifierRecord, ClassifierSettings, Predictions
+from usgan_cli.core.formats.comparison import Comparison, SeedComparison, SeedsRecord, TTestRecord
+from usgan_cli.core.formats.measured import measured
+from usgan_cli.core.store.document import first_difference
 from usgan_cli.stats.ttest import (
     corrected_resampled_t,
     effect_size,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 
-from usgan_cli.core.records import Comparison, Measured, SeedComparison, SeedsRecord, TTestRecord
-from usgan_cli.core.significance import p_text, stars
+from usgan_cli.core.formats.comparison import Comparison, SeedComparison, SeedsRecord, TTestRecord
+from usgan_cli.core.formats.measured import Measured
+from usgan_cli.core.text import p_text, stars
 
 LATEX_NAMES = {"none": "StyleGAN2", "ada": "ADA", "diffaug": "DiffAug", "ada+diffaug": "ADA and DiffAug"}
 

@@ -17,7 +17,7 @@ import scipy
 from numpy.typing import NDArray
 
 from usgan_cli.core.errors import DataError
-from usgan_cli.core.records import McNemar
+from usgan_cli.core.formats.comparison import McNemar
 
 CONFIDENCE = 0.95
 # Scores are ratios of small counts: differences nearer than this are equal but for rounding.

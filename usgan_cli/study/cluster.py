@@ -20,9 +20,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from usgan_cli.core import device, files
 from usgan_cli.core.errors import MissingError
-from usgan_cli.core.workspace import Workspace
+from usgan_cli.core.machine import device
+from usgan_cli.core.store import files
+from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.study.config import HOURS, StudyConfig
 from usgan_cli.study.driver import StepFailedError
 from usgan_cli.study.plan import PlannedStep

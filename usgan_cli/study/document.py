@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from usgan_cli.core.documents import Document
 from usgan_cli.core.errors import MissingError, SettingsError
-from usgan_cli.core.workspace import Workspace
+from usgan_cli.core.store.document import Document
+from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.study.config import StudyConfig
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from usgan_cli.core.errors import SettingsError, UsganError
 from usgan_cli.core.progress import Progress
-from usgan_cli.core.workspace import Workspace
+from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.study.config import HOURS
 from usgan_cli.study.plan import PlannedStep
 from usgan_cli.study.state import StepState

@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from usgan_cli.core.checkpoint import read_log
-from usgan_cli.core.documents import RunDocument, RunRecord, read_run
 from usgan_cli.core.errors import UsganError
+from usgan_cli.core.formats.generator import read_log
+from usgan_cli.core.store.document import RunDocument, RunRecord, read_run
 from usgan_cli.study.plan import PlannedStep
 
 Calibrate = Callable[[PlannedStep], float | None]

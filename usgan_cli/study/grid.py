@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from usgan_cli.core.workspace import subset_name
+from usgan_cli.core.store.workspace import subset_name
 from usgan_cli.study.plan import PlannedStep
 
 MARKS = {

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from usgan_cli.core.workspace import Workspace, setting_name
+from usgan_cli.core.store.workspace import Workspace, setting_name
 from usgan_cli.study.config import PHANTOM, StudyConfig
 
 POSITIONAL = frozenset({"source", "out"})

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from usgan_cli.core.artefact import INPUT, Outcome, find_step
 from usgan_cli.core.errors import UsganError
+from usgan_cli.core.store.lifecycle import INPUT, Outcome, find_step
 from usgan_cli.study.plan import PlannedStep
 
 StateName = Literal["done", "stale", "follows", "unfinished", "missing", "impossible"]

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from usgan_cli.core.errors import SettingsError
+from usgan_cli.core.machine.placement import to_device
 from usgan_cli.gan.augment import color
 from usgan_cli.gan.augment.draws import Draws
-from usgan_cli.gan.augment.placing import to_device
 from usgan_cli.gan.augment.warp import Fill, fitted_window, warp
 
 OPERATION_GROUPS: dict[str, tuple[str, ...]] = {

@@ -10,7 +10,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from usgan_cli.gan.augment.placing import constant, to_device
+from usgan_cli.core.machine.placement import constant, to_device
 from usgan_cli.gan.augment.warp import reflecting_matrix
 from usgan_cli.gan.augment.wavelets import band_bank
 

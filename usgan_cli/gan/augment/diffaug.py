@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from usgan_cli.core.errors import SettingsError
-from usgan_cli.gan.augment.placing import to_device
+from usgan_cli.core.machine.placement import to_device
 
 POLICIES = ("color", "translation", "cutout")
 

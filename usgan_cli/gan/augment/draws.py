@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from usgan_cli.gan.augment.placing import to_device
+from usgan_cli.core.machine.placement import to_device
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from usgan_cli.gan.augment.placing import constant, to_device
+from usgan_cli.core.machine.placement import constant, to_device
 from usgan_cli.gan.augment.wavelets import resampling_taps
 
 Fill = float | Literal["reflect"]

@@ -1,0 +1,97 @@
+"""Devices and precisions resolve to what the machine has, or to an error that says what it has."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from usgan_cli.core.errors import SettingsError
+from usgan_cli.core.machine import device as devices
+from usgan_cli.core.machine.memory import keep_freed_memory, memory_mb, process_peak_memory_mb
+
+CPU = torch.device("cpu")
+
+
+def test_auto_is_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert devices.resolve_device("auto") == CPU
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert devices.resolve_device("auto").type == "cuda"
+
+
+def test_a_named_device_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert devices.resolve_device("cpu") == CPU
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert devices.resolve_device("cuda:1").index == 1
+    with pytest.raises(SettingsError, match="has 2 CUDA devices; 'cuda:2'"):
+        devices.resolve_device("cuda:2")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(SettingsError, match="has 0 CUDA devices"):
+        devices.resolve_device("cuda")
+
+
+@pytest.mark.parametrize(("name", "words"), [("gpu", "not a device"), ("cpu:x", "not a device"), ("meta", "supported")])
+def test_other_devices_are_refused_with_what_to_use(name: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=rf"{words}[^$]*auto, cpu"):
+        devices.resolve_device(name)
+
+
+def test_auto_precision_is_the_fast_one_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "cpu_has_bf16", lambda: False)
+    assert devices.resolve_precision("auto", CPU) == "float32"
+    monkeypatch.setattr(devices, "cpu_has_bf16", lambda: True)
+    assert devices.resolve_precision("auto", CPU) == "bf16"
+    gpu = torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert devices.resolve_precision("auto", gpu) == "fp16"
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
+    assert devices.resolve_precision("auto", gpu) == "bf16"
+
+
+def test_a_precision_that_is_of_no_use_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"fp16 is not usable on a CPU[^$]*bf16"):
+        devices.resolve_precision("fp16", CPU)
+    with pytest.raises(SettingsError, match=r"'half' is not a precision[^$]*float32"):
+        devices.resolve_precision("half", CPU)
+    assert devices.resolve_precision("bf16", CPU) == "bf16"
+    assert devices.resolve_precision("fp16", torch.device("cuda")) == "fp16"
+
+
+def test_types_and_descriptions() -> None:
+    assert [devices.torch_dtype(p) for p in ("float32", "bf16", "fp16")] == [torch.float32, torch.bfloat16, torch.half]
+    assert devices.describe(CPU) == f"cpu ({torch.get_num_threads()} threads)"
+    assert memory_mb(CPU) == process_peak_memory_mb() > 1
+
+
+def test_describing_the_current_device_does_not_load_torch() -> None:
+    code = (
+        "import sys; from usgan_cli.core.machine import device; print(device.describe_current()); "
+        "device.keep_freed_memory(); sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "cpu\n"), done.stderr
+
+
+def test_keeping_memory_says_whether_it_was_taken() -> None:
+    assert keep_freed_memory() in {True, False}
+
+
+LIMITED = """
+import numpy, torch
+from threadpoolctl import threadpool_info
+from usgan_cli.core.machine.device import limit_threads
+limit_threads(1)
+import scipy.linalg
+print(torch.get_num_threads(), {pool["num_threads"] for pool in threadpool_info()})
+"""
+
+
+def test_libraries_loaded_before_and_after_keep_to_the_threads() -> None:
+    """Trap: a library that was loaded with all of the machine's threads gives other last digits."""
+    free = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    done = subprocess.run([sys.executable, "-c", LIMITED], env=free, capture_output=True, text=True, check=True)
+    assert done.stdout == "1 {1}\n"

@@ -1,0 +1,461 @@
+"""An artefact is made once, skipped when nothing changed, refused when something did, and never half there."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from usgan_cli.core.errors import BusyError, FormatError, SettingsError
+from usgan_cli.core.progress import Silent
+from usgan_cli.core.store import files, lifecycle
+from usgan_cli.core.store.document import Document
+from usgan_cli.core.store.lifecycle import Outcome, Request, Step
+from usgan_cli.core.store.provenance import package_versions
+
+STEP = Step("score", 1, {"count": 5, "net": {"depth": 2, "sizes": (1, 2)}}, {"data": "d" * 64})
+OTHER_INPUT = replace(STEP, inputs={"data": "e" * 64})
+
+
+class Made(Document):
+    FORMAT = "usgan/made"
+
+    value: int
+
+
+class Maker:
+    """Makes the three kinds of artefact and counts how often it worked."""
+
+    def __init__(self, kind: str, path: Path) -> None:
+        self.kind = kind
+        self.path = path if kind != "file" else path.with_suffix(".json")
+        self.progress = Silent()
+        self.worked = 0
+        self.found: list[list[str]] = []
+        self.failure: BaseException | None = None
+
+    def __call__(
+        self, step: Step = STEP, *, force: bool = False, refresh: bool = False, dry_run: bool = False, **options: Any
+    ) -> Outcome:
+        request = Request(self.progress, force=force, refresh=refresh, dry_run=dry_run)
+        if self.kind == "file":
+            return lifecycle.make_file(self.path, step, self._document, self._summary, request, **options)
+        make = lifecycle.make_folder if self.kind == "folder" else lifecycle.grow_folder
+        return make(self.path, step, self._fill, self._summary, request, **options)
+
+    def _document(self) -> Made:
+        self.worked += 1
+        if self.failure is not None:
+            raise self.failure
+        return Made(value=self.worked)
+
+    def _fill(self, folder: Path) -> Made:
+        self.found.append(sorted(p.name for p in folder.iterdir()))
+        files.write_text(folder / "part.txt", f"made by call {self.worked + 1}")
+        document = self._document()
+        document.write(folder / "made.json")
+        return document
+
+    def _summary(self, path: Path) -> dict[str, Any]:
+        return {"value": Made.read(path if self.kind == "file" else path / "made.json").value}
+
+    @property
+    def left(self) -> list[str]:
+        """What stands beside the artefact, but for the lock's empty file."""
+        return sorted(p.name for p in self.path.parent.iterdir() if not p.name.endswith(".lock"))
+
+
+@pytest.fixture(params=["file", "folder", "grown"])
+def maker(request: pytest.FixtureRequest, tmp_path: Path) -> Maker:
+    return Maker(request.param, tmp_path / "there" / "made")
+
+
+@pytest.fixture(params=["file", "folder"])
+def published(request: pytest.FixtureRequest, tmp_path: Path) -> Maker:
+    return Maker(request.param, tmp_path / "there" / "made")
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_made_once_then_skipped(maker: Maker) -> None:
+    assert maker() == Outcome(maker.path, "done", {"value": 1})
+    before = snapshot(maker.path.parent)
+    assert maker() == Outcome(maker.path, "skipped", {"value": 1})
+    assert maker.worked == 1
+    assert snapshot(maker.path.parent) == before
+    assert maker.progress.notes == [f"{maker.path} is up to date; nothing to do."]
+    assert maker.left == [maker.path.name]
+
+
+def test_the_run_is_recorded(maker: Maker) -> None:
+    maker()
+    run = json.loads((maker.path if maker.kind == "file" else maker.path / "run.json").read_text())["run"]
+    assert (run["command"], run["revision"], run["inputs"]) == ("score", 1, {"data": "d" * 64})
+    assert run["settings"] == {"count": 5, "net": {"depth": 2, "sizes": [1, 2]}}
+    assert {"usgan", "torch", "numpy"} <= run["packages"].keys()
+    assert run["wall_s"] >= 0
+    assert run["peak_memory_mb"] > 1
+    assert run["device"].startswith("c")
+    if maker.kind != "file":
+        content = json.loads((maker.path / "run.json").read_text())["content"]
+        assert content == Made(value=1).content_digest()
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        (replace(STEP, settings={**STEP.settings, "count": 6}), ["count is 5 there and 6 now"]),
+        (replace(STEP, settings={"count": 5, "net": {"depth": 3, "sizes": [1, 2]}}), ["net.depth is 2 there and 3"]),
+        (replace(STEP, settings={**STEP.settings, "new": True}), ["new is 'unset' there and True now"]),
+        (OTHER_INPUT, ["its input 'data' has changed"]),
+        (replace(STEP, inputs={**STEP.inputs, "subset": "s"}), ["its input 'subset' has changed"]),
+        (replace(STEP, revision=2), ["made by revision 1 of this step (now 2)"]),
+        (replace(STEP, command="ttest"), ["made by usgan score"]),
+        (
+            replace(STEP, settings={"count": 7, "net": {}}, revision=2),
+            ["count is 5 there and 7", "net.depth is 2 there and 'unset' now", "revision 1"],
+        ),
+    ],
+)
+def test_what_differs_is_refused_and_named(maker: Maker, step: Step, words: list[str]) -> None:
+    maker()
+    before = snapshot(maker.path.parent)
+    with pytest.raises(SettingsError) as caught:
+        maker(step)
+    for word in [str(maker.path), *words, "--refresh", "--out"]:
+        assert word in str(caught.value)
+    assert maker.worked == 1
+    assert snapshot(maker.path.parent) == before
+
+
+def test_force_makes_it_again_with_whatever_settings(maker: Maker) -> None:
+    maker()
+    changed = replace(STEP, settings={"count": 6}, revision=2)
+    assert maker(changed, force=True) == Outcome(maker.path, "done", {"value": 2})
+    assert maker(changed).status == "skipped"
+    assert maker(changed, force=True).result == {"value": 3}
+    # A folder made again holds nothing of the old one.
+    assert all("made.json" not in found and "part.txt" not in found for found in maker.found)
+    assert maker.left == [maker.path.name]
+
+
+def test_force_does_not_replace_what_another_command_made(maker: Maker) -> None:
+    maker()
+    with pytest.raises(SettingsError, match=r"made by usgan score; usgan .* does not replace it"):
+        maker(replace(STEP, command="ttest"), force=True)
+    assert maker.worked == 1
+
+
+def test_new_inputs_are_enough_to_derive_it_again_where_that_was_said(published: Maker) -> None:
+    published()
+    assert published(OTHER_INPUT, on_new_inputs="redo") == Outcome(published.path, "done", {"value": 2})
+    assert published.progress.notes[-1].endswith(": its inputs have changed.")
+    assert published(OTHER_INPUT, on_new_inputs="redo").status == "skipped"
+    # Settings are not inputs.
+    with pytest.raises(SettingsError, match="count is 5 there and 6 now"):
+        published(replace(STEP, settings={**STEP.settings, "count": 6}), on_new_inputs="redo")
+
+
+def test_refreshing_makes_again_what_differs_and_leaves_what_does_not(maker: Maker) -> None:
+    maker()
+    assert maker(refresh=True).status == "skipped"
+    assert maker.progress.notes == [f"{maker.path} is up to date; nothing to do."]
+    maker.progress.notes.clear()
+    assert maker(OTHER_INPUT, refresh=True).status == "done"
+    assert maker.worked == 2
+    assert [note.count("its input 'data' has changed") for note in maker.progress.notes] == [1]
+    assert maker(OTHER_INPUT).status == "skipped"
+
+
+def test_refreshing_does_not_replace_what_another_command_made(maker: Maker) -> None:
+    maker()
+    with pytest.raises(SettingsError, match="made by usgan score"):
+        maker(replace(STEP, command="ttest"), refresh=True)
+
+
+def test_refreshing_begins_an_unfinished_folder_of_other_settings_anew(tmp_path: Path) -> None:
+    maker = Maker("growing", tmp_path / "there")
+    maker.failure = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        maker()
+    maker.failure = None
+    planned = maker(refresh=True, dry_run=True)
+    assert (planned.changes, planned.begun) == ((), True)
+    planned = maker(OTHER_INPUT, refresh=True, dry_run=True)
+    assert (planned.changes, planned.begun) == (("its input 'data' has changed since",), False)
+    maker(OTHER_INPUT, refresh=True)
+    assert "part.txt" not in maker.found[-1]
+
+
+def test_a_dry_run_tells_what_would_change(published: Maker) -> None:
+    assert published(dry_run=True).changes == ()
+    published()
+    planned = published(OTHER_INPUT, dry_run=True, refresh=True)
+    assert planned.status == "planned"
+    assert planned.changes == ("its input 'data' has changed since",)
+    assert published.worked == 1
+
+
+def test_a_dry_run_writes_nothing(maker: Maker, tmp_path: Path) -> None:
+    plan = {"settings": dict(STEP.settings), "inputs": dict(STEP.inputs)}
+    assert maker(dry_run=True) == Outcome(maker.path, "planned", plan)
+    assert list(tmp_path.iterdir()) == []
+    maker()
+    before = snapshot(tmp_path)
+    assert maker(dry_run=True).status == "skipped"
+    assert maker(replace(STEP, revision=2), dry_run=True, force=True).status == "planned"
+    assert snapshot(tmp_path) == before
+    assert maker.worked == 1
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_what_usgan_did_not_make_is_never_touched(maker: Maker, force: bool) -> None:
+    if maker.kind == "file":
+        maker.path = maker.path.with_suffix(".txt")
+        maker.path.parent.mkdir()
+        maker.path.write_text("a person's notes")
+    else:
+        maker.path.mkdir(parents=True)
+        (maker.path / "notes.txt").write_text("a person's notes")
+    before = snapshot(maker.path.parent)
+    with pytest.raises(SettingsError, match="was not made by usgan"):
+        maker(force=force)
+    assert snapshot(maker.path.parent) == before
+    assert maker.worked == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("notes", "not valid JSON"),
+        ("{}", "field 'run' is missing"),
+        ('{"run": {"command": "score", "revision": 1}}', r"field 'run\.settings'"),
+        ('{"run": 5}', "field 'run'"),
+    ],
+)
+def test_a_json_file_without_a_run_is_refused_with_its_field(tmp_path: Path, text: str, words: str) -> None:
+    maker = Maker("file", tmp_path / "made")
+    maker.path.write_text(text)
+    for force in (False, True):
+        with pytest.raises(FormatError, match=words):
+            maker(force=force)
+    assert maker.path.read_text() == text
+
+
+def test_a_file_may_have_any_name(tmp_path: Path) -> None:
+    maker = Maker("file", tmp_path / "made")
+    maker.path = tmp_path / "made-without-suffix"
+    assert maker().status == "done"
+    assert maker().status == "skipped"
+
+
+def test_an_empty_folder_is_free_to_use(tmp_path: Path) -> None:
+    for kind in ("folder", "grown"):
+        maker = Maker(kind, tmp_path / kind)
+        maker.path.mkdir()
+        assert maker().status == "done"
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("in the middle"), KeyboardInterrupt()])
+def test_work_that_fails_leaves_nothing_behind(published: Maker, failure: BaseException) -> None:
+    published.failure = failure
+    with pytest.raises(type(failure)):
+        published()
+    assert published.left == []
+    # The lock is free again, and a second try succeeds.
+    published.failure = None
+    assert published().status == "done"
+
+
+def test_work_that_fails_under_force_leaves_the_old_artefact(published: Maker) -> None:
+    published()
+    before = snapshot(published.path.parent)
+    published.failure = RuntimeError("in the middle")
+    with pytest.raises(RuntimeError):
+        published(replace(STEP, revision=2), force=True)
+    assert snapshot(published.path.parent) == before
+    assert published().status == "skipped"
+
+
+def test_an_unfinished_folder_is_continued(tmp_path: Path) -> None:
+    maker = Maker("grown", tmp_path / "made")
+    maker.failure = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        maker()
+    assert sorted(p.name for p in maker.path.iterdir()) == ["config.json", "part.txt"]
+    plan = json.loads((maker.path / "config.json").read_text())
+    assert (plan["command"], plan["settings"]["count"], plan["inputs"]) == ("score", 5, {"data": "d" * 64})
+    assert lifecycle.find_step(maker.path) == (replace(STEP, settings=plan["settings"]), False)
+
+    # Other settings may not continue it ...
+    with pytest.raises(SettingsError, match="count is 5 there and 6 now"):
+        maker(replace(STEP, settings={**STEP.settings, "count": 6}))
+    # ... the same do, and find what was left; what a killed writer left half-written goes.
+    files.write_text(maker.path / "state.txt", "state")
+    (maker.path / ".part.txt.17.partial").write_text("half")
+    maker.failure = None
+    assert maker() == Outcome(maker.path, "done", {"value": 2})
+    assert maker.found[-1] == ["config.json", "part.txt", "state.txt"]
+    assert (maker.path / "run.json").is_file()
+    assert lifecycle.find_step(maker.path) == (replace(STEP, settings=plan["settings"]), True)
+    assert maker().status == "skipped"
+
+
+def test_force_begins_an_unfinished_folder_anew(tmp_path: Path) -> None:
+    maker = Maker("grown", tmp_path / "made")
+    maker.failure = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        maker()
+    maker.failure = None
+    assert maker(replace(STEP, revision=2), force=True).status == "done"
+    assert maker.found[-1] == ["config.json"]
+
+
+def test_a_folder_killed_while_its_first_file_was_written_is_not_foreign(tmp_path: Path) -> None:
+    maker = Maker("grown", tmp_path / "made")
+    maker.path.mkdir()
+    (maker.path / ".config.json.17.partial").write_text('{"comm')
+    assert maker().status == "done"
+    assert sorted(p.name for p in maker.path.iterdir()) == ["config.json", "made.json", "part.txt", "run.json"]
+
+
+def test_two_processes_cannot_make_one_artefact(maker: Maker) -> None:
+    hold = "import sys,time;from pathlib import Path;from usgan_cli.core.store.files import locked\n"
+    hold += "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    other = subprocess.Popen([sys.executable, "-c", hold, str(maker.path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(BusyError, match=rf"written by process {other.pid} of"):
+            maker()
+        assert not maker.path.exists()
+        assert maker.worked == 0
+    finally:
+        other.kill()
+        other.wait()
+    assert maker().status == "done"
+
+
+def test_whoever_waited_finds_it_done(published: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The other process finishes between the first look and the lock.
+    twin = Maker(published.kind, published.path.with_suffix(""))
+    locked = files.locked
+
+    def late(path: Path, *, wait_s: float = 0) -> Any:
+        monkeypatch.setattr(files, "locked", locked)
+        twin()
+        return locked(path, wait_s=wait_s)
+
+    monkeypatch.setattr(files, "locked", late)
+    assert published().status == "skipped"
+    assert (published.worked, twin.worked) == (0, 1)
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from usgan_cli.core.store import files, lifecycle
+from usgan_cli.core.store.lifecycle import Request, Step
+from usgan_cli.core.store.document import Document
+from usgan_cli.core.progress import Silent
+
+def stop():
+    with files.atomic_path(Path(sys.argv[2] + "-side.txt")) as temporary:
+        temporary.write_text("half")
+        print("working", flush=True)
+        time.sleep(60)
+
+def fill(folder):
+    files.write_text(folder / "part.txt", "by the killed one")
+    stop()
+
+step = Step("score", 1, {"count": 5, "net": {"depth": 2, "sizes": [1, 2]}}, {"data": "d" * 64})
+make = {"file": lifecycle.make_file, "folder": lifecycle.make_folder, "grown": lifecycle.grow_folder}[sys.argv[1]]
+make(Path(sys.argv[2]), step, stop if sys.argv[1] == "file" else fill, lambda path: {}, Request(Silent()))
+"""
+
+
+def test_a_killed_process_leaves_nothing_that_looks_finished(maker: Maker) -> None:
+    maker.path.parent.mkdir()
+    command = [sys.executable, "-c", KILLED, maker.kind, str(maker.path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "working\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    if maker.kind == "grown":
+        assert lifecycle.find_step(maker.path) is not None
+        assert not (maker.path / "run.json").exists()
+    else:
+        assert not maker.path.exists()
+    assert maker() == Outcome(maker.path, "done", {"value": 1})
+    assert [name for name in maker.left if "side" not in name] == [maker.path.name]
+    if maker.kind == "grown":
+        assert maker.found == [["config.json", "part.txt"]]
+
+
+def test_steps_compare_by_value() -> None:
+    listed = replace(STEP, settings={"net": {"sizes": [1, 2], "depth": 2}, "count": 5})
+    assert STEP.differences(listed) == []
+    assert STEP.differences(OTHER_INPUT) == ["its input 'data' has changed since"]
+
+
+def test_a_raisable_setting_continues_what_is_there(tmp_path: Path) -> None:
+    grown = Maker("grown", tmp_path / "made")
+    longer = replace(STEP, settings={**STEP.settings, "count": 9})
+    assert grown(raisable="count").status == "done"
+    assert grown(longer, raisable="count") == Outcome(grown.path, "done", {"value": 2})
+    assert "goes on from count 5 to 9" in grown.progress.notes[-1]
+    assert "part.txt" in grown.found[-1], "the work finds what is there"
+    assert "run.json" not in grown.found[-1], "what is being continued does not look finished"
+    assert grown(longer, raisable="count").status == "skipped"
+    with pytest.raises(SettingsError, match="count is 9 there and 5 now"):
+        grown(raisable="count")
+    with pytest.raises(SettingsError, match="has changed since"):
+        grown(replace(OTHER_INPUT, settings={**STEP.settings, "count": 12}), raisable="count")
+    with pytest.raises(SettingsError, match="count is 9 there and 12 now"):
+        grown(replace(STEP, settings={**STEP.settings, "count": 12}))
+
+
+def test_work_that_fails_before_it_leaves_anything_leaves_nothing(tmp_path: Path) -> None:
+    grown = Maker("grown", tmp_path / "made")
+
+    def refuses(folder: Path) -> Made:
+        raise SettingsError(f"impossible in {folder}")
+
+    with pytest.raises(SettingsError, match="impossible"):
+        lifecycle.grow_folder(grown.path, STEP, refuses, lambda _: {}, Request(Silent()))
+    assert not grown.path.exists()
+    assert grown(replace(STEP, settings={"count": 1})).status == "done"
+
+
+def test_an_unfinished_artefact_may_be_raised_too(tmp_path: Path) -> None:
+    grown = Maker("grown", tmp_path / "made")
+    grown.failure = RuntimeError("stopped")
+    with pytest.raises(RuntimeError):
+        grown(raisable="count")
+    grown.failure = None
+    longer = replace(STEP, settings={**STEP.settings, "count": 9})
+    assert grown(longer, raisable="count").status == "done"
+    found = lifecycle.find_step(grown.path)
+    assert found is not None
+    assert found[0].settings["count"] == 9
+
+
+def test_recorded_versions_are_those_installed() -> None:
+    versions: Callable[[], dict[str, str]] = package_versions
+    from importlib.metadata import version
+
+    from usgan_cli import __version__
+
+    assert versions()["usgan"] == __version__
+    assert versions()["numpy"] == version("numpy")

@@ -1,0 +1,1 @@
+"""What the files of each artefact say: read, validated and written here alone."""

@@ -1,0 +1,224 @@
+"""Formats of a classifier: its record, its finished folds, and their predictions."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from usgan_cli.core.errors import FormatError, MissingError
+from usgan_cli.core.formats.measured import Measured
+from usgan_cli.core.store import files
+from usgan_cli.core.store.document import Document, Part
+
+
+class FoldScores(Part):
+    """One fold's model, scored on its validation images and on the test images."""
+
+    fold: int
+    train_real: int
+    train_synthetic: int
+    epoch: int
+    """Number of epochs after which the validation fold liked the model best; 0 for a linear head without epochs."""
+    val_micro_f1: float
+    val_macro_f1: float
+    test_micro_f1: float
+    test_macro_f1: float
+    test_class_f1: dict[str, float]
+    test_balanced_accuracy: float
+    test_class_auc: dict[str, float]
+    """Area under the ROC curve of each class against the others."""
+    test_auc: float
+    """Unweighted mean of the classes'."""
+    test_brier: float
+    """Mean squared distance of the probabilities from the truth, summed over classes: 0 to 2."""
+    test_calibration_error: float
+    """Expected calibration error of the named class's probability, 15 bins of equal width: 0 to 1."""
+    test_confusion: list[list[int]]
+    """Row true class, column predicted class."""
+    validation: str
+    """Digest of the names of the fold's validation images: equal where folds are equal."""
+    synthetic: str | None
+    """Content digest of the generated images that are used, or chosen among."""
+
+
+class FoldRecord(Document):
+    """`folds/fold0.json`: one finished fold of a classifier, and exactly which images it was trained on."""
+
+    FORMAT = "usgan/classifier-fold"
+
+    scores: FoldScores
+    train: list[str]
+    """Real training images, relative to the dataset's folder."""
+    synthetic: list[str]
+    """Synthetic training images, relative to their own folder."""
+    c: float | None
+    """Inverse strength of the linear head's L2 penalty; None for a fine-tuned network."""
+    predictions: str
+    """SHA-256 of `fold0.csv`, the fold's predictions."""
+
+
+Protocol = Literal["standard", "strict"]
+"""standard: one GAN, which saw the whole subset; strict: each fold's GAN never saw its validation images."""
+
+
+Selection = Literal["confidence", "distance"]
+
+
+class ClassifierSettings(Part):
+    """What must be equal for two classifiers to be compared: everything but the synthetic images."""
+
+    backbone: str
+    weights: str
+    """Name of the pretrained weights with the digest of their file, or "none" where the user asked for none."""
+    freeze: bool
+    size: int
+    epochs: int
+    folds: int
+    seed: int
+    subset: str
+    """Content digest of the subset."""
+    test: str
+    """Content digest of the dataset whose test images were used."""
+    training: dict[str, float | int | str | bool]
+    """Optimisation and augmentation settings."""
+
+
+class ClassifierRecord(Document):
+    """`result.json` of a classifier."""
+
+    FORMAT = "usgan/classifier"
+    VERSION = 2
+
+    name: str
+    """real, diffaug-x1, diffaug-x1-strict, ..."""
+    n: int
+    aug: str | None
+    """The GAN behind the synthetic images; None for the baseline."""
+    ratio: float
+    synthetic: str | None
+    """Content digest of the generated images that are used, or chosen among; of all sets in the strict protocol."""
+    protocol: Protocol
+    synthetic_only: bool
+    """Whether it was trained on synthetic images alone."""
+    select: Selection | None
+    """How the synthetic images were chosen from their set; None: the first ones."""
+    classes: list[str]
+    settings: ClassifierSettings
+    c: float | None
+    """Inverse strength of the linear head's L2 penalty, one for all folds; None for fine-tuned networks."""
+    folds: list[FoldScores]
+    confusion: list[list[int]]
+    """Over all folds' test predictions: row true class, column predicted class."""
+    test_micro_f1: Measured
+    val_micro_f1: Measured
+    test_macro_f1: Measured
+    test_balanced_accuracy: Measured
+    test_auc: Measured
+    test_brier: Measured
+    test_calibration_error: Measured
+
+    @property
+    def variant(self) -> str:
+        """In words what is unlike the study's protocol; empty where nothing is."""
+        words = {
+            "synthetic alone": self.synthetic_only,
+            "strict": self.protocol == "strict",
+            f"by {self.select}": self.select is not None,
+        }
+        return ", ".join(word for word, holds in words.items() if holds)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Class probabilities of every fold's model for its validation images and for the test images.
+
+    Attributes
+    ----------
+    fold : int64 array [N]
+    part : str array [N]
+        "val" or "test".
+    files : tuple of str
+        The image, relative to the dataset's folder.
+    label : int64 array [N]
+        Index of the true class.
+    probability : float64 array [N, K]
+    classes : tuple of str
+    """
+
+    HEAD: ClassVar[tuple[str, ...]] = ("fold", "part", "file", "label")
+
+    fold: NDArray[np.int64]
+    part: NDArray[np.str_]
+    files: tuple[str, ...]
+    label: NDArray[np.int64]
+    probability: NDArray[np.float64]
+    classes: tuple[str, ...]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Predictions]) -> Predictions:
+        """Return predictions for the same classes as one table, in the order given."""
+        return cls(
+            np.concatenate([part.fold for part in parts]),
+            np.concatenate([part.part for part in parts]),
+            tuple(file for part in parts for file in part.files),
+            np.concatenate([part.label for part in parts]),
+            np.concatenate([part.probability for part in parts]),
+            parts[0].classes,
+        )
+
+    def write(self, path: Path) -> None:
+        """Write a CSV file with one row a prediction; probabilities keep six significant digits or more."""
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow([*self.HEAD, *(f"p_{name}" for name in self.classes)])
+        for row in range(len(self.files)):
+            writer.writerow(
+                [
+                    int(self.fold[row]),
+                    self.part[row],
+                    self.files[row],
+                    self.classes[self.label[row]],
+                    *(f"{value:.9g}" for value in self.probability[row]),
+                ]
+            )
+        files.write_text(path, buffer.getvalue())
+
+    @classmethod
+    def read(cls, path: Path) -> Predictions:
+        """Read the file that `write` writes.
+
+        Raises
+        ------
+        MissingError
+            There is no such file.
+        FormatError
+            A column is missing or a value is not what its column holds.
+        """
+        if not path.is_file():
+            raise MissingError(f"There is no file {path}.", "Train the classifier again: usgan train-cls --force")
+        with path.open(encoding="utf-8", newline="") as file:
+            head, *rows = list(csv.reader(file)) or [[]]
+        if tuple(head[:4]) != cls.HEAD or not all(name.startswith("p_") for name in head[4:]):
+            raise FormatError(f"{path}: the header should be {','.join(cls.HEAD)},p_CLASS,...; it is {','.join(head)}.")
+        classes = tuple(name[2:] for name in head[4:])
+        for number, row in enumerate(rows, start=2):
+            if len(row) != len(head):
+                raise FormatError(f"{path}, line {number}: {len(row)} values; the header names {len(head)}.")
+        try:
+            return cls(
+                np.array([int(row[0]) for row in rows], dtype=np.int64),
+                np.array([row[1] for row in rows], dtype=np.str_),
+                tuple(row[2] for row in rows),
+                np.array([classes.index(row[3]) for row in rows], dtype=np.int64),
+                np.array([[float(value) for value in row[4:]] for row in rows], dtype=np.float64),
+                classes,
+            )
+        except (ValueError, IndexError) as error:
+            raise FormatError(f"{path}: a row cannot be read: {error}.") from None

@@ -1,0 +1,122 @@
+"""Formats of comparisons of classifiers: over the folds of one subset, and over several seeds."""
+
+from __future__ import annotations
+
+from usgan_cli.core.formats.classifier import ClassifierSettings
+from usgan_cli.core.formats.measured import Measured
+from usgan_cli.core.store.document import Document, Part
+
+
+class McNemar(Part):
+    """Exact test of McNemar (1947) on paired right and wrong predictions."""
+
+    only_baseline: int
+    """Predictions that the baseline alone has right."""
+    only_other: int
+    """Predictions that the other classifier alone has right."""
+    p: float
+    """Two-sided binomial; 1 where the two never disagree."""
+
+
+SHARED_TEST_IMAGES = (
+    "All folds are scored on the same test images: tests over folds tell how training varies, not which way other test "
+    "images would decide. McNemar's test, on one prediction an image, allows for that."
+)
+"""What every reader of a `Comparison` should know of its tests over folds."""
+
+
+class Comparison(Part):
+    """One classifier with synthetic images against the baseline, paired by fold."""
+
+    name: str
+    aug: str
+    ratio: float
+    variant: str
+    """In words what is unlike the study's protocol; empty where nothing is."""
+    f1: Measured
+    folds: list[float]
+    difference: float
+    """Mean of (this - baseline), in units of F1 (0 to 1)."""
+    interval: tuple[float, float]
+    """95 % confidence interval of the mean difference (Student's t over folds)."""
+    t: float | None
+    """None where every fold differs by the same amount and t is undefined."""
+    p: float | None
+    """Two-sided paired t-test over folds, as in the study."""
+    p_holm: float | None
+    """The same after Holm's correction over all comparisons of the record."""
+    t_corrected: float | None
+    p_corrected: float | None
+    """Corrected resampled t-test, which allows for the folds' shared training images."""
+    p_corrected_holm: float | None
+    """The same after Holm's correction over all comparisons of the record."""
+    interval_corrected: tuple[float, float]
+    """95 % interval of the mean difference with the corrected test's variance."""
+    p_wilcoxon: float | None
+    effect_size: float | None
+    """Cohen's d of paired samples: mean difference over the differences' standard deviation."""
+    mcnemar: McNemar
+    """On the test predictions of all folds pooled. Every test image counts once for each fold, so p is too small."""
+    mcnemar_images: McNemar
+    """On one prediction for each test image, by the mean probability of the folds' models: independent pairs."""
+
+
+class TTestRecord(Document):
+    """`ttests/n100-s0.json`."""
+
+    FORMAT = "usgan/ttest"
+    VERSION = 2
+
+    n: int
+    seed: int
+    score: str
+    """Which score was compared: "test_micro_f1"."""
+    baseline: str
+    baseline_f1: Measured
+    baseline_folds: list[float]
+    settings: ClassifierSettings
+    comparisons: list[Comparison]
+
+
+class SeedComparison(Part):
+    """One way of training against the baseline over several seeds, each with its own subset and folds."""
+
+    name: str
+    aug: str
+    ratio: float
+    variant: str
+    baseline_by_seed: list[float]
+    """Mean over folds of the baseline's score, by seed."""
+    by_seed: list[float]
+    """The same of this classifier."""
+    f1: Measured
+    """Over the seeds' means."""
+    difference: float
+    """Mean over seeds of the mean over folds of (this - baseline)."""
+    interval: tuple[float, float]
+    """95 % confidence interval of the difference: Student's t over seeds."""
+    sd_seeds: float
+    """Standard deviation of the difference between seeds, beyond what the folds within explain."""
+    sd_folds: float
+    """Standard deviation of the difference between folds of one seed."""
+    t: float | None
+    p: float | None
+    """Two-sided t-test of the seeds' mean differences: folds of a seed are not independent, seeds nearly are."""
+    p_holm: float | None
+    p_corrected: float | None
+    """Corrected t-test for repeated cross-validation, over all seeds and folds."""
+
+
+class SeedsRecord(Document):
+    """`ttests/n100-s0+1+2.json`: comparisons over seeds and folds."""
+
+    FORMAT = "usgan/ttest-seeds"
+
+    n: int
+    seeds: list[int]
+    folds: int
+    score: str
+    baseline: str
+    baseline_f1: Measured
+    """Over the seeds' means."""
+    comparisons: list[SeedComparison]

@@ -1,0 +1,153 @@
+"""Formats that list images: the prepared dataset, a subset of its training images, and a set of generated ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from usgan_cli.core.errors import DataError, MissingError
+from usgan_cli.core.store.document import Document, Part
+
+
+class DataImage(Part):
+    """One image of the prepared dataset."""
+
+    file: str
+    """Path relative to the dataset's folder."""
+    class_: str = Field(alias="class")
+    split: Literal["train", "test"]
+    group: int
+    """Images of one group (copies, one patient, frames of one file) stay on one side of every split and fold."""
+    sha256: str
+    """Digest of the PNG file."""
+    source: str
+    """Path below the folder that holds the classes, with `#3` for the third frame of a file with several; for arrays
+    the part and the number (`train/12`)."""
+
+
+class NearCopy(Part):
+    """Two files that show the same picture with different pixels."""
+
+    first: str
+    second: str
+    score: float
+    """Agreement of their fine detail after alignment, up to 1 for the same picture."""
+    mirrored: bool
+
+
+class LeftOut(Part):
+    """A file of the source that is not in the dataset."""
+
+    source: str
+    reason: str
+
+
+class DataManifest(Document):
+    """`data/manifest.json`: every image, its class, its side of the split and where it came from."""
+
+    FORMAT = "usgan/data"
+
+    classes: list[str]
+    size: int
+    """Height and width, pixels."""
+    channels: int
+    layout: str
+    """How the source was laid out: "class folders", "BUSI with masks", "phantoms", "table" or "MedMNIST"."""
+    source_format: Literal["folders", "zip", "dicom", "csv", "medmnist"] = "folders"
+    split_from: Literal["usgan", "source"] = "usgan"
+    """Whether usgan drew the split, or the source came with it."""
+    groups_from: Literal["none", "csv", "folder", "column", "PatientID"] = "none"
+    """What says which images belong together besides their pixels; the names themselves are not kept."""
+    frames: Literal["first", "middle", "all"] = "first"
+    """Which frames were taken of files with several."""
+    resampling: str
+    fit: str
+    test_share: float
+    seed: int
+    images: list[DataImage]
+    left_out: list[LeftOut]
+    duplicates: list[list[str]]
+    """Groups of files that are copies of one another: the same decoded pixels, or near-copies."""
+    near_copies: list[NearCopy] = Field(default_factory=list)
+    """The pairs that link different pixels in these groups; of exact copies the first stands for all."""
+    duplicate_policy: Literal["group", "drop", "ignore"] = "group"
+    """Whether copies were kept together, all but one dropped, or ignored when the split was drawn."""
+    conflict_policy: Literal["keep", "drop", "error"] = "keep"
+    conflicts: list[list[str]]
+    """Files that are copies of one another and stand under more than one class."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DataManifest:
+        known = set(self.classes)
+        for image in self.images:
+            if image.class_ not in known:
+                raise ValueError(f"image {image.file!r} has the unknown class {image.class_!r}")
+        if len({image.file for image in self.images}) != len(self.images):
+            raise ValueError("a file is listed twice")
+        return self
+
+    def of(self, split: Literal["train", "test"]) -> list[DataImage]:
+        """Return the images of one side of the split, in the manifest's order."""
+        return [image for image in self.images if image.split == split]
+
+    def class_counts(self, split: Literal["train", "test"]) -> dict[str, int]:
+        """Return the number of images of each class on one side of the split."""
+        chosen = self.of(split)
+        return {name: sum(image.class_ == name for image in chosen) for name in self.classes}
+
+
+class Subset(Document):
+    """`subsets/n100-s0.json`: which training images a small-data experiment may use."""
+
+    FORMAT = "usgan/subset"
+
+    n: int
+    seed: int
+    data: str
+    """Content digest of the dataset's manifest."""
+    classes: list[str]
+    images: list[str]
+    """Files of the dataset, in its order."""
+
+    def pick(self, manifest: DataManifest) -> list[DataImage]:
+        """Return the subset's images.
+
+        Raises
+        ------
+        DataError
+            The subset was drawn from another dataset.
+        """
+        if self.data != manifest.content_digest():
+            raise DataError(
+                f"The subset n={self.n}, seed {self.seed} was drawn from another version of the dataset.",
+                f"Draw it again: usgan subsample --n {self.n} --seed {self.seed} --force",
+            )
+        wanted = set(self.images)
+        return [image for image in manifest.images if image.file in wanted]
+
+    def class_counts(self, manifest: DataManifest) -> dict[str, int]:
+        """Return the number of images of each class, in the classes' order (see `pick`)."""
+        picked = [image.class_ for image in self.pick(manifest)]
+        return {name: picked.count(name) for name in self.classes}
+
+
+class Phantoms(Document):
+    """`phantoms.json`: what a folder of simulated images holds."""
+
+    FORMAT = "usgan/phantoms"
+
+    counts: dict[str, int]
+    size: int
+    seed: int
+    images: dict[str, str]
+    """SHA-256 of each file."""
+
+
+def read_manifest(folder: Path) -> DataManifest:
+    """Read the manifest of a prepared dataset, or say which command makes one."""
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise MissingError(f"There is no prepared dataset in {folder}.", "Make one: usgan prepare SOURCE")
+    return DataManifest.read(path)

@@ -1,0 +1,209 @@
+"""Formats of a GAN: the finished generator, the full state of its training, and the training's log.
+
+Tensors are safetensors files, everything else JSON; neither can carry code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors_bytes
+from safetensors.torch import save as save_tensors_bytes
+
+from usgan_cli.core.errors import FormatError, MissingError
+from usgan_cli.core.store import files
+from usgan_cli.core.store.document import Document, Part
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Architecture(Part):
+    """What a generator is built from."""
+
+    resolution: int
+    img_channels: int
+    c_dim: int
+    z_dim: int
+    w_dim: int
+    mapping_layers: int
+    channel_base: int
+    channel_max: int
+
+
+class GeneratorDocument(Document):
+    """`generator.json`: everything but the tensors of a finished generator (the averaged copy, G_ema)."""
+
+    FORMAT = "usgan/generator"
+
+    name: str
+    architecture: Architecture
+    classes: list[str]
+    class_counts: dict[str, int]
+    """Training images of each class."""
+    aug: str
+    n: int
+    seed: int
+    kimg: float
+    preset: str
+    tensors: str
+    """SHA-256 of `generator.safetensors`."""
+
+
+class BestScore(Part):
+    """Where a training's generator was closest to the training images."""
+
+    kimg: float
+    fd: float
+    extractor: str
+
+
+class TrainingState(Document):
+    """`checkpoint/kimg*.json`: the numbers of a training's state beside its tensors."""
+
+    FORMAT = "usgan/training-state"
+
+    step: int
+    """Training iterations finished."""
+    images: int
+    """Real images shown so far."""
+    p: float
+    """Probability of ADA's augmentations."""
+    augment: dict[str, float | int | None]
+    """The rest of ADA's controller."""
+    path_length_mean: float
+    seconds: float
+    """Time spent training, all runs together, seconds."""
+    log_bytes: int
+    """Length of `log.jsonl` when the state was saved."""
+    best: BestScore | None
+    """The best generator measured so far, kept in `best/`."""
+    tensors: str
+    """SHA-256 of the tensor file, which it is also named after."""
+
+    def tensor_file(self, folder: Path) -> Path:
+        """Return where the tensors of this state lie in the checkpoint folder."""
+        return folder / f"{self.tensors}.safetensors"
+
+
+class LogRow(Part):
+    """One line of `log.jsonl`: what training looked like at one moment. Means are over the time since the last line."""
+
+    kimg: float
+    """Thousands of real images shown."""
+    seconds: float
+    """Time spent training so far, all runs together."""
+    s_per_kimg: float
+    loss_g: float
+    loss_d_real: float
+    loss_d_fake: float
+    r_t: float
+    """Mean sign of the discriminator's logits on real images: the overfitting heuristic of ADA."""
+    p: float
+    r1: float
+    """Mean R1 penalty, before its weight."""
+    path_length: float
+    grad_g: float
+    """Norm of the generator's gradient at the last step."""
+    grad_d: float
+    memory_mb: float
+    diversity: float | None = None
+    """Mean distance between samples of one class, as a share of that between real images of one class."""
+    fd: float | None = None
+    """Fréchet distance of generated images to the training images, where it was measured."""
+    fd_extractor: str | None = None
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> str:
+    """Write named tensors as a safetensors file, whole or not at all; return the file's SHA-256."""
+    data = save_tensors_bytes({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    files.write_bytes(path, data)
+    return files.sha256_bytes(data)
+
+
+def read_tensors(path: Path, sha256: str | None = None) -> dict[str, torch.Tensor]:
+    """Read a safetensors file.
+
+    Raises
+    ------
+    MissingError
+        There is no such file.
+    FormatError
+        It is not a safetensors file, or not the one whose digest is `sha256`.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise MissingError(f"There is no file {path}.") from None
+    if sha256 is not None and files.sha256_bytes(data) != sha256:
+        raise FormatError(f"{path} is not the file that its JSON beside it describes (its SHA-256 differs).")
+    try:
+        return dict(load_tensors_bytes(data))
+    except SafetensorError as error:
+        raise FormatError(f"{path} is not a whole safetensors file: {error}.") from None
+
+
+def read_generator(folder: Path) -> tuple[GeneratorDocument, dict[str, torch.Tensor]]:
+    """Read a finished generator from its folder.
+
+    Raises
+    ------
+    MissingError
+        The folder is absent, or its training has not finished.
+    """
+    document = read_generator_document(folder)
+    return document, read_tensors(folder / "generator.safetensors", document.tensors)
+
+
+def read_generator_document(folder: Path) -> GeneratorDocument:
+    """Read what a finished generator is, without its tensors (see `read_generator`)."""
+    if not (folder / "generator.json").is_file():
+        if (folder / "config.json").is_file():
+            raise MissingError(
+                f"The training in {folder} has not finished.", "Continue it: run the same usgan train-gan again."
+            )
+        raise MissingError(f"There is no generator in {folder}.", "Train one: usgan train-gan")
+    return GeneratorDocument.read(folder / "generator.json")
+
+
+def state_file(kimg: float) -> str:
+    """Return the name of a training state's JSON file in its checkpoint folder."""
+    return f"kimg{kimg:09.3f}.json"
+
+
+def latest_state(folder: Path) -> TrainingState | None:
+    """Return the newest training state in a checkpoint folder, or None if there is none."""
+    found = sorted(folder.glob("kimg*.json"))
+    return TrainingState.read(found[-1]) if found else None
+
+
+def prune_states(folder: Path, keep: int) -> None:
+    """Keep the newest `keep` states of a checkpoint folder, and their tensors."""
+    found = sorted(folder.glob("kimg*.json"))
+    for old in found[:-keep]:
+        old.unlink()
+    kept = {TrainingState.read(path).tensors for path in found[-keep:]}
+    for tensors in folder.glob("*.safetensors"):
+        if tensors.stem not in kept:
+            tensors.unlink()
+
+
+def read_log(folder: Path) -> list[LogRow]:
+    """Read `log.jsonl` of a GAN's folder; a last line cut short by an interruption is left out."""
+    path = folder / "log.jsonl"
+    if not path.is_file():
+        return []
+    rows: list[LogRow] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(keepends=True), start=1):
+        if not line.endswith("\n"):
+            break
+        try:
+            body: dict[str, Any] = json.loads(line)
+            rows.append(LogRow.model_validate(body))
+        except ValueError as error:
+            raise FormatError(f"{path}, line {number}: {error}.") from None
+    return rows

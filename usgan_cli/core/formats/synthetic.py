@@ -1,0 +1,85 @@
+"""Format of a set of generated images, and which of them join real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from usgan_cli.core.apportion import class_quotas
+from usgan_cli.core.errors import MissingError
+from usgan_cli.core.store.document import Document, Part
+
+SyntheticFormat = Literal["png", "zip", "npz"]
+"""How a folder holds generated images: see `core.images.generated`."""
+
+
+class SyntheticImage(Part):
+    """One generated image."""
+
+    file: str
+    """Path in the folder: `<class>/seed00000000.png`, `images.zip/00000/img00000000.png` or `images.npz/0`."""
+    class_: str = Field(alias="class")
+    seed: int
+    sha256: str
+    """Digest of the PNG file, or of the array's row."""
+
+
+class SyntheticManifest(Document):
+    """`synthetic/NAME/manifest.json`: generated images in a fixed order; every start of it has the class shares."""
+
+    FORMAT = "usgan/synthetic"
+
+    classes: list[str]
+    size: int
+    channels: int
+    gan: str
+    """Content digest of the generator."""
+    gan_name: str
+    truncation_psi: float
+    noise: str
+    class_shares: dict[str, float]
+    """Share of each class; those left out have none."""
+    images: list[SyntheticImage]
+
+    @property
+    def form(self) -> SyntheticFormat:
+        """How the folder holds the images; their paths say so."""
+        kinds: dict[str, SyntheticFormat] = {"images.zip": "zip", "images.npz": "npz"}
+        return kinds.get(self.images[0].file.partition("/")[0], "png") if self.images else "png"
+
+
+def read_synthetic_manifest(folder: Path) -> SyntheticManifest:
+    """Read the manifest of a folder of generated images, or say which command makes one."""
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise MissingError(f"There are no generated images in {folder}.", "Make them: usgan generate")
+    return SyntheticManifest.read(path)
+
+
+def used_images(manifest: SyntheticManifest, counts: Mapping[str, int], total: int) -> list[SyntheticImage]:
+    """Return the generated images that join real ones: of each class the first, as many as `class_quotas` says.
+
+    Parameters
+    ----------
+    manifest : SyntheticManifest
+    counts : mapping of str to int
+        Real images of each class, in the classes' order.
+    total : int
+        Generated images to use; fewer are returned where there are fewer.
+    """
+    left = dict(zip(counts, class_quotas(list(counts.values()), total), strict=True))
+    used = []
+    for image in manifest.images:
+        if left.get(image.class_, 0) > 0:
+            left[image.class_] -= 1
+            used.append(image)
+    return used
+
+
+def used_digest(manifest: SyntheticManifest, counts: Mapping[str, int], total: int) -> str:
+    """Return the content digest of `used_images`: more images behind them change nothing."""
+    used = used_images(manifest, counts, total)
+    return manifest.model_copy(update={"images": used}).content_digest()

@@ -1,0 +1,1 @@
+"""Images in and out: files of one image, sets in memory, folders."""

@@ -1,0 +1,266 @@
+"""Images in and out: decoding, resizing, PNG files, sheets, and the one conversion between pixels and floats.
+
+Arrays of pixels are uint8 of shape [N, C, H, W]; floats are in [-1, 1].
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
+
+from usgan_cli.core.errors import DataError
+from usgan_cli.core.store import files
+
+if TYPE_CHECKING:
+    import torch
+
+Pixels = NDArray[np.uint8]
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+
+Fit = Literal["stretch", "pad", "crop"]
+
+MAX_PIXELS = 89_478_485
+"""The size at which Pillow begins to suspect a decompression bomb."""
+
+COLOUR_SPREAD = 16
+"""Levels between the channels of a pixel beyond which it is colour, not a tint or the noise of compression."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded image.
+
+    Attributes
+    ----------
+    pixels : uint8 array [C, H, W]
+        At the image's own size.
+    coloured : bool
+        Whether a pixel's red, green and blue differ by more than `COLOUR_SPREAD` levels, whatever C is.
+    """
+
+    pixels: Pixels
+    coloured: bool
+
+
+class UndecodableError(DataError):
+    """A file that is no image, or a broken one; `reason` says why without naming the file."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The file cannot be decoded as an image: {reason}.")
+        self.reason = reason
+
+
+def decode(path: Path, channels: Literal[1, 3] = 1) -> Pixels:
+    """Decode an image file to pixels of shape [C, H, W] (see `decode_bytes`).
+
+    Raises
+    ------
+    DataError
+        The file is not an image that can be decoded.
+    """
+    try:
+        return decode_bytes(path.read_bytes(), channels).pixels
+    except OSError as error:
+        raise DataError(f"{path} cannot be decoded as an image: {error.strerror}.") from None
+    except UndecodableError as error:
+        raise DataError(f"{path} cannot be decoded as an image: {error.reason}.") from None
+
+
+def decode_bytes(data: bytes, channels: Literal[1, 3] = 1, frame: int = 0) -> Picture:
+    """Decode the bytes of a PNG, JPEG, BMP or TIFF file.
+
+    Colour becomes gray by ITU-R 601 luma, as Pillow does; 16-bit and float images are scaled from their own
+    type's full range (16-bit) or from [0, 1] (float); EXIF rotation is applied; what is transparent is laid on
+    black, which is what surrounds an ultrasound image.
+
+    Parameters
+    ----------
+    data : bytes
+    channels : 1 or 3
+    frame : int
+        Page of a TIFF file, from 0.
+
+    Raises
+    ------
+    UndecodableError
+        The bytes are not an image, a broken one, one of more than `MAX_PIXELS`, or numbers of unknown scale.
+    """
+    if not data:
+        raise UndecodableError("the file is empty")
+    try:
+        with Image.open(io.BytesIO(data)) as opened:
+            check_size(opened.width, opened.height)
+            if frame:
+                opened.seek(frame)
+                check_size(opened.width, opened.height)
+            opened.load()
+            ImageOps.exif_transpose(opened, in_place=True)
+            return to_picture(_eight_bit(opened, opened.format), channels)
+    except UndecodableError:
+        raise
+    except UnidentifiedImageError:
+        raise UndecodableError("its content is no known image format") from None
+    except Image.DecompressionBombError:
+        raise UndecodableError(f"more than {MAX_PIXELS} pixels") from None
+    except Exception:  # a damaged file can make its parser stumble in any way
+        raise UndecodableError("truncated, damaged or of an unknown kind") from None
+
+
+def count_frames(data: bytes) -> int:
+    """Return the number of pages of a TIFF file's bytes; of any other image, or of no image, 1."""
+    try:
+        with Image.open(io.BytesIO(data), formats=["TIFF"]) as opened:
+            return int(getattr(opened, "n_frames", 1))
+    except Exception:  # as in `decode_bytes`, where it will be told
+        return 1
+
+
+def check_size(width: int, height: int) -> None:
+    """Refuse an image too large to be decoded (`UndecodableError`): a bomb, or a slide that needs another tool."""
+    if width * height > MAX_PIXELS:
+        raise UndecodableError(f"{width} x {height} pixels are more than {MAX_PIXELS}")
+
+
+def to_picture(image: Image.Image, channels: Literal[1, 3]) -> Picture:
+    """Return an 8-bit Pillow image of any mode as a picture with that many channels."""
+    if image.mode in {"1", "L"} and "transparency" not in image.info:
+        gray = np.asarray(image if image.mode == "L" else image.convert("L"), dtype=np.uint8)[None]
+        return Picture(gray if channels == 1 else np.repeat(gray, 3, axis=0), coloured=False)
+    rgb = _on_black(image) if image.has_transparency_data else image.convert("RGB")
+    red, green, blue = rgb.split()
+    pairs = ((red, green), (green, blue), (red, blue))
+    spread = max(int(np.asarray(ImageChops.difference(*pair)).max()) for pair in pairs)
+    if channels == 1:
+        pixels = np.asarray(rgb.convert("L"), dtype=np.uint8)[None]
+    else:
+        pixels = np.ascontiguousarray(np.asarray(rgb, dtype=np.uint8).transpose(2, 0, 1))
+    return Picture(pixels, coloured=spread > COLOUR_SPREAD)
+
+
+def _on_black(image: Image.Image) -> Image.Image:
+    rgba = image.convert("RGBA")
+    if np.asarray(rgba.getchannel("A")).min() == 255:
+        return rgba.convert("RGB")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba).convert("RGB")
+
+
+def _eight_bit(image: Image.Image, file_format: str | None) -> Image.Image:
+    """Bring numbers of more than 8 bits to gray levels; other images are returned as they are."""
+    # Older versions of Pillow open a PNG file of 16 bits as one of 32.
+    if image.mode in {"I;16", "I;16B", "I;16L"} or (image.mode == "I" and file_format == "PNG"):
+        scale = 255 / 65535
+    elif image.mode == "F":
+        scale = 255.0
+    elif image.mode.startswith("I"):
+        raise UndecodableError("its pixels are integers of 32 bits, whose range is unknown")
+    else:
+        return image
+    values = np.asarray(image, dtype=np.float64)
+    if image.mode == "F" and not (values.min() >= 0 and values.max() <= 1):
+        raise UndecodableError("its pixels are floats outside [0, 1], whose range is unknown")
+    return Image.fromarray(np.clip(np.rint(values * scale), 0, 255).astype(np.uint8))
+
+
+def resize(pixels: Pixels, size: int) -> Pixels:
+    """Stretch pixels of shape [C, H, W] to [C, size, size] with Pillow's antialiased Lanczos filter."""
+    return _resample(pixels, size, size)
+
+
+def fit(pixels: Pixels, size: int, how: Fit) -> Pixels:
+    """Bring pixels of shape [C, H, W] to [C, size, size] with Pillow's antialiased Lanczos filter.
+
+    Parameters
+    ----------
+    pixels : uint8 array [C, H, W]
+    size : int
+    how : "stretch", "pad" or "crop"
+        Stretch changes the shape of things; pad keeps it, the whole image centred on black; crop keeps it and
+        takes the largest square in the middle.
+    """
+    height, width = pixels.shape[1:]
+    if how == "pad":
+        longer = max(height, width)
+        rows, columns = (max(1, round(side * size / longer)) for side in (height, width))
+        top, left = (size - rows) // 2, (size - columns) // 2
+        canvas = np.zeros((len(pixels), size, size), dtype=np.uint8)
+        canvas[:, top : top + rows, left : left + columns] = _resample(pixels, rows, columns)
+        return canvas
+    if how == "crop":
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        pixels = pixels[:, top : top + side, left : left + side]
+    return _resample(pixels, size, size)
+
+
+def _resample(pixels: Pixels, rows: int, columns: int) -> Pixels:
+    if pixels.shape[1:] == (rows, columns):
+        return pixels
+    planes = [Image.fromarray(plane).resize((columns, rows), Image.Resampling.LANCZOS) for plane in pixels]
+    return np.stack([np.asarray(plane, dtype=np.uint8) for plane in planes])
+
+
+def encode_png(pixels: Pixels) -> bytes:
+    """Return pixels of shape [C, H, W] (C of 1 or 3) as a PNG file's bytes; the same pixels give the same bytes."""
+    array = pixels[0] if pixels.shape[0] == 1 else pixels.transpose(1, 2, 0)
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(array)).save(buffer, format="PNG", compress_level=6)
+    return buffer.getvalue()
+
+
+def write_png(path: Path, pixels: Pixels) -> str:
+    """Write pixels of shape [C, H, W] as a PNG file, whole or not at all; return the file's SHA-256."""
+    data = encode_png(pixels)
+    files.write_bytes(path, data)
+    return files.sha256_bytes(data)
+
+
+def read_checked(path: Path, sha256: str, channels: int) -> Pixels:
+    """Read a PNG file that a manifest lists, and check that it is still the same.
+
+    Raises
+    ------
+    DataError
+        The file is absent or its bytes have changed.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError:
+        raise DataError(
+            f"{path} is listed in its manifest but cannot be read.", "Make the folder again with --force."
+        ) from None
+    if files.sha256_bytes(data) != sha256:
+        raise DataError(f"{path} has changed since its manifest was written.", "Make the folder again with --force.")
+    with Image.open(io.BytesIO(data)) as image:
+        pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"), dtype=np.uint8)
+    return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def to_float(pixels: torch.Tensor) -> torch.Tensor:
+    """Map uint8 pixels to float32 in [-1, 1]: x / 127.5 - 1."""
+    return pixels.float() / 127.5 - 1
+
+
+def to_pixels(images: torch.Tensor) -> torch.Tensor:
+    """Map floats in [-1, 1] to uint8 pixels: round(x * 127.5 + 128), clamped to [0, 255]."""
+    import torch
+
+    return (images.float() * 127.5 + 128).round().clamp(0, 255).to(torch.uint8)
+
+
+def sheet(rows: Sequence[Sequence[Pixels]], gap: int = 2, background: int = 255) -> Pixels:
+    """Lay out images of one size, shape [C, H, W] each, in rows; short rows are filled with background."""
+    channels, height, width = rows[0][0].shape
+    columns = max(len(row) for row in rows)
+    canvas = np.full((channels, len(rows) * (height + gap) - gap, columns * (width + gap) - gap), background, np.uint8)
+    for i, row in enumerate(rows):
+        for j, image in enumerate(row):
+            top, left = i * (height + gap), j * (width + gap)
+            canvas[:, top : top + height, left : left + width] = image
+    return canvas

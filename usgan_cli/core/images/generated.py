@@ -1,0 +1,164 @@
+"""Folders of generated images, written and read here alone: as PNG files by class, one zip, or one NumPy file.
+
+`png`: `<class>/seed00000000.png`. `zip`: `images.zip` with uncompressed members `00000/img00000000.png` and
+`dataset.json`, `{"labels": [["00000/img00000000.png", 0], ...]}`, which is what the original StyleGAN2-ADA
+trainers read. `npz`: `images.npz` with the arrays `images` (uint8, [N, H, W] or [N, H, W, 3]), `labels`
+(int64, [N]), `class_names` and `seeds` (int64, [N]). The same images give the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image
+
+from usgan_cli.core.errors import DataError
+from usgan_cli.core.formats.synthetic import SyntheticFormat, SyntheticImage, SyntheticManifest
+from usgan_cli.core.images import codec
+from usgan_cli.core.images.codec import Pixels
+from usgan_cli.core.store import files
+
+ZIP, NPZ = "images.zip", "images.npz"
+ZIP_DATE = (1980, 1, 1, 0, 0, 0)
+REMEDY = "Make the folder again with --force."
+
+
+class Writer(Protocol):
+    """Takes generated images one by one."""
+
+    def add(self, pixels: Pixels, label: int, seed: int) -> SyntheticImage:
+        """Write pixels [C, H, W] of a class; return their entry in the manifest."""
+
+
+@contextmanager
+def open_writer(
+    folder: Path, form: SyntheticFormat, classes: Sequence[str], count: int, shape: tuple[int, int, int]
+) -> Iterator[Writer]:
+    """Yield what writes `count` images of `shape` (C, H, W) to `folder`; all is written when the block ends well."""
+    if form == "png":
+        yield _PngWriter(folder, classes)
+    elif form == "npz":
+        arrays = _NpzWriter(classes, count, shape)
+        yield arrays
+        arrays.save(folder / NPZ)
+    else:
+        with zipfile.ZipFile(folder / ZIP, "w", zipfile.ZIP_STORED) as archive:
+            members = _ZipWriter(archive, classes)
+            yield members
+            members.save_labels()
+
+
+class _PngWriter:
+    def __init__(self, folder: Path, classes: Sequence[str]) -> None:
+        self.folder, self.classes = folder, classes
+
+    def add(self, pixels: Pixels, label: int, seed: int) -> SyntheticImage:
+        name = self.classes[label]
+        file = f"{name}/seed{seed:08d}.png"
+        data = codec.encode_png(pixels)
+        (self.folder / name).mkdir(parents=True, exist_ok=True)
+        (self.folder / file).write_bytes(data)
+        return _entry(file, name, seed, data)
+
+
+class _ZipWriter:
+    def __init__(self, archive: zipfile.ZipFile, classes: Sequence[str]) -> None:
+        self.archive, self.classes = archive, classes
+        self.labels: list[tuple[str, int]] = []
+
+    def add(self, pixels: Pixels, label: int, seed: int) -> SyntheticImage:
+        number = f"{len(self.labels):08d}"
+        file = f"{number[:5]}/img{number}.png"
+        data = codec.encode_png(pixels)
+        self.archive.writestr(zipfile.ZipInfo(file, ZIP_DATE), data)
+        self.labels.append((file, label))
+        return _entry(f"{ZIP}/{file}", self.classes[label], seed, data)
+
+    def save_labels(self) -> None:
+        self.archive.writestr(zipfile.ZipInfo("dataset.json", ZIP_DATE), json.dumps({"labels": self.labels}))
+
+
+class _NpzWriter:
+    def __init__(self, classes: Sequence[str], count: int, shape: tuple[int, int, int]) -> None:
+        channels, height, width = shape
+        self.classes = classes
+        self.images = np.empty([count, height, width] if channels == 1 else [count, height, width, channels], np.uint8)
+        self.labels: list[int] = []
+        self.seeds: list[int] = []
+
+    def add(self, pixels: Pixels, label: int, seed: int) -> SyntheticImage:
+        place = len(self.labels)
+        self.images[place] = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+        self.labels.append(label)
+        self.seeds.append(seed)
+        return _entry(f"{NPZ}/{place}", self.classes[label], seed, self.images[place].tobytes())
+
+    def save(self, path: Path) -> None:
+        arrays: dict[str, Any] = {
+            "images": self.images,
+            "labels": np.array(self.labels, dtype=np.int64),
+            "class_names": np.array(self.classes, dtype=np.str_),
+            "seeds": np.array(self.seeds, dtype=np.int64),
+        }
+        np.savez(path, allow_pickle=False, **arrays)
+
+
+def _entry(file: str, name: str, seed: int, data: bytes) -> SyntheticImage:
+    return SyntheticImage.model_validate(
+        {"file": file, "class": name, "seed": seed, "sha256": files.sha256_bytes(data)}
+    )
+
+
+def read_pixels(folder: Path, manifest: SyntheticManifest, count: int | None = None) -> Pixels:
+    """Read the first `count` images of a folder, [N, C, H, W], whatever its format, and check them.
+
+    Raises
+    ------
+    DataError
+        A file is absent or has changed since the manifest was written.
+    """
+    listed = manifest.images[:count]
+    if manifest.form == "png":
+        return np.stack([codec.read_checked(folder / i.file, i.sha256, manifest.channels) for i in listed])
+    path = folder / (ZIP if manifest.form == "zip" else NPZ)
+    read = _read_zip if manifest.form == "zip" else _read_npz
+    try:
+        return read(path, manifest.channels, listed)
+    except FileNotFoundError:
+        raise DataError(f"{path} is not there, but its manifest is.", REMEDY) from None
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} cannot be read: {error}.", REMEDY) from None
+
+
+def _read_zip(path: Path, channels: int, listed: Sequence[SyntheticImage]) -> Pixels:
+    found = []
+    with zipfile.ZipFile(path) as archive:
+        for one in listed:
+            data = _checked(archive.read(one.file.removeprefix(f"{ZIP}/")), one, path)
+            with Image.open(io.BytesIO(data)) as image:
+                pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"), dtype=np.uint8)
+            found.append(pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+    return np.stack(found)
+
+
+def _read_npz(path: Path, channels: int, listed: Sequence[SyntheticImage]) -> Pixels:
+    with np.load(path, allow_pickle=False) as arrays:
+        pixels: Pixels = arrays["images"][: len(listed)]
+    if len(pixels) < len(listed) or pixels.dtype != np.uint8:
+        raise DataError(f"{path} does not hold what its manifest lists.", REMEDY)
+    for i, one in enumerate(listed):
+        _checked(pixels[i].tobytes(), one, path)
+    return pixels[:, None] if channels == 1 else np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+
+
+def _checked(data: bytes, one: SyntheticImage, path: Path) -> bytes:
+    if files.sha256_bytes(data) != one.sha256:
+        raise DataError(f"{path.parent / one.file} has changed since its manifest was written.", REMEDY)
+    return data

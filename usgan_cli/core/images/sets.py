@@ -1,0 +1,112 @@
+"""Sets of images in memory, loaded by their manifests and checked against them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from usgan_cli.core.errors import DataError
+from usgan_cli.core.formats.dataset import DataImage, DataManifest, read_manifest
+from usgan_cli.core.formats.synthetic import read_synthetic_manifest
+from usgan_cli.core.images import codec
+from usgan_cli.core.images.codec import Pixels
+from usgan_cli.core.images.generated import read_pixels
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images with labels.
+
+    Attributes
+    ----------
+    name : str
+        What the set is, for messages and records ("test", "diffaug-n100-s0").
+    pixels : uint8 array [N, C, H, W]
+    labels : int64 array [N]
+        Index into `classes`.
+    classes : tuple of str
+    files : tuple of str
+        Path of each image relative to its folder.
+    groups : int64 array [N]
+        Images of one group must stay on one side of every split; generated images each have their own.
+    """
+
+    name: str
+    pixels: Pixels
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    files: tuple[str, ...]
+    groups: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: NDArray[np.int64], name: str | None = None) -> ImageSet:
+        """Return the images at `indices`, in that order."""
+        return ImageSet(
+            name or self.name,
+            self.pixels[indices],
+            self.labels[indices],
+            self.classes,
+            tuple(self.files[i] for i in indices),
+            self.groups[indices],
+        )
+
+    def class_counts(self) -> dict[str, int]:
+        """Return the number of images of each class."""
+        return {name: int((self.labels == i).sum()) for i, name in enumerate(self.classes)}
+
+
+def load_listed(folder: Path, manifest: DataManifest, listed: list[DataImage], name: str) -> ImageSet:
+    """Load the given images of a prepared dataset.
+
+    Raises
+    ------
+    DataError
+        A file is absent or has changed since the manifest was written, or nothing is listed.
+    """
+    if not listed:
+        raise DataError(f"The set {name!r} of {folder} has no images.")
+    return ImageSet(
+        name,
+        np.stack([codec.read_checked(folder / i.file, i.sha256, manifest.channels) for i in listed]),
+        np.array([manifest.classes.index(i.class_) for i in listed], dtype=np.int64),
+        tuple(manifest.classes),
+        tuple(i.file for i in listed),
+        np.array([i.group for i in listed], dtype=np.int64),
+    )
+
+
+def load_split(folder: Path, split: Literal["train", "test"]) -> ImageSet:
+    """Load one side of the split of a prepared dataset."""
+    manifest = read_manifest(folder)
+    return load_listed(folder, manifest, manifest.of(split), split)
+
+
+def load_synthetic(folder: Path, count: int | None = None) -> ImageSet:
+    """Load generated images, the first `count` in their fixed order.
+
+    Raises
+    ------
+    DataError
+        There are fewer than `count`.
+    """
+    manifest = read_synthetic_manifest(folder)
+    if count is not None and count > len(manifest.images):
+        raise DataError(
+            f"{folder} holds {len(manifest.images)} generated images; {count} are needed.",
+            f"Make more: usgan generate --count {count} --force (with the same --aug --n --seed)",
+        )
+    listed = manifest.images[:count]
+    return ImageSet(
+        manifest.gan_name,
+        read_pixels(folder, manifest, count),
+        np.array([manifest.classes.index(i.class_) for i in listed], dtype=np.int64),
+        tuple(manifest.classes),
+        tuple(i.file for i in listed),
+        np.arange(len(listed), dtype=np.int64),
+    )

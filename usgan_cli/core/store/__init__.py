@@ -1,0 +1,1 @@
+"""Files on disk: whole or absent, JSON documents, and the life of an artefact."""

@@ -1,0 +1,165 @@
+"""JSON files with a name and a version: read with validation, written whole.
+
+Every format of the workspace is a `Document` defined in one module of `usgan_cli.core`. An unknown version, a
+missing field or a wrong type is an error that names the file and the field.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from usgan_cli.core.errors import FormatError, MissingError
+from usgan_cli.core.store import files
+
+
+class Part(BaseModel):
+    """A piece of a document: immutable, with no fields but those it names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+
+
+class RunRecord(Part):
+    """How an artefact came to be: enough to repeat it, and to know whether it is still what was asked for."""
+
+    command: str
+    revision: int
+    """Number of the step's code version: it grows when the same settings begin to give other results."""
+    settings: dict[str, Any]
+    inputs: dict[str, str]
+    """Digest of the content of each input, by role."""
+    packages: dict[str, str]
+    device: str
+    started: str
+    wall_s: float
+    peak_memory_mb: float
+
+
+class Document(Part):
+    """A JSON file of the workspace."""
+
+    FORMAT: ClassVar[str]
+    VERSION: ClassVar[int] = 1
+
+    run: RunRecord | None = None
+    """The run that made a single-file artefact; a folder keeps it in `run.json` instead."""
+
+    def content_digest(self) -> str:
+        """Return the SHA-256 of what the document says, leaving out when and where it was made."""
+        return files.digest_json(self.model_dump(mode="json", by_alias=True, exclude={"run"}))
+
+    def to_json(self) -> str:
+        """Return the text that `read` understands."""
+        body = self.model_dump(mode="json", by_alias=True, exclude_none=False)
+        if body["run"] is None:
+            del body["run"]
+        head = {"format": self.FORMAT, "version": self.VERSION}
+        return json.dumps(head | body, indent=1, ensure_ascii=False) + "\n"
+
+    def write(self, path: Path) -> None:
+        """Write the document to `path`, whole or not at all."""
+        files.write_text(path, self.to_json())
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read and validate a document.
+
+        Raises
+        ------
+        MissingError
+            There is no such file.
+        FormatError
+            The file is not JSON, not of this format and version, or a field is missing or wrong.
+        """
+        return read_document(path, cls)
+
+
+D = TypeVar("D", bound=Document)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object, or raise an error that names the file."""
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MissingError(f"There is no file {path}.") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise FormatError(f"{path} is not valid JSON: {error}.") from None
+    if not isinstance(body, dict):
+        raise FormatError(f"{path} holds a {type(body).__name__}, not a JSON object.")
+    return body
+
+
+def read_document(path: Path, cls: type[D]) -> D:
+    """Read a document of class `cls` (see `Document.read`)."""
+    body = read_json(path)
+    found = (body.pop("format", None), body.pop("version", None))
+    if found != (cls.FORMAT, cls.VERSION):
+        raise FormatError(
+            f"{path} is of format {found[0]!r} version {found[1]!r}; "
+            f"this version of usgan reads {cls.FORMAT!r} version {cls.VERSION}.",
+        )
+    return _validated(path, cls, body)
+
+
+def read_run(path: Path) -> RunRecord:
+    """Read the run that made a single-file artefact, whatever its format.
+
+    Raises
+    ------
+    MissingError
+        There is no such file.
+    FormatError
+        The file is not a JSON object, or its field `run` is missing or wrong.
+    """
+    body = read_json(path)
+    if "run" not in body:
+        raise FormatError(f"{path}: field 'run' is missing.", "Move the file away and make it again.")
+    return _validated(path, RunRecord, body["run"], "run")
+
+
+P = TypeVar("P", bound=Part)
+
+
+def _validated(path: Path, cls: type[P], body: Any, field: str | None = None) -> P:
+    """Return the piece of a file that `body` is; `field` is where in the file it stands."""
+    try:
+        return cls.model_validate(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ([] if field is None else [field]) + [str(part) for part in first["loc"]]
+        where = ".".join(place) or "(whole file)"
+        raise FormatError(f"{path}: field {where!r}: {first['msg']}.") from None
+
+
+class RunDocument(Document):
+    """`run.json` of an artefact that is a folder."""
+
+    FORMAT = "usgan/run"
+
+    run: RunRecord
+    content: str
+    """Content digest of the artefact's main document."""
+
+
+class PlanDocument(Document):
+    """`config.json` of an artefact that grows in place: what is being made, before it is finished."""
+
+    FORMAT = "usgan/config"
+
+    command: str
+    revision: int
+    settings: dict[str, Any]
+    inputs: dict[str, str]
+
+
+def first_difference(a: Part, b: Part) -> str | None:
+    """Return the first field in which two records of the same kind differ, in words, or None."""
+    left, right = a.model_dump(mode="json"), b.model_dump(mode="json")
+    for field, value in left.items():
+        if value != right[field]:
+            return f"{field}: {value!r} and {right[field]!r}"
+    return None

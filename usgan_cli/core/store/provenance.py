@@ -1,0 +1,31 @@
+"""What a run records of the machine that it ran on."""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+from usgan_cli import __version__
+
+RECORDED_PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "scikit-image",
+    "pillow",
+    "pydicom",
+    "python-gdcm",
+)
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of usgan and of the packages that can change a result."""
+    found = {"usgan": __version__}
+    for name in RECORDED_PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
