@@ -26,8 +26,8 @@ from usgan_cli import __version__, cli
 from usgan_cli.commands import phantom, prepare, score, train_cls, train_gan
 from usgan_cli.commands.study import STEPS
 from usgan_cli.core.formats.generator import Architecture, GeneratorDocument, write_tensors
+from usgan_cli.core.formats.synthetic import SyntheticManifest
 from usgan_cli.core.images import codec
-from usgan_cli.core.images.sets import SyntheticManifest
 
 ROOT = Path(__file__).resolve().parent.parent
 Run = Callable[..., tuple[int, str, str]]
