@@ -40,11 +40,11 @@ def test_weights_of_the_published_layout_are_loaded_and_train_a_step(published: 
     assert torch.equal(backbone.model.state_dict()["conv_stem.weight"], theirs["conv_stem.weight"])
     assert backbone.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
 
-    network = finetune._Network(backbone, config(str(published)), 0, CPU, "float32")
+    network = finetune.FoldTrainer(backbone, config(str(published)), 0, CPU, "float32")
     images = torch.randint(0, 256, (4, 1, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     before = network.model.conv_stem.weight.detach().clone()
     with Silent().task("", 1, "") as task:
-        network.train_epoch(finetune.Labelled(images, torch.tensor([0, 1, 2, 0])), 1, task)
+        network.train_epoch(finetune.LabelledImages(images, torch.tensor([0, 1, 2, 0])), 1, task)
     assert not torch.equal(network.model.conv_stem.weight, before)
     probability = network.predict(images)
     assert probability.shape == (4, 3)

@@ -7,13 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from usgan_cli.classify.folds import (
-    adopt,
-    in_file_order,
-    pick_synthetic,
-    stratified_folds,
-    training_side,
-)
+from usgan_cli.classify.fold_images import pick_synthetic, with_real_classes
+from usgan_cli.classify.folds import in_file_order, stratified_folds, training_side
 from usgan_cli.core.apportion import class_quotas
 from usgan_cli.core.errors import DataError, SettingsError
 from usgan_cli.core.formats.synthetic import SyntheticManifest, used_digest, used_images
@@ -144,9 +139,9 @@ def test_an_order_of_preference_decides_within_each_class():
 def test_synthetic_labels_follow_the_names_of_the_classes():
     real = image_set([0, 1, 2])
     synthetic = image_set([0, 0, 1, 2], classes=("normal", "benign", "malignant"))
-    adopted = adopt(real, synthetic)
-    assert [adopted.classes[i] for i in adopted.labels] == [synthetic.classes[i] for i in synthetic.labels]
-    assert adopted.classes == CLASSES
+    renumbered = with_real_classes(real, synthetic)
+    assert [renumbered.classes[i] for i in renumbered.labels] == [synthetic.classes[i] for i in synthetic.labels]
+    assert renumbered.classes == CLASSES
 
 
 def test_synthetic_images_that_do_not_fit_are_refused():
@@ -158,11 +153,11 @@ def test_synthetic_images_that_do_not_fit_are_refused():
         pick_synthetic(image_set([0, 1, 0, 1, 0, 1]), [4, 4, 4], 3)
     assert "without --classes" in (caught.value.hint or "")
     with pytest.raises(DataError, match="classes"):
-        adopt(real, image_set([0, 1, 2] * 4, classes=("benign", "malignant", "cyst")))
+        with_real_classes(real, image_set([0, 1, 2] * 4, classes=("benign", "malignant", "cyst")))
     colour = image_set([0, 1, 2] * 4)
     colour = ImageSet("c", np.repeat(colour.pixels, 3, axis=1), colour.labels, CLASSES, colour.files, colour.groups)
     with pytest.raises(DataError, match="channels"):
-        adopt(real, colour)
+        with_real_classes(real, colour)
 
 
 def test_a_gan_of_the_strict_protocol_sees_what_its_fold_is_trained_on():

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 import torch
 
-from usgan_cli.classify import finetune, units
+from usgan_cli.classify import finetune, fold_files
 from usgan_cli.classify.config import ClassifierConfig
+from usgan_cli.classify.fold_images import Treatment
 from usgan_cli.classify.models import open_backbone
-from usgan_cli.classify.sets import Treatment
-from usgan_cli.classify.train import Described, train_classifier
+from usgan_cli.classify.train import Origin, train_classifier
 from usgan_cli.core.errors import FormatError
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.progress import Silent
@@ -51,7 +51,7 @@ def train(target: Path, config: ClassifierConfig = CONFIG, **how: Any) -> None:
     target.mkdir(exist_ok=True)
     train_classifier(
         config,
-        described=Described("real", 24, "a", "b"),
+        origin=Origin("real", 24, "a", "b"),
         treatment=Treatment(),
         real=REAL,
         test=TEST,
@@ -84,7 +84,7 @@ def test_stopped_after_any_epoch_it_comes_to_the_same(
 ) -> None:
     monkeypatch.setattr(finetune, "SAVE_SECONDS", 0.0)
     epochs: list[tuple[int, int]] = []
-    whole = finetune._Network.train_epoch
+    whole = finetune.FoldTrainer.train_epoch
 
     def counted(self: Any, train: Any, epoch: int, task: Any) -> None:
         if len(epochs) == stop_at:
@@ -93,7 +93,7 @@ def test_stopped_after_any_epoch_it_comes_to_the_same(
         whole(self, train, epoch, task)
 
     with monkeypatch.context() as patch:
-        patch.setattr(finetune._Network, "train_epoch", counted)
+        patch.setattr(finetune.FoldTrainer, "train_epoch", counted)
         with pytest.raises(StoppedError):
             train(tmp_path / "real")
     assert not (tmp_path / "real" / "result.json").exists()
@@ -102,7 +102,7 @@ def test_stopped_after_any_epoch_it_comes_to_the_same(
         epochs.append((self.fold, epoch))
         whole(self, train, epoch, task)
 
-    monkeypatch.setattr(finetune._Network, "train_epoch", listed)
+    monkeypatch.setattr(finetune.FoldTrainer, "train_epoch", listed)
     train(tmp_path / "real")
     # No epoch is trained twice, none is left out.
     assert epochs == [(fold, epoch) for fold in range(2) for epoch in range(1, 5)]
@@ -117,7 +117,7 @@ sys.path.insert(0, sys.argv[1])
 import test_resume as here
 
 here.finetune.SAVE_SECONDS = 0.0
-whole = here.finetune._Network.train_epoch
+whole = here.finetune.FoldTrainer.train_epoch
 
 def stuck(self, train, epoch, task):
     if (self.fold, epoch) == (1, 3):
@@ -125,7 +125,7 @@ def stuck(self, train, epoch, task):
         time.sleep(600)
     whole(self, train, epoch, task)
 
-here.finetune._Network.train_epoch = stuck
+here.finetune.FoldTrainer.train_epoch = stuck
 here.torch.set_num_threads(int(sys.argv[3]))
 here.train(Path(sys.argv[2]))
 """
@@ -150,13 +150,13 @@ def test_a_killed_process_is_continued_to_the_same_bytes(
     assert process.returncode != 0
     assert {"folds/fold0.json", "folds/fold1.state.safetensors"} <= contents(target).keys()
     epochs: list[tuple[int, int]] = []
-    whole = finetune._Network.train_epoch
+    whole = finetune.FoldTrainer.train_epoch
 
     def listed(self: Any, train: Any, epoch: int, task: Any) -> None:
         epochs.append((self.fold, epoch))
         whole(self, train, epoch, task)
 
-    monkeypatch.setattr(finetune._Network, "train_epoch", listed)
+    monkeypatch.setattr(finetune.FoldTrainer, "train_epoch", listed)
     train(target)
     assert epochs == [(1, 3), (1, 4)]
     assert contents(target) == undisturbed
@@ -169,7 +169,7 @@ def test_stopped_between_a_folds_two_files_it_is_done_again(
         raise StoppedError
 
     with monkeypatch.context() as patch:
-        patch.setattr(units, "_scores", stop)
+        patch.setattr(fold_files, "_scores", stop)
         with pytest.raises(StoppedError):
             train(tmp_path / "real")
     assert (tmp_path / "real" / "folds" / "fold0.csv").is_file()
@@ -180,7 +180,7 @@ def test_stopped_between_a_folds_two_files_it_is_done_again(
 def test_a_frozen_training_goes_on_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frozen = dataclasses.replace(CONFIG, freeze=True)
     train(tmp_path / "whole", frozen)
-    write, written = units.write_fold, []
+    write, written = fold_files.write_fold, []
 
     def once(*given: Any) -> None:
         if written:
@@ -227,26 +227,26 @@ def test_a_state_holds_everything(change: dict[str, Any], tmp_path: Path) -> Non
     """Trap: a state without Adam's moments, or in another memory order, goes on differently."""
     config = dataclasses.replace(CONFIG, **change)
     backbone = open_backbone(config, 3, Silent())
-    data = finetune.Labelled(torch.from_numpy(REAL.pixels), torch.from_numpy(REAL.labels))
+    data = finetune.LabelledImages(torch.from_numpy(REAL.pixels), torch.from_numpy(REAL.labels))
 
-    def course(network: Any, epochs: list[int], start: finetune.Course) -> finetune.Course:
+    def course(network: Any, epochs: list[int], start: finetune.FoldHistory) -> finetune.FoldHistory:
         for epoch in epochs:
             with finetune.seeded(0, "classifier", 0, epoch, device=CPU), Silent().task("", 1, "") as task:
                 network.train_epoch(data, epoch, task)
             start.epoch = epoch
             kept = copy.deepcopy(network.model.state_dict())
             assert start.picks(0.5, len(data.labels))
-            start.kept = finetune.Kept(epoch, network.predict(data.images), kept)
+            start.picked = finetune.PickedEpoch(epoch, network.predict(data.images), kept)
         return start
 
-    one = finetune._Network(backbone, config, 0, CPU, "float32")
-    middle = course(one, [1, 2], finetune.Course())
+    one = finetune.FoldTrainer(backbone, config, 0, CPU, "float32")
+    middle = course(one, [1, 2], finetune.FoldHistory())
     finetune.write_tensors(tmp_path / "state.safetensors", one.state(middle))
     course(one, [3, 4], middle)
 
-    other = finetune._Network(backbone, config, 0, CPU, "float32")
+    other = finetune.FoldTrainer(backbone, config, 0, CPU, "float32")
     restored = other.restore(finetune.read_tensors(tmp_path / "state.safetensors"))
-    assert (restored.epoch, restored.kept.epoch, restored.best, restored.best_epoch) == (2, 2, 0.5, 1)
+    assert (restored.epoch, restored.picked.epoch, restored.best, restored.best_epoch) == (2, 2, 0.5, 1)
     course(other, [3, 4], restored)
     mine, theirs = one.model.state_dict(), other.model.state_dict()
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)

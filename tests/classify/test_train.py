@@ -15,9 +15,9 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 from usgan_cli.classify import finetune
 from usgan_cli.classify.config import ClassifierConfig, check_config, settings_of
 from usgan_cli.classify.finetune import lr_factor
+from usgan_cli.classify.fold_images import Treatment
 from usgan_cli.classify.folds import in_file_order
-from usgan_cli.classify.sets import Treatment
-from usgan_cli.classify.train import Described, train_classifier
+from usgan_cli.classify.train import Origin, train_classifier
 from usgan_cli.core.errors import DataError, SettingsError
 from usgan_cli.core.formats.classifier import ClassifierRecord, FoldRecord, Predictions
 from usgan_cli.core.images.sets import ImageSet
@@ -54,7 +54,7 @@ def treated(ratio: float = 1, *images: ImageSet, **changes: Any) -> Treatment:
 def train(target: Path, config: ClassifierConfig, ratio: float = 0, n: int = 45, **changes: Any) -> ClassifierRecord:
     target.mkdir(parents=True, exist_ok=True)
     settings: dict[str, Any] = {
-        "described": Described("real" if ratio == 0 else f"ada-x{ratio:g}", n, "a" * 64, "b" * 64),
+        "origin": Origin("real" if ratio == 0 else f"ada-x{ratio:g}", n, "a" * 64, "b" * 64),
         "treatment": Treatment() if ratio == 0 else treated(ratio),
         "real": REAL,
         "test": TEST,
@@ -94,7 +94,7 @@ def test_both_ways_learn_what_can_be_told_apart(frozen, tuned):
 
 
 def test_the_same_seed_gives_the_same_bytes(frozen, tuned, tmp_path):
-    train(tmp_path / "frozen", FROZEN)  # features computed anew: the cache is another
+    train(tmp_path / "frozen", FROZEN)  # with another cache: features are computed again
     train(tmp_path / "tuned", TUNED)
     train(tmp_path / "other", dataclasses.replace(TUNED, seed=1))
     for name in ("predictions.csv", "result.json"):
@@ -186,16 +186,16 @@ def test_the_kept_epoch_is_the_one_that_was_validated(tmp_path, monkeypatch):
     """Trap: testing the last epoch's network instead of the one that was picked."""
     monkeypatch.setattr(finetune, "standard_error", lambda f1, images: 0.0)
     seen: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {0: [], 1: []}
-    predict = finetune._Network.predict
+    predict = finetune.FoldTrainer.predict
     pixels = torch.from_numpy(in_file_order(TEST).pixels)
 
-    def watched(self: finetune._Network, images: torch.Tensor) -> np.ndarray:
+    def watched(self: finetune.FoldTrainer, images: torch.Tensor) -> np.ndarray:
         found = predict(self, images)
         if len(images) != len(pixels):
             seen[self.fold].append((found, predict(self, pixels)))
         return found
 
-    monkeypatch.setattr(finetune._Network, "predict", watched)
+    monkeypatch.setattr(finetune.FoldTrainer, "predict", watched)
     config = dataclasses.replace(TUNED, lr=0.01, patience=3)
     record = train(tmp_path / "watched", config)
     predictions = read(tmp_path / "watched")[1]
@@ -208,7 +208,7 @@ def test_the_kept_epoch_is_the_one_that_was_validated(tmp_path, monkeypatch):
 
 
 def test_the_last_epoch_within_one_standard_error_is_picked():
-    course = finetune.Course()
+    course = finetune.FoldHistory()
     picked = []
     # Of 20 validation images: 0.70 +- 0.10, then 0.80 +- 0.09, which 0.70 is not within, and 0.75 is.
     for f1 in (0.70, 0.65, 0.55, 0.80, 0.70, 0.75, 0.75, 0.60):
@@ -227,7 +227,7 @@ def test_many_validation_images_tell_more_epochs_apart():
 
 def test_a_fold_ends_when_nothing_better_was_seen_for_long():
     config = dataclasses.replace(TUNED, epochs=9, patience=3)
-    course = finetune.Course()
+    course = finetune.FoldHistory()
     ended = []
     for f1 in (0.5, 0.6, 0.6, 0.6, 0.6):
         course.epoch += 1
@@ -250,7 +250,7 @@ def test_divergence_is_an_error_that_says_so(tmp_path):
     assert "--lr" in (caught.value.hint or "")
 
 
-def test_test_images_among_the_subset_are_told(tmp_path):
+def test_test_images_among_the_subset_are_reported(tmp_path):
     pixels = TEST.pixels.copy()
     pixels[:2] = REAL.pixels[[3, 4]]
     said = Silent()
@@ -259,23 +259,23 @@ def test_test_images_among_the_subset_are_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "told"),
+    ("changes", "error", "message"),
     [
         ({"n": 50}, DataError, "45 images, not 50"),
         ({"treatment": Treatment("ada")}, SettingsError, "belong together"),
         ({"treatment": Treatment(None, 1)}, SettingsError, "belong together"),
-        ({"treatment": Treatment(alone=True)}, SettingsError, "no generated images"),
-        ({"treatment": Treatment(select="distance")}, SettingsError, "no generated images"),
+        ({"treatment": Treatment(synthetic_only=True)}, SettingsError, "need generated images"),
+        ({"treatment": Treatment(select="distance")}, SettingsError, "need generated images"),
         ({"treatment": treated(1, FAKE, FAKE, protocol="strict")}, SettingsError, "takes 3 sets .* there are 2"),
         ({"treatment": treated(3)}, DataError, "holds 90 generated images"),
         ({"real": dataclasses.replace(REAL, groups=REAL.groups + 1000)}, DataError, "30 groups .* both"),
         ({"jobs": 0}, SettingsError, "jobs"),
-        ({"test": TEST.take(np.flatnonzero(TEST.labels != 2))}, DataError, "no test image of the class 'normal'"),
+        ({"test": TEST.take(np.flatnonzero(TEST.labels != 2))}, DataError, "No test image has the class 'normal'"),
         ({"test": dataclasses.replace(TEST, classes=("a", "b", "c"))}, DataError, "classes"),
     ],
 )
-def test_what_does_not_fit_is_refused(changes, error, told, tmp_path):
-    with pytest.raises(error, match=told):
+def test_what_does_not_fit_is_refused(changes, error, message, tmp_path):
+    with pytest.raises(error, match=message):
         train(tmp_path / "x", FROZEN, **changes)
     assert list((tmp_path / "x").iterdir()) == []
 
@@ -285,7 +285,7 @@ def test_one_class_is_nothing_to_tell_apart(tmp_path):
         kept = images.take(np.flatnonzero(images.labels == 0))
         return dataclasses.replace(kept, classes=CLASSES[:1])
 
-    with pytest.raises(DataError, match="nothing to tell apart"):
+    with pytest.raises(DataError, match="at least two"):
         train(tmp_path / "x", FROZEN, n=15, real=alone(REAL), test=alone(TEST))
 
 
@@ -351,7 +351,7 @@ def test_a_group_is_never_on_both_sides(tmp_path):
         assert not {group[f] for f in record.train} & {group[f] for f in left_out}
 
 
-def test_generated_images_that_are_copies_of_held_out_ones_are_told(tmp_path):
+def test_generated_images_that_are_copies_of_held_out_ones_are_reported(tmp_path):
     pixels = FAKE.pixels.copy()
     pixels[[0, 1]] = REAL.pixels[[0, 1]]
     pixels[2] = TEST.pixels[2]
@@ -361,7 +361,7 @@ def test_generated_images_that_are_copies_of_held_out_ones_are_told(tmp_path):
 
 
 def test_synthetic_images_alone_train_and_real_ones_judge(frozen, tmp_path):
-    record = train(tmp_path / "only", FROZEN, treatment=treated(1, alone=True))
+    record = train(tmp_path / "only", FROZEN, treatment=treated(1, synthetic_only=True))
     assert {(fold.train_real, fold.train_synthetic) for fold in record.folds} == {(0, 45)}
     assert [fold.validation for fold in record.folds] == [fold.validation for fold in read(frozen[0])[0].folds]
     assert all(not fold.train for fold in files_of(tmp_path / "only"))
@@ -394,15 +394,15 @@ def test_selection_prefers_images_like_the_real_ones(select, frozen, tmp_path):
 def test_selection_looks_at_a_folds_own_training_images_alone(tmp_path):
     """Trap: choosing by all real images lets a fold's validation images decide what it is trained on."""
     seen: list[set[str]] = []
-    from usgan_cli.classify import sets as module
+    from usgan_cli.classify import fold_images
 
     def prefer(images: ImageSet, candidates: ImageSet) -> np.ndarray:
         seen.append(set(images.files))
         return np.arange(len(candidates))
 
-    made = module.prepare_sets(FROZEN, 45, treated(1, select="distance"), REAL, TEST, Silent(), prefer)
+    made = fold_images.assign_images(FROZEN, 45, treated(1, select="distance"), REAL, TEST, Silent(), prefer)
     assert [seen[fold.index] for fold in made.folds] == [
-        {made.real.files[i] for i in fold.fold.train} for fold in made.folds
+        {made.real.files[i] for i in fold.train} for fold in made.folds
     ]
 
 
@@ -442,7 +442,7 @@ def test_layers_learn_at_rates_that_decay_from_the_top():
     from usgan_cli.classify.models import open_backbone
 
     config = dataclasses.replace(TUNED, layer_decay=0.5, lr=1.0, head_lr=7.0)
-    network = finetune._Network(open_backbone(config, 3, Silent()), config, 0, torch.device("cpu"), "float32")
+    network = finetune.FoldTrainer(open_backbone(config, 3, Silent()), config, 0, torch.device("cpu"), "float32")
     rates = {}
     names = {id(parameter): name for name, parameter in network.model.named_parameters()}
     for group in network.optimizer.param_groups:
@@ -459,9 +459,9 @@ def test_in_the_first_stage_the_head_alone_learns():
     from usgan_cli.classify.models import open_backbone
 
     config = dataclasses.replace(TUNED, head_epochs=1, epochs=2)
-    network = finetune._Network(open_backbone(config, 3, Silent()), config, 0, torch.device("cpu"), "float32")
+    network = finetune.FoldTrainer(open_backbone(config, 3, Silent()), config, 0, torch.device("cpu"), "float32")
     before = {name: tensor.clone() for name, tensor in network.model.state_dict().items()}
-    data = finetune.Labelled(torch.from_numpy(REAL.pixels), torch.from_numpy(REAL.labels))
+    data = finetune.LabelledImages(torch.from_numpy(REAL.pixels), torch.from_numpy(REAL.labels))
 
     def changed() -> set[str]:
         after = network.model.state_dict()

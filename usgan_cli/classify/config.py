@@ -17,8 +17,8 @@ Setting = float | int | str | bool | None
 C_GRID: tuple[float, ...] = (1e-2, 1e-1, 1.0)
 """Inverse strengths of the linear head's L2 penalty to choose among, for features of unit variance."""
 
-ALSO_FROZEN = frozenset({"backbone", "weights", "freeze", "size", "folds", "seed", "class_weights", "flip"})
-"""Settings that also decide what a linear head learns; the others are of fine-tuning alone."""
+HEAD_SETTINGS = frozenset({"backbone", "weights", "freeze", "size", "folds", "seed", "class_weights", "flip"})
+"""Settings that also apply to a linear head; the others apply to fine-tuning alone."""
 CLASS_WEIGHTS = ("none", "balanced")
 
 
@@ -29,16 +29,16 @@ class ClassifierConfig:
     backbone: str = "efficientnet_b2"
     """Name of a timm model."""
     weights: str = "auto"
-    """"auto" or "imagenet": pretrained on ImageNet, wherever they are found; "none": random; else a file or folder."""
+    """"auto" or "imagenet": pretrained on ImageNet (see `find_weights`); "none": random; else a file or folder."""
     freeze: bool = False
-    """Leave the backbone as it is, and train a linear head (a logistic regression) on its features alone."""
+    """Leave the backbone unchanged and train a linear head (a logistic regression) on its features."""
     size: int | None = None
-    """Height and width of the network's input, pixels; None for what the pretrained network was made for."""
+    """Height and width of the network's input, pixels; None for the size that the network was pretrained at."""
     folds: int = 5
     seed: int = 0
 
     epochs: int = 30
-    """Passes over the training images at most; each fold keeps the last of the epochs that its validation images
+    """Passes over the training images at most; each fold keeps the last epoch that its validation images
     cannot tell from the best one."""
     patience: int = 20
     """Epochs without an improvement on the validation images after which a fold ends."""
@@ -53,9 +53,9 @@ class ClassifierConfig:
     head_epochs: int = 0
     """First stage: epochs in which the new classifier layer alone is trained; then all layers are."""
     warmup_epochs: float = 1.0
-    """Epochs of the stage in which all layers learn, in which the rates rise linearly, before a cosine to 0."""
+    """Epochs at the start of the second stage in which the rates rise linearly; then they follow a cosine to 0."""
     weight_decay: float = 0.01
-    """Of AdamW; biases and normalisation layers are left out."""
+    """Of AdamW; not applied to biases and normalisation layers."""
     label_smoothing: float = 0.1
     class_weights: str = "none"
     """"balanced": a class's images weigh more in the loss the fewer there are; "none": all weigh the same."""
@@ -64,7 +64,7 @@ class ClassifierConfig:
 
     flip: bool = True
     """Mirror half of the training images left to right (never top to bottom: depth has a direction in ultrasound).
-    Answers are the mean over an image as it is and mirrored; a linear head also learns from both."""
+    Predictions are the mean over an image and its mirror image; a linear head also learns from both."""
     rotate: float = 10.0
     """Largest rotation of a training image, degrees."""
     zoom: float = 0.1
@@ -81,22 +81,16 @@ class ClassifierConfig:
     device: str = "auto"
 
 
+LEAST = {"folds": 2, "epochs": 1, "patience": 1, "batch": 2, "weight_decay": 0, "warmup_epochs": 0, "head_epochs": 0}
+LEAST |= dict.fromkeys(("rotate", "zoom", "shift", "brightness", "contrast"), 0)
+
+
 def check_config(config: ClassifierConfig) -> None:
     """Raise a `SettingsError` that names the first impossible setting."""
-    least: dict[str, float] = {
-        "folds": 2,
-        "epochs": 1,
-        "patience": 1,
-        "batch": 2,
-        "weight_decay": 0,
-        "warmup_epochs": 0,
-        "head_epochs": 0,
-    }
-    least |= dict.fromkeys(("rotate", "zoom", "shift", "brightness", "contrast"), 0)
-    for name, bound in least.items():
+    for name, least in LEAST.items():
         value = getattr(config, name)
-        if not (math.isfinite(value) and value >= bound):
-            raise SettingsError(f"{name} must be at least {bound:g}; it is {value:g}.")
+        if not (math.isfinite(value) and value >= least):
+            raise SettingsError(f"{name} must be at least {least}; it is {value:g}.")
     for name in ("lr", "head_lr"):
         value = getattr(config, name)
         if not (math.isfinite(value) and value > 0):
@@ -117,22 +111,18 @@ def check_config(config: ClassifierConfig) -> None:
 def settings_of(config: ClassifierConfig) -> dict[str, Setting]:
     """Return the settings that decide the result, as an artefact records them.
 
-    The device is left out: it does not change what is learned; nor do settings of fine-tuning where the backbone
-    is frozen.
+    The device is left out, since it does not change what is learned; so are settings of fine-tuning where the
+    backbone is frozen.
     """
     values: dict[str, Setting] = dataclasses.asdict(config)
     del values["device"]
-    return {name: value for name, value in values.items() if not config.freeze or name in ALSO_FROZEN}
+    return {name: value for name, value in values.items() if not config.freeze or name in HEAD_SETTINGS}
 
 
 def training_settings(config: ClassifierConfig, precision: str) -> dict[str, float | int | str | bool]:
     """Return the settings of optimisation and augmentation, as a classifier's record carries them.
 
-    Parameters
-    ----------
-    config : ClassifierConfig
-    precision : {"float32", "bf16", "fp16"}
-        What the network was computed in.
+    `precision` is the one that the network was computed in, never "auto".
     """
     if config.freeze:
         return {
@@ -143,6 +133,6 @@ def training_settings(config: ClassifierConfig, precision: str) -> dict[str, flo
             "class_weights": config.class_weights,
             "precision": precision,
         }
-    elsewhere = ALSO_FROZEN - {"class_weights", "flip"} | {"epochs"}
-    values = {k: v for k, v in settings_of(config).items() if k not in elsewhere and v is not None}
+    recorded_elsewhere = HEAD_SETTINGS - {"class_weights", "flip"} | {"epochs"}
+    values = {k: v for k, v in settings_of(config).items() if k not in recorded_elsewhere and v is not None}
     return values | {"optimizer": "AdamW", "precision": precision}

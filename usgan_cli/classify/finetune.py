@@ -2,16 +2,15 @@
 
 AdamW (Loshchilov and Hutter 2019) with a higher learning rate for the new classifier layer than for the
 pretrained ones, which may decay from layer to layer (Clark et al. 2020) or wait for a first stage in which the
-classifier layer learns alone; linear warm-up and cosine decay, label smoothing (Szegedy et al. 2016). Test images are
-looked at once, when the epoch has been picked.
+classifier layer learns alone; linear warm-up and cosine decay, label smoothing (Szegedy et al. 2016). The test images
+are predicted once, when the epoch has been picked.
 
 The epoch is picked on the fold's validation images by the rule of one standard error (Breiman et al. 1984): the last
-of those epochs whose micro-F1 is within one standard error of the best. A fold of a small subset has 10 or 20
-validation images, whose best epoch is mostly luck; what it cannot tell apart is settled by the schedule, which ends
-with the network that has learned longest.
+epoch whose micro-F1 is within one standard error of the best. A fold of a small subset has 10 or 20 validation
+images, whose best epoch is mostly luck; among epochs that they cannot tell apart, the one trained longest is taken.
 
-Every epoch draws its random numbers from seeds of its own, so a fold that was interrupted goes on from its last saved
-epoch to the same result.
+Every epoch draws its random numbers from its own seeds, so an interrupted fold continues from its last saved epoch
+to the same result.
 """
 
 from __future__ import annotations
@@ -35,6 +34,7 @@ from torch import nn
 from usgan_cli.classify.augment import augment
 from usgan_cli.classify.config import ClassifierConfig
 from usgan_cli.classify.models import Backbone, seeded
+from usgan_cli.classify.scores import FoldPredictions
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.generator import read_tensors, write_tensors
 from usgan_cli.core.images.codec import to_float
@@ -44,37 +44,20 @@ from usgan_cli.core.progress import Progress, Task
 
 EVAL_BATCH = 32
 SAVE_SECONDS = 30.0
-"""Time between saved states: on a CPU every epoch or so, on a GPU many epochs, which are as quickly done again."""
+"""Time between saved states: an epoch or so on a CPU, many epochs on a GPU, which repeats them as quickly."""
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledImages:
     """Images ready for the network: uint8 tensor [N, C, size, size] and int64 tensor [N], on the CPU."""
 
     images: torch.Tensor
     labels: torch.Tensor
 
 
-@dataclass(frozen=True)
-class FinetuneOutput:
-    """One fold's network.
-
-    Attributes
-    ----------
-    epoch : int
-        Number of epochs it was trained for, as its validation images picked it.
-    val, test : float32 arrays [N, K]
-        Class probabilities.
-    """
-
-    epoch: int
-    val: NDArray[np.float32]
-    test: NDArray[np.float32]
-
-
 @dataclass
-class Kept:
-    """The epoch that is picked so far, with its network and its probabilities of the validation images."""
+class PickedEpoch:
+    """The epoch picked so far, with its network and its probabilities of the validation images."""
 
     epoch: int
     val: NDArray[np.float32]
@@ -82,22 +65,22 @@ class Kept:
 
 
 @dataclass
-class Course:
-    """How far a fold has come: epochs finished, the best micro-F1 and its epoch, and what is picked."""
+class FoldHistory:
+    """How far a fold's training has come: epochs finished, the best micro-F1 with its epoch, and the epoch picked."""
 
     epoch: int = 0
     best: float = -1.0
     best_epoch: int = 0
-    kept: Kept | None = None
+    picked: PickedEpoch | None = None
 
     def ended(self, config: ClassifierConfig) -> bool:
-        """Return whether all epochs are done, or the validation images have long seen nothing better."""
+        """Return whether all epochs are done, or the validation F1 has not improved for `patience` epochs."""
         return self.epoch >= config.epochs or self.epoch - self.best_epoch >= config.patience
 
     def picks(self, f1: float, images: int) -> bool:
-        """Take in the micro-F1 of the epoch just finished, and return whether that epoch is now the one picked.
+        """Record the micro-F1 of the epoch just finished, and return whether to pick that epoch.
 
-        The one picked is the last within one standard error of the best: whenever the best rises, its own epoch is.
+        It is picked if it is within one standard error of the best so far, which a new best always is.
         """
         if f1 > self.best:
             self.best, self.best_epoch = f1, self.epoch
@@ -118,7 +101,7 @@ def lr_factor(done: float, warmup: float, total: float) -> float:
 
 
 def balanced_weights(labels: torch.Tensor, classes: int) -> torch.Tensor:
-    """Return each class's weight in the loss, N / (K count): a class weighs the same however few images it has."""
+    """Return each class's weight in the loss, N / (K count): all classes together weigh the same."""
     counts = torch.bincount(labels, minlength=classes)
     return len(labels) / (classes * counts.clamp(min=1))
 
@@ -128,65 +111,62 @@ def finetune_fold(
     config: ClassifierConfig,
     fold: int,
     *,
-    train: Labelled,
-    val: Labelled,
+    train: LabelledImages,
+    val: LabelledImages,
     test: torch.Tensor,
     device: torch.device,
     precision: Precision,
     progress: Progress,
     state_file: Path | None = None,
-) -> FinetuneOutput:
+) -> FoldPredictions:
     """Fine-tune a copy of the network on one fold's training images, and predict its validation and test images.
 
     Parameters
     ----------
     backbone : Backbone
-        The pretrained network, with one output per class; it is left as it is.
-    config : ClassifierConfig
+        The pretrained network, with one output per class; it is not changed.
     fold : int
-        From 0; it selects the random numbers, which are the same whatever images the training set has.
-    train, val : Labelled
+        From 0; it seeds the random numbers, which do not depend on the images.
     test : uint8 tensor [N, C, size, size]
-    device : torch.device
-    precision : {"float32", "bf16", "fp16"}
-    progress : Progress
     state_file : Path, optional
-        Where the state is saved now and then, and looked for at the start; it is removed by whoever keeps the result.
+        Where the state is saved now and then, and read from at the start; the caller removes it once it has stored
+        the result.
 
     Raises
     ------
     SettingsError
-        The loss is no longer a number.
+        The loss is not finite.
     FormatError
         The saved state cannot be read.
     """
     with seeded(config.seed, "classifier", fold, device=device):
-        network = _Network(backbone, config, fold, device, precision)
-    course = Course()
+        trainer = FoldTrainer(backbone, config, fold, device, precision)
+    history = FoldHistory()
     if state_file is not None and state_file.is_file():
-        course = network.restore(read_tensors(state_file))
+        history = trainer.restore(read_tensors(state_file))
     saved = time.monotonic()
-    with progress.task(f"Fold {fold + 1} of {config.folds}", config.epochs, "epochs", done=course.epoch) as task:
-        while not course.ended(config):
-            course.epoch += 1
-            with seeded(config.seed, "classifier", fold, course.epoch, device=device):
-                network.train_epoch(train, course.epoch, task)
-            probability = network.predict(val.images)
+    with progress.task(f"Fold {fold + 1} of {config.folds}", config.epochs, "epochs", done=history.epoch) as task:
+        while not history.ended(config):
+            history.epoch += 1
+            with seeded(config.seed, "classifier", fold, history.epoch, device=device):
+                trainer.train_epoch(train, history.epoch, task)
+            probability = trainer.predict(val.images)
             f1 = float((probability.argmax(1) == val.labels.numpy()).mean())
-            if course.picks(f1, len(probability)):
-                course.kept = Kept(course.epoch, probability, copy.deepcopy(network.model.state_dict()))
-            task.advance(0, val_f1=f"{f1:.3f}", best=f"{course.best:.3f}")
+            if history.picks(f1, len(probability)):
+                state = copy.deepcopy(trainer.model.state_dict())
+                history.picked = PickedEpoch(history.epoch, probability, state)
+            task.advance(0, val_f1=f"{f1:.3f}", best=f"{history.best:.3f}")
             if state_file is not None and time.monotonic() - saved >= SAVE_SECONDS:
-                write_tensors(state_file, network.state(course))
+                write_tensors(state_file, trainer.state(history))
                 saved = time.monotonic()
-    kept = course.kept
-    assert kept is not None
-    network.model.load_state_dict(kept.state)
-    return FinetuneOutput(kept.epoch, kept.val, network.predict(test))
+    picked = history.picked
+    assert picked is not None
+    trainer.model.load_state_dict(picked.state)
+    return FoldPredictions(picked.epoch, None, val=picked.val, test=trainer.predict(test))
 
 
-class _Network:
-    """A copy of the network while one fold trains it."""
+class FoldTrainer:
+    """A copy of the network that is trained on one fold."""
 
     def __init__(
         self, backbone: Backbone, config: ClassifierConfig, fold: int, device: torch.device, precision: Precision
@@ -197,68 +177,68 @@ class _Network:
         for module in self.head.modules():
             if callable(reset := getattr(module, "reset_parameters", None)):
                 reset()
-        self.optimizer = torch.optim.AdamW(self._groups(), lr=config.lr)
+        self.optimizer = torch.optim.AdamW(self._parameter_groups(), lr=config.lr)
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
 
-    def _groups(self) -> list[dict[str, Any]]:
+    def _parameter_groups(self) -> list[dict[str, Any]]:
         """Return the optimiser's groups: parameters of one learning rate and one weight decay."""
         config = self.config
         names = {id(parameter): name for name, parameter in self.model.named_parameters()}
         head = {names[id(parameter)] for parameter in self.head.parameters()}
-        layer = _layers(self.model) if config.layer_decay < 1 else dict.fromkeys(names.values(), 0)
+        layer = _layer_numbers(self.model) if config.layer_decay < 1 else dict.fromkeys(names.values(), 0)
         last = max(number for name, number in layer.items() if name not in head)
         groups: dict[tuple[float, bool], dict[str, Any]] = {}
         for name, parameter in self.model.named_parameters():
             lr = config.head_lr if name in head else config.lr * config.layer_decay ** (last - layer[name])
             decayed = parameter.ndim > 1
-            kind = {"params": [], "highest_lr": lr, "weight_decay": config.weight_decay if decayed else 0.0}
-            groups.setdefault((lr, decayed), kind)["params"].append(parameter)
+            group = {"params": [], "highest_lr": lr, "weight_decay": config.weight_decay if decayed else 0.0}
+            groups.setdefault((lr, decayed), group)["params"].append(parameter)
         return list(groups.values())
 
-    def state(self, course: Course) -> dict[str, torch.Tensor]:
-        """Return everything that decides how the fold goes on, by name."""
-        kept = course.kept
-        assert kept is not None
-        found = {
-            "epoch": torch.tensor(course.epoch),
-            "best": torch.tensor(course.best, dtype=torch.float64),
-            "best.epoch": torch.tensor(course.best_epoch),
-            "kept.epoch": torch.tensor(kept.epoch),
-            "kept.val": torch.from_numpy(kept.val),
+    def state(self, history: FoldHistory) -> dict[str, torch.Tensor]:
+        """Return everything that decides how the fold continues, by name."""
+        picked = history.picked
+        assert picked is not None
+        tensors = {
+            "epoch": torch.tensor(history.epoch),
+            "best": torch.tensor(history.best, dtype=torch.float64),
+            "best.epoch": torch.tensor(history.best_epoch),
+            "kept.epoch": torch.tensor(picked.epoch),
+            "kept.val": torch.from_numpy(picked.val),
         }
-        found |= {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        found |= {f"kept.model.{name}": tensor for name, tensor in kept.state.items()}
+        tensors |= {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"kept.model.{name}": tensor for name, tensor in picked.state.items()}
         for name, parameter in self.model.named_parameters():
-            found |= {f"adam.{name}.{key}": value for key, value in self.optimizer.state[parameter].items()}
+            tensors |= {f"adam.{name}.{key}": value for key, value in self.optimizer.state[parameter].items()}
         scaler = self.scaler.state_dict()
-        return found | {f"scaler.{key}": torch.tensor(value, dtype=torch.float64) for key, value in scaler.items()}
+        return tensors | {f"scaler.{key}": torch.tensor(value, dtype=torch.float64) for key, value in scaler.items()}
 
-    def restore(self, saved: Mapping[str, torch.Tensor]) -> Course:
-        """Take up the state that `state` returned, and return how far it had come."""
-        self.model.load_state_dict(_below("model.", saved))
+    def restore(self, saved: Mapping[str, torch.Tensor]) -> FoldHistory:
+        """Load what `state` returned."""
+        self.model.load_state_dict(_with_prefix("model.", saved))
         for name, parameter in self.model.named_parameters():
-            for key, value in _below(f"adam.{name}.", saved).items():
+            for key, value in _with_prefix(f"adam.{name}.", saved).items():
                 # In the parameter's own memory order, in which the optimiser would have made it.
                 like = parameter if value.ndim else value
                 self.optimizer.state[parameter][key] = torch.empty_like(like, requires_grad=False).copy_(value)
         if self.scaler.is_enabled():
-            told = self.scaler.state_dict()
-            self.scaler.load_state_dict({k: type(v)(saved[f"scaler.{k}"].item()) for k, v in told.items()})
-        kept_state = {name: tensor.to(self.device) for name, tensor in _below("kept.model.", saved).items()}
-        kept = Kept(int(saved["kept.epoch"]), saved["kept.val"].numpy(), kept_state)
-        return Course(int(saved["epoch"]), float(saved["best"]), int(saved["best.epoch"]), kept)
+            scaler = {k: type(v)(saved[f"scaler.{k}"].item()) for k, v in self.scaler.state_dict().items()}
+            self.scaler.load_state_dict(scaler)
+        state = {name: tensor.to(self.device) for name, tensor in _with_prefix("kept.model.", saved).items()}
+        picked = PickedEpoch(int(saved["kept.epoch"]), saved["kept.val"].numpy(), state)
+        return FoldHistory(int(saved["epoch"]), float(saved["best"]), int(saved["best.epoch"]), picked)
 
     def _enter_stage(self, epoch: int) -> None:
-        """Let the layers learn that do so in this epoch; the others also keep their statistics."""
-        alone = epoch <= self.config.head_epochs
-        self.model.train(not alone)
+        """Unfreeze the layers that learn in this epoch; frozen ones also keep their batch statistics."""
+        head_alone = epoch <= self.config.head_epochs
+        self.model.train(not head_alone)
         self.head.train()
-        own = {id(parameter) for parameter in self.head.parameters()}
+        head = {id(parameter) for parameter in self.head.parameters()}
         for parameter in self.model.parameters():
-            parameter.requires_grad_(not alone or id(parameter) in own)
+            parameter.requires_grad_(not head_alone or id(parameter) in head)
 
-    def train_epoch(self, train: Labelled, epoch: int, task: Task) -> None:
-        """Show every training image once, augmented, in random order."""
+    def train_epoch(self, train: LabelledImages, epoch: int, task: Task) -> None:
+        """Train on every image once, augmented, in random order; `epoch` counts from 1."""
         config = self.config
         self._enter_stage(epoch)
         batches = list(self._batches(len(train.labels), epoch))
@@ -296,17 +276,17 @@ class _Network:
         yield from order.tensor_split(max(1, min(math.ceil(count / self.config.batch), count // 2)))
 
     def predict(self, images: torch.Tensor) -> NDArray[np.float32]:
-        """Return class probabilities [N, K]: of images as they are or, with `flip`, the mean of them and mirrored."""
+        """Return class probabilities [N, K]; with `flip`, the mean over an image and its mirror image."""
         self.model.eval()
-        found: list[torch.Tensor] = []
+        parts: list[torch.Tensor] = []
         with torch.inference_mode():
-            for batch in torch.split(images, EVAL_BATCH):
-                shown = to_float(batch.to(self.device))
-                views = [shown, shown.flip(-1)] if self.config.flip else [shown]
+            for chunk in torch.split(images, EVAL_BATCH):
+                batch = to_float(chunk.to(self.device))
+                views = [batch, batch.flip(-1)] if self.config.flip else [batch]
                 with self._autocast():
                     logits = [self.model(self.backbone.to_input(view)) for view in views]
-                found.append(torch.stack([view.float().softmax(1) for view in logits]).mean(0).cpu())
-        return torch.cat(found).numpy()
+                parts.append(torch.stack([view.float().softmax(1) for view in logits]).mean(0).cpu())
+        return torch.cat(parts).numpy()
 
     def _autocast(self) -> AbstractContextManager[None]:
         if self.precision == "float32":
@@ -315,17 +295,17 @@ class _Network:
         return context
 
 
-def _layers(model: nn.Module) -> dict[str, int]:
+def _layer_numbers(model: nn.Module) -> dict[str, int]:
     """Return the number of each parameter's layer, counted from the input."""
     matcher = getattr(model, "group_matcher", None)
     if matcher is None:
         raise SettingsError(
             f"The layers of {type(model).__name__} have no known order for --layer-decay.", "Use --layer-decay 1."
         )
-    found: dict[str, int] = group_parameters(model, matcher(coarse=False), reverse=True)
-    return found
+    numbers: dict[str, int] = group_parameters(model, matcher(coarse=False), reverse=True)
+    return numbers
 
 
-def _below(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _with_prefix(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return the tensors whose names begin with `prefix`, by the rest of their names."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,12 +23,12 @@ from usgan_cli.core.progress import Progress
 
 RESIZE_CHUNK = 64
 INPUT_SIZE = (3, 224, 224)
-"""Channels, height and width of a network's input where timm does not tell."""
+"""Channels, height and width of a network's input where timm does not state them."""
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network with what is needed to show it images.
+    """A network and how images are prepared for it.
 
     Attributes
     ----------
@@ -74,70 +75,52 @@ class Backbone:
 
 @contextmanager
 def seeded(*parts: str | int, device: torch.device) -> Iterator[None]:
-    """Seed torch's own generators (initialisation, dropout) for the length of the block, and restore them after."""
+    """Seed torch's global generators (initialisation, dropout) within the block, and restore them after it."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(derive_seed(*parts))
         yield
 
 
 def pretrained_settings(model: nn.Module) -> dict[str, Any]:
-    """Return what timm tells of the images that a network was pretrained on; empty where it tells nothing."""
+    """Return timm's record of the images that a network was pretrained on; empty where there is none."""
     return getattr(model, "pretrained_cfg", None) or {}
 
 
 def open_backbone(config: ClassifierConfig, num_classes: int, progress: Progress) -> Backbone:
-    """Load the network that `config` names.
-
-    Parameters
-    ----------
-    config : ClassifierConfig
-    num_classes : int
-        Outputs; 0 for a network that returns its pooled features.
-    progress : Progress
+    """Load the network that `config` names, with `num_classes` outputs (0: it returns its pooled features).
 
     Raises
     ------
     WeightsError
         The pretrained weights are absent or do not fit.
     SettingsError
-        There is no such network, or its input has another number of channels or another fixed size.
+        timm does not know the network, or its input has another number of channels or another fixed size.
     """
     options: dict[str, Any] = {} if config.freeze else {"drop_rate": config.drop_rate}
     with seeded(config.seed, "backbone", device=torch.device("cpu")):
         model, weights = load_backbone(
             config.backbone, config.weights, num_classes=num_classes, progress=progress, **options
         )
-    told = pretrained_settings(model)
-    channels, height, _ = told.get("input_size", INPUT_SIZE)
+    input_settings = pretrained_settings(model)
+    channels, height, _ = input_settings.get("input_size", INPUT_SIZE)
     size = config.size or int(height)
+    another = "Choose another --backbone, or leave out --size."
     if channels != 3:
-        raise SettingsError(f"The network {config.backbone} takes {channels} channels; only those with 3 are of use.")
-    if told.get("fixed_input_size") and size != height:
-        raise SettingsError(f"The network {config.backbone} takes images of {height} pixels only; size is {size}.")
-    statistics = (torch.tensor(told.get(k, d)).view(1, 3, 1, 1) for k, d in (("mean", (0.5,) * 3), ("std", (0.5,) * 3)))
+        raise SettingsError(f"The network {config.backbone} takes {channels} channels, not 3.", another)
+    if input_settings.get("fixed_input_size") and size != height:
+        raise SettingsError(
+            f"The network {config.backbone} takes images of {height} pixels only; size is {size}.", another
+        )
+    mean, std = (torch.tensor(input_settings.get(name, (0.5,) * 3)).view(1, 3, 1, 1) for name in ("mean", "std"))
     model.eval().to(memory_format=torch.channels_last)
-    return Backbone(model, weights.label if weights is not None else "none", size, *statistics)
+    return Backbone(model, weights.label if weights is not None else "none", size, mean, std)
 
 
 def fit_to_input(pixels: Pixels, size: int) -> torch.Tensor:
-    """Resize images to the network's input, once, by antialiased bicubic interpolation.
-
-    Parameters
-    ----------
-    pixels : uint8 array [N, C, H, W]
-    size : int
-
-    Returns
-    -------
-    uint8 tensor [N, C, size, size]
-    """
+    """Resize images [N, C, H, W] to [N, C, size, size], once, by antialiased bicubic interpolation."""
     images = torch.from_numpy(pixels)
     if images.shape[-2:] == (size, size):
         return images
-    parts = [
-        codec.to_pixels(
-            F.interpolate(codec.to_float(chunk), (size, size), mode="bicubic", antialias=True, align_corners=False)
-        )
-        for chunk in torch.split(images, RESIZE_CHUNK)
-    ]
-    return torch.cat(parts)
+    resize = partial(F.interpolate, size=(size, size), mode="bicubic", antialias=True, align_corners=False)
+    chunks = torch.split(images, RESIZE_CHUNK)
+    return torch.cat([codec.to_pixels(resize(codec.to_float(chunk))) for chunk in chunks])

@@ -13,9 +13,27 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, f1_score, recall_score, roc_auc_score
 
-from usgan_cli.core.formats.classifier import Predictions
-
 CALIBRATION_BINS = 15
+
+
+@dataclass(frozen=True)
+class FoldPredictions:
+    """What one fold's classifier predicts.
+
+    Attributes
+    ----------
+    epoch : int
+        Number of epochs it was trained for, as its validation images picked it; 0 for a linear head.
+    c : float or None
+        Inverse penalty of a linear head.
+    val, test : float arrays [N, K]
+        Class probabilities.
+    """
+
+    epoch: int
+    c: float | None
+    val: NDArray[np.floating]
+    test: NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -39,7 +57,6 @@ def class_scores(label: NDArray[np.int64], predicted: NDArray[np.int64], classes
     label, predicted : int64 arrays [N]
         True and predicted class, from 0 to classes - 1; N is 1 or more.
     classes : int
-        Number of classes.
     """
     every = np.arange(classes)
     class_f1 = f1_score(label, predicted, labels=every, average=None, zero_division=0.0)
@@ -54,7 +71,7 @@ def class_scores(label: NDArray[np.int64], predicted: NDArray[np.int64], classes
 
 @dataclass(frozen=True)
 class ProbabilityScores:
-    """How good predicted probabilities are, whichever class is named in the end."""
+    """How good the predicted probabilities are."""
 
     class_auc: tuple[float, ...]
     """Area under the ROC curve of each class against the others, 0 to 1."""
@@ -63,7 +80,7 @@ class ProbabilityScores:
     brier: float
     """Mean squared distance of the probabilities from the truth, summed over classes: 0 to 2."""
     calibration_error: float
-    """Mean distance between the named class's probability and its share of right answers, over bins: 0 to 1."""
+    """Mean distance between the most probable class's probability and the accuracy, over bins: 0 to 1."""
 
 
 def probability_scores(label: NDArray[np.int64], probability: NDArray[np.floating]) -> ProbabilityScores:
@@ -89,29 +106,14 @@ def probability_scores(label: NDArray[np.int64], probability: NDArray[np.floatin
 
 def _calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
     # Bins are open below and closed above, so that a probability of 1 is in the last.
-    place = np.clip(np.ceil(confidence * CALIBRATION_BINS).astype(np.int64) - 1, 0, CALIBRATION_BINS - 1)
-    surplus = np.bincount(place, weights=confidence - right, minlength=CALIBRATION_BINS)
-    return float(np.abs(surplus).sum() / len(confidence))
+    bins = np.clip(np.ceil(confidence * CALIBRATION_BINS).astype(np.int64) - 1, 0, CALIBRATION_BINS - 1)
+    gap = np.bincount(bins, weights=confidence - right, minlength=CALIBRATION_BINS)
+    return float(np.abs(gap).sum() / len(confidence))
 
 
-def part_scores(predictions: Predictions, fold: int, part: str) -> ClassScores:
-    """Score one fold's predictions for its validation images ("val") or for the test images ("test")."""
-    rows = (predictions.fold == fold) & (predictions.part == part)
-    predicted = predictions.probability[rows].argmax(1)
-    return class_scores(predictions.label[rows], predicted, len(predictions.classes))
-
-
-def probability_scores_on_test(predictions: Predictions, fold: int) -> ProbabilityScores:
-    """Score one fold's probabilities for the test images."""
-    rows = (predictions.fold == fold) & (predictions.part == "test")
-    return probability_scores(predictions.label[rows], predictions.probability[rows])
-
-
-def confusion_on_test(predictions: Predictions, fold: int | None = None) -> list[list[int]]:
-    """Count the test predictions of one fold or of all: row true class, column predicted class."""
-    rows = (predictions.part == "test") & (True if fold is None else predictions.fold == fold)
-    every = np.arange(len(predictions.classes))
-    counts = confusion_matrix(predictions.label[rows], predictions.probability[rows].argmax(1), labels=every)
+def confusion(label: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> list[list[int]]:
+    """Count predictions: row true class, column predicted class."""
+    counts = confusion_matrix(label, predicted, labels=np.arange(classes))
     return [[int(count) for count in row] for row in counts]
 
 

@@ -169,19 +169,19 @@ def train_cls(
     target = out or session.workspace.classifier(n, seed, label, wanted.times, wanted.variants)
 
     def work(place: Path) -> ClassifierRecord:
-        from usgan_cli.classify.sets import Treatment
-        from usgan_cli.classify.train import Described, train_classifier
+        from usgan_cli.classify.fold_images import Treatment
+        from usgan_cli.classify.train import Origin, train_classifier
 
         return train_classifier(
             config,
-            described=Described(target.name, n, subset.content_digest(), manifest.content_digest()),
+            origin=Origin(target.name, n, subset.content_digest(), manifest.content_digest()),
             treatment=Treatment(
                 aug=label,
                 ratio=wanted.times,
                 synthetic=tuple(load_synthetic(source.folder) for source in sources),
                 digests=tuple(digests),
                 protocol="strict" if strict else "standard",
-                alone=synthetic_only,
+                synthetic_only=synthetic_only,
                 select=wanted.select,
             ),
             real=load_subset(folder, manifest, subset),
@@ -237,7 +237,7 @@ class _Wanted:
     @property
     def count(self) -> int:
         """Generated images that join each training side."""
-        from usgan_cli.classify.folds import synthetic_count
+        from usgan_cli.classify.fold_images import synthetic_count
 
         return synthetic_count(self.times, self.n)
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from usgan_cli.classify import frozen
+from usgan_cli.classify import head
 from usgan_cli.classify.config import C_GRID, ClassifierConfig
-from usgan_cli.classify.frozen import HeadData, LinearHead, fit_heads, pooled_features
+from usgan_cli.classify.head import HeadData, LinearHead, fit_heads, pooled_features
 from usgan_cli.classify.models import Backbone, fit_to_input, open_backbone
 from usgan_cli.core.progress import Silent
 
@@ -38,17 +38,17 @@ def test_features_do_not_depend_on_their_neighbours(backbone, tmp_path):
 def test_known_images_are_not_computed_again(backbone, tmp_path, monkeypatch):
     images = noise(12)
     first = pooled_features(backbone, images, tmp_path, CPU, Silent())
-    asked: list[int] = []
-    compute = frozen._compute
-    monkeypatch.setattr(frozen, "_compute", lambda b, i, d, p: (asked.append(len(i)), compute(b, i, d, p))[1])
+    computed: list[int] = []
+    compute = head._compute
+    monkeypatch.setattr(head, "_compute", lambda b, i, d, p: (computed.append(len(i)), compute(b, i, d, p))[1])
     again = pooled_features(backbone, images[[3, 3, 0, 11]], tmp_path, CPU, Silent())
-    assert asked == []
+    assert computed == []
     assert np.array_equal(again, first[[3, 3, 0, 11]])
     more = torch.cat([noise(2, seed=5), images[4:6], noise(2, seed=5)])
-    found = pooled_features(backbone, more, tmp_path, CPU, Silent())
-    assert asked == [2]
-    assert np.array_equal(found[2:4], first[4:6])
-    assert np.array_equal(found[:2], found[4:])
+    features = pooled_features(backbone, more, tmp_path, CPU, Silent())
+    assert computed == [2]
+    assert np.array_equal(features[2:4], first[4:6])
+    assert np.array_equal(features[:2], features[4:])
 
 
 def test_another_network_has_other_features(backbone, tmp_path):

@@ -40,14 +40,8 @@ TOLERANCE = 1e-6
 class FeatureCache:
     """Features of single images on disk, found by the images' content and the network's.
 
-    Each call of `add` writes one safetensors file of its own, so processes may share the folder; a file that
-    cannot be read is as good as absent.
-
-    Parameters
-    ----------
-    folder : Path
-    fingerprint : str
-        Digest of the network (see `Backbone.fingerprint`).
+    Each call of `add` writes one safetensors file of its own, so processes may share the folder; files that cannot be
+    read are ignored. `fingerprint` is the digest of the network (see `Backbone.fingerprint`).
     """
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
@@ -84,22 +78,17 @@ def pooled_features(
 ) -> NDArray[np.float32]:
     """Return the network's pooled features of images, from the cache where they are known.
 
-    The means over the image of its last two stages' outputs, then what its classifier would be given: the last
-    features serve ImageNet's classes, while the stages before hold texture.
+    The means over the image of the last two stages' outputs, then the input of its classifier: the last features
+    serve ImageNet's classes, while the stages before hold texture.
 
     Parameters
     ----------
-    backbone : Backbone
-        A network that returns features.
     images : uint8 tensor [N, C, size, size]
-    cache_dir : Path
-    device : torch.device
-    progress : Progress
 
     Returns
     -------
     float32 array [N, D]
-        Computed in float32; an image's features do not depend on the images beside it.
+        Computed in float32; an image's features do not depend on the other images of its batch.
     """
     cache = FeatureCache(cache_dir, backbone.fingerprint())
     shape = f"{tuple(images.shape[1:])}".encode()
@@ -113,34 +102,38 @@ def pooled_features(
 
 def _compute(backbone: Backbone, images: torch.Tensor, device: torch.device, progress: Progress) -> NDArray[np.float32]:
     model = backbone.model.eval().to(device)
-    found: list[torch.Tensor] = []
+    parts: list[torch.Tensor] = []
     with torch.inference_mode(), progress.task("Features of images", len(images), "images") as task:
         for batch in torch.split(images, FEATURE_BATCH):
-            # Always one shape, so that the library always takes the same way through its kernels.
+            # Always one shape, so that the library always chooses the same kernels.
             full = torch.cat([batch, batch[:1].expand(FEATURE_BATCH - len(batch), -1, -1, -1)])
             features = _pooled(model, backbone.to_input(to_float(full.to(device))))
-            found.append(features[: len(batch)].float().cpu())
+            parts.append(features[: len(batch)].float().cpu())
             task.advance(len(batch))
-    return torch.cat(found).numpy()
+    return torch.cat(parts).numpy()
 
 
 def _pooled(model: Any, x: torch.Tensor) -> torch.Tensor:
     if not hasattr(model, "forward_intermediates"):
-        raise SettingsError(f"{type(model).__name__} does not show its stages.", "Choose another --backbone.")
+        raise SettingsError(f"{type(model).__name__} gives no features of its stages.", "Choose another --backbone.")
     last, stages = model.forward_intermediates(x, indices=STAGES, output_fmt="NCHW")
     return torch.cat([*(stage.mean((2, 3)) for stage in stages), model.forward_head(last, pre_logits=True)], dim=1)
 
 
+LabelledFeatures = tuple[NDArray[np.float32], NDArray[np.int64]]
+"""Features [N, V, D] of V views of every image, and labels [N]."""
+
+
 @dataclass(frozen=True)
 class HeadData:
-    """What one fold's linear head learns from and is judged on: features [N, V, D] and labels [N] of each."""
+    """The features that one fold's linear head is fitted to and validated on."""
 
-    train: tuple[NDArray[np.float32], NDArray[np.int64]]
-    val: tuple[NDArray[np.float32], NDArray[np.int64]]
+    train: LabelledFeatures
+    val: LabelledFeatures
 
 
 class LinearHead:
-    """A multinomial logistic regression on features, for every penalty of the grid.
+    """A multinomial logistic regression on features, fitted with every penalty of the grid.
 
     Features are compressed by a signed square root (the power normalisation of Perronnin, Sanchez and Mensink 2010:
     pooled activations have long tails), then standardised with the training images' mean and standard deviation.
@@ -168,21 +161,21 @@ class LinearHead:
             class_weight="balanced" if class_weights == "balanced" else None,
         )
         x, y = self._scaler.transform(rows), np.repeat(labels, features.shape[1])
-        # The matrices are small: more BLAS threads wait for one another (30 times slower on a busy machine).
+        # The matrices are small: several BLAS threads would wait for each other (30 times slower on a busy machine).
         with threadpool_limits(limits=1, user_api="blas"):
             for c in C_GRID:
                 model.set_params(C=c).fit(x, y)
                 self._coefficients[c] = model.coef_.copy(), model.intercept_.copy()
-        self._two = len(np.unique(labels)) == 2
+        self._binary = len(np.unique(labels)) == 2
 
     def probability(self, features: NDArray[np.float32], c: float) -> Floats:
         """Return class probabilities [N, K] of features [N, V, D] with the inverse penalty `c`, one of C_GRID."""
         weight, bias = self._coefficients[c]
         with threadpool_limits(limits=1, user_api="blas"):
             logits: Floats = self._scaler.transform(_compressed(features)) @ weight.T + bias
-        # Of two classes the library keeps the second one's logit alone.
-        found = softmax(np.hstack([np.zeros_like(logits), logits]) if self._two else logits, axis=1)
-        mean: Floats = found.reshape(*features.shape[:2], -1).mean(1)
+        # With two classes the library keeps the second one's logit alone.
+        by_view = softmax(np.hstack([np.zeros_like(logits), logits]) if self._binary else logits, axis=1)
+        mean: Floats = by_view.reshape(*features.shape[:2], -1).mean(1)
         return mean
 
 
@@ -194,23 +187,17 @@ def _compressed(features: NDArray[np.float32]) -> Floats:
 
 
 def fit_heads(data: Sequence[HeadData], class_weights: str = "none") -> tuple[list[LinearHead], float]:
-    """Fit one linear head a fold, and choose the penalty that all folds' validation images together like best.
+    """Fit one linear head a fold; return them with the penalty that is best on all folds' validation images together.
 
     A single fold's 10 or 20 validation images choose badly: one penalty for all folds, chosen on every image of the
     subset, was better on other images by half a point of F1. The best micro-F1 (here the accuracy) wins; among
     equals the smallest log loss.
-
-    Returns
-    -------
-    list of LinearHead
-    float
-        Inverse strength of the penalty.
     """
     heads = [LinearHead(*fold.train, class_weights) for fold in data]
     truth = np.concatenate([fold.val[1] for fold in data])
 
     def rank(c: float) -> tuple[float, float]:
-        found = np.concatenate([head.probability(fold.val[0], c) for head, fold in zip(heads, data, strict=True)])
-        return float((found.argmax(1) == truth).mean()), -log_loss(truth, found)
+        p = np.concatenate([head.probability(fold.val[0], c) for head, fold in zip(heads, data, strict=True)])
+        return float((p.argmax(1) == truth).mean()), -log_loss(truth, p)
 
     return heads, max(C_GRID, key=rank)

@@ -1,0 +1,352 @@
+"""Which images each fold is trained, validated and tested on, and the guard against leaks between them.
+
+Synthetic images join the training sides alone: the GAN has seen the real images of all folds, so its images are never
+validated on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+from usgan_cli.classify.config import ClassifierConfig
+from usgan_cli.classify.folds import Indices, in_file_order, stratified_folds
+from usgan_cli.classify.head import LabelledFeatures, LinearHead
+from usgan_cli.core.apportion import class_quotas
+from usgan_cli.core.errors import DataError, SettingsError
+from usgan_cli.core.formats.classifier import Protocol, Selection
+from usgan_cli.core.images.sets import ImageSet
+from usgan_cli.core.progress import Progress
+from usgan_cli.core.store.files import digest_json
+
+Preference = Callable[[ImageSet, ImageSet], Indices]
+"""Ranks synthetic images (second) by a fold's real training images (first): positions, the preferred first."""
+SELECTION_C = 0.1
+"""Inverse penalty of the head that ranks synthetic images; the order hardly depends on it."""
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """Which synthetic images join the training sides; with the defaults none: the baseline on real images alone.
+
+    Attributes
+    ----------
+    aug : str or None
+        The GAN behind the synthetic images.
+    ratio : float
+        Synthetic images for every image of the subset.
+    synthetic : tuple of ImageSet
+        None, one set for all folds, or one a fold whose GAN never saw its validation images (the strict protocol).
+    digests : tuple of str
+        Content digest of each.
+    protocol : {"standard", "strict"}
+    synthetic_only : bool
+        Train on synthetic images alone, and validate and test on real ones.
+    select : {"confidence", "distance"} or None
+        Take the preferred images of the set (see `preference`) in place of its first ones.
+    """
+
+    aug: str | None = None
+    ratio: float = 0
+    synthetic: tuple[ImageSet, ...] = ()
+    digests: tuple[str, ...] = ()
+    protocol: Protocol = "standard"
+    synthetic_only: bool = False
+    select: Selection | None = None
+
+    @property
+    def digest(self) -> str | None:
+        """Content digest of the synthetic images, of all sets together in the strict protocol."""
+        if self.protocol == "strict":
+            return digest_json(list(self.digests))
+        return self.digests[0] if self.digests else None
+
+
+@dataclass(frozen=True)
+class FoldImages:
+    """One fold's images.
+
+    Attributes
+    ----------
+    index : int
+        From 0.
+    train, val : int64 arrays
+        Positions of the real images that are trained on (none with synthetic images alone) and validated on.
+    synthetic : ImageSet or None
+        The synthetic images that are trained on.
+    digest : str or None
+        Content digest of the set that those were taken from.
+    """
+
+    index: int
+    train: Indices
+    val: Indices
+    synthetic: ImageSet | None = None
+    digest: str | None = None
+
+
+@dataclass(frozen=True)
+class ClassifierImages:
+    """The images of one classifier: real ones and test images in the order of their file names, and the folds."""
+
+    real: ImageSet
+    test: ImageSet
+    folds: tuple[FoldImages, ...]
+
+    def training_labels(self, fold: FoldImages) -> NDArray[np.int64]:
+        """Return the labels of a fold's training images: real ones, then synthetic ones."""
+        labels = self.real.labels[fold.train]
+        return labels if fold.synthetic is None else np.concatenate([labels, fold.synthetic.labels])
+
+
+def assign_images(
+    config: ClassifierConfig,
+    n: int,
+    treatment: Treatment,
+    real: ImageSet,
+    test: ImageSet,
+    progress: Progress,
+    prefer: Preference,
+) -> ClassifierImages:
+    """Check that the sets fit together, divide the real images into folds, and choose the synthetic ones.
+
+    Raises
+    ------
+    SettingsError
+        The treatment contradicts itself.
+    DataError
+        There are too few images, classes do not match, or an image would be trained and tested on.
+    """
+    _check_treatment(treatment, config.folds)
+    _check_data(n, real, test, progress)
+    real, test = in_file_order(real), in_file_order(test)
+    candidates = tuple(with_real_classes(real, images) for images in treatment.synthetic)
+    for images in candidates[:1]:
+        if images.pixels.shape[-2:] != real.pixels.shape[-2:]:
+            progress.warn(
+                f"The generated images have {images.pixels.shape[-1]} pixels on a side and the real ones "
+                f"{real.pixels.shape[-1]}: the classifier may learn that difference."
+            )
+    folds: list[FoldImages] = []
+    strict = treatment.protocol == "strict"
+    for fold in stratified_folds(real, config.folds, config.seed):
+        if not candidates:
+            folds.append(FoldImages(fold.index, fold.train, fold.val))
+            continue
+        which = fold.index if strict else 0
+        side = real.take(fold.train)
+        order = None if treatment.select is None else prefer(side, candidates[which])
+        # A strict GAN knows the class shares of its fold's training side, the other one those of the whole subset.
+        shares = list((side if strict else real).class_counts().values())
+        chosen = pick_synthetic(candidates[which], shares, synthetic_count(treatment.ratio, n), order)
+        train = fold.train[:0] if treatment.synthetic_only else fold.train
+        synthetic = candidates[which].take(chosen)
+        if treatment.synthetic_only:
+            _check_all_classes(synthetic)
+        folds.append(FoldImages(fold.index, train, fold.val, synthetic, treatment.digests[which]))
+    assigned = ClassifierImages(real, test, tuple(folds))
+    _check_leaks(assigned, progress)
+    return assigned
+
+
+def synthetic_count(ratio: float, n: int) -> int:
+    """Return how many synthetic images join the training sides of a subset of `n` real ones.
+
+    Raises
+    ------
+    SettingsError
+        The ratio gives none, or is not finite.
+    """
+    count = round(ratio * n) if math.isfinite(ratio) else 0
+    if count < 1:
+        raise SettingsError(
+            f"A ratio of {ratio:g} generated images to each of {n} real ones gives no image to train on.",
+            f"Use a --ratio of {1 / n:.2g} or more.",
+        )
+    return count
+
+
+def with_real_classes(real: ImageSet, synthetic: ImageSet) -> ImageSet:
+    """Return synthetic images with their classes numbered as the real ones' are.
+
+    Raises
+    ------
+    DataError
+        Their classes or channels differ from those of the real images.
+    """
+    if set(synthetic.classes) != set(real.classes):
+        raise DataError(
+            f"The generated images {synthetic.name!r} have the classes {', '.join(synthetic.classes)}; "
+            f"the real ones have {', '.join(real.classes)}.",
+        )
+    if synthetic.pixels.shape[1] != real.pixels.shape[1]:
+        raise DataError(
+            f"The generated images {synthetic.name!r} have {synthetic.pixels.shape[1]} channels; "
+            f"the real ones have {real.pixels.shape[1]}.",
+        )
+    real_index = np.array([real.classes.index(name) for name in synthetic.classes], dtype=np.int64)
+    return replace(synthetic, labels=real_index[synthetic.labels], classes=real.classes)
+
+
+def pick_synthetic(synthetic: ImageSet, counts: Sequence[int], total: int, order: Indices | None = None) -> Indices:
+    """Return the positions of the synthetic images that join a fold's training side, increasing.
+
+    The first images of every class are taken, in the proportions of the real images: those of a smaller total are
+    among those of a larger one.
+
+    Parameters
+    ----------
+    synthetic : ImageSet
+        In the fixed order of their manifest.
+    counts : sequence of int
+        Real images of each class.
+    total : int
+        Number of images to take.
+    order : int64 array [M], optional
+        Positions in the order of preference, in place of the manifest's.
+
+    Raises
+    ------
+    DataError
+        A class has too few.
+    """
+    ranked = np.arange(len(synthetic)) if order is None else order
+    chosen: list[Indices] = []
+    for class_, quota in enumerate(class_quotas(counts, total)):
+        of_class = ranked[synthetic.labels[ranked] == class_]
+        if quota and not len(of_class):
+            raise DataError(
+                f"{synthetic.name} holds no generated image of the class {synthetic.classes[class_]!r}.",
+                "Make images of every class: usgan generate --force without --classes.",
+            )
+        if len(of_class) < quota:
+            needed = max(total, math.ceil(len(synthetic) * quota / len(of_class)))
+            raise DataError(
+                f"{synthetic.name} holds {len(synthetic)} generated images, {len(of_class)} of them "
+                f"{synthetic.classes[class_]!r}; {total} in the proportions of the real images need {quota} of that.",
+                f"Make more: usgan generate --count {needed} --force (with the same --aug --n --seed)",
+            )
+        chosen.append(of_class[:quota])
+    return np.sort(np.concatenate(chosen))
+
+
+def preference(by: Selection, real: LabelledFeatures, synthetic: LabelledFeatures) -> Indices:
+    """Rank synthetic images by the frozen backbone's features of one fold's real training images.
+
+    No validation or test image has an influence on what is trained on.
+
+    Parameters
+    ----------
+    by : {"confidence", "distance"}
+        "confidence": the probability of an image's class by a linear head fitted to the real images; "distance": the
+        cosine distance to the nearest real image of its class, the nearest first. Copies of training images are the
+        nearest of all: with a GAN that repeats them, this chooses them.
+    real, synthetic : LabelledFeatures
+
+    Returns
+    -------
+    int64 array
+        Positions of the synthetic images, the preferred first.
+    """
+    (features, labels), (real_features, real_labels) = synthetic, real
+    if by == "confidence":
+        merit = LinearHead(*real, "none").probability(features, SELECTION_C)[np.arange(len(labels)), labels]
+    else:
+        merit = np.empty(len(labels))
+        for class_ in np.unique(labels):
+            own = labels == class_
+            near = real_features[real_labels == class_]
+            merit[own] = -cdist(features[own][:, 0], near.reshape(-1, near.shape[-1]), "cosine").min(1)
+    return np.argsort(-merit, kind="stable")
+
+
+def _check_treatment(treatment: Treatment, folds: int) -> None:
+    baseline = treatment.aug is None
+    if baseline != (not treatment.synthetic) or baseline != (treatment.ratio == 0):
+        raise SettingsError(
+            "The GAN, its images and their ratio belong together.",
+            "Give --aug (or --synthetic) and a --ratio greater than 0, or none of them for the baseline.",
+        )
+    if baseline and (treatment.synthetic_only or treatment.select is not None or treatment.protocol == "strict"):
+        raise SettingsError(
+            "--synthetic-only, --select and --strict need generated images; this is the baseline.",
+            "Give --aug (or --synthetic), or leave them out.",
+        )
+    needed = folds if treatment.protocol == "strict" else 1
+    if not baseline and len(treatment.synthetic) != needed:
+        raise SettingsError(
+            f"The {treatment.protocol} protocol takes {needed} sets of generated images; "
+            f"there are {len(treatment.synthetic)}."
+        )
+
+
+def _check_all_classes(synthetic: ImageSet) -> None:
+    """Raise if a classifier of synthetic images alone would never see one of the classes."""
+    for class_, count in synthetic.class_counts().items():
+        if count == 0:
+            raise DataError(
+                f"Of the {len(synthetic)} generated images to train on alone none is {class_!r}.",
+                "Train on more of them: raise --ratio.",
+            )
+
+
+def _check_data(n: int, real: ImageSet, test: ImageSet, progress: Progress) -> None:
+    if len(real) != n:
+        raise DataError(f"The subset {real.name!r} has {len(real)} images, not {n}.")
+    if test.classes != real.classes:
+        raise DataError(
+            f"The test images have the classes {', '.join(test.classes)}; the subset has {', '.join(real.classes)}."
+        )
+    if len(real.classes) < 2:
+        raise DataError(
+            f"All images are of one class, {real.classes[0]!r}; a classifier needs at least two.",
+            "Prepare a dataset with a folder for each class: usgan prepare SOURCE",
+        )
+    if absent := [class_ for class_, count in real.class_counts().items() if count == 0]:
+        rest = [class_ for class_ in real.classes if class_ not in absent]
+        alone = f": all are {rest[0]!r}, and a classifier needs at least two classes" if len(rest) == 1 else ""
+        raise DataError(
+            f"The subset {real.name!r} has no image of the class {absent[0]!r}{alone}.",
+            f"Draw a subset with every class: usgan subsample --n {n} --force",
+        )
+    for class_, count in test.class_counts().items():
+        if count == 0:
+            raise DataError(f"No test image has the class {class_!r}.", "Prepare the data again: usgan prepare --force")
+    if shared := set(real.groups.tolist()) & set(test.groups.tolist()):
+        raise DataError(
+            f"{len(shared)} groups of images that belong together are in both the subset and the test images.",
+            "Prepare the data again: usgan prepare --force",
+        )
+    if leaked := len(_contents(real) & _contents(test)):
+        progress.warn(
+            f"{leaked} of the test images are also in the subset, pixel for pixel: the test scores are too high."
+        )
+
+
+def _check_leaks(assigned: ClassifierImages, progress: Progress) -> None:
+    """Raise if a fold validates on what it was trained on; warn where generated images are copies of held-out ones."""
+    test = _contents(assigned.test)
+    copies: dict[str, set[bytes]] = {}
+    for fold in assigned.folds:
+        train, val = assigned.real.take(fold.train), assigned.real.take(fold.val)
+        if set(train.files) & set(val.files) or set(train.groups.tolist()) & set(val.groups.tolist()):
+            raise DataError(f"Fold {fold.index} would be validated on images that it is trained on.")
+        if fold.synthetic is not None:
+            held_out = test | _contents(val)
+            copies.setdefault(fold.synthetic.name, set()).update(_contents(fold.synthetic) & held_out)
+    for name, copied in copies.items():
+        if copied:
+            progress.warn(
+                f"{len(copied)} generated images of {name} are real validation or test images, pixel for pixel: "
+                "the scores are too high."
+            )
+
+
+def _contents(images: ImageSet) -> set[bytes]:
+    return {hashlib.sha256(pixels.tobytes()).digest() for pixels in images.pixels}
