@@ -98,16 +98,6 @@ def test_too_few_of_a_class_is_an_error_with_the_next_move():
         )
 
 
-@given(counts=st.lists(st.integers(1, 300), min_size=2, max_size=5), total=st.integers(1, 200))
-@settings(max_examples=60, deadline=None)
-def test_quotas_are_proportional_and_grow_one_by_one(counts, total):
-    quotas, fewer = class_quotas(counts, total), class_quotas(counts, total - 1)
-    assert sum(quotas) == total
-    assert sorted(np.subtract(quotas, fewer)) == [0] * (len(counts) - 1) + [1]
-    shares = np.array(counts) / sum(counts)
-    assert np.abs(np.array(quotas) - shares * total).max() < len(counts) - 1
-
-
 def test_a_smaller_ratio_takes_a_part_of_a_larger_one():
     synthetic = image_set([0, 0, 0, 1, 0, 1, 1, 0, 1, 0, 1, 0, 1, 0, 1, 1] * 4)
     picked = [pick_synthetic(synthetic, [10, 10], count) for count in (10, 20, 40)]

@@ -16,18 +16,6 @@ from usgan_cli.data.split import stratified_group_split, stratified_nested_order
 BUSI = np.repeat([0, 1, 2], [437, 210, 133])
 
 
-@given(st.lists(st.integers(0, 500), min_size=1, max_size=6).filter(any), st.integers(0, 1000))
-def test_largest_remainder_keeps_the_total_and_the_quota(weights: list[int], total: int) -> None:
-    share = largest_remainder(weights, total)
-    assert share.sum() == total
-    assert (np.abs(share - np.array(weights) * total / sum(weights)) < 1).all()
-
-
-def test_largest_remainder_of_busi() -> None:
-    # 437, 210, 133 times 280 / 780 are 156.87, 75.38, 47.74.
-    assert largest_remainder([437, 210, 133], 280).tolist() == [157, 75, 48]
-
-
 def test_busi_without_copies_is_split_exactly() -> None:
     mask = stratified_group_split(BUSI, np.arange(780), 280, 0)
     assert np.bincount(BUSI[mask]).tolist() == [157, 75, 48]

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from usgan_cli.core.errors import DataError, MissingError, SettingsError
 from usgan_cli.core.formats.generator import Architecture, GeneratorDocument, read_generator, write_tensors
@@ -22,7 +20,6 @@ from usgan_cli.gan.sample import (
     BLOCK,
     Sampling,
     build_generator,
-    class_order,
     class_samples,
     generate,
     in_blocks,
@@ -91,19 +88,6 @@ def test_samples_come_by_class_and_belong_to_the_seed() -> None:
     assert rows.shape == (3, 4, 1, 16, 16)
     assert np.array_equal(rows, class_samples(make_generator(), 3, 4, seed=0))
     assert not np.array_equal(rows, class_samples(make_generator(), 3, 4, seed=1))
-
-
-@given(
-    shares=st.lists(st.integers(1, 50), min_size=2, max_size=5),
-    count=st.integers(0, 300),
-    shorter=st.integers(0, 300),
-)
-def test_every_start_has_the_shares(shares: list[int], count: int, shorter: int) -> None:
-    order = class_order(shares, count)
-    start = order[: min(shorter, count)]
-    assert start == class_order(shares, len(start))
-    for label, share in enumerate(shares):
-        assert abs(start.count(label) - len(start) * share / sum(shares)) < len(shares) - 0.5
 
 
 def test_generate_writes_what_its_manifest_says(tmp_path: Path) -> None:

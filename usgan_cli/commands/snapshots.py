@@ -167,10 +167,11 @@ def _snapshots(
     """Yield the saved generators; all make their images from the same seeds, in the classes' shares."""
     import numpy as np
 
+    from usgan_cli.core.apportion import class_order
     from usgan_cli.core.formats.generator import read_tensors
     from usgan_cli.core.images.codec import Pixels
     from usgan_cli.core.machine import device as devices
-    from usgan_cli.gan.sample import build_generator, class_order, make_images, row_of_seeds
+    from usgan_cli.gan.sample import build_generator, make_images, row_of_seeds
     from usgan_cli.metrics.snapshots import Snapshot
 
     where = devices.resolve_device(device)

@@ -393,8 +393,9 @@ def _scorer(session: Session, images: ImageSet, extractor: str, weights: str | N
     """Return what measures a generator's images against the training images while it is trained."""
     import numpy as np
 
+    from usgan_cli.core.apportion import class_order
     from usgan_cli.gan.networks import Generator
-    from usgan_cli.gan.sample import class_order, make_images
+    from usgan_cli.gan.sample import make_images
     from usgan_cli.metrics.features import cached_features, make_extractor
     from usgan_cli.metrics.frechet import frechet_distance
 

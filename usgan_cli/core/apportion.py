@@ -1,4 +1,4 @@
-"""Whole numbers in given proportions."""
+"""Whole numbers in proportion: how many of each kind, and in which order."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+Ints = NDArray[np.int64]
 
-def largest_remainder(weights: Sequence[int] | NDArray[np.int64], total: int) -> NDArray[np.int64]:
+
+def largest_remainder(weights: Sequence[int] | Ints, total: int) -> Ints:
     """Divide `total` whole items in proportion to integer weights (Hamilton's method; ties go to the first).
 
     Parameters
@@ -30,14 +32,46 @@ def largest_remainder(weights: Sequence[int] | NDArray[np.int64], total: int) ->
     return share
 
 
-def class_quotas(counts: Sequence[int], total: int) -> list[int]:
-    """Divide `total` images among classes in the proportions of `counts`.
+def class_order(weights: Sequence[float], length: int) -> list[int]:
+    """Return `length` indices of classes of which the first n are in proportion to the weights, for every n.
 
-    Each goes to the class that is furthest behind its share, so the quotas of a smaller total are never above those
-    of a larger one.
+    Each place goes to the class that is furthest behind its share, so a shorter sequence is the start of a longer one.
+    (Sainte-Lague's method differs in ties only.)
     """
-    shares = np.asarray(counts, dtype=np.float64) / np.sum(counts)
-    given = np.zeros(len(shares), dtype=np.int64)
-    for place in range(1, total + 1):
-        given[int(np.argmax(shares * place - given))] += 1
-    return [int(count) for count in given]
+    shares = np.asarray(weights, dtype=np.float64) / np.sum(weights)
+    counts = np.zeros(len(shares))
+    sequence: list[int] = []
+    for place in range(1, length + 1):
+        label = int(np.argmax(shares * place - counts))
+        counts[label] += 1
+        sequence.append(label)
+    return sequence
+
+
+def class_quotas(counts: Sequence[int], total: int) -> list[int]:
+    """Divide `total` images among classes in the proportions of `counts`; no quota shrinks when `total` grows."""
+    return [int(n) for n in np.bincount(class_order(counts, total), minlength=len(counts))]
+
+
+def evenly_spread(sizes: Sequence[int] | Ints) -> list[int]:
+    """Return a sequence in which kind c occurs `sizes[c]` times, spread as evenly as whole numbers allow.
+
+    Every kind comes once at first. From there on the kind chosen for place n is, among those that lag behind their
+    share n N_c / N by 1 / (2C - 2) or more, the one whose lag would first reach 1 - 1 / (2C - 2). Tijdeman's theorem
+    keeps every lag below that bound. Whole numbers are used throughout (lags times N (2C - 2)).
+    """
+    sizes = np.asarray(sizes, dtype=np.int64)
+    total, kinds = int(sizes.sum()), len(sizes)
+    if kinds == 1:
+        return [0] * total
+    sequence = [int(c) for c in np.argsort(-sizes, kind="stable")]
+    counts = np.ones(kinds, dtype=np.int64)
+    scale = 2 * kinds - 2
+    for place in range(kinds + 1, total + 1):
+        lag = scale * (place * sizes - counts * total)
+        eligible = np.flatnonzero((lag >= total) & (counts < sizes))
+        slack = (scale - 1) * total - lag[eligible]
+        best = int(eligible[np.argmin(slack / sizes[eligible])])
+        sequence.append(best)
+        counts[best] += 1
+    return sequence

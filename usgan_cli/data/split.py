@@ -14,7 +14,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from usgan_cli.core.apportion import largest_remainder
+from usgan_cli.core.apportion import evenly_spread, largest_remainder
 from usgan_cli.core.errors import DataError
 from usgan_cli.core.machine.seeds import numpy_generator
 
@@ -198,28 +198,5 @@ def stratified_nested_order(labels: NDArray[np.int64], groups: NDArray[np.int64]
         (copies if key in seen else first)[key[0]].append(int(i))
         seen.add(key)
     queues = [iter(a + b) for a, b in zip(first, copies, strict=True)]
-    sequence = _chairmen(np.bincount(label, minlength=len(classes)))
+    sequence = evenly_spread(np.bincount(label, minlength=len(classes)))
     return np.array([next(queues[c]) for c in sequence], dtype=np.int64)
-
-
-def _chairmen(sizes: NDArray[np.int64]) -> list[int]:
-    """Return a sequence of classes in which class c occurs `sizes[c]` times, as evenly as whole numbers allow.
-
-    Every class comes once at first. From there on the class chosen for place n is, among those that lag behind
-    their share n N_c / N by 1 / (2C - 2) or more, the one whose lag would first reach 1 - 1 / (2C - 2).
-    Tijdeman's theorem keeps every lag below that bound. Whole numbers are used throughout (lags times N (2C - 2)).
-    """
-    total, count = int(sizes.sum()), len(sizes)
-    if count == 1:
-        return [0] * total
-    sequence = [int(c) for c in np.argsort(-sizes, kind="stable")]
-    given = np.ones(count, dtype=np.int64)
-    scale = 2 * count - 2
-    for place in range(count + 1, total + 1):
-        lag = scale * (place * sizes - given * total)
-        eligible = np.flatnonzero((lag >= total) & (given < sizes))
-        slack = (scale - 1) * total - lag[eligible]
-        best = int(eligible[np.argmin(slack / sizes[eligible])])
-        sequence.append(best)
-        given[best] += 1
-    return sequence

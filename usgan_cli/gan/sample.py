@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from usgan_cli.core.apportion import class_order
 from usgan_cli.core.errors import FormatError, SettingsError
 from usgan_cli.core.formats.generator import Architecture, GeneratorDocument, read_generator
 from usgan_cli.core.formats.synthetic import SyntheticFormat, SyntheticManifest
@@ -176,22 +176,6 @@ def class_samples(generator: Generator, classes: int, columns: int, seed: int) -
 
 def _grid_seed(seed: int, column: int) -> int:
     return 10_000_000 + seed * 1000 + column
-
-
-def class_order(shares: Sequence[float], count: int) -> list[int]:
-    """Return `count` class indices of which every start has the given shares as nearly as whole numbers can.
-
-    Each place goes to the class that is furthest behind its share (Sainte-Lague's rule would differ in ties
-    only), so the first half of a long list is the whole of a short one.
-    """
-    weights = np.asarray(shares, dtype=np.float64) / np.sum(shares)
-    given = np.zeros(len(weights))
-    order: list[int] = []
-    for place in range(1, count + 1):
-        chosen = int(np.argmax(weights * place - given))
-        given[chosen] += 1
-        order.append(chosen)
-    return order
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ class FoldScores(Part):
     train_real: int
     train_synthetic: int
     epoch: int
-    """Number of epochs after which the validation fold liked the model best; 0 for a linear head without epochs."""
+    """Epochs after which the model was best on the validation fold; 0 for a linear head, which has none."""
     val_micro_f1: float
     val_macro_f1: float
     test_micro_f1: float
@@ -35,21 +35,21 @@ class FoldScores(Part):
     test_class_auc: dict[str, float]
     """Area under the ROC curve of each class against the others."""
     test_auc: float
-    """Unweighted mean of the classes'."""
+    """Unweighted mean of `test_class_auc`."""
     test_brier: float
-    """Mean squared distance of the probabilities from the truth, summed over classes: 0 to 2."""
+    """Mean squared distance of the probabilities from the one-hot truth, summed over classes: 0 to 2."""
     test_calibration_error: float
-    """Expected calibration error of the named class's probability, 15 bins of equal width: 0 to 1."""
+    """Expected calibration error of the predicted class's probability, 15 bins of equal width: 0 to 1."""
     test_confusion: list[list[int]]
     """Row true class, column predicted class."""
     validation: str
-    """Digest of the names of the fold's validation images: equal where folds are equal."""
+    """Digest of the names of the fold's validation images: equal folds have equal digests."""
     synthetic: str | None
-    """Content digest of the generated images that are used, or chosen among."""
+    """Content digest of the generated images used, or of those they were selected from."""
 
 
 class FoldRecord(Document):
-    """`folds/fold0.json`: one finished fold of a classifier, and exactly which images it was trained on."""
+    """`folds/fold0.json`: one finished fold of a classifier, and the images it was trained on."""
 
     FORMAT = "usgan/classifier-fold"
 
@@ -66,17 +66,16 @@ class FoldRecord(Document):
 
 Protocol = Literal["standard", "strict"]
 """standard: one GAN, which saw the whole subset; strict: each fold's GAN never saw its validation images."""
-
-
 Selection = Literal["confidence", "distance"]
+"""What synthetic images are ranked by before the best are used."""
 
 
 class ClassifierSettings(Part):
-    """What must be equal for two classifiers to be compared: everything but the synthetic images."""
+    """What two classifiers must have in common to be compared: everything but the synthetic images."""
 
     backbone: str
     weights: str
-    """Name of the pretrained weights with the digest of their file, or "none" where the user asked for none."""
+    """Name of the pretrained weights with the digest of their file; "none" for random ones."""
     freeze: bool
     size: int
     epochs: int
@@ -85,7 +84,7 @@ class ClassifierSettings(Part):
     subset: str
     """Content digest of the subset."""
     test: str
-    """Content digest of the dataset whose test images were used."""
+    """Content digest of the dataset that the test images belong to."""
     training: dict[str, float | int | str | bool]
     """Optimisation and augmentation settings."""
 
@@ -95,6 +94,7 @@ class ClassifierRecord(Document):
 
     FORMAT = "usgan/classifier"
     VERSION = 2
+    FILE = "result.json"
 
     name: str
     """real, diffaug-x1, diffaug-x1-strict, ..."""
@@ -103,19 +103,18 @@ class ClassifierRecord(Document):
     """The GAN behind the synthetic images; None for the baseline."""
     ratio: float
     synthetic: str | None
-    """Content digest of the generated images that are used, or chosen among; of all sets in the strict protocol."""
+    """As in `FoldScores`; in the strict protocol of the sets of all folds."""
     protocol: Protocol
     synthetic_only: bool
-    """Whether it was trained on synthetic images alone."""
     select: Selection | None
-    """How the synthetic images were chosen from their set; None: the first ones."""
+    """None: the first images of their set, in its order."""
     classes: list[str]
     settings: ClassifierSettings
     c: float | None
     """Inverse strength of the linear head's L2 penalty, one for all folds; None for fine-tuned networks."""
     folds: list[FoldScores]
     confusion: list[list[int]]
-    """Over all folds' test predictions: row true class, column predicted class."""
+    """Sum of the folds' `test_confusion`."""
     test_micro_f1: Measured
     val_micro_f1: Measured
     test_macro_f1: Measured
@@ -126,7 +125,7 @@ class ClassifierRecord(Document):
 
     @property
     def variant(self) -> str:
-        """In words what is unlike the study's protocol; empty where nothing is."""
+        """How training differed from the study's protocol, in words; empty if it did not."""
         words = {
             "synthetic alone": self.synthetic_only,
             "strict": self.protocol == "strict",
@@ -137,7 +136,7 @@ class ClassifierRecord(Document):
 
 @dataclass(frozen=True)
 class Predictions:
-    """Class probabilities of every fold's model for its validation images and for the test images.
+    """`predictions.csv`: class probabilities of every fold's model for its validation images and the test images.
 
     Attributes
     ----------
@@ -152,6 +151,7 @@ class Predictions:
     classes : tuple of str
     """
 
+    FILE: ClassVar[str] = "predictions.csv"
     HEAD: ClassVar[tuple[str, ...]] = ("fold", "part", "file", "label")
 
     fold: NDArray[np.int64]
@@ -163,7 +163,7 @@ class Predictions:
 
     @classmethod
     def joined(cls, parts: Sequence[Predictions]) -> Predictions:
-        """Return predictions for the same classes as one table, in the order given."""
+        """Return predictions for the same classes as one table, in order."""
         return cls(
             np.concatenate([part.fold for part in parts]),
             np.concatenate([part.part for part in parts]),
@@ -174,20 +174,14 @@ class Predictions:
         )
 
     def write(self, path: Path) -> None:
-        """Write a CSV file with one row a prediction; probabilities keep six significant digits or more."""
+        """Write a CSV file with one row per prediction; probabilities keep nine significant digits."""
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
         writer.writerow([*self.HEAD, *(f"p_{name}" for name in self.classes)])
-        for row in range(len(self.files)):
-            writer.writerow(
-                [
-                    int(self.fold[row]),
-                    self.part[row],
-                    self.files[row],
-                    self.classes[self.label[row]],
-                    *(f"{value:.9g}" for value in self.probability[row]),
-                ]
-            )
+        for fold, part, file, label, row in zip(
+            self.fold, self.part, self.files, self.label, self.probability, strict=True
+        ):
+            writer.writerow([fold, part, file, self.classes[label], *(f"{value:.9g}" for value in row)])
         files.write_text(path, buffer.getvalue())
 
     @classmethod
@@ -197,12 +191,12 @@ class Predictions:
         Raises
         ------
         MissingError
-            There is no such file.
+            The file does not exist.
         FormatError
-            A column is missing or a value is not what its column holds.
+            A column is missing, or a value does not fit its column.
         """
         if not path.is_file():
-            raise MissingError(f"There is no file {path}.", "Train the classifier again: usgan train-cls --force")
+            raise MissingError(f"{path} does not exist.", "Train the classifier again: usgan train-cls --force")
         with path.open(encoding="utf-8", newline="") as file:
             head, *rows = list(csv.reader(file)) or [[]]
         if tuple(head[:4]) != cls.HEAD or not all(name.startswith("p_") for name in head[4:]):

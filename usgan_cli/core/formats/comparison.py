@@ -11,18 +11,18 @@ class McNemar(Part):
     """Exact test of McNemar (1947) on paired right and wrong predictions."""
 
     only_baseline: int
-    """Predictions that the baseline alone has right."""
+    """Images that only the baseline classifies correctly."""
     only_other: int
-    """Predictions that the other classifier alone has right."""
+    """Images that only the other classifier classifies correctly."""
     p: float
-    """Two-sided binomial; 1 where the two never disagree."""
+    """Two-sided, binomial; 1 where both counts are 0."""
 
 
 SHARED_TEST_IMAGES = (
     "All folds are scored on the same test images: tests over folds tell how training varies, not which way other test "
     "images would decide. McNemar's test, on one prediction an image, allows for that."
 )
-"""What every reader of a `Comparison` should know of its tests over folds."""
+"""A caution for every reader of a `Comparison`."""
 
 
 class Comparison(Part):
@@ -32,7 +32,7 @@ class Comparison(Part):
     aug: str
     ratio: float
     variant: str
-    """In words what is unlike the study's protocol; empty where nothing is."""
+    """See `ClassifierRecord.variant`."""
     f1: Measured
     folds: list[float]
     difference: float
@@ -44,25 +44,25 @@ class Comparison(Part):
     p: float | None
     """Two-sided paired t-test over folds, as in the study."""
     p_holm: float | None
-    """The same after Holm's correction over all comparisons of the record."""
+    """`p` after Holm's correction over all comparisons of the record."""
     t_corrected: float | None
     p_corrected: float | None
     """Corrected resampled t-test, which allows for the folds' shared training images."""
     p_corrected_holm: float | None
-    """The same after Holm's correction over all comparisons of the record."""
+    """`p_corrected` after Holm's correction over all comparisons of the record."""
     interval_corrected: tuple[float, float]
     """95 % interval of the mean difference with the corrected test's variance."""
     p_wilcoxon: float | None
     effect_size: float | None
     """Cohen's d of paired samples: mean difference over the differences' standard deviation."""
     mcnemar: McNemar
-    """On the test predictions of all folds pooled. Every test image counts once for each fold, so p is too small."""
+    """On the pooled test predictions of all folds. Each test image counts once per fold, so p is too small."""
     mcnemar_images: McNemar
-    """On one prediction for each test image, by the mean probability of the folds' models: independent pairs."""
+    """On one prediction per test image, from the mean probability of the folds' models: independent pairs."""
 
 
 class TTestRecord(Document):
-    """`ttests/n100-s0.json`."""
+    """`ttests/n100-s0.json`: comparisons over the folds of one subset."""
 
     FORMAT = "usgan/ttest"
     VERSION = 2
@@ -70,7 +70,7 @@ class TTestRecord(Document):
     n: int
     seed: int
     score: str
-    """Which score was compared: "test_micro_f1"."""
+    """The score compared: "test_micro_f1"."""
     baseline: str
     baseline_f1: Measured
     baseline_folds: list[float]
@@ -79,29 +79,29 @@ class TTestRecord(Document):
 
 
 class SeedComparison(Part):
-    """One way of training against the baseline over several seeds, each with its own subset and folds."""
+    """One training setting against the baseline over several seeds, each with its own subset and folds."""
 
     name: str
     aug: str
     ratio: float
     variant: str
     baseline_by_seed: list[float]
-    """Mean over folds of the baseline's score, by seed."""
+    """Mean over folds of the baseline's score, per seed."""
     by_seed: list[float]
-    """The same of this classifier."""
+    """Mean over folds of this classifier's score, per seed."""
     f1: Measured
     """Over the seeds' means."""
     difference: float
     """Mean over seeds of the mean over folds of (this - baseline)."""
     interval: tuple[float, float]
-    """95 % confidence interval of the difference: Student's t over seeds."""
+    """95 % confidence interval of the difference (Student's t over seeds)."""
     sd_seeds: float
-    """Standard deviation of the difference between seeds, beyond what the folds within explain."""
+    """Standard deviation of the difference between seeds, beyond what folds within a seed explain."""
     sd_folds: float
     """Standard deviation of the difference between folds of one seed."""
     t: float | None
     p: float | None
-    """Two-sided t-test of the seeds' mean differences: folds of a seed are not independent, seeds nearly are."""
+    """Two-sided t-test on the seeds' mean differences: folds of a seed are dependent, seeds nearly independent."""
     p_holm: float | None
     p_corrected: float | None
     """Corrected t-test for repeated cross-validation, over all seeds and folds."""

@@ -1,4 +1,4 @@
-"""Formats that list images: the prepared dataset, a subset of its training images, and a set of generated ones."""
+"""Formats of real and simulated images: the prepared dataset, a subset of its training images, a folder of phantoms."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ class DataImage(Part):
     class_: str = Field(alias="class")
     split: Literal["train", "test"]
     group: int
-    """Images of one group (copies, one patient, frames of one file) stay on one side of every split and fold."""
+    """Images of one group (copies, one patient, frames of one file) are never divided by a split or a fold."""
     sha256: str
     """Digest of the PNG file."""
     source: str
-    """Path below the folder that holds the classes, with `#3` for the third frame of a file with several; for arrays
-    the part and the number (`train/12`)."""
+    """Path below the folder that holds the classes, with `#3` for a file's third frame; for arrays `train/12`."""
 
 
 class NearCopy(Part):
-    """Two files that show the same picture with different pixels."""
+    """Two files that show the same picture in different pixels."""
 
     first: str
     second: str
@@ -48,20 +47,21 @@ class DataManifest(Document):
     """`data/manifest.json`: every image, its class, its side of the split and where it came from."""
 
     FORMAT = "usgan/data"
+    FILE = "manifest.json"
 
     classes: list[str]
     size: int
     """Height and width, pixels."""
     channels: int
     layout: str
-    """How the source was laid out: "class folders", "BUSI with masks", "phantoms", "table" or "MedMNIST"."""
+    """Layout of the source: "class folders", "BUSI with masks", "phantoms", "table" or "MedMNIST"."""
     source_format: Literal["folders", "zip", "dicom", "csv", "medmnist"] = "folders"
     split_from: Literal["usgan", "source"] = "usgan"
     """Whether usgan drew the split, or the source came with it."""
     groups_from: Literal["none", "csv", "folder", "column", "PatientID"] = "none"
-    """What says which images belong together besides their pixels; the names themselves are not kept."""
+    """Where the grouping came from, besides equal pixels; patients' names are not kept."""
     frames: Literal["first", "middle", "all"] = "first"
-    """Which frames were taken of files with several."""
+    """Which frames were taken from files with several."""
     resampling: str
     fit: str
     test_share: float
@@ -69,14 +69,14 @@ class DataManifest(Document):
     images: list[DataImage]
     left_out: list[LeftOut]
     duplicates: list[list[str]]
-    """Groups of files that are copies of one another: the same decoded pixels, or near-copies."""
+    """Groups of files that are copies: the same decoded pixels, or near-copies."""
     near_copies: list[NearCopy] = Field(default_factory=list)
-    """The pairs that link different pixels in these groups; of exact copies the first stands for all."""
+    """The pairs that link different pixels in these groups; exact copies are represented by the first."""
     duplicate_policy: Literal["group", "drop", "ignore"] = "group"
-    """Whether copies were kept together, all but one dropped, or ignored when the split was drawn."""
+    """Whether the split kept copies together, dropped all but one, or ignored them."""
     conflict_policy: Literal["keep", "drop", "error"] = "keep"
     conflicts: list[list[str]]
-    """Files that are copies of one another and stand under more than one class."""
+    """Groups of copies with more than one class."""
 
     @model_validator(mode="after")
     def _consistent(self) -> DataManifest:
@@ -89,17 +89,16 @@ class DataManifest(Document):
         return self
 
     def of(self, split: Literal["train", "test"]) -> list[DataImage]:
-        """Return the images of one side of the split, in the manifest's order."""
+        """Return the images of one side of the split, in order."""
         return [image for image in self.images if image.split == split]
 
     def class_counts(self, split: Literal["train", "test"]) -> dict[str, int]:
         """Return the number of images of each class on one side of the split."""
-        chosen = self.of(split)
-        return {name: sum(image.class_ == name for image in chosen) for name in self.classes}
+        return _count(self.classes, self.of(split))
 
 
 class Subset(Document):
-    """`subsets/n100-s0.json`: which training images a small-data experiment may use."""
+    """`subsets/n100-s0.json`: the training images that a small-data experiment may use."""
 
     FORMAT = "usgan/subset"
 
@@ -124,19 +123,23 @@ class Subset(Document):
                 f"The subset n={self.n}, seed {self.seed} was drawn from another version of the dataset.",
                 f"Draw it again: usgan subsample --n {self.n} --seed {self.seed} --force",
             )
-        wanted = set(self.images)
-        return [image for image in manifest.images if image.file in wanted]
+        files = set(self.images)
+        return [image for image in manifest.images if image.file in files]
 
     def class_counts(self, manifest: DataManifest) -> dict[str, int]:
-        """Return the number of images of each class, in the classes' order (see `pick`)."""
-        picked = [image.class_ for image in self.pick(manifest)]
-        return {name: picked.count(name) for name in self.classes}
+        """Return the number of images of each class (see `pick`)."""
+        return _count(self.classes, self.pick(manifest))
+
+
+def _count(classes: list[str], images: list[DataImage]) -> dict[str, int]:
+    return {name: sum(image.class_ == name for image in images) for name in classes}
 
 
 class Phantoms(Document):
-    """`phantoms.json`: what a folder of simulated images holds."""
+    """`phantoms.json`: a folder of simulated images."""
 
     FORMAT = "usgan/phantoms"
+    FILE = "phantoms.json"
 
     counts: dict[str, int]
     size: int
@@ -146,8 +149,8 @@ class Phantoms(Document):
 
 
 def read_manifest(folder: Path) -> DataManifest:
-    """Read the manifest of a prepared dataset, or say which command makes one."""
-    path = folder / "manifest.json"
+    """Read the manifest of a prepared dataset."""
+    path = folder / DataManifest.FILE
     if not path.is_file():
         raise MissingError(f"There is no prepared dataset in {folder}.", "Make one: usgan prepare SOURCE")
     return DataManifest.read(path)

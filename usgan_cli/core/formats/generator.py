@@ -1,14 +1,13 @@
 """Formats of a GAN: the finished generator, the full state of its training, and the training's log.
 
-Tensors are safetensors files, everything else JSON; neither can carry code.
+Tensors are safetensors files, everything else is JSON; neither can carry code.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors_bytes
@@ -16,7 +15,7 @@ from safetensors.torch import save as save_tensors_bytes
 
 from usgan_cli.core.errors import FormatError, MissingError
 from usgan_cli.core.store import files
-from usgan_cli.core.store.document import Document, Part
+from usgan_cli.core.store.document import Document, Part, PlanDocument
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +38,8 @@ class GeneratorDocument(Document):
     """`generator.json`: everything but the tensors of a finished generator (the averaged copy, G_ema)."""
 
     FORMAT = "usgan/generator"
+    FILE = "generator.json"
+    TENSORS: ClassVar[str] = "generator.safetensors"
 
     name: str
     architecture: Architecture
@@ -55,7 +56,7 @@ class GeneratorDocument(Document):
 
 
 class BestScore(Part):
-    """Where a training's generator was closest to the training images."""
+    """When a training's generator was closest to the training images."""
 
     kimg: float
     fd: float
@@ -63,7 +64,7 @@ class BestScore(Part):
 
 
 class TrainingState(Document):
-    """`checkpoint/kimg*.json`: the numbers of a training's state beside its tensors."""
+    """`checkpoint/kimg*.json`: the numbers of a training's state, beside its tensors."""
 
     FORMAT = "usgan/training-state"
 
@@ -74,29 +75,29 @@ class TrainingState(Document):
     p: float
     """Probability of ADA's augmentations."""
     augment: dict[str, float | int | None]
-    """The rest of ADA's controller."""
+    """The rest of the state of ADA's controller."""
     path_length_mean: float
     seconds: float
-    """Time spent training, all runs together, seconds."""
+    """Time spent training over all runs, seconds."""
     log_bytes: int
     """Length of `log.jsonl` when the state was saved."""
     best: BestScore | None
     """The best generator measured so far, kept in `best/`."""
     tensors: str
-    """SHA-256 of the tensor file, which it is also named after."""
+    """SHA-256 of the tensor file, and its name."""
 
     def tensor_file(self, folder: Path) -> Path:
-        """Return where the tensors of this state lie in the checkpoint folder."""
+        """Return the path of this state's tensors in the checkpoint folder."""
         return folder / f"{self.tensors}.safetensors"
 
 
 class LogRow(Part):
-    """One line of `log.jsonl`: what training looked like at one moment. Means are over the time since the last line."""
+    """One line of `log.jsonl`. Means are over the steps since the line before."""
 
     kimg: float
     """Thousands of real images shown."""
     seconds: float
-    """Time spent training so far, all runs together."""
+    """Time spent training so far, over all runs."""
     s_per_kimg: float
     loss_g: float
     loss_d_real: float
@@ -131,16 +132,16 @@ def read_tensors(path: Path, sha256: str | None = None) -> dict[str, torch.Tenso
     Raises
     ------
     MissingError
-        There is no such file.
+        The file does not exist.
     FormatError
-        It is not a safetensors file, or not the one whose digest is `sha256`.
+        It is not a safetensors file, or its digest is not `sha256`.
     """
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise MissingError(f"There is no file {path}.") from None
+        raise MissingError(f"{path} does not exist.") from None
     if sha256 is not None and files.sha256_bytes(data) != sha256:
-        raise FormatError(f"{path} is not the file that its JSON beside it describes (its SHA-256 differs).")
+        raise FormatError(f"{path} is not the file that the JSON beside it describes (its SHA-256 differs).")
     try:
         return dict(load_tensors_bytes(data))
     except SafetensorError as error:
@@ -156,18 +157,18 @@ def read_generator(folder: Path) -> tuple[GeneratorDocument, dict[str, torch.Ten
         The folder is absent, or its training has not finished.
     """
     document = read_generator_document(folder)
-    return document, read_tensors(folder / "generator.safetensors", document.tensors)
+    return document, read_tensors(folder / GeneratorDocument.TENSORS, document.tensors)
 
 
 def read_generator_document(folder: Path) -> GeneratorDocument:
-    """Read what a finished generator is, without its tensors (see `read_generator`)."""
-    if not (folder / "generator.json").is_file():
-        if (folder / "config.json").is_file():
+    """Read the record of a finished generator without its tensors (see `read_generator`)."""
+    if not (folder / GeneratorDocument.FILE).is_file():
+        if (folder / PlanDocument.FILE).is_file():
             raise MissingError(
                 f"The training in {folder} has not finished.", "Continue it: run the same usgan train-gan again."
             )
         raise MissingError(f"There is no generator in {folder}.", "Train one: usgan train-gan")
-    return GeneratorDocument.read(folder / "generator.json")
+    return GeneratorDocument.read(folder / GeneratorDocument.FILE)
 
 
 def state_file(kimg: float) -> str:
@@ -176,24 +177,24 @@ def state_file(kimg: float) -> str:
 
 
 def latest_state(folder: Path) -> TrainingState | None:
-    """Return the newest training state in a checkpoint folder, or None if there is none."""
-    found = sorted(folder.glob("kimg*.json"))
-    return TrainingState.read(found[-1]) if found else None
+    """Return the newest training state in a checkpoint folder; None if the folder holds none."""
+    states = sorted(folder.glob("kimg*.json"))
+    return TrainingState.read(states[-1]) if states else None
 
 
 def prune_states(folder: Path, keep: int) -> None:
     """Keep the newest `keep` states of a checkpoint folder, and their tensors."""
-    found = sorted(folder.glob("kimg*.json"))
-    for old in found[:-keep]:
+    states = sorted(folder.glob("kimg*.json"))
+    for old in states[:-keep]:
         old.unlink()
-    kept = {TrainingState.read(path).tensors for path in found[-keep:]}
+    kept = {TrainingState.read(path).tensors for path in states[-keep:]}
     for tensors in folder.glob("*.safetensors"):
         if tensors.stem not in kept:
             tensors.unlink()
 
 
 def read_log(folder: Path) -> list[LogRow]:
-    """Read `log.jsonl` of a GAN's folder; a last line cut short by an interruption is left out."""
+    """Read `log.jsonl` of a GAN's folder, without a last line that an interruption cut short."""
     path = folder / "log.jsonl"
     if not path.is_file():
         return []
@@ -202,8 +203,7 @@ def read_log(folder: Path) -> list[LogRow]:
         if not line.endswith("\n"):
             break
         try:
-            body: dict[str, Any] = json.loads(line)
-            rows.append(LogRow.model_validate(body))
+            rows.append(LogRow.model_validate_json(line))
         except ValueError as error:
             raise FormatError(f"{path}, line {number}: {error}.") from None
     return rows

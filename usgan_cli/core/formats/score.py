@@ -1,7 +1,6 @@
-"""Formats of results: scores, classifiers with their predictions, and comparisons.
+"""Formats of scores: generated images against real ones, and the saved generators of one training.
 
-Every record says what was measured against what, and how, so that two of them can be refused a place in one
-table when their settings differ.
+A record carries the settings that must agree before two scores may stand in one table.
 """
 
 from __future__ import annotations
@@ -26,22 +25,22 @@ class ScoreSettings(Part):
     js_log_base: float
     """Base of the logarithm; 2.718... is the natural one."""
     ssim_pairs: int
-    """Random pairs behind a mean SSIM; each class has an equal part of as many again."""
+    """Random pairs behind a mean SSIM over all images; the classes share the same number of pairs equally."""
     ms_ssim_pairs: int
     """The same for MS-SSIM."""
     kid_subsets: int
     """Random subsets over which KID is averaged."""
     precision_k: int
-    """Neighbours within a ball of precision and recall."""
+    """Neighbours that set the radius of a ball for precision and recall."""
     density_k: int
-    """Neighbours within a ball of density and coverage."""
+    """Neighbours that set the radius of a ball for density and coverage."""
     repeats: int
-    """Draws of half of the images behind every interval."""
+    """Draws of half of the images, from which the intervals come."""
     seed: int
 
 
 class SetScores(Part):
-    """Every number for some images against real ones; None where there are too few images, or they are too small."""
+    """Scores of one set of images against real ones; None where images are too few or too small."""
 
     reference_count: int
     """Number of real images compared with."""
@@ -49,34 +48,34 @@ class SetScores(Part):
     fd: float
     """Fréchet distance of all images; called FID only where the extractor is the FID Inception network."""
     fd_spread: Measured
-    """Over draws of half of both sets; biased upward by the smaller number, so it tells the spread alone."""
+    """Over draws of half of both sets. Fewer images bias the mean upward: only the spread is of use."""
     kid: float | None
-    """Kernel distance (polynomial kernel of degree 3, unbiased, so it may be below 0); KID with that network alone."""
+    """Kernel distance, polynomial of degree 3, unbiased (so it can be negative); called KID only with that network."""
     kid_subset_size: int | None
-    """Images in each of its subsets: as many as both sets hold, at most 1000."""
+    """Images in each of its subsets: the size of the smaller set, at most 1000."""
     precision: float | None
-    """Share of the images that lie among the real ones."""
+    """Share of these images that lie within the real ones' balls."""
     recall: float | None
-    """Share of the real images that lie among these."""
+    """Share of the real images that lie within these images' balls."""
     density: float | None
     coverage: float | None
     js: float
     """Jensen-Shannon distance of the gray-value histograms."""
     ssim: Measured
-    """Mean structural similarity of random pairs (real test image, other image)."""
+    """Mean structural similarity of random pairs (real test image, image of this set)."""
     ms_ssim: Measured | None
-    """The same at several scales."""
+    """SSIM at several scales."""
     diversity_ssim: Measured
-    """Mean structural similarity of random pairs of these images: the lower, the more diverse."""
+    """Mean structural similarity of random pairs of this set: lower is more diverse."""
     diversity_ms_ssim: Measured | None
     diversity_features: float
-    """Mean squared distance of two of these images in features of length 1 (0 to 4): the higher, the more diverse."""
+    """Mean squared distance of two images of this set in features of length 1 (0 to 4): higher is more diverse."""
     intervals: dict[str, tuple[float, float]]
-    """95 % interval over images of each number, by the field's name; absent where there are too few images."""
+    """95 % interval over images of each score, by field name; absent where images are too few."""
 
 
 class Scores(SetScores):
-    """The numbers for all images, and for each class that has enough images on both sides."""
+    """Scores of all images, and of each class that has enough images in both sets."""
 
     classes: dict[str, SetScores]
 
@@ -89,25 +88,25 @@ class Copying(Part):
     share: float
     """Share of the generated images whose nearest image of the set is within the threshold."""
     expected: float
-    """Share of those other real images within it: what a generator that has learned the distribution reaches."""
+    """Share of those other real images within it, which an ideal generator would match."""
     clear: float
-    """Share of the generated images within four fifths of the threshold: what the verdict goes by."""
+    """Share of the generated images within four fifths of the threshold, which decides the verdict."""
     verdict: Literal["none", "some", "copies"]
 
 
 class NearestPair(Part):
-    """A generated image and the training image that it is closest to."""
+    """A generated image and its closest training image."""
 
     generated: str
     train: str
     nearest_by: Literal["features", "pixels"]
-    """By which of the two it is the closest of all."""
+    """Which distance makes the pair this close."""
     distance: float
-    """Euclidean in features, or of aligned thumbnails, relative to that of the next ten training images (0 to 1)."""
+    """Between features, or between aligned thumbnails, as a share of that to the next ten training images (0 to 1)."""
 
 
 class Memorization(Part):
-    """Whether the generator stores images it has seen."""
+    """Whether the generator reproduces images it was trained on."""
 
     train_name: str
     train_count: int
@@ -115,18 +114,18 @@ class Memorization(Part):
     train_features: Copying
     train_pixels: Copying
     test_features: Copying
-    """The same for the held-out test images, which no generator may have seen."""
+    """Against the held-out test images, which no generator may have seen."""
     test_pixels: Copying
     authenticity: float
-    """Share of the generated images that are not closer to their nearest training image than another one is."""
+    """Share of the generated images no closer to their nearest training image than another training image is."""
     authenticity_test: float
-    """The same share of the real test images."""
+    """The authenticity of the real test images, for comparison."""
     verdict: Literal["none", "some", "copies"]
-    """The worst of the four."""
+    """The worst of the four above."""
     words: str
     """The verdict with its threshold, for readers."""
     closest: list[NearestPair]
-    """The closest pairs, the closest first: the columns of the sheet."""
+    """Closest pairs, by distance: the columns of the sheet."""
 
 
 class ScoreRecord(Document):
@@ -140,20 +139,20 @@ class ScoreRecord(Document):
     settings: ScoreSettings
     fake: Scores
     real: Scores
-    """The same for the real training images: what the best generator could reach with as many images."""
+    """Real training images: what the best generator could reach with this number of images."""
     real_name: str
     real_count: int
     subset: Scores | None
-    """The same for the GAN's own training images."""
+    """The GAN's own training images."""
     subset_count: int | None
     baselines: dict[str, Scores]
-    """The same for trivial baselines, made from training images."""
+    """Trivial baselines, made from training images."""
     memorization: Memorization | None
-    """None where the training images are not known."""
+    """None where the training images are unknown."""
     notes: list[str]
     """What could not be measured, and why."""
     pictures: dict[str, str]
-    """SHA-256 of each picture beside the record, by file name."""
+    """SHA-256 of each picture beside this record, by file name."""
 
 
 class SnapshotScore(Part):
@@ -169,7 +168,7 @@ class SnapshotScore(Part):
     precision: float | None
     recall: float | None
     fd_train: float | None
-    """Fréchet distance to the GAN's own training images."""
+    """Fréchet distance to the GAN's training images."""
 
 
 class SnapshotsRecord(Document):
@@ -184,13 +183,13 @@ class SnapshotsRecord(Document):
     reference_count: int
     train_count: int | None
     count: int
-    """Images made by each generator, from the same seeds."""
+    """Images from each generator, all from the same seeds."""
     snapshots: list[SnapshotScore]
-    """From the first to the last."""
+    """In the order of training."""
     best_kimg: float
-    """Where the distance named by `best_by` is least."""
+    """Where the distance named by `best_by` is smallest."""
     best_by: Literal["fd_train", "fd"]
-    """To the training images where they are known: one chosen by the test images would look better than it is."""
+    """Distance to the training images where they are known: choosing by the test images would flatter the generator."""
     lowest_kimg: float
-    """Where the distance to the test images is least."""
+    """Where the distance to the test images is smallest."""
     pictures: dict[str, str]

@@ -1,4 +1,4 @@
-"""Format of a set of generated images, and which of them join real ones."""
+"""Format of a folder of generated images, and the choice of those that join real ones."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from usgan_cli.core.errors import MissingError
 from usgan_cli.core.store.document import Document, Part
 
 SyntheticFormat = Literal["png", "zip", "npz"]
-"""How a folder holds generated images: see `core.images.generated`."""
+"""How the folder stores its images: see `core.images.generated`."""
 
 
 class SyntheticImage(Part):
     """One generated image."""
 
     file: str
-    """Path in the folder: `<class>/seed00000000.png`, `images.zip/00000/img00000000.png` or `images.npz/0`."""
+    """`<class>/seed00000000.png`, `images.zip/00000/img00000000.png` or `images.npz/0`."""
     class_: str = Field(alias="class")
     seed: int
     sha256: str
-    """Digest of the PNG file, or of the array's row."""
+    """Digest of the PNG file or of the array's row."""
 
 
 class SyntheticManifest(Document):
-    """`synthetic/NAME/manifest.json`: generated images in a fixed order; every start of it has the class shares."""
+    """`synthetic/NAME/manifest.json`: generated images; the first k have the class shares, for every k."""
 
     FORMAT = "usgan/synthetic"
+    FILE = "manifest.json"
 
     classes: list[str]
     size: int
@@ -41,34 +42,33 @@ class SyntheticManifest(Document):
     truncation_psi: float
     noise: str
     class_shares: dict[str, float]
-    """Share of each class; those left out have none."""
+    """0 for a class that was left out."""
     images: list[SyntheticImage]
 
     @property
     def form(self) -> SyntheticFormat:
-        """How the folder holds the images; their paths say so."""
+        """How the folder stores the images, from their paths."""
         kinds: dict[str, SyntheticFormat] = {"images.zip": "zip", "images.npz": "npz"}
         return kinds.get(self.images[0].file.partition("/")[0], "png") if self.images else "png"
 
 
 def read_synthetic_manifest(folder: Path) -> SyntheticManifest:
-    """Read the manifest of a folder of generated images, or say which command makes one."""
-    path = folder / "manifest.json"
+    """Read the manifest of a folder of generated images."""
+    path = folder / SyntheticManifest.FILE
     if not path.is_file():
         raise MissingError(f"There are no generated images in {folder}.", "Make them: usgan generate")
     return SyntheticManifest.read(path)
 
 
 def used_images(manifest: SyntheticManifest, counts: Mapping[str, int], total: int) -> list[SyntheticImage]:
-    """Return the generated images that join real ones: of each class the first, as many as `class_quotas` says.
+    """Return the generated images that join real ones: the first of each class, in the proportions of the real ones.
 
     Parameters
     ----------
-    manifest : SyntheticManifest
     counts : mapping of str to int
-        Real images of each class, in the classes' order.
+        Real images of each class, in the order of the classes.
     total : int
-        Generated images to use; fewer are returned where there are fewer.
+        Generated images to use; the result is shorter where a class has too few.
     """
     left = dict(zip(counts, class_quotas(list(counts.values()), total), strict=True))
     used = []
@@ -80,6 +80,6 @@ def used_images(manifest: SyntheticManifest, counts: Mapping[str, int], total: i
 
 
 def used_digest(manifest: SyntheticManifest, counts: Mapping[str, int], total: int) -> str:
-    """Return the content digest of `used_images`: more images behind them change nothing."""
+    """Return the content digest of `used_images`, which further images in the folder do not change."""
     used = used_images(manifest, counts, total)
     return manifest.model_copy(update={"images": used}).content_digest()

@@ -1,6 +1,6 @@
-"""JSON files with a name and a version: read with validation, written whole.
+"""JSON files with a format and a version: validated when read, written whole.
 
-Every format of the workspace is a `Document` defined in one module of `usgan_cli.core`. An unknown version, a
+Every file of the workspace is a `Document`, defined in one module of `core.formats` or here. An unknown version, a
 missing field or a wrong type is an error that names the file and the field.
 """
 
@@ -23,7 +23,7 @@ class Part(BaseModel):
 
 
 class RunRecord(Part):
-    """How an artefact came to be: enough to repeat it, and to know whether it is still what was asked for."""
+    """How an artefact was made: enough to repeat it, and to see whether settings or inputs have changed since."""
 
     command: str
     revision: int
@@ -43,19 +43,19 @@ class Document(Part):
 
     FORMAT: ClassVar[str]
     VERSION: ClassVar[int] = 1
+    FILE: ClassVar[str]
+    """Name of the file in its artefact's folder, where the artefact is a folder."""
 
     run: RunRecord | None = None
     """The run that made a single-file artefact; a folder keeps it in `run.json` instead."""
 
     def content_digest(self) -> str:
-        """Return the SHA-256 of what the document says, leaving out when and where it was made."""
+        """Return the SHA-256 of everything but `run`: equal contents have equal digests, whenever they were made."""
         return files.digest_json(self.model_dump(mode="json", by_alias=True, exclude={"run"}))
 
     def to_json(self) -> str:
         """Return the text that `read` understands."""
-        body = self.model_dump(mode="json", by_alias=True, exclude_none=False)
-        if body["run"] is None:
-            del body["run"]
+        body = self.model_dump(mode="json", by_alias=True, exclude=None if self.run else {"run"})
         head = {"format": self.FORMAT, "version": self.VERSION}
         return json.dumps(head | body, indent=1, ensure_ascii=False) + "\n"
 
@@ -70,75 +70,25 @@ class Document(Part):
         Raises
         ------
         MissingError
-            There is no such file.
+            The file does not exist.
         FormatError
             The file is not JSON, not of this format and version, or a field is missing or wrong.
         """
-        return read_document(path, cls)
-
-
-D = TypeVar("D", bound=Document)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object, or raise an error that names the file."""
-    try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise MissingError(f"There is no file {path}.") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise FormatError(f"{path} is not valid JSON: {error}.") from None
-    if not isinstance(body, dict):
-        raise FormatError(f"{path} holds a {type(body).__name__}, not a JSON object.")
-    return body
-
-
-def read_document(path: Path, cls: type[D]) -> D:
-    """Read a document of class `cls` (see `Document.read`)."""
-    body = read_json(path)
-    found = (body.pop("format", None), body.pop("version", None))
-    if found != (cls.FORMAT, cls.VERSION):
-        raise FormatError(
-            f"{path} is of format {found[0]!r} version {found[1]!r}; "
-            f"this version of usgan reads {cls.FORMAT!r} version {cls.VERSION}.",
-        )
-    return _validated(path, cls, body)
-
-
-def read_run(path: Path) -> RunRecord:
-    """Read the run that made a single-file artefact, whatever its format.
-
-    Raises
-    ------
-    MissingError
-        There is no such file.
-    FormatError
-        The file is not a JSON object, or its field `run` is missing or wrong.
-    """
-    body = read_json(path)
-    if "run" not in body:
-        raise FormatError(f"{path}: field 'run' is missing.", "Move the file away and make it again.")
-    return _validated(path, RunRecord, body["run"], "run")
-
-
-P = TypeVar("P", bound=Part)
-
-
-def _validated(path: Path, cls: type[P], body: Any, field: str | None = None) -> P:
-    """Return the piece of a file that `body` is; `field` is where in the file it stands."""
-    try:
-        return cls.model_validate(body)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ([] if field is None else [field]) + [str(part) for part in first["loc"]]
-        where = ".".join(place) or "(whole file)"
-        raise FormatError(f"{path}: field {where!r}: {first['msg']}.") from None
+        body = read_json(path)
+        head = (body.pop("format", None), body.pop("version", None))
+        if head != (cls.FORMAT, cls.VERSION):
+            raise FormatError(
+                f"{path} is of format {head[0]!r} version {head[1]!r}; "
+                f"this version of usgan reads {cls.FORMAT!r} version {cls.VERSION}.",
+            )
+        return _validated(path, cls, body)
 
 
 class RunDocument(Document):
-    """`run.json` of an artefact that is a folder."""
+    """`run.json` of an artefact that is a folder: present once the artefact is finished."""
 
     FORMAT = "usgan/run"
+    FILE = "run.json"
 
     run: RunRecord
     content: str
@@ -149,6 +99,7 @@ class PlanDocument(Document):
     """`config.json` of an artefact that grows in place: what is being made, before it is finished."""
 
     FORMAT = "usgan/config"
+    FILE = "config.json"
 
     command: str
     revision: int
@@ -156,8 +107,50 @@ class PlanDocument(Document):
     inputs: dict[str, str]
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; an error names the file."""
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MissingError(f"{path} does not exist.") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise FormatError(f"{path} is not valid JSON: {error}.") from None
+    if not isinstance(body, dict):
+        raise FormatError(f"{path} holds a {type(body).__name__}, not a JSON object.")
+    return body
+
+
+def read_run(path: Path) -> RunRecord:
+    """Read the run that made a single-file artefact of any format.
+
+    Raises
+    ------
+    MissingError
+        The file does not exist.
+    FormatError
+        The file is not a JSON object, or its field `run` is missing or wrong.
+    """
+    body = read_json(path)
+    if "run" not in body:
+        raise FormatError(f"{path}: field 'run' is missing.", "Move the file away and make it again.")
+    return _validated(path, RunRecord, body["run"], ("run",))
+
+
+P = TypeVar("P", bound=Part)
+
+
+def _validated(path: Path, cls: type[P], body: Any, inside: tuple[str, ...] = ()) -> P:
+    """Return `body` as a `cls`; `inside` names the field of the file that holds it."""
+    try:
+        return cls.model_validate(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, (*inside, *first["loc"]))) or "(whole file)"
+        raise FormatError(f"{path}: field {field!r}: {first['msg']}.") from None
+
+
 def first_difference(a: Part, b: Part) -> str | None:
-    """Return the first field in which two records of the same kind differ, in words, or None."""
+    """Return the first field in which two records of one kind differ, in words; None if they are equal."""
     left, right = a.model_dump(mode="json"), b.model_dump(mode="json")
     for field, value in left.items():
         if value != right[field]:
