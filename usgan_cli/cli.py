@@ -103,7 +103,7 @@ def run(arguments: list[str] | None = None) -> int:
         return EXIT_PROBLEM
     except SystemExit as ended:
         if ended.code == EXIT_INTERRUPTED:
-            terminal.fail("interrupted. What was finished is kept; the same command continues from there.")
+            terminal.fail("interrupted. What was saved is kept; the same command continues from there.")
         return ended.code if isinstance(ended.code, int) else EXIT_PROBLEM
     return 0
 

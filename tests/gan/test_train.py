@@ -20,10 +20,12 @@ from usgan_cli.core.progress import Silent
 from usgan_cli.core.store.files import sha256_file
 from usgan_cli.gan.augment import NoAugment, make_augment
 from usgan_cli.gan.config import GanConfig
+from usgan_cli.gan.outputs import Due, GanRun
 from usgan_cli.gan.shown import Shown
 from usgan_cli.gan.state import Training, lazy_adam
 from usgan_cli.gan.steps import Steps
-from usgan_cli.gan.watch import DivergedError, Due, Watch, check_finite, diversity
+from usgan_cli.gan.train import Schedule
+from usgan_cli.gan.warnings import DivergedError, Warnings, check_finite, diversity
 
 
 @pytest.fixture(autouse=True)
@@ -329,28 +331,40 @@ def a_row(**changes: float) -> LogRow:
 def test_a_collapse_is_told_from_a_beginning(shares: list[float], warns: bool) -> None:
     at_once, resumed = Silent(), Silent()
     rows = [a_row(diversity=share) for share in shares]
-    watch = Watch(at_once)
+    warnings = Warnings(at_once)
     for row in rows:
-        watch.look(row)
-    Watch(resumed, rows[:-1]).look(rows[-1])
+        warnings.check(row)
+    Warnings(resumed, rows[:-1]).check(rows[-1])
     for progress in (at_once, resumed):
         assert [True for text in progress.warnings if "mode collapse" in text] == [True] * warns
 
 
-def test_due_counts_in_images() -> None:
-    due = Due(config(tick_kimg=0.008, save_kimg=0.016), 0.032, 0)
-    ticks = [count for count in range(0, 65, 4) if due.tick(count)]
-    assert ticks == [8, 16, 24, 32, 40, 48, 56, 64]
-    saves = [count for count in range(0, 65, 4) if due.save(count)]
-    assert saves == [16, 32, 48, 64]
+def due_at(counts: range, seconds_an_image: float, **changes: object) -> dict[str, list[int]]:
+    """Return at which numbers of images a line of the log, samples, a score and a saved state are due."""
+    settings = config(tick_kimg=0.008, save_kimg=0.016, **changes)
+    toy = GanRun("toy", 12, CPU, scorer=lambda _: (0.0, "toy"), score_kimg=0.032)
+    schedule = Schedule(settings, toy, Training.start(settings, CPU))
+    due = {count: schedule.due(count, count * seconds_an_image, None) for count in counts}
+    return {name: [count for count in counts if getattr(due[count], name)] for name in Due._fields}
+
+
+def test_what_is_due_is_counted_in_images() -> None:
+    due = due_at(range(0, 65, 4), 1.0)
+    assert due["report"] == [8, 16, 24, 32, 40, 48, 56, 64]
+    assert due["save"] == due["samples"] == [16, 32, 48, 64]
+    assert due["score"] == [32, 64]
+
+
+def test_a_state_is_saved_by_minutes_too() -> None:
+    assert due_at(range(0, 41, 4), 1.0, save_minutes=0.2)["save"] == [12, 16, 28, 32]
 
 
 def test_warnings_are_said_once_and_in_words() -> None:
     progress = Silent()
-    watch = Watch(progress)
+    warnings = Warnings(progress)
     row = a_row(r_t=0.99, p=0.9)
-    watch.look(row)
-    watch.look(row)
+    warnings.check(row)
+    warnings.check(row)
     assert len(progress.warnings) == 2
     assert any("over 0.8" in text for text in progress.warnings)
     assert any("overfits" in text for text in progress.warnings)

@@ -46,7 +46,10 @@ def _gan(step: PlannedStep, config: StudyConfig) -> float:
     precision = devices.resolve_precision(options.pop("precision", "auto"), where)
     size, channels = config.data.size, config.data.channels
     made = make_config(**options, resolution=size, img_channels=channels, c_dim=CLASSES, precision=precision)
-    return seconds_per_kimg(made, where) * made.kimg / work_units(step)
+    limits = [] if made.minutes is None else [made.minutes * 60]
+    if made.kimg is not None:
+        limits.append(seconds_per_kimg(made, where) * made.kimg)
+    return min(limits) / work_units(step)
 
 
 def _classifier(step: PlannedStep) -> float:

@@ -52,8 +52,15 @@ def train_gan(
     kimg: Annotated[
         float | None,
         typer.Option(
-            help=f"Length of training, kimg: {KIMG_HELP} (default: the preset's). A finished training "
-            "goes on when this is raised."
+            help=f"Length of training, kimg: {KIMG_HELP} (default: the preset's, or unlimited with --minutes). A "
+            "finished training goes on when this is raised."
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Length of training, minutes, saving and measuring not counted (default: unlimited). With --kimg, "
+            "whichever comes first. It can be raised as --kimg can."
         ),
     ] = None,
     mirror: Annotated[bool, typer.Option("--mirror", help="Show training images also mirrored left to right.")] = False,
@@ -182,6 +189,13 @@ def train_gan(
             help="kimg between saved states and sample grids (default: the preset's).", rich_help_panel=WATCHING
         ),
     ] = None,
+    save_minutes: Annotated[
+        float,
+        typer.Option(
+            help="Also save when this many minutes of training have passed since the last saved state.",
+            rich_help_panel=WATCHING,
+        ),
+    ] = 10.0,
     keep: Annotated[
         int, typer.Option(min=1, help="Saved states to keep: the newest ones.", rich_help_panel=WATCHING)
     ] = 1,
@@ -222,6 +236,7 @@ def train_gan(
         seed=seed,
         precision=devices.resolve_precision(precision, where),
         kimg=kimg,
+        minutes=minutes,
         batch=batch,
         lr=lr,
         r1_gamma=r1_gamma,
@@ -238,6 +253,7 @@ def train_gan(
         freeze_d=freeze_d,
         tick_kimg=tick_kimg,
         save_kimg=save_kimg,
+        save_minutes=save_minutes,
     )
     if freeze_d and init is None:
         raise SettingsError("--freeze-d keeps layers as --init brings them; there is no --init.", "Leave it out.")
@@ -298,25 +314,26 @@ def _carry_out(
     """Train in this process, in several that it starts, or as one of those that torchrun has started."""
     from usgan_cli.core.store import lifecycle
     from usgan_cli.gan import parallel
+    from usgan_cli.gan.state import reached
 
     def make(train: Train) -> Outcome:
         def grow(folder: Path) -> Document:
             return work(folder, train)
 
-        return lifecycle.grow_folder(target, step, grow, _summary, session.request, raisable="kimg")
+        return lifecycle.grow_folder(target, step, grow, _summary, session.request, reached=reached)
 
     if not parallel.launched():
         return make(_train_here(gpus, where))
     if gpus > 1:
         raise SettingsError("--gpus is for this program to start processes itself.", "Leave it out with torchrun.")
     with parallel.joined_by_launcher(where.type) as (world, device):
-        if world.leads:
+        if world.is_main:
             lead = _Lead(world, device)
             try:
                 return make(lead)
             finally:
                 lead.dismiss()
-        if world.announce(0, device):
+        if world.broadcast(0, device):
             work(target, _follow(world, device))
         return []
 
@@ -364,7 +381,7 @@ class _Lead:
 
     def _tell(self, answer: int) -> None:
         self.told = True
-        self.world.announce(answer, self.device)
+        self.world.broadcast(answer, self.device)
 
 
 def _follow(world: World, device: torch.device) -> Train:

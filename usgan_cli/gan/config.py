@@ -33,7 +33,9 @@ class GanConfig:
     img_channels: int
     c_dim: int
     seed: int
-    kimg: float
+    kimg: float | None
+    """Length of training; None for as long as `minutes` says."""
+    minutes: float | None
 
     z_dim: int
     w_dim: int
@@ -77,6 +79,8 @@ class GanConfig:
     """How often a line is written to the log."""
     save_kimg: float = 4.0
     """How often the training's full state and a grid of samples are saved."""
+    save_minutes: float = 10.0
+    """Training time after the last saved state at which the next one is saved."""
 
     @property
     def adapts(self) -> bool:
@@ -168,7 +172,8 @@ def make_config(
         Number of image channels and of classes.
     precision : {"float32", "bf16", "fp16"}
     **changes
-        Fields of `GanConfig` to set; those that are None keep the preset's value.
+        Fields of `GanConfig` to set; those that are None keep the preset's value. `minutes` without `kimg` is the
+        only limit: the preset's kimg does not apply.
 
     Raises
     ------
@@ -185,7 +190,10 @@ def make_config(
             "Prepare them with --size 64 (or 32, 128, 256).",
         )
     values = _PRESETS[preset](resolution)
+    values["minutes"] = None
     values.update({name: value for name, value in changes.items() if value is not None})
+    if values["minutes"] is not None and changes.get("kimg") is None:
+        values["kimg"] = None
     config = GanConfig(
         aug=aug,
         preset=preset,
@@ -206,9 +214,10 @@ def _check(config: GanConfig) -> None:
         raise SettingsError(f"The batch must be an even number of images; it is {config.batch}.")
     if config.batch % min(group, config.batch):
         raise SettingsError(f"The batch ({config.batch}) must be a multiple of the mbstd group size ({group}).")
-    for name in ("kimg", "lr", "tick_kimg", "save_kimg", "ema_kimg", "ada_kimg"):
-        if not getattr(config, name) > 0:
-            raise SettingsError(f"{name} must be greater than 0; it is {getattr(config, name)}.")
+    for name in ("kimg", "minutes", "lr", "tick_kimg", "save_kimg", "save_minutes", "ema_kimg", "ada_kimg"):
+        value = getattr(config, name)
+        if value is not None and not value > 0:
+            raise SettingsError(f"{name} must be greater than 0; it is {value}.")
     augmentation(config)
     if config.r1_gamma < 0:
         raise SettingsError(f"r1_gamma must not be negative; it is {config.r1_gamma}.")
@@ -237,7 +246,7 @@ def settings_of(config: GanConfig) -> dict[str, Any]:
     How often the state is saved and the log written does not change what is learned, so it is left out.
     """
     values = dataclasses.asdict(config)
-    for name in ("tick_kimg", "save_kimg"):
+    for name in ("tick_kimg", "save_kimg", "save_minutes"):
         del values[name]
     values["diffaug_policy"] = list(config.diffaug_policy)
     used = config.aug.split("+")

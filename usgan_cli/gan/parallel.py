@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -44,8 +45,8 @@ class World:
     size: int = 1
 
     @property
-    def leads(self) -> bool:
-        """Whether this process is the one that writes and speaks."""
+    def is_main(self) -> bool:
+        """Whether this is rank 0, which writes files and prints."""
         return self.rank == 0
 
     def sum_(self, tensors: Sequence[Tensor]) -> None:
@@ -58,13 +59,21 @@ class World:
         for tensor, total in zip(tensors, torch.split(flat, lengths), strict=True):
             tensor.copy_(total.reshape(tensor.shape))
 
-    def announce(self, value: int, device: torch.device) -> int:
+    def broadcast(self, value: int, device: torch.device) -> int:
         """Return the first process's `value` in every process."""
         if self.size == 1:
             return value
         told = torch.tensor(value, dtype=torch.int64, device=device)
         dist.broadcast(told, src=0)
         return int(told)
+
+    def greatest(self, values: Sequence[int], device: torch.device) -> list[int]:
+        """Return the greatest of each value over all processes."""
+        if self.size == 1:
+            return list(values)
+        numbers = torch.tensor(values, dtype=torch.int64, device=device)
+        dist.all_reduce(numbers, dist.ReduceOp.MAX)
+        return [int(number) for number in numbers.tolist()]
 
     def wait(self) -> None:
         """Wait for all processes to come this far."""
@@ -188,8 +197,10 @@ def _ended_early(helpers: Sequence[BaseProcess]) -> ParallelError:
 def _helper(
     rank: int, count: int, port: int, kind: str, threads: int, follow: Callable[..., None], arguments: tuple[Any, ...]
 ) -> None:
-    # Ctrl-C reaches every process of the terminal; the first one decides and ends its helpers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Signals may reach every process of a terminal or of a job; the main one decides about the end.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_main_process, daemon=True).start()
     torch.set_num_threads(threads)
     device = device_of(kind, rank)
     store = TCPStore("127.0.0.1", port, count, is_master=False, timeout=PATIENCE)
@@ -197,10 +208,17 @@ def _helper(
     _enter(device, store=store, rank=rank, world_size=count)
     try:
         follow(World(rank, count), device, *arguments)
-    except UsganError:
-        raise SystemExit(1) from None  # the first process meets the same problem, and says so
+    except (UsganError, KeyboardInterrupt):
+        raise SystemExit(1) from None  # the main process meets the same, and reports it
     finally:
         dist.destroy_process_group()
+
+
+def _end_with_main_process() -> None:
+    main = multiprocessing.parent_process()
+    if main is not None:
+        main.join()
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _enter(device: torch.device, **how: Any) -> None:

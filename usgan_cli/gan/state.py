@@ -14,6 +14,7 @@ from usgan_cli.core.formats.generator import (
     Architecture,
     BestScore,
     TrainingState,
+    latest_state,
     prune_states,
     read_tensors,
     state_file,
@@ -63,6 +64,12 @@ def discriminator_config(config: GanConfig) -> DiscriminatorConfig:
         mbstd_group_size=config.mbstd_group_size,
         num_half_res=config.half_resolutions,
     )
+
+
+def reached(folder: Path) -> dict[str, float]:
+    """Return how far the training in a GAN's folder has come, by the settings that limit it."""
+    state = latest_state(folder / "checkpoint")
+    return {"kimg": state.images / 1000, "minutes": state.seconds / 60} if state else {"kimg": 0.0, "minutes": 0.0}
 
 
 def lazy_adam(module: torch.nn.Module, lr: float, interval: int) -> torch.optim.Adam:

@@ -77,6 +77,7 @@ class GanTable(_Table):
 
     preset: str = "auto"
     kimg: float | None = None
+    minutes: float | None = None
     batch: int | None = None
     lr: float | None = None
     r1_gamma: float | None = None
@@ -92,6 +93,7 @@ class GanTable(_Table):
     diffaug_fill: float = 0.0
     precision: str = "auto"
     gpus: int = Field(default=1, ge=1)
+    save_minutes: float = 10.0
     fd_every: float = 0
 
 

@@ -409,19 +409,25 @@ def test_steps_compare_by_value() -> None:
     assert STEP.differences(OTHER_INPUT) == ["its input 'data' has changed since"]
 
 
-def test_a_raisable_setting_continues_what_is_there(tmp_path: Path) -> None:
+def begun(folder: Path) -> dict[str, float]:
+    """How far work has come that is limited by `count`: a part of it while unfinished."""
+    finished = (folder / "run.json").exists()
+    return {"count": lifecycle.PlanDocument.read(folder / "config.json").settings["count"] if finished else 2}
+
+
+def test_a_limit_that_is_raised_continues_what_is_there(tmp_path: Path) -> None:
     grown = Maker("grown", tmp_path / "made")
     longer = replace(STEP, settings={**STEP.settings, "count": 9})
-    assert grown(raisable="count").status == "done"
-    assert grown(longer, raisable="count") == Outcome(grown.path, "done", {"value": 2})
+    assert grown(reached=begun).status == "done"
+    assert grown(longer, reached=begun) == Outcome(grown.path, "done", {"value": 2})
     assert "goes on from count 5 to 9" in grown.progress.notes[-1]
     assert "part.txt" in grown.found[-1], "the work finds what is there"
     assert "run.json" not in grown.found[-1], "what is being continued does not look finished"
-    assert grown(longer, raisable="count").status == "skipped"
+    assert grown(longer, reached=begun).status == "skipped"
     with pytest.raises(SettingsError, match="count is 9 there and 5 now"):
-        grown(raisable="count")
+        grown(reached=begun)
     with pytest.raises(SettingsError, match="has changed since"):
-        grown(replace(OTHER_INPUT, settings={**STEP.settings, "count": 12}), raisable="count")
+        grown(replace(OTHER_INPUT, settings={**STEP.settings, "count": 12}), reached=begun)
     with pytest.raises(SettingsError, match="count is 9 there and 12 now"):
         grown(replace(STEP, settings={**STEP.settings, "count": 12}))
 
@@ -438,14 +444,14 @@ def test_work_that_fails_before_it_leaves_anything_leaves_nothing(tmp_path: Path
     assert grown(replace(STEP, settings={"count": 1})).status == "done"
 
 
-def test_an_unfinished_artefact_may_be_raised_too(tmp_path: Path) -> None:
+def test_the_limit_of_an_unfinished_artefact_may_change(tmp_path: Path) -> None:
     grown = Maker("grown", tmp_path / "made")
     grown.failure = RuntimeError("stopped")
     with pytest.raises(RuntimeError):
-        grown(raisable="count")
+        grown(reached=begun)
     grown.failure = None
     longer = replace(STEP, settings={**STEP.settings, "count": 9})
-    assert grown(longer, raisable="count").status == "done"
+    assert grown(longer, reached=begun).status == "done"
     found = lifecycle.find_step(grown.path)
     assert found is not None
     assert found[0].settings["count"] == 9
@@ -459,3 +465,20 @@ def test_recorded_versions_are_those_installed() -> None:
 
     assert versions()["usgan"] == __version__
     assert versions()["numpy"] == version("numpy")
+
+
+def test_a_limit_may_be_lifted_lowered_or_set_until_it_is_passed(tmp_path: Path) -> None:
+    def step(count: float | None, hours: float | None) -> Step:
+        return replace(STEP, settings={**STEP.settings, "count": count, "hours": hours})
+
+    def so_far(folder: Path) -> dict[str, float]:
+        return {"count": 4, "hours": 1}
+
+    grown = Maker("grown", tmp_path / "made")
+    assert grown(step(4, None), reached=so_far).status == "done"
+    assert grown(step(None, 2), reached=so_far).status == "done"
+    assert "goes on from count 4 to unlimited and hours unlimited to 2" in grown.progress.notes[-1]
+    assert grown(step(6, 1.5), reached=so_far).status == "done", "both lower than before, neither passed"
+    for passed in (step(3, 1.5), step(6, 0.5), step(3, 9)):
+        with pytest.raises(SettingsError, match="exists and differs"):
+            grown(passed, reached=so_far)

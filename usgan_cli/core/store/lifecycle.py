@@ -32,6 +32,7 @@ INPUT = "its input"
 Status = Literal["done", "skipped", "planned"]
 OnNewInputs = Literal["refuse", "redo"]
 Summary = Callable[[Path], dict[str, Any]]
+Reached = Callable[[Path], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -124,17 +125,28 @@ def _new_inputs(step: Step, there: Step) -> str | None:
     return "its inputs have changed" if same else None
 
 
-def _raised(setting: str) -> Allowance:
-    """Return the allowance for a setting that may be raised later: what is there is then a part of the new."""
+def _within(path: Path, reached: Reached) -> Allowance:
+    """Return the allowance for limits that what is there has not gone beyond: it is then a part of the new."""
 
     def allow(step: Step, there: Step) -> str | None:
-        before, now = there.settings.get(setting), step.settings[setting]
-        same = not replace(step, settings={**step.settings, setting: before}).differences(there)
-        if same and isinstance(before, int | float) and now > before:
-            return f"goes on from {setting} {before:g} to {now:g}"
-        return None
+        so_far = reached(path)
+        before: dict[str, Any] = {name: there.settings.get(name) for name in so_far}
+        if replace(step, settings={**step.settings, **before}).differences(there):
+            return None
+        changed = {name: step.settings.get(name) for name in so_far if before[name] != step.settings.get(name)}
+        for name, limit in changed.items():
+            if limit is None or (before[name] is not None and limit > before[name]):
+                continue
+            if limit < so_far[name]:
+                return None
+        steps = [f"{name} {_limit(before[name])} to {_limit(limit)}" for name, limit in changed.items()]
+        return f"goes on from {' and '.join(steps)}"
 
     return allow
+
+
+def _limit(value: float | None) -> str:
+    return "unlimited" if value is None else f"{value:g}"
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -241,19 +253,20 @@ def grow_folder(
     summary: Summary,
     request: Request,
     *,
-    raisable: str | None = None,
+    reached: Reached | None = None,
 ) -> Outcome:
     """Make an artefact that takes so long that it grows in place and can be continued after an interruption.
 
     The folder holds `config.json` from the start and `run.json` only once it is finished; `work` writes every
-    file whole, and finds in the folder what an earlier call has left, interrupted or with a lower `raisable`.
+    file whole, and finds in the folder what an earlier call has left, interrupted or with other limits.
 
     Parameters
     ----------
     path, step, work, summary, request
         As for `make_folder`.
-    raisable : str, optional
-        A number among the settings that may be raised later: the work then goes on from what is there.
+    reached : callable, optional
+        Returns, for each setting that limits the work (None for no limit), how far the folder has come. The work goes
+        on from what is there when a limit is raised, or changed without having been passed.
     """
 
     def make() -> None:
@@ -273,7 +286,7 @@ def grow_folder(
                 shutil.rmtree(path)
             raise
 
-    allowed = _nothing if raisable is None else _raised(raisable)
+    allowed = _nothing if reached is None else _within(path, reached)
     return _unless_settled(path, step, make, summary, request, allowed)
 
 

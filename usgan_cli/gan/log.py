@@ -1,0 +1,83 @@
+"""The training's log: lines of `log.jsonl`, TensorBoard, and the figures beside the progress bar."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from usgan_cli.core.errors import MissingError
+from usgan_cli.core.formats.generator import LogRow
+from usgan_cli.core.images.codec import Pixels
+from usgan_cli.core.progress import Task
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+
+class Log:
+    """`log.jsonl`: one line a report, appended whole."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def size(self) -> int:
+        """Return the length in bytes."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def truncate(self, length: int) -> None:
+        """Forget lines written after the state that training continues from."""
+        if self.size() > length:
+            with self.path.open("rb+") as file:
+                file.truncate(length)
+
+    def append(self, row: LogRow) -> None:
+        """Add a line."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row.model_dump(exclude_none=True)) + "\n")
+
+
+class TensorBoard:
+    """The log's figures and sample grids as TensorBoard reads them; its steps are images shown.
+
+    Raises
+    ------
+    MissingError
+        TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: Path, images_now: int) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            hint = "Install it: pip install 'usgan[tensorboard]'"
+            raise MissingError("--tensorboard needs TensorBoard.", hint) from None
+        self.writer: SummaryWriter = SummaryWriter(str(folder), purge_step=images_now + 1)
+
+    def row(self, row: LogRow) -> None:
+        """Add a line of the log."""
+        for name, value in row.model_dump(exclude_none=True, exclude={"kimg", "fd_extractor"}).items():
+            self.writer.add_scalar(name, value, round(row.kimg * 1000))
+
+    def grid(self, kimg: float, sheet: Pixels) -> None:
+        """Add a sheet of samples, pixels [C, H, W]."""
+        self.writer.add_image("samples", sheet, round(kimg * 1000))
+        self.writer.flush()
+
+
+def show(task: Task, row: LogRow) -> None:
+    """Show the figures that matter beside the progress bar."""
+    figures: dict[str, float | str] = {
+        "s/kimg": row.s_per_kimg,
+        "G": row.loss_g,
+        "D": row.loss_d_real + row.loss_d_fake,
+        "r_t": row.r_t,
+        "p": row.p,
+        "path": row.path_length,
+        "|grad G|": row.grad_g,
+        "|grad D|": row.grad_d,
+        "memory": f"{row.memory_mb / 1000:.2g} GB",
+    }
+    if row.fd is not None:
+        figures["FD"] = row.fd
+    task.advance(0, **figures)

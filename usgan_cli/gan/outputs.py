@@ -1,0 +1,154 @@
+"""What a training leaves in its folder: the log, samples, states, measured generators, and the final generator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+
+from usgan_cli.core.formats.generator import BestScore, GeneratorDocument, LogRow, read_log, write_tensors
+from usgan_cli.core.images import codec
+from usgan_cli.core.images.sets import ImageSet
+from usgan_cli.core.progress import Progress, Silent, Task
+from usgan_cli.core.store import files
+from usgan_cli.gan.config import GanConfig
+from usgan_cli.gan.log import Log, TensorBoard, show
+from usgan_cli.gan.networks import Generator
+from usgan_cli.gan.parallel import ALONE, World
+from usgan_cli.gan.pictures import encode_gif
+from usgan_cli.gan.sample import class_samples
+from usgan_cli.gan.state import Training, architecture_of
+from usgan_cli.gan.warnings import Warnings, diversity, real_diversity
+
+GRID_COLUMNS = 8
+TIME_LAPSE_FRAME_MS = 400
+Scorer = Callable[[Generator], tuple[float, str]]
+"""Returns the Fréchet distance of a generator's images to the training images, and the extractor's name."""
+
+
+@dataclass(frozen=True)
+class GanRun:
+    """How a training is carried out; none of it changes what is learned."""
+
+    name: str
+    n: int
+    """Size of the training subset."""
+    device: torch.device
+    progress: Progress = field(default_factory=Silent)
+    world: World = ALONE
+    """The processes that share each batch."""
+    scorer: Scorer | None = None
+    """Measures the averaged generator every `score_kimg` and at the end; each generator measured is kept in
+    snapshots/, the best one in best/."""
+    score_kimg: float = 0
+    keep: int = 1
+    """Number of saved states to keep, the newest ones."""
+    at_once: int | None = None
+    """Images that each process computes at once; as many as its memory allows by default."""
+    graphs: bool = False
+    """Record the steps as CUDA graphs."""
+    tensorboard: bool = False
+
+
+class Due(NamedTuple):
+    """What is to be written before the next iteration."""
+
+    report: bool
+    samples: bool
+    score: bool
+    save: bool
+
+
+class Outputs:
+    """Writes the training's files, in the main process alone."""
+
+    def __init__(
+        self, config: GanConfig, training: Training, data: ImageSet, folder: Path, run: GanRun, log_bytes: int
+    ) -> None:
+        self.config, self.training, self.data, self.folder, self.run = config, training, data, folder, run
+        if not run.world.is_main:
+            return
+        self.real_diversity = real_diversity(data)
+        # Delete the "finished" marker: this training goes on.
+        (folder / "generator.json").unlink(missing_ok=True)
+        self.log = Log(folder / "log.jsonl")
+        self.log.truncate(log_bytes)
+        self.warnings = Warnings(run.progress, read_log(folder))
+        self.tensorboard = TensorBoard(folder / "tensorboard", training.images) if run.tensorboard else None
+
+    def write(self, row: LogRow | None, due: Due, task: Task) -> None:
+        """Write what is due: samples, a score and a line of the log (None if there is nothing to report), the state.
+
+        The state comes last, because it holds the length of the log and the best score.
+        """
+        samples = self._write_samples() if due.samples else []
+        if row is not None:
+            if due.samples:
+                row = row.model_copy(update={"diversity": self._relative_diversity(samples)})
+            if due.score and self.run.scorer is not None:
+                row = self._scored(row, self.run.scorer)
+            self.log.append(row)
+            self.warnings.check(row)
+            show(task, row)
+            if self.tensorboard is not None:
+                self.tensorboard.row(row)
+        if due.save:
+            self.training.save(self.folder / "checkpoint", self.log.size(), self.run.keep)
+
+    def finish(self) -> GeneratorDocument:
+        """Write the averaged generator and the time-lapse of the samples, and return the generator's record."""
+        document, tensors = self._document(self.training.images / 1000), self.training.average.state_dict()
+        if not self.run.world.is_main:
+            return document
+        channels: Literal[1, 3] = 1 if self.config.img_channels == 1 else 3
+        sheets = [codec.decode(path, channels) for path in sorted((self.folder / "samples").glob("kimg*.png"))]
+        files.write_bytes(self.folder / "samples" / "timelapse.gif", encode_gif(sheets, TIME_LAPSE_FRAME_MS))
+        return _write_generator(self.folder, document, tensors)
+
+    def _write_samples(self) -> list[list[codec.Pixels]]:
+        kimg = self.training.images / 1000
+        samples = class_samples(self.training.average, self.config.c_dim, GRID_COLUMNS, self.config.seed)
+        sheet = codec.sheet(samples)
+        codec.write_png(self.folder / "samples" / f"kimg{kimg:09.3f}.png", sheet)
+        if self.tensorboard is not None:
+            self.tensorboard.grid(kimg, sheet)
+        return samples
+
+    def _relative_diversity(self, samples: list[list[codec.Pixels]]) -> float | None:
+        spread = diversity(samples)
+        return spread / self.real_diversity if spread is not None and self.real_diversity else None
+
+    def _scored(self, row: LogRow, scorer: Scorer) -> LogRow:
+        fd, extractor = scorer(self.training.average)
+        tensors = self.training.average.state_dict()
+        write_tensors(self.folder / "snapshots" / f"kimg{row.kimg:09.3f}.safetensors", tensors)
+        best = self.training.best
+        if best is None or best.extractor != extractor or fd < best.fd:
+            self.training.best = BestScore(kimg=row.kimg, fd=fd, extractor=extractor)
+            _write_generator(self.folder / "best", self._document(row.kimg), tensors)
+        return row.model_copy(update={"fd": fd, "fd_extractor": extractor})
+
+    def _document(self, kimg: float) -> GeneratorDocument:
+        config = self.config
+        return GeneratorDocument(
+            name=self.run.name,
+            architecture=architecture_of(config),
+            classes=list(self.data.classes),
+            class_counts=self.data.class_counts(),
+            aug=config.aug,
+            n=self.run.n,
+            seed=config.seed,
+            kimg=kimg,
+            preset=config.preset,
+            tensors="",
+        )
+
+
+def _write_generator(folder: Path, document: GeneratorDocument, tensors: dict[str, torch.Tensor]) -> GeneratorDocument:
+    digest = write_tensors(folder / "generator.safetensors", tensors)
+    document = document.model_copy(update={"tensors": digest})
+    document.write(folder / "generator.json")
+    return document

@@ -1,0 +1,126 @@
+"""When a training ends: its limits in images and minutes, Ctrl-C and SIGTERM, decided together by all processes."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, Literal
+
+import torch
+
+from usgan_cli.core.progress import Progress
+from usgan_cli.gan.config import GanConfig
+from usgan_cli.gan.parallel import World
+from usgan_cli.gan.state import Training
+
+SAME_PRESS_S = 1.0
+"""A second SIGINT this soon is the first one again: torchrun forwards what the terminal has sent to everybody."""
+AGREE_EVERY_S = 1.0
+"""Several processes agree about this often whether to end, so that they hardly wait for one another."""
+MOST_ITERATIONS_APART = 64
+
+Ending = Literal["finished", "stopped"]
+GO_ON, OUT_OF_TIME, STOP = 0, 1, 2
+
+
+class StopSignals:
+    """While open, Ctrl-C and SIGTERM ask for an end after the current iteration; a second Ctrl-C ends at once.
+
+    A signal that is ignored stays ignored, as SIGINT is in the background jobs of a shell. Outside the main thread,
+    where Python allows no handlers, nothing changes.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.first: float | None = None
+        self._before: dict[int, Any] = {}
+
+    @property
+    def received(self) -> bool:
+        """Whether an end was asked for."""
+        return self.first is not None
+
+    def __enter__(self) -> StopSignals:
+        """Install the handlers."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    self._before[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Put back the handlers that were there."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        now = time.monotonic()
+        if self.first is None:
+            self.first = now
+            # Another thread writes: this one may be in the middle of writing, and could not begin again.
+            message = "Stopping after this iteration, with the state saved. Ctrl-C again stops at once."
+            threading.Thread(target=self.progress.note, args=(message,)).start()
+        elif number == signal.SIGINT and now - self.first > SAME_PRESS_S:
+            raise KeyboardInterrupt
+
+
+class Limits:
+    """Decides before every iteration whether the training ends, alike in all processes.
+
+    The number of images is the same everywhere and needs no word. Time and signals are not: now and then the
+    processes compare notes, after a number of iterations that the main process chooses.
+
+    Parameters
+    ----------
+    seconds : callable
+        Returns the time spent training so far.
+    """
+
+    def __init__(
+        self,
+        config: GanConfig,
+        training: Training,
+        seconds: Callable[[], float],
+        signals: StopSignals,
+        world: World,
+        device: torch.device,
+    ) -> None:
+        self.config, self.training, self.seconds, self.signals = config, training, seconds, signals
+        self.world, self.device = world, device
+        self._agreed = training.step, time.perf_counter()
+        self._agree_at = training.step
+
+    def ending(self) -> Ending | None:
+        """Return why the training ends here, or None if it goes on."""
+        if self.config.kimg is not None and self.training.images >= self.config.kimg * 1000:
+            return "finished"
+        if self.training.step < self._agree_at:
+            return None
+        # The greatest counts: what any process was asked, and the main one's number of iterations.
+        verdict, iterations = self.world.greatest([self._own_verdict(), self._iterations_apart()], self.device)
+        self._agree_at = self.training.step + iterations
+        if verdict == STOP:
+            return "stopped"
+        return "finished" if verdict == OUT_OF_TIME else None
+
+    def _own_verdict(self) -> int:
+        if self.signals.received:
+            return STOP
+        minutes = self.config.minutes
+        timed_out = minutes is not None and self.world.is_main and self.seconds() >= minutes * 60
+        return OUT_OF_TIME if timed_out else GO_ON
+
+    def _iterations_apart(self) -> int:
+        if self.world.size == 1:
+            return 1
+        (step, then), now = self._agreed, time.perf_counter()
+        self._agreed = self.training.step, now
+        if not self.world.is_main or self.training.step == step:
+            return 1
+        each = (now - then) / (self.training.step - step)
+        return min(max(round(AGREE_EVERY_S / each), 1), MOST_ITERATIONS_APART)
