@@ -9,13 +9,13 @@ import pytest
 import torch
 from classifier_toy import N, new_workspace, toy_gan
 from gan_toy import config, images
-from pretend_gpu import CUDA, CaptureError, DeviceError, Graph, Gpu, RaceError, pretend_gpu
+from pretend_gpu import CUDA, CaptureError, DeviceError, Gpu, Graph, RaceError, pretend_gpu
 from torch import Tensor
 
 from usgan_cli import cli
 from usgan_cli.classify.calibrate import seconds_per_image
 from usgan_cli.classify.config import ClassifierConfig
-from usgan_cli.gan.augment.placing import to_device
+from usgan_cli.core.machine.placement import to_device
 from usgan_cli.gan.calibrate import seconds_per_kimg
 from usgan_cli.gan.config import GanConfig, augmentation
 from usgan_cli.gan.shown import Shown
