@@ -22,10 +22,10 @@ from PIL import Image, ImageDraw, ImageOps
 
 from usgan_cli.core.images import codec
 from usgan_cli.core.progress import Silent
-from usgan_cli.data.descriptors import thumbnail
-from usgan_cli.data.duplicates import find_duplicates
-from usgan_cli.data.near_duplicates import DUPLICATE, RELATED, NearPair, find_near_pairs
-from usgan_cli.data.registration import agreement
+from usgan_cli.data.copies.descriptors import thumbnail
+from usgan_cli.data.copies.groups import find_duplicates
+from usgan_cli.data.copies.near import DUPLICATE, RELATED, NearPair, find_near_pairs
+from usgan_cli.data.copies.registration import agreement
 
 Draw = np.random.Generator
 Transform = Callable[[Image.Image, Draw], Image.Image]

@@ -12,8 +12,8 @@ import pytest
 
 from usgan_cli.core.formats.dataset import LeftOut
 from usgan_cli.data.audit import Audit, AuditImage, Side, render, write_audit
-from usgan_cli.data.duplicates import find_duplicates
-from usgan_cli.data.near_duplicates import NearPair
+from usgan_cli.data.copies.groups import find_duplicates
+from usgan_cli.data.copies.near import NearPair
 
 PICTURE = np.tile(np.arange(128, dtype=np.uint8), (128, 1))
 

@@ -11,10 +11,10 @@ from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.images import codec
 from usgan_cli.core.machine.seeds import derive_seed
 from usgan_cli.core.progress import Silent
-from usgan_cli.data import phantom, tissue
-from usgan_cli.data.bmode import Scanner, envelope
+from usgan_cli.data import phantom
+from usgan_cli.data.bmode import Scanner, envelope, receive
 from usgan_cli.data.phantom import KINDS, PhantomConfig, simulate, write_phantoms
-from usgan_cli.data.sources import scan
+from usgan_cli.data.source.scan import scan
 
 
 def test_homogeneous_tissue_gives_fully_developed_speckle() -> None:
@@ -58,10 +58,10 @@ def test_the_beam_widens_away_from_the_focus() -> None:
 
 def below_against_beside(draw: str, seed: int) -> float:
     """Return the level in dB below a lesion in uniform tissue, relative to that beside it."""
-    canvas = tissue.Canvas(Scanner(), 256, np.random.default_rng(seed))
-    getattr(tissue, draw)(canvas)
+    canvas = phantom.Canvas(Scanner(), 256, np.random.default_rng(seed))
+    getattr(phantom, draw)(canvas)
     rows, columns = np.nonzero(canvas.echo_db < -10)
-    decibels = phantom._receive(canvas)
+    decibels = receive(canvas.echo_db, canvas.loss_db_per_mm, canvas.scanner, canvas.generator)
     middle, half = int(np.median(columns)), max(1, (columns.max() - columns.min()) // 8)
     below = decibels[rows.max() + 12 :]
     beside = np.ones(256, dtype=bool)
@@ -80,8 +80,8 @@ def test_benign_enhances_and_malignant_shadows() -> None:
 
 def test_lesions_have_the_shapes_of_their_descriptors() -> None:
     def width_to_height(draw: str, seed: int) -> float:
-        canvas = tissue.Canvas(Scanner(), 256, np.random.default_rng(seed))
-        getattr(tissue, draw)(canvas)
+        canvas = phantom.Canvas(Scanner(), 256, np.random.default_rng(seed))
+        getattr(phantom, draw)(canvas)
         rows, columns = np.nonzero(canvas.echo_db < -10)
         return float((columns.std() + 1) / (rows.std() + 1))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_data import noise_folders
 
 from usgan_cli.commands.prepare import prepare
 from usgan_cli.commands.session import Session
@@ -21,21 +22,13 @@ def session(tmp_path: Path) -> Session:
     return Session(Workspace(tmp_path / "work"), Silent())
 
 
-def fill(top: Path, *folders: str, count: int = 6) -> Path:
-    draws = np.random.default_rng(len(folders))
-    for folder in folders:
-        for i in range(count):
-            codec.write_png(top / folder / f"{i}.png", draws.integers(0, 256, (1, 24, 24), dtype=np.uint8))
-    return top
-
-
 def settings(session: Session) -> dict[str, object]:
     found: dict[str, object] = json.loads((session.workspace.data / "run.json").read_text())["run"]["settings"]
     return found
 
 
 def test_made_once_and_skipped(session: Session, tmp_path: Path) -> None:
-    source = fill(tmp_path / "source", "a", "b, c")
+    source = noise_folders(tmp_path / "source", dict.fromkeys(["a", "b, c"], 6))
     assert prepare(session, source, size=16, test="4").status == "done"
     assert prepare(session, source, size=16, test="4").status == "skipped"
     assert (settings(session)["split"], settings(session)["test"], settings(session)["format"]) == ("new", 4, "folders")
@@ -49,15 +42,15 @@ def test_made_once_and_skipped(session: Session, tmp_path: Path) -> None:
 
 
 def test_the_workspace_may_lie_in_the_source(tmp_path: Path) -> None:
-    source = fill(tmp_path / "source", "a", "b")
+    source = noise_folders(tmp_path / "source", dict.fromkeys(["a", "b"], 6))
     inside = Session(Workspace(source / "work"), Silent())
     assert prepare(inside, source, size=16, test="4").status == "done"
-    fill(source / "work" / "synthetic", "a")
+    noise_folders(source / "work" / "synthetic", dict.fromkeys(["a"], 6))
     assert prepare(inside, source, size=16, test="4").status == "skipped"
 
 
 def test_the_own_split_and_a_test_size_contradict_each_other(session: Session, tmp_path: Path) -> None:
-    source = fill(tmp_path / "source", "train/a", "train/b", "test/a", "test/b", count=3)
+    source = noise_folders(tmp_path / "source", dict.fromkeys(["train/a", "train/b", "test/a", "test/b"], 3))
     with pytest.raises(SettingsError, match="comes with its own split") as caught:
         prepare(session, source, size=16, test="4")
     assert "--split new" in str(caught.value.hint)
@@ -68,11 +61,11 @@ def test_the_own_split_and_a_test_size_contradict_each_other(session: Session, t
     again = prepare(session, source, size=16, test="4", split="new", out=tmp_path / "new")
     assert again.result["test"] == {"a": 2, "b": 2}
     with pytest.raises(SettingsError, match="comes with no split"):
-        prepare(session, fill(tmp_path / "plain", "a", "b"), split="own")
+        prepare(session, noise_folders(tmp_path / "plain", dict.fromkeys(["a", "b"], 6)), split="own")
 
 
 def test_groups_are_an_input(session: Session, tmp_path: Path) -> None:
-    source = fill(tmp_path / "source", "a", "b")
+    source = noise_folders(tmp_path / "source", dict.fromkeys(["a", "b"], 6))
     groups = tmp_path / "groups.csv"
     groups.write_text("path,group\n" + "".join(f"{c}/{i}.png,{c}{i // 2}\n" for c in "ab" for i in range(6)))
     assert prepare(session, source, size=16, test="4", groups=str(groups)).status == "done"
@@ -99,5 +92,5 @@ def test_groups_are_an_input(session: Session, tmp_path: Path) -> None:
 )
 def test_impossible_options_are_refused(session: Session, tmp_path: Path, wrong: dict[str, object]) -> None:
     with pytest.raises(SettingsError):
-        prepare(session, fill(tmp_path / "source", "a", "b"), **wrong)  # type: ignore[arg-type]
+        prepare(session, noise_folders(tmp_path / "source", dict.fromkeys(["a", "b"], 6)), **wrong)  # type: ignore[arg-type]
     assert not session.workspace.data.exists()

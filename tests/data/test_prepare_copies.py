@@ -13,8 +13,8 @@ from usgan_cli.core.formats.dataset import DataManifest
 from usgan_cli.core.images import codec
 from usgan_cli.core.progress import Silent
 from usgan_cli.data.audit import Audit
+from usgan_cli.data.copies.groups import CONFLICT, COPY
 from usgan_cli.data.phantom import simulate
-from usgan_cli.data.policy import CONFLICT, COPY
 from usgan_cli.data.prepare import PrepareConfig, prepare
 
 

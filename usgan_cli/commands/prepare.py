@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from usgan_cli.core.formats.dataset import DataManifest
     from usgan_cli.core.store.lifecycle import Outcome
     from usgan_cli.data.audit import Audit
-    from usgan_cli.data.sources import SourceOptions
+    from usgan_cli.data.source.contents import SourceOptions
 
 REVISION = 2
 
@@ -111,9 +111,9 @@ def prepare(
     """Decode, resize and split images by class; copies and patients are kept on one side of the split."""
     from usgan_cli.core.formats.dataset import read_manifest
     from usgan_cli.core.store import files, lifecycle
-    from usgan_cli.data import sources
     from usgan_cli.data.prepare import PrepareConfig
     from usgan_cli.data.prepare import prepare as make
+    from usgan_cli.data.source.scan import scan
 
     if channels not in {1, 3}:
         raise SettingsError(f"--channels is 1 or 3, not {channels}.")
@@ -130,7 +130,7 @@ def prepare(
         conflicts=cast(Any, conflicts),
     )
     target = out or session.workspace.data
-    found = sources.scan(source, reading, exclude=[target, session.workspace.root])
+    found = scan(source, reading, exclude=[target, session.workspace.root])
     if found.has_split and test != DEFAULT_TEST and split is None:
         raise SettingsError(
             f"{source} comes with its own split, and --test asks for another.",
@@ -175,7 +175,7 @@ def prepare(
 def _reading(
     format_: str | None, classes: str | None, class_level: int | None, frames: str, groups: str | None
 ) -> SourceOptions:
-    from usgan_cli.data.sources import GROUPS_FROM_FOLDER, NO_GROUPS, SourceOptions
+    from usgan_cli.data.source.contents import GROUPS_FROM_FOLDER, NO_GROUPS, SourceOptions
 
     names = next(csv.reader([classes], skipinitialspace=True)) if classes else []
     chosen = tuple(name.strip() for name in names)

@@ -1,9 +1,13 @@
-"""Numbers in words, the same everywhere: p-values and lengths of time."""
+"""Words for messages, the same everywhere: p-values, lengths of time, counts, and names."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 """Bounds of an adjusted p-value, the smallest first, and their marks."""
+
+_LISTED_AT_MOST = 10
 
 
 def stars(p_adjusted: float | None) -> str:
@@ -26,3 +30,20 @@ def duration(seconds: float) -> str:
     if days:
         return f"{days} d {hours:02d} h"
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def on_one_line(name: str) -> str:
+    r"""Return a name for a message: line breaks and other control characters become `\n` and the like."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """Return "1 image", "2 images"; `many` is the plural where adding an s does not make it."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def listed(names: Sequence[str], separator: str = ", ") -> str:
+    """Return the first ten names on one line, and how many more there are."""
+    few = separator.join(on_one_line(name) for name in names[:_LISTED_AT_MOST])
+    more = len(names) - _LISTED_AT_MOST
+    return few if more <= 0 else f"{few}{separator}and {more} more"

@@ -17,8 +17,8 @@ from PIL import Image
 from usgan_cli.core.formats.dataset import LeftOut
 from usgan_cli.core.images.codec import Pixels
 from usgan_cli.core.store import files
-from usgan_cli.data.duplicates import Duplicates
-from usgan_cli.data.near_duplicates import NearPair
+from usgan_cli.data.copies.groups import Duplicates
+from usgan_cli.data.copies.near import NearPair
 
 Side = Literal["train", "test", "dropped"]
 

@@ -1,4 +1,4 @@
-"""How an ultrasound image is formed: scatterers, point-spread function, envelope.
+"""How an ultrasound image is formed: scatterers, point-spread function, envelope, log compression.
 
 The linear model of Field II (Jensen, Medical & Biological Engineering & Computing 34, 351-353, 1996): scatterers
 convolved with a point-spread function, here separable and, after demodulation, complex. A wave of wavelength lambda
@@ -16,36 +16,34 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from usgan_cli.core.images.codec import Pixels
+
 Field = NDArray[np.float32]
+
+_AXIAL_OVERSAMPLING = 2
+"""Rows of the speckle field per row of the tissue map: the pulse is shorter than the beam is wide."""
+_LOOKS = 2
+"""Envelopes averaged by spatial compounding."""
 
 
 @dataclass(frozen=True)
 class Scanner:
-    """How the image is formed.
-
-    Attributes
-    ----------
-    depth_mm, width_mm : float
-        Field of view.
-    pulse_mm : float
-        Standard deviation of the pulse's envelope along the beam.
-    beam_mm : float
-        Standard deviation of the beam's width at the focus.
-    focus_mm : float
-        Depth of the focus; the beam widens linearly away from it.
-    divergence : float
-        Widening of the beam, mm per mm.
-    """
+    """The settings of an examination."""
 
     depth_mm: float = 40.0
     width_mm: float = 40.0
+    """Field of view."""
     pulse_mm: float = 0.11
+    """Standard deviation of the pulse's envelope along the beam."""
     beam_mm: float = 0.22
+    """Standard deviation of the beam's width at the focus."""
     focus_mm: float = 18.0
+    """Depth of the focus; the beam widens linearly away from it."""
     divergence: float = 0.012
+    """Widening of the beam, mm per mm."""
 
     def beam_width(self, depth_mm: Field) -> Field:
-        """Return the beam's standard deviation in mm at the given depths."""
+        """Return the beam's standard deviation in mm at some depths."""
         widening = np.float32(self.divergence) * (depth_mm - np.float32(self.focus_mm))
         width: Field = np.hypot(np.float32(self.beam_mm), widening)
         return width
@@ -101,3 +99,37 @@ def _unit_energy(response: Field, axis: int) -> Field:
 def centres(count: int, length_mm: float) -> Field:
     """Return the positions in mm of the centres of `count` cells that fill `length_mm`."""
     return ((np.arange(count, dtype=np.float32) + np.float32(0.5)) * np.float32(length_mm / count)).astype(np.float32)
+
+
+def receive(echo_db: Field, loss_db_per_mm: Field, scanner: Scanner, generator: np.random.Generator) -> Field:
+    """Return the envelope of what the scanner receives, in decibels, with the noise of its electronics.
+
+    Parameters
+    ----------
+    echo_db : float32 array [cells, cells]
+        Echogenicity over the field of view.
+    loss_db_per_mm : float32 array [cells, cells]
+        Two-way attenuation that the scanner's time gain does not make up for.
+    scanner : Scanner
+    generator : numpy.random.Generator
+        Draws scatterers and noise.
+    """
+    rows, columns = echo_db.shape
+    level_db = echo_db - np.cumsum(loss_db_per_mm, axis=0, dtype=np.float32) * np.float32(scanner.depth_mm / rows)
+    fine = np.repeat(level_db, _AXIAL_OVERSAMPLING, axis=0)
+    # Spatial compounding: looks from different angles have independent speckle, and their envelopes are averaged.
+    looks = [envelope(fine, scanner, generator) for _ in range(_LOOKS)]
+    received = np.mean(looks, axis=0).reshape(rows, _AXIAL_OVERSAMPLING, columns).mean(axis=1)
+    # Time gain amplifies the noise as much as the echoes, so the floor rises with depth.
+    depth = centres(rows, scanner.depth_mm)[:, None]
+    floor_db = np.float32(generator.uniform(-62, -50)) + 10 * depth / np.float32(scanner.depth_mm)
+    noise = np.abs(generator.standard_normal(received.shape, dtype=np.float32))
+    decibels: Field = 20 * np.log10(received + noise * 10 ** (floor_db / 20))
+    return decibels
+
+
+def log_compress(decibels: Field, white_db: float, dynamic_range_db: float) -> Pixels:
+    """Map decibels to gray levels, shape [1, rows, columns]: 255 at `white_db`, 0 at the dynamic range below it."""
+    gray = (decibels - np.float32(white_db)) / np.float32(dynamic_range_db) + 1
+    pixels: Pixels = np.rint(np.clip(gray, 0, 1) * 255).astype(np.uint8)[None]
+    return pixels

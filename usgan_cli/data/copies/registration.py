@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from usgan_cli.core.images.codec import Pixels
-from usgan_cli.data.descriptors import THUMBNAIL, Stack, normalise, reduce_matrix, sampling_matrices, separable
+from usgan_cli.data.copies.descriptors import THUMBNAIL, Stack, normalise, reduce_matrix, sampling_matrices, separable
 
 _LEVELS = ((32, 6, 0.4), (64, 4, 0.25), (128, 3, 0.0))
 """Sides of the images, numbers of Gauss-Newton steps, and the agreement below which a pair is given up, coarse to fine.
@@ -32,7 +32,7 @@ _CELLS = 8
 _CONFIDENCE = 1.645
 """Quantile of the normal law: one-sided 95 %."""
 _TEXTURED, _LEAST_TEXTURED = 0.05, 0.25
-"""Mean square detail of a cell that has texture, and the share of such cells without which nothing can be said."""
+"""Mean square detail of a cell that has texture, and the least share of such cells that allows a verdict."""
 
 
 def agreement(first: Pixels, second: Pixels, start: Stack, share: Stack) -> Stack:

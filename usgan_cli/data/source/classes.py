@@ -1,9 +1,9 @@
 """Which class each file of a tree belongs to, decided from the names of its folders.
 
 The class is the name of a folder: of the outermost one, below a chain of lone folders as archives often unpack them.
-Folders named train, test and val above the classes are the source's own split. Where the deeper folders look as much
-like classes, because each of their names occurs in several places (`site 1/benign`, `site 2/benign`), there is no
-telling which are meant, and the user must say.
+Folders named train, test and val above the classes are the source's own split. Where the deeper folders could be the
+classes just as well, because each of their names occurs in several places (`site 1/benign`, `site 2/benign`), the user
+must say which are.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from typing import Literal
 
 from usgan_cli.core.errors import DataError, SettingsError
 from usgan_cli.core.formats.dataset import LeftOut
-from usgan_cli.data.names import on_one_line, path_key, same_name, shown
-from usgan_cli.data.trees import Listing
+from usgan_cli.core.text import on_one_line
+from usgan_cli.data.source.files import Listing
+from usgan_cli.data.source.names import path_key, same_name, shown
 
 MASK = "mask"
 MASK_WITHOUT_IMAGE = "named like a mask, but its image is absent"
@@ -52,33 +53,23 @@ class Placed:
 
 @dataclass(frozen=True)
 class Layout:
-    """The files of a tree by class.
-
-    Attributes
-    ----------
-    root : str
-        The folder that holds the classes, relative to the tree's top; empty for the top itself.
-    classes : tuple of str
-        Sorted by name, or in the order asked for.
-    placed : tuple of Placed
-        By class, then in natural order.
-    left_out : tuple of LeftOut
-    nested : int
-        How many of the files lie in folders inside their class folder.
-    """
+    """The files of a tree by class."""
 
     root: str
+    """The folder that holds the classes, relative to the tree's top ("a/b/"); empty for the top itself."""
     classes: tuple[str, ...]
+    """Sorted by name, or in the order of the user's choice."""
     placed: tuple[Placed, ...]
+    """By class, then in natural order."""
     left_out: tuple[LeftOut, ...]
     nested: int
+    """How many of the files lie in folders inside their class folder."""
 
 
 def sides_of(words: Collection[str]) -> dict[str, Side] | None:
-    """Return the side of the split that each of some words means, or None if they are no words for a split.
+    """Return the side of the split that each word means, or None unless all are words for a split.
 
-    Validation images belong to the training side, whose folds are drawn later, unless there is no test side beside
-    them: then they are it.
+    Validation images belong to the training side, whose folds are drawn later; without a test side they are it.
     """
     plain = {word: word.strip().casefold() for word in words}
     known = set(plain.values())
@@ -101,7 +92,7 @@ def arrange(listing: Listing, images: Collection[str], top: Path, level: int | N
     level : int, optional
         Which folder of an image's path below the lone folders is its class: 1 the outermost, -1 the innermost.
     chosen : sequence of str
-        The classes wanted, in order; empty for all, sorted by name.
+        The classes to take, in order; empty for all, sorted by name.
 
     Raises
     ------
@@ -189,7 +180,7 @@ def _find_masks(images: Collection[str]) -> tuple[dict[str, str], set[str]]:
     stems: dict[str, set[str]] = defaultdict(set)
     for name in images:
         folder, _, file = name.rpartition("/")
-        stems[folder].add(_stem(file))
+        stems[folder].add(PurePosixPath(file).stem)
     holders = {folder for name in images for folder in _ancestors(name)}
     beside = set(stems) | {folder.rpartition("/")[0] for folder in holders if _last(folder) in _IMAGE_FOLDERS}
     mask_folders = {f for f in holders if _last(f) in _MASK_FOLDERS and f.rpartition("/")[0] in beside}
@@ -198,17 +189,13 @@ def _find_masks(images: Collection[str]) -> tuple[dict[str, str], set[str]]:
         folder, _, file = name.rpartition("/")
         if mask_folders and not mask_folders.isdisjoint(_ancestors(name)):
             masks[name] = MASK
-        elif (mask := _MASK_STEM.fullmatch(_stem(file))) is not None:
+        elif (mask := _MASK_STEM.fullmatch(PurePosixPath(file).stem)) is not None:
             masks[name] = MASK if mask["image"] in stems[folder] else MASK_WITHOUT_IMAGE
     return masks, mask_folders
 
 
 def _last(folder: str) -> str:
     return folder.rpartition("/")[2].casefold()
-
-
-def _stem(file: str) -> str:
-    return PurePosixPath(file).stem
 
 
 def _enter(folders: Collection[str], plain: Collection[str]) -> str:
@@ -292,7 +279,7 @@ def _choose(
 def pick_classes(
     names: Sequence[str], chosen: Sequence[str], where: str, *, hint: str = LAYOUT_HINT
 ) -> tuple[str, ...]:
-    """Return the classes wanted, in the order wanted: all of `names` where none is `chosen`.
+    """Return the `chosen` classes in their order, or all of `names` where none is chosen.
 
     Raises
     ------
@@ -309,14 +296,14 @@ def pick_classes(
     if len(set(chosen)) < len(chosen):
         raise SettingsError(f"--classes names a class twice: {', '.join(chosen)}.")
     classes = tuple(chosen or names)
-    alike: dict[str, str] = {}
+    first_with: dict[str, str] = {}
     for name in classes:
-        if (other := alike.setdefault(same_name(name), name)) != name:
+        if (other := first_with.setdefault(same_name(name), name)) != name:
             raise DataError(
                 f"{where} has two classes whose names differ only in case or accents: {other!r} and {name!r}.",
                 "Give both the same name if they are one class, or choose with --classes.",
             )
     if len(classes) < 2:
-        found = f"one class, {classes[0]!r}" if classes else "no class"
-        raise DataError(f"{where} has {found}; two or more are needed.", hint)
+        count = f"one class, {classes[0]!r}" if classes else "no class"
+        raise DataError(f"{where} has {count}; two or more are needed.", hint)
     return classes

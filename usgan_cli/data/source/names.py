@@ -6,7 +6,6 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable
-from pathlib import PurePosixPath
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 
@@ -25,11 +24,6 @@ def path_key(path: str) -> list[tuple[list[int | str], str]]:
 def shown(name: str) -> str:
     r"""Return a file name as text that can be written as UTF-8: bytes that are none become `\xff`."""
     return os.fsencode(name).decode("utf-8", errors="backslashreplace") if not name.isascii() else name
-
-
-def on_one_line(name: str) -> str:
-    r"""Return a name for a message: line breaks and other control characters become `\n` and the like."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def same_name(name: str) -> str:
@@ -58,8 +52,3 @@ def unique_names(names: Iterable[str]) -> list[str]:
         taken.add(candidate.casefold())
         result.append(candidate)
     return result
-
-
-def stem(path: str) -> str:
-    """Return the file's name without folders and suffix."""
-    return PurePosixPath(path).stem

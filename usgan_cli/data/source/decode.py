@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal, TypeVar
 
 from PIL import Image
@@ -22,9 +22,10 @@ from usgan_cli.core.images.codec import Fit, Picture, Pixels, UndecodableError
 from usgan_cli.core.machine.device import available_cores
 from usgan_cli.core.progress import Progress
 from usgan_cli.core.store import files
-from usgan_cli.data.descriptors import thumbnail
-from usgan_cli.data.duplicates import pixel_digest
-from usgan_cli.data.sources import Load, Source, SourceImage
+from usgan_cli.data.copies.descriptors import thumbnail
+from usgan_cli.data.copies.groups import pixel_digest
+from usgan_cli.data.source.contents import ImageSource, Load, SourceImage
+from usgan_cli.data.source.names import unique_names
 
 UNDECODABLE = "cannot be decoded as an image"
 
@@ -37,38 +38,26 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Decoded:
-    """An image of the source that was written to the dataset.
-
-    Attributes
-    ----------
-    source : SourceImage
-    file : str
-        Path relative to the dataset's folder.
-    sha256 : str
-        Digest of the PNG file.
-    pixels : str
-        Digest of the pixels at their original size.
-    height, width : int
-        The original size.
-    coloured : bool
-        Whether the original has colour in it, such as a marker.
-    thumbnail : uint8 array [128, 128]
-        What the search for near-copies looks at.
-    """
+    """An image of the source that was written to the dataset."""
 
     source: SourceImage
     file: str
+    """Path relative to the dataset's folder."""
     sha256: str
+    """Digest of the PNG file."""
     pixels: str
+    """Digest of the pixels at their original size."""
     height: int
     width: int
+    """The original size."""
     coloured: bool
+    """Whether the original has colour in it, such as a marker."""
     thumbnail: Pixels
+    """Gray and 128 x 128, for the search for near-copies."""
 
 
 def decode_all(
-    found: Source,
-    paths: Sequence[str],
+    source: ImageSource,
     target: Path,
     *,
     channels: Literal[1, 3],
@@ -77,17 +66,15 @@ def decode_all(
     progress: Progress,
     workers: int | None = None,
 ) -> list[Decoded | LeftOut]:
-    """Decode every image of a source and write it as a square PNG file.
+    """Decode every image of a source and write it as the square PNG file `target/images/<class>/<name>.png`.
 
     Parameters
     ----------
-    found : Source
-    paths : sequence of str
-        Where each image goes, relative to `target`.
+    source : ImageSource
     target : Path
-        A folder that is no dataset yet: files are not made safe one by one.
+        A folder that is not yet a dataset: files are not written atomically.
     channels, size, fit
-        As `images.fit` and `images.decode_bytes` have them.
+        See `codec.decode_bytes` and `codec.fit`.
     progress : Progress
     workers : int, optional
         Threads; the result does not depend on it. Default: one per core, up to 32.
@@ -97,13 +84,14 @@ def decode_all(
     list of Decoded or LeftOut
         One for each of the source's images, in order; LeftOut for those that cannot be decoded.
     """
+    paths = _dataset_files(source)
 
     def write(place: int, picture: Picture) -> Decoded:
         data = codec.encode_png(codec.fit(picture.pixels, size, fit))
         (target / paths[place]).write_bytes(data)
         height, width = picture.pixels.shape[1:]
         return Decoded(
-            found.images[place],
+            source.images[place],
             paths[place],
             files.sha256_bytes(data),
             pixel_digest(picture.pixels),
@@ -124,7 +112,7 @@ def decode_all(
                 done.append((place, write(place, picture)))
         except UndecodableError as error:
             reason = f"{UNDECODABLE}: {error.reason}"
-            done += [(i, LeftOut(source=found.images[i].relative, reason=reason)) for i in places[len(done) :]]
+            done += [(i, LeftOut(source=source.images[i].relative, reason=reason)) for i in places[len(done) :]]
         return done
 
     for folder in {(target / path).parent for path in paths}:
@@ -132,13 +120,23 @@ def decode_all(
     results: dict[int, Decoded | LeftOut] = {}
     with progress.task("Preparing images", len(paths), "images") as task, warnings.catch_warnings():
         # What libraries warn about is either harmless or ends in a reason to leave the file out. The filter is
-        # set before the threads start and restored after they have ended: it is not theirs alone.
+        # shared by all threads, so it is set before they start and restored after they have ended.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         warnings.simplefilter("ignore", UserWarning)
-        for unit in in_order(convert, found.load_all(), workers or min(_MOST_WORKERS, available_cores())):
+        for unit in in_order(convert, source.load_all(), workers or min(_MOST_WORKERS, available_cores())):
             results.update(unit)
             task.advance(len(unit))
     return [results[i] for i in range(len(paths))]
+
+
+def _dataset_files(source: ImageSource) -> list[str]:
+    """Return the file of each image of the source, relative to the dataset's folder."""
+    folders = dict(zip(source.classes, unique_names(source.classes), strict=True))
+    stems: dict[str, list[str]] = {name: [] for name in source.classes}
+    for image in source.images:
+        frame = "" if image.frame is None else f"-f{image.frame + 1}"
+        stems[image.class_].append(PurePosixPath(image.path).stem + frame)
+    return [f"images/{folders[name]}/{unique}.png" for name in source.classes for unique in unique_names(stems[name])]
 
 
 def in_order(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:

@@ -1,8 +1,8 @@
 """DICOM files: what their headers say, and their pixels as a viewer would show them.
 
 Decoding, colour spaces, palettes, rescaling and windows are pydicom's own functions; what is added is the last step to
-8 bits, for which DICOM leaves the choice to the viewer (PS3.3, C.11.2): the output range of the window, or of the
-stored bits where there is no window, becomes 0 to 255.
+8 bits, for which DICOM leaves the choice to the viewer (PS3.3, C.11.2): the output range of the window, or without a
+window that of the stored bits, becomes 0 to 255.
 """
 
 from __future__ import annotations
@@ -35,25 +35,19 @@ Frames = Literal["first", "middle", "all"]
 
 _MAGIC_AT, _MAGIC = 128, b"DICM"
 HEAD = _MAGIC_AT + len(_MAGIC)
-"""Bytes that `looks_like` wants to see."""
+"""Bytes that `looks_like` needs."""
 
 _HEADER_TAGS = ["Rows", "Columns", "NumberOfFrames", "PatientID", "Modality", "SOPClassUID"]
 
 
 @dataclass(frozen=True)
 class Header:
-    """What is needed of a file before its pixels are.
-
-    Attributes
-    ----------
-    frames : int
-        At least 1.
-    patient : str
-        PatientID, empty where there is none.
-    """
+    """What is read of a file before its pixels."""
 
     frames: int
+    """At least 1."""
     patient: str
+    """PatientID; empty if the file has none."""
 
 
 def looks_like(head: bytes) -> bool:
@@ -76,7 +70,7 @@ def pick_frames(count: int, which: Frames) -> list[int]:
 
 
 def read_header(data: bytes) -> Header:
-    """Read the header of a DICOM file's bytes, or raise `UndecodableError` where there is no image behind it."""
+    """Read the header of a DICOM file's bytes, or raise `UndecodableError` if the file holds no image."""
     import pydicom
 
     try:
@@ -96,17 +90,10 @@ def read_header(data: bytes) -> Header:
 
 
 def decode_frames(data: bytes, frames: Sequence[int], channels: Literal[1, 3]) -> Iterator[Picture]:
-    """Decode frames of a DICOM file's bytes, one after another.
+    """Decode frames (counted from 0) of a DICOM file's bytes, one after another.
 
     Gray pixels go through the modality and VOI lookup tables or windows (the first, where there are several), and
     MONOCHROME1 is inverted; palettes are looked up, YBR becomes RGB; colour becomes gray as everywhere else.
-
-    Parameters
-    ----------
-    data : bytes
-    frames : sequence of int
-        From 0.
-    channels : 1 or 3
 
     Raises
     ------

@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Literal
@@ -22,7 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from usgan_cli.core.errors import DataError
+from usgan_cli.core.formats.dataset import LeftOut
 from usgan_cli.core.images.codec import MAX_PIXELS, Pixels
+from usgan_cli.data.source.classes import NOT_CHOSEN, pick_classes, sides_of
+from usgan_cli.data.source.contents import ImageSource, SourceImage, SourceOptions
+from usgan_cli.data.source.names import path_key
 
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
@@ -33,20 +38,13 @@ _NAME = re.compile(r"(?P<dataset>[a-z0-9]+mnist(3d)?)(_\d+)?", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Arrays:
-    """What a file holds, without the pixels.
-
-    Attributes
-    ----------
-    path : Path
-    labels : dict of str to int64 array [N]
-        Labels of the images of each part there is.
-    names : dict of int to str
-        Name of each label that occurs.
-    """
+    """What a file holds, without the pixels."""
 
     path: Path
     labels: dict[Part, NDArray[np.int64]]
+    """Labels [N] of the images of each part in the file."""
     names: dict[int, str]
+    """Name of each label that occurs."""
 
 
 def looks_like(path: Path) -> bool:
@@ -56,6 +54,27 @@ def looks_like(path: Path) -> bool:
             return "train_images.npy" in archive.namelist()
     except (zipfile.BadZipFile, OSError, UnicodeDecodeError, NotImplementedError):
         return False
+
+
+def scan(path: Path, options: SourceOptions) -> ImageSource:
+    """List the images of a file of arrays (see `scan.scan`)."""
+    options.refuse_class_level(path)
+    arrays = open_arrays(path)
+    classes = pick_classes(list(arrays.names.values()), options.classes, str(path), hint="")
+    sides = sides_of(arrays.labels) or {}
+    images: list[SourceImage] = []
+    left_out: list[LeftOut] = []
+    for part, labels in arrays.labels.items():
+        for i, label in enumerate(labels.tolist()):
+            name = f"{part}/{i}"
+            if (class_ := arrays.names[label]) in classes:
+                images.append(SourceImage(name, name, class_, sides.get(part)))
+            else:
+                left_out.append(LeftOut(source=name, reason=NOT_CHOSEN))
+    images.sort(key=lambda image: (classes.index(image.class_), path_key(image.relative)))
+    return ImageSource(
+        path, "medmnist", "MedMNIST", classes, tuple(images), tuple(left_out), arrays=partial(iterate, arrays)
+    )
 
 
 def open_arrays(path: Path) -> Arrays:
@@ -77,7 +96,7 @@ def open_arrays(path: Path) -> Arrays:
                 if images_in not in members or labels_in not in members:
                     raise DataError(f"{path} has one of {part}_images and {part}_labels, but not the other.", _HINT)
                 with archive.open(images_in) as member:
-                    shape = _check_images(path, part, *_header(member))
+                    shape = _check_images(path, part, member)
                 with archive.open(labels_in) as member:
                     labels[part] = _check_labels(
                         path, part, np.lib.format.read_array(member, allow_pickle=False), shape
@@ -91,8 +110,8 @@ def open_arrays(path: Path) -> Arrays:
     return Arrays(path, labels, {label: known.get(label, str(label)) for label in present})
 
 
-def iterate(arrays: Arrays) -> Iterator[tuple[Part, int, Pixels]]:
-    """Yield every image with its part and number, as pixels of shape [H, W] or [H, W, 3], in the file's order.
+def iterate(arrays: Arrays) -> Iterator[tuple[str, Pixels]]:
+    """Yield the name ("train/0") and the pixels ([H, W] or [H, W, 3]) of every image in the file's order.
 
     Raises
     ------
@@ -106,12 +125,12 @@ def iterate(arrays: Arrays) -> Iterator[tuple[Part, int, Pixels]]:
                     shape, fortran, dtype = _header(member)
                     if fortran:
                         rows = np.frombuffer(member.read(), dtype).reshape(shape, order="F")
-                        yield from ((part, i, np.ascontiguousarray(row)) for i, row in enumerate(rows))
+                        yield from ((f"{part}/{i}", np.ascontiguousarray(row)) for i, row in enumerate(rows))
                         continue
                     size = int(np.prod(shape[1:]))
                     for i in range(shape[0]):
                         row = np.frombuffer(member.read(size), dtype)
-                        yield part, i, row.reshape(shape[1:])
+                        yield f"{part}/{i}", row.reshape(shape[1:])
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError):
         raise DataError(f"{arrays.path} is damaged or cut short.", "Check that it was downloaded whole.") from None
 
@@ -123,9 +142,8 @@ def _header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[np.gener
     return shape, fortran, dtype
 
 
-def _check_images(
-    path: Path, part: Part, shape: tuple[int, ...], _: bool, dtype: np.dtype[np.generic]
-) -> tuple[int, ...]:
+def _check_images(path: Path, part: Part, member: IO[bytes]) -> tuple[int, ...]:
+    shape, _, dtype = _header(member)
     if dtype != np.uint8:
         raise DataError(f"{path}: {part}_images is of type {dtype}, not uint8.", _HINT)
     if len(shape) == 4 and shape[3] not in {1, 3}:
@@ -150,12 +168,12 @@ def _check_labels(path: Path, part: Part, labels: NDArray[np.generic], shape: tu
 
 
 def _known_names(stem: str) -> dict[int, str]:
-    """Return the class names of a dataset by label, if its file's name tells which it is and the package is there."""
-    found = _NAME.match(stem)
+    """Return the class names of a dataset by label; empty for an unknown file name or without the package."""
+    name = _NAME.match(stem)
     table = _package_table()
-    if found is None or table is None:
+    if name is None or table is None:
         return {}
-    labels = table.get(found["dataset"].casefold(), {}).get("label", {})
+    labels = table.get(name["dataset"].casefold(), {}).get("label", {})
     return {int(number): str(name) for number, name in labels.items()}
 
 

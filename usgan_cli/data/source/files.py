@@ -1,7 +1,7 @@
 """Trees of files to read images from: a folder, or a .zip archive that is never unpacked to disk.
 
-A tree is listed once. Names are relative to its top, with forward slashes; what can't be an image whatever it is
-called (links that lead nowhere, members of an archive that point outside it) is set aside with the reason.
+A tree is listed once. Names are relative to its top, with forward slashes; what cannot be an image under any name
+(links that lead nowhere, members of an archive that point outside it) is set aside with the reason.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import Protocol
 from usgan_cli.core.errors import DataError
 from usgan_cli.core.formats.dataset import LeftOut
 from usgan_cli.core.images.codec import UndecodableError
-from usgan_cli.data.names import on_one_line, shown
+from usgan_cli.core.text import on_one_line
+from usgan_cli.data.source.names import shown
 
 HIDDEN = "hidden file"
 LOOP = "symbolic link to a folder that holds it"
@@ -38,23 +39,14 @@ _SUSPECT_SIZE, _SUSPECT_RATIO = 1 << 26, 100
 
 @dataclass(frozen=True)
 class Listing:
-    """What a tree holds.
-
-    Attributes
-    ----------
-    files : tuple of str
-        Files that are not hidden.
-    folders : frozenset of str
-        Folders that are not hidden, the empty ones too.
-    left_out : tuple of LeftOut
-    reserved : tuple of str
-        Places in the tree where results are written, whether they exist or not; what they hold is not listed.
-    """
+    """What a tree holds, without hidden files and folders."""
 
     files: tuple[str, ...]
     folders: frozenset[str]
+    """The empty ones too."""
     left_out: tuple[LeftOut, ...] = ()
     reserved: tuple[str, ...] = ()
+    """Places in the tree where results are written, whether they exist or not; what they hold is not listed."""
 
 
 class Tree(Protocol):
@@ -81,17 +73,11 @@ def is_hidden(name: str) -> bool:
 
 @dataclass(frozen=True)
 class FolderTree:
-    """A folder on disk; symbolic links are followed.
-
-    Attributes
-    ----------
-    top : Path
-    exclude : sequence of Path
-        Folders that may lie inside without belonging to it.
-    """
+    """A folder on disk; symbolic links are followed."""
 
     top: Path
     exclude: Sequence[Path] = ()
+    """Folders that may lie inside without belonging to it."""
 
     def listing(self) -> Listing:
         """List the folder, or raise `DataError` where a folder in it cannot be read."""
@@ -116,7 +102,7 @@ class FolderTree:
                     continue
                 kind = _kind(entry, above)
                 if is_hidden(entry.name):
-                    if prefix or kind != "folder":  # a hidden folder at the top (.git) is nobody's image
+                    if prefix or kind != "folder":  # a hidden folder at the top (.git) holds no images
                         left_out.append(LeftOut(source=shown(name), reason=HIDDEN))
                 elif kind == "folder":
                     folders.add(name)
@@ -127,13 +113,12 @@ class FolderTree:
                     left_out.append(LeftOut(source=shown(name), reason=kind))
         return Listing(tuple(files), frozenset(folders), tuple(left_out), tuple(sorted(reserved)))
 
-    def path(self, name: str) -> Path:
-        """Return where a file lies."""
-        return self.top / name
-
     def read(self, name: str) -> bytes:
         """Return a file's bytes, or raise `UndecodableError`."""
-        return read_file(self.top / name)
+        try:
+            return (self.top / name).read_bytes()
+        except OSError as error:
+            raise UndecodableError(f"the file cannot be read ({error.strerror})") from None
 
     def head(self, name: str, count: int) -> bytes:
         """Return a file's first bytes."""
@@ -142,14 +127,6 @@ class FolderTree:
                 return file.read(count)
         except OSError:
             return b""
-
-
-def read_file(path: Path) -> bytes:
-    """Return a file's bytes, or raise `UndecodableError` with the reason why it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UndecodableError(f"the file cannot be read ({error.strerror})") from None
 
 
 def _read_folder(folder: Path) -> tuple[os.stat_result, list[os.DirEntry[str]]]:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from usgan_cli.data.duplicates import (
+from usgan_cli.core.errors import DataError
+from usgan_cli.data.copies.groups import (
+    CONFLICT,
+    COPY,
     choose_kept,
     connected_groups,
     divided,
     find_duplicates,
+    join_groups,
     pixel_digest,
+    settle,
 )
-from usgan_cli.data.near_duplicates import DUPLICATE, NearPair
+from usgan_cli.data.copies.near import DUPLICATE, NearPair
 
 PAIRS = st.integers(1, 25).flatmap(
     lambda n: st.tuples(st.just(n), st.lists(st.tuples(*[st.integers(0, n - 1)] * 2).map(sorted).map(tuple)))
@@ -105,3 +111,47 @@ def test_connected_groups_are_the_components(case: tuple[int, list[tuple[int, in
             name[a] = name[b] = min(name[a], name[b])
     order = list(dict.fromkeys(name))
     assert groups.tolist() == [order.index(n) for n in name]
+
+
+def test_joining_groups() -> None:
+    assert join_groups([0, 1, 2, 3], ["a", "b", "b", "c"], [9, 8, 7, 9]).tolist() == [0, 1, 1, 0]
+
+
+# What is done about copies.
+
+NAMES = ["x/0", "x/1", "x/2", "y/3", "x/4"]
+AREAS = [10, 20, 30, 5, 50]
+# 0, 1 and 2 are one picture, 2 of them by a chain; 2 is under another label as 3; 4 is alone.
+COPIES = find_duplicates("aabcd", [0, 0, 0, 1, 0], [pair(0, 2), pair(2, 3, 0.8)])
+
+
+def test_copies_are_kept_together() -> None:
+    settled = settle(COPIES, NAMES, AREAS, "group", "keep")
+    assert settled.kept.all()
+    assert settled.reasons == {}
+    assert settled.groups.tolist() == [0, 0, 0, 0, 1]
+
+
+def test_copies_are_ignored() -> None:
+    settled = settle(COPIES, NAMES, AREAS, "ignore", "keep")
+    assert settled.kept.all()
+    assert settled.groups.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_the_largest_copy_is_kept() -> None:
+    settled = settle(COPIES, NAMES, AREAS, "drop", "keep")
+    assert settled.kept.tolist() == [False, False, True, False, True]
+    assert settled.reasons == {0: COPY, 1: COPY, 3: COPY}
+
+
+def test_conflicts_are_dropped_before_copies() -> None:
+    assert settle(COPIES, NAMES, AREAS, "group", "drop").reasons == {2: CONFLICT, 3: CONFLICT}
+    settled = settle(COPIES, NAMES, AREAS, "drop", "drop")
+    assert settled.reasons == {0: COPY, 2: CONFLICT, 3: CONFLICT}
+    assert settled.kept.tolist() == [False, True, False, False, True]
+
+
+def test_conflicts_are_refused_with_their_paths() -> None:
+    with pytest.raises(DataError, match=r"1 picture stands under more than one label: x/2 = y/3"):
+        settle(COPIES, NAMES, AREAS, "group", "error")
+    assert settle(find_duplicates("aa", [0, 0]), NAMES[:2], AREAS[:2], "group", "error").kept.all()

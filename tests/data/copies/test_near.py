@@ -13,11 +13,11 @@ from PIL import Image, ImageDraw, ImageOps
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.codec import Pixels
 from usgan_cli.core.progress import Silent
-from usgan_cli.data.descriptors import THUMBNAIL, find_candidates, sampling_matrices, thumbnail
-from usgan_cli.data.duplicates import find_duplicates
-from usgan_cli.data.near_duplicates import NearPair, find_near_pairs
+from usgan_cli.data.copies.descriptors import THUMBNAIL, find_candidates, sampling_matrices, thumbnail
+from usgan_cli.data.copies.groups import find_duplicates
+from usgan_cli.data.copies.near import NearPair, find_near_pairs
+from usgan_cli.data.copies.registration import agreement
 from usgan_cli.data.phantom import simulate
-from usgan_cli.data.registration import agreement
 
 
 def look(image: Image.Image) -> Pixels:

@@ -4,40 +4,29 @@ from __future__ import annotations
 
 import os
 import shutil
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
+from tiny_data import put, zipped
 
 from usgan_cli.core.errors import DataError, SettingsError
-from usgan_cli.core.images import codec
-from usgan_cli.data import layout, sources, trees
-from usgan_cli.data.names import natural_key, on_one_line, shown
-from usgan_cli.data.sources import SourceOptions, scan
+from usgan_cli.core.text import on_one_line
+from usgan_cli.data.source import classes, files
+from usgan_cli.data.source.contents import ImageSource, SourceOptions
+from usgan_cli.data.source.names import natural_key, shown
+from usgan_cli.data.source.scan import scan
 
-Scanned = Callable[..., sources.Source]
+Scanned = Callable[..., ImageSource]
 DEFAULT = SourceOptions()
-
-
-def put(path: Path) -> None:
-    codec.write_png(path, np.zeros((1, 4, 4), np.uint8))
-
-
-def zipped(folder: Path, archive: Path) -> Path:
-    with zipfile.ZipFile(archive, "w") as out:
-        for path in sorted(folder.rglob("*")):
-            out.write(path, path.relative_to(folder).as_posix())
-    return archive
 
 
 @pytest.fixture(params=["folder", "zip"])
 def scanned(request: pytest.FixtureRequest, tmp_path: Path) -> Scanned:
     """Return a function that scans a tree of empty images: the folder itself, or its archive."""
 
-    def look(*names: str, options: SourceOptions = DEFAULT) -> sources.Source:
+    def look(*names: str, options: SourceOptions = DEFAULT) -> ImageSource:
         top = tmp_path / "source"
         top.mkdir(exist_ok=True)
         for name in names:
@@ -53,7 +42,7 @@ def scanned(request: pytest.FixtureRequest, tmp_path: Path) -> Scanned:
     return look
 
 
-def relatives(found: sources.Source) -> list[str]:
+def relatives(found: ImageSource) -> list[str]:
     return [image.relative for image in found.images]
 
 
@@ -80,9 +69,9 @@ def test_masks_are_left_out_and_counted(scanned: Scanned) -> None:
     found = scanned(*(f"benign/{name}" for name in benign), "normal/normal (1).png", "normal/other_mask.png")
     assert found.layout == "BUSI with masks"
     assert len(found.images) == 3
-    assert found.count_left_out(layout.MASK) == 2
+    assert found.count_left_out(classes.MASK) == 2
     # A mask whose image is gone is still no image to train on.
-    assert found.count_left_out(layout.MASK_WITHOUT_IMAGE) == 1
+    assert found.count_left_out(classes.MASK_WITHOUT_IMAGE) == 1
 
 
 @pytest.mark.parametrize(
@@ -111,12 +100,12 @@ def test_other_files_are_left_out_with_a_reason(scanned: Scanned) -> None:
         *("__MACOSX/a/1.png", ".git/1.png", ".DS_Store.txt", "about.txt"),
     )
     assert {item.source: item.reason for item in found.left_out} == {
-        ".DS_Store.txt": trees.HIDDEN,
-        "about.txt": layout.NO_CLASS,
-        "loose.png": layout.NO_CLASS,
-        "a/notes.txt": layout.NOT_AN_IMAGE,
-        "a/._1.png": trees.HIDDEN,
-        "a/.thumbs": trees.HIDDEN,
+        ".DS_Store.txt": files.HIDDEN,
+        "about.txt": classes.NO_CLASS,
+        "loose.png": classes.NO_CLASS,
+        "a/notes.txt": classes.NOT_AN_IMAGE,
+        "a/._1.png": files.HIDDEN,
+        "a/.thumbs": files.HIDDEN,
     }
     assert relatives(found) == ["a/1.png", "b/1.png"]
 
@@ -201,7 +190,7 @@ def test_classes_are_picked_and_ordered(scanned: Scanned) -> None:
     found = scanned("a/1.png", "b/1.png", "c/1.png", "empty/", options=SourceOptions(classes=("c", "a")))
     assert found.classes == ("c", "a")
     assert relatives(found) == ["c/1.png", "a/1.png"]
-    assert [(i.source, i.reason) for i in found.left_out] == [("b/1.png", layout.NOT_CHOSEN)]
+    assert [(i.source, i.reason) for i in found.left_out] == [("b/1.png", classes.NOT_CHOSEN)]
     with pytest.raises(SettingsError, match=r"no class 'd'.*'a', 'b', 'c', 'empty'"):
         scanned(options=SourceOptions(classes=("a", "d")))
     with pytest.raises(SettingsError, match="twice"):

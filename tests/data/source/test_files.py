@@ -13,8 +13,8 @@ import pytest
 from usgan_cli.core.errors import DataError
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.codec import UndecodableError
-from usgan_cli.data import trees
-from usgan_cli.data.trees import FolderTree, ZipTree
+from usgan_cli.data.source import files
+from usgan_cli.data.source.files import FolderTree, ZipTree
 
 PNG = codec.encode_png(np.zeros((1, 4, 4), np.uint8))
 
@@ -43,12 +43,12 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     (top / "a" / "gone.png").symlink_to(top / "nowhere")
     tree = FolderTree(top)
     assert set(tree.listing().files) == {"a/linked/1.png", "a/one.png"}
-    assert reasons(tree) == {"a/up": trees.LOOP, "a/self": trees.NO_FILE, "a/gone.png": trees.NO_FILE}
+    assert reasons(tree) == {"a/up": files.LOOP, "a/self": files.NO_FILE, "a/gone.png": files.NO_FILE}
 
 
 def test_special_files_are_no_files(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
-    assert reasons(FolderTree(tmp_path)) == {"pipe.png": trees.NO_FILE}
+    assert reasons(FolderTree(tmp_path)) == {"pipe.png": files.NO_FILE}
 
 
 def test_an_unreadable_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +76,7 @@ def test_members_that_lead_outside_are_set_aside(tmp_path: Path) -> None:
     tree = archive(tmp_path / "x.zip", dict.fromkeys([*bad, "a/1.png", "./b/1.png", "c\\1.png"], PNG))
     found = tree.listing()
     assert set(found.files) == {"a/1.png", "b/1.png", "c/1.png"}
-    assert {item.reason for item in found.left_out} == {trees.OUTSIDE}
+    assert {item.reason for item in found.left_out} == {files.OUTSIDE}
     assert len(found.left_out) == len(bad)
     assert found.folders == {"a", "b", "c"}
     assert tree.read("c/1.png") == PNG
@@ -94,7 +94,7 @@ def test_bombs_are_not_unpacked(tmp_path: Path) -> None:
     tree = ZipTree(path)
     assert path.stat().st_size < 1 << 18
     assert set(tree.listing().files) == {"a/1.png", "a/zeros.bmp"}
-    assert reasons(tree) == {"a/bomb.png": trees.BOMB}
+    assert reasons(tree) == {"a/bomb.png": files.BOMB}
 
 
 def test_a_member_that_lies_about_its_size_is_not_believed(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_links_and_repeated_members(tmp_path: Path) -> None:
     tree = ZipTree(tmp_path / "x.zip")
     assert tree.listing().files == ("a/1.png",)
     assert tree.read("a/1.png") == PNG  # what unpacking would leave
-    assert reasons(tree) == {"a/link.png": trees.LINK, "a/1.png": trees.REPLACED}
+    assert reasons(tree) == {"a/link.png": files.LINK, "a/1.png": files.REPLACED}
 
 
 def test_a_damaged_member_has_a_reason(tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ import pytest
 from usgan_cli.core.errors import DataError, SettingsError
 from usgan_cli.core.images import codec
 from usgan_cli.core.progress import Silent
-from usgan_cli.data import medmnist, sources
 from usgan_cli.data.prepare import PrepareConfig, prepare
-from usgan_cli.data.sources import SourceOptions
+from usgan_cli.data.source import medmnist
+from usgan_cli.data.source.contents import SourceOptions
+from usgan_cli.data.source.scan import scan
 
 COUNTS = {"train": 20, "val": 6, "test": 10}
 
@@ -82,29 +83,29 @@ def test_copies_across_the_published_split_are_told(tmp_path: Path) -> None:
 @pytest.mark.skipif(importlib.util.find_spec("medmnist") is None, reason="medmnist is absent, and its table of names")
 def test_names_come_from_the_package(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("breastmnist.npz", "breastmnist_224.npz", "BreastMNIST (1).npz"):
-        found = sources.scan(save(tmp_path / name, arrays()))
+        found = scan(save(tmp_path / name, arrays()))
         assert found.classes == ("malignant", "normal, benign")  # by label
-    chosen = sources.scan(tmp_path / "breastmnist.npz", SourceOptions(classes=("normal, benign", "malignant")))
+    chosen = scan(tmp_path / "breastmnist.npz", SourceOptions(classes=("normal, benign", "malignant")))
     assert chosen.classes == ("normal, benign", "malignant")
-    assert sources.scan(save(tmp_path / "othermnist.npz", arrays())).classes == ("0", "1")
+    assert scan(save(tmp_path / "othermnist.npz", arrays())).classes == ("0", "1")
     assert capsys.readouterr() == ("", "")
 
 
 def test_classes_can_be_left_out(tmp_path: Path) -> None:
     path = save(tmp_path / "mine.npz", arrays(12))
-    assert sources.scan(path).classes == tuple(map(str, range(12)))  # 2 before 10
-    found = sources.scan(path, SourceOptions(classes=("10", "2")))
+    assert scan(path).classes == tuple(map(str, range(12)))  # 2 before 10
+    found = scan(path, SourceOptions(classes=("10", "2")))
     assert found.classes == ("10", "2")
     assert len(found.images) + len(found.left_out) == 36
     with pytest.raises(SettingsError, match="--class-level"):
-        sources.scan(path, SourceOptions(class_level=1))
+        scan(path, SourceOptions(class_level=1))
 
 
 def test_pixels_are_read_one_after_another(tmp_path: Path) -> None:
     made = arrays()
     rows = list(medmnist.iterate(medmnist.open_arrays(save(tmp_path / "mine.npz", made))))
-    assert [(part, i) for part, i, _ in rows] == [(part, i) for part, count in COUNTS.items() for i in range(count)]
-    np.testing.assert_array_equal(rows[25][2], made["val_images"][5])
+    assert [name for name, _ in rows] == [f"{part}/{i}" for part, count in COUNTS.items() for i in range(count)]
+    np.testing.assert_array_equal(rows[25][1], made["val_images"][5])
 
 
 def without(made: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -129,7 +130,7 @@ def without(made: dict[str, Any], *names: str) -> dict[str, Any]:
 )
 def test_other_arrays_are_refused(tmp_path: Path, change: Any, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
-        sources.scan(save(tmp_path / "mine.npz", change(arrays())))
+        scan(save(tmp_path / "mine.npz", change(arrays())))
     assert "mine.npz" in caught.value.message
 
 
@@ -142,7 +143,7 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
         prepare(PrepareConfig(32), path, tmp_path / "data", Silent())
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(DataError, match=r"mine\.npz"):
-        sources.scan(path, SourceOptions(format="medmnist"))
+        scan(path, SourceOptions(format="medmnist"))
 
 
 def test_the_test_side_may_lack_a_class(tmp_path: Path) -> None:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import importlib.util
 import io
 import shutil
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_data import zipped
 
 from usgan_cli.core.errors import DataError
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.codec import UndecodableError
 from usgan_cli.core.progress import Silent
-from usgan_cli.data import dicom, layout, sources
 from usgan_cli.data.prepare import PrepareConfig, prepare
-from usgan_cli.data.sources import SourceOptions
+from usgan_cli.data.source import classes, dicom
+from usgan_cli.data.source.contents import SourceOptions
+from usgan_cli.data.source.scan import scan
 
 pydicom = pytest.importorskip("pydicom", reason="pydicom is absent: pip install usgan[dicom]")
 
@@ -202,10 +203,10 @@ def test_a_folder_of_dicom_files(source: Path, tmp_path: Path) -> None:
     assert (manifest.source_format, manifest.groups_from) == ("dicom", "PatientID")
     assert len(manifest.images) == 12
     assert {item.source: item.reason for item in manifest.left_out} == {
-        "a/mask.dcm": layout.MASK,
+        "a/mask.dcm": classes.MASK,
         "a/plan.dcm": dicom.NO_PIXELS,
         "b/notes.dcm": dicom.NO_HEADER,
-        "b/notes": layout.NOT_AN_IMAGE,
+        "b/notes": classes.NOT_AN_IMAGE,
     }
     assert len({image.group for image in manifest.of("test")} & {image.group for image in manifest.of("train")}) == 0
     assert len({image.group for image in manifest.images}) <= 4
@@ -213,13 +214,10 @@ def test_a_folder_of_dicom_files(source: Path, tmp_path: Path) -> None:
         assert "secret" not in path.read_text()
     # The same in an archive, where only DICOM files count if they are asked for.
     codec.write_png(source / "a" / "extra.png", np.zeros((1, 8, 8), np.uint8))
-    with zipfile.ZipFile(tmp_path / "s.zip", "w") as out:
-        for path in source.rglob("*"):
-            out.write(path, path.relative_to(source))
     config = PrepareConfig(16, 1, 6, reading=SourceOptions(format="dicom"))
-    assert prepare(config, tmp_path / "s.zip", tmp_path / "zip", progress).images == manifest.images
-    assert sources.scan(source).format == "folders"
-    assert len(sources.scan(source).images) == 13
+    assert prepare(config, zipped(source, tmp_path / "s.zip"), tmp_path / "zip", progress).images == manifest.images
+    assert scan(source).format == "folders"
+    assert len(scan(source).images) == 13
 
 
 def test_frames_of_a_file_stay_together(tmp_path: Path) -> None:
@@ -234,12 +232,12 @@ def test_frames_of_a_file_stay_together(tmp_path: Path) -> None:
                 dataset.PixelData = array.tobytes()
             (tmp_path / "s" / class_).mkdir(parents=True, exist_ok=True)
             dataset.save_as(tmp_path / "s" / class_ / f"{i}.dcm")
-    found = sources.scan(tmp_path / "s", SourceOptions(frames="all"))
+    found = scan(tmp_path / "s", SourceOptions(frames="all"))
     assert len(found.images) == 2 * (30 + 3)
     assert [image.relative for image in found.images[:2]] == ["a/0.dcm#1", "a/0.dcm#2"]
     assert found.images[0].group is None
     assert found.images[33].group == "p0"
-    middle = sources.scan(tmp_path / "s", SourceOptions(frames="middle"))
+    middle = scan(tmp_path / "s", SourceOptions(frames="middle"))
     assert [image.frame for image in middle.images if image.name == "a/0.dcm"] == [15]
     # One patient in all is no patient: anonymised files say so, or the user does.
     for path in (tmp_path / "s").rglob("*.dcm"):
@@ -247,16 +245,16 @@ def test_frames_of_a_file_stay_together(tmp_path: Path) -> None:
         dataset.PatientID = "ANON"
         dataset.save_as(path)
     with pytest.raises(DataError, match=r"of one group \(by PatientID\)") as caught:
-        sources.scan(tmp_path / "s")
+        scan(tmp_path / "s")
     assert "--groups none" in str(caught.value.hint)
-    assert sources.scan(tmp_path / "s", SourceOptions(groups="none")).groups_from == "none"
+    assert scan(tmp_path / "s", SourceOptions(groups="none")).groups_from == "none"
 
 
 def test_a_table_may_list_dicom_files(source: Path) -> None:
     files = [path for path in sorted(source.rglob("*")) if path.is_file() and path.parent.name in "ab"]
     rows = [f"{path.relative_to(source).as_posix()},{path.parent.name}\n" for path in files]
     (source / "list.csv").write_text("path,label\n" + "".join(rows))
-    found = sources.scan(source / "list.csv")
+    found = scan(source / "list.csv")
     assert len(found.images) == 12
     assert found.groups_from == "PatientID"
     assert all(image.dicom for image in found.images)
@@ -266,5 +264,5 @@ def test_without_the_package_the_message_says_what_to_install(source: Path, monk
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "pydicom" else find(name, *a))
     with pytest.raises(DataError, match="not installed") as caught:
-        sources.scan(source)
+        scan(source)
     assert "usgan[dicom]" in str(caught.value.hint)

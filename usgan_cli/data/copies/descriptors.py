@@ -1,8 +1,8 @@
 """Thumbnails, and the cheap comparison that says which pairs of them deserve a close look.
 
 A descriptor is a tiny picture of an image's structure after local contrast normalisation, so brightness, contrast and
-gamma hardly matter. Each image is compared with every other as it is and as several crops of itself, mirrored too if
-wanted, since a crop moves structure by more than a descriptor's pixel. The work is a blocked matrix product: time
+gamma hardly matter. Each image is compared with every other as it is and as several crops of itself, optionally
+mirrored too, since a crop moves structure by more than a descriptor's pixel. The work is a blocked matrix product: time
 grows with the square of the number of images (about 10 GFLOP for a thousand, 4 TFLOP for twenty thousand), memory
 only with their number.
 """
@@ -26,7 +26,7 @@ THUMBNAIL = 128
 """Side of a thumbnail, pixels: speckle of a typical B-mode image is still resolved."""
 
 LEAST_SIMILARITY = 0.5
-"""Least correlation of descriptors that makes a pair worth a close look; see `near_duplicates`."""
+"""Least correlation of descriptors that makes a pair worth a close look; see `near`."""
 
 _SIDE = 16
 _CROPS = ((0.0, 0.0, 1.0), *((y, x, 0.93) for y in (0.0, 0.07) for x in (0.0, 0.07)), (0.025, 0.025, 0.95))
@@ -66,10 +66,10 @@ def sampling_matrices(scale: NDArray[np.floating], offset: NDArray[np.floating],
     """
     centre = (size - 1) / 2
     position = np.arange(size) - centre
-    wanted = scale[:, None] * position + offset[:, None] + centre
-    low = np.floor(wanted)
-    part = (wanted - low).astype(np.float32)
-    matrix = np.zeros((len(wanted), size, size), np.float32)
+    source = scale[:, None] * position + offset[:, None] + centre
+    low = np.floor(source)
+    part = (source - low).astype(np.float32)
+    matrix = np.zeros((len(source), size, size), np.float32)
     for index, weight in ((low, 1 - part), (low + 1, part)):
         inside = (index >= 0) & (index < size)
         pair, row = np.nonzero(inside)
@@ -115,28 +115,18 @@ def describe(thumbnails: Pixels, *, mirrored: bool = False, crops: bool = False)
 
 @dataclass(frozen=True)
 class Candidates:
-    """Pairs that look alike to the descriptors: `second` resembles a crop of `first`.
-
-    Attributes
-    ----------
-    first, second : int64 arrays [P]
-        Indices of the images.
-    similarity : float32 array [P]
-        Correlation of the descriptors, -1 to 1.
-    start : float32 array [P, 2]
-        Rows and columns cut off above and left of the crop, as shares of the side.
-    share : float32 array [P]
-        Side of the crop, as a share of the side.
-    mirrored : bool array [P]
-        Whether `first` is to be mirrored left to right before it is cropped.
-    """
+    """Pairs [P] with similar descriptors: `second` resembles a crop of `first`."""
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
     similarity: Stack
+    """Correlation of the descriptors, -1 to 1."""
     start: Stack
+    """Rows and columns [P, 2] cut off above and left of the crop, as shares of the side."""
     share: Stack
+    """Side of the crop, as a share of the side."""
     mirrored: NDArray[np.bool_]
+    """Whether `first` is to be mirrored left to right before it is cropped."""
 
 
 def find_candidates(
@@ -175,23 +165,23 @@ def find_candidates(
             views = describe(np.stack(thumbnails[start : start + _QUERIES]), mirrored=flip, crops=True)
             return _nearest(views, gallery, start, flip, threshold)
 
-        found = np.concatenate([np.zeros((0, 5)), *pool.map(search, blocks)])
+        rows = np.concatenate([np.zeros((0, 5)), *pool.map(search, blocks)])
 
     # A pair may be found in both directions, mirrored and not: the better one stays.
-    low, high = found[:, :2].min(axis=1), found[:, :2].max(axis=1)
-    order = np.lexsort((found[:, 4], found[:, 0], -found[:, 2], high, low))
-    found, low, high = found[order], low[order], high[order]
-    new = np.ones(len(found), dtype=bool)
+    low, high = rows[:, :2].min(axis=1), rows[:, :2].max(axis=1)
+    order = np.lexsort((rows[:, 4], rows[:, 0], -rows[:, 2], high, low))
+    rows, low, high = rows[order], low[order], high[order]
+    new = np.ones(len(rows), dtype=bool)
     new[1:] = (low[1:] != low[:-1]) | (high[1:] != high[:-1])
-    found = found[new]
-    crop = np.array(_CROPS, dtype=np.float32)[found[:, 3].astype(np.int64)]
+    rows = rows[new]
+    crop = np.array(_CROPS, dtype=np.float32)[rows[:, 3].astype(np.int64)]
     return Candidates(
-        found[:, 0].astype(np.int64),
-        found[:, 1].astype(np.int64),
-        found[:, 2].astype(np.float32),
+        rows[:, 0].astype(np.int64),
+        rows[:, 1].astype(np.int64),
+        rows[:, 2].astype(np.float32),
         crop[:, :2],
         crop[:, 2],
-        found[:, 4].astype(bool),
+        rows[:, 4].astype(bool),
     )
 
 
@@ -207,9 +197,9 @@ def _nearest(views: Stack, gallery: Stack, start: int, flip: bool, threshold: fl
         other = query + start != image + low
         query, image = query[other], image[other]
         parts.append(np.column_stack([query, image + low, best[query, image]]))
-    found = np.concatenate(parts)
-    found = found[np.lexsort((found[:, 1], -found[:, 2], found[:, 0]))]
-    found = found[np.arange(len(found)) - np.searchsorted(found[:, 0], found[:, 0]) < _NEIGHBOURS]
-    query, image = found[:, 0].astype(np.int64), found[:, 1].astype(np.int64)
+    rows = np.concatenate(parts)
+    rows = rows[np.lexsort((rows[:, 1], -rows[:, 2], rows[:, 0]))]
+    rows = rows[np.arange(len(rows)) - np.searchsorted(rows[:, 0], rows[:, 0]) < _NEIGHBOURS]
+    query, image = rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64)
     crop = np.einsum("vpd,pd->vp", views[:, query], gallery[image]).argmax(axis=0)
-    return np.column_stack([query + start, image, found[:, 2], crop, np.full(len(found), flip)]).astype(np.float64)
+    return np.column_stack([query + start, image, rows[:, 2], crop, np.full(len(rows), flip)]).astype(np.float64)

@@ -1,0 +1,1 @@
+"""Copies among the images of a source: how they are found, grouped and dealt with."""

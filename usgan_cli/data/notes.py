@@ -1,0 +1,97 @@
+"""What `prepare` reports while it works: files left out, copies, groups, and what a person should look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from usgan_cli.core.formats.dataset import LeftOut
+from usgan_cli.core.progress import Progress
+from usgan_cli.core.text import listed, plural
+from usgan_cli.data.copies.groups import ConflictPolicy, DuplicatePolicy, Duplicates, divided
+from usgan_cli.data.source import classes, files
+from usgan_cli.data.source.contents import ImageSource
+from usgan_cli.data.source.decode import UNDECODABLE, Decoded
+
+_GROUPS_FROM = {
+    "csv": "the table of groups",
+    "folder": "folder",
+    "column": "the column group",
+    "PatientID": "PatientID",
+}
+
+
+def is_loss(item: LeftOut) -> bool:
+    """Return whether someone may believe a file that was left out to be in the dataset."""
+    return item.reason not in {classes.MASK, classes.NOT_AN_IMAGE, classes.NOT_CHOSEN, files.HIDDEN}
+
+
+def report_left_out(source: ImageSource, undecodable: Sequence[LeftOut], progress: Progress) -> None:
+    """Report the files that are not in the dataset: a warning where someone may believe that they are."""
+    if masks := source.count_left_out(classes.MASK):
+        progress.note(f"Left out {plural(masks, 'mask')} found beside the images.")
+    others = [item for item in source.left_out if item.reason not in {classes.MASK, files.HIDDEN}]
+    for reason in dict.fromkeys(item.reason for item in others):
+        those = [item for item in others if item.reason == reason]
+        report = progress.warn if is_loss(those[0]) else progress.note
+        report(f"Left out {plural(len(those), 'entry', 'entries')} ({reason}): {listed([i.source for i in those])}.")
+    if undecodable:
+        names = [f"{item.source} ({item.reason.removeprefix(UNDECODABLE).lstrip(': ')})" for item in undecodable]
+        progress.warn(f"Left out {plural(len(names), 'image')} that cannot be decoded: {listed(names)}.")
+
+
+def report_decoded(source: ImageSource, decoded: Sequence[Decoded], size: int, progress: Progress) -> None:
+    """Report the groups of images that stay together, and images smaller than the dataset's."""
+    if source.unused_groups:
+        progress.warn(f"{plural(source.unused_groups, 'path')} of the table of groups name no image.")
+    if source.groups_from != "none":
+        count = len({item.source.group for item in decoded})
+        progress.note(f"{plural(count, 'group')} of images by {_GROUPS_FROM[source.groups_from]} stay together.")
+    elif source.nested:
+        progress.note(
+            f"{plural(source.nested, 'image lies', 'images lie')} in folders inside the class folders. "
+            "If these are patients, --groups folder keeps each on one side of the split."
+        )
+    small = sum(min(item.height, item.width) < size for item in decoded)
+    if small:
+        progress.note(f"{plural(small, 'image')} with a side below {size} pixels had to be enlarged.")
+
+
+def report_duplicates(
+    duplicates: Duplicates,
+    names: Sequence[str],
+    policy: DuplicatePolicy,
+    conflict_policy: ConflictPolicy,
+    progress: Progress,
+) -> None:
+    """Warn of copies and of copies under more than one class; `names` are the images' paths in the source."""
+    if not duplicates.repeated:
+        return
+    copies = sum(len(group) for group in duplicates.repeated)
+    done = {
+        "group": "They are kept on one side of the split.",
+        "drop": "The largest original of each is kept.",
+        "ignore": "They are ignored, as asked.",
+    }[policy]
+    pictures = plural(len(duplicates.repeated), "picture occurs", "pictures occur")
+    exact = sum(len(group) for group in duplicates.exact)
+    progress.warn(f"{pictures} more than once ({copies} images, of which {exact} have an exact copy). {done}")
+    if duplicates.conflicts:
+        conflicts = listed([" = ".join(names[i] for i in group) for group in duplicates.conflicts], "; ")
+        stand = plural(len(duplicates.conflicts), "of these stands", "of these stand")
+        left_out = " They are left out." if conflict_policy == "drop" else ""
+        progress.warn(f"{stand} under more than one class, so a label is wrong: {conflicts}.{left_out}")
+
+
+def report_divided(groups: NDArray[np.int64], in_test: NDArray[np.bool_], progress: Progress) -> None:
+    """Warn of ignored copies on both sides of the split."""
+    crossing = divided(groups, in_test)
+    if crossing:
+        leaked = sum(int(in_test[group].sum()) for group in crossing)
+        progress.warn(
+            f"{plural(len(crossing), 'group')} of copies {'lies' if len(crossing) == 1 else 'lie'} on both sides of "
+            f"the split: {leaked} of {in_test.sum()} test images have a copy in the training set, and scores will be "
+            "too good."
+        )

@@ -1,0 +1,238 @@
+"""What a source holds: its images in a stable order with class, side and group, and how to decode them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePath
+from typing import Literal, get_args
+
+from PIL import Image
+
+from usgan_cli.core.errors import SettingsError
+from usgan_cli.core.formats.dataset import LeftOut
+from usgan_cli.core.images import codec
+from usgan_cli.core.images.codec import IMAGE_SUFFIXES, Picture, Pixels, UndecodableError
+from usgan_cli.core.store import files
+from usgan_cli.data.source import dicom
+from usgan_cli.data.source.classes import Side
+from usgan_cli.data.source.dicom import Frames
+from usgan_cli.data.source.files import Tree
+
+LayoutName = Literal["class folders", "BUSI with masks", "phantoms", "table", "MedMNIST"]
+Format = Literal["folders", "zip", "dicom", "csv", "medmnist"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+GroupsFrom = Literal["none", "csv", "folder", "column", "PatientID"]
+
+GROUPS_FROM_FOLDER = "folder"
+NO_GROUPS = "none"
+
+Load = Callable[[Literal[1, 3]], Iterator[Picture]]
+"""Decodes the images of one file, one after another; raises `UndecodableError` at the first that cannot be."""
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """How a source is read.
+
+    Attributes
+    ----------
+    format : str, optional
+        One of `FORMATS`; by default the source is recognised by its content.
+    classes : tuple of str
+        The classes to take, in order; by default all, sorted by name (MedMNIST: by label).
+    class_level : int, optional
+        Which folder is the class: 1 the outermost below lone folders, -1 the innermost. By default the outermost, or
+        the one inside folders named train, test and the like.
+    frames : "first", "middle" or "all"
+        Which frames of a DICOM file, or pages of a TIFF file, are taken.
+    groups : str or Path, optional
+        Images of one group (a patient) stay together: a CSV file with the columns path and group, "folder" for the
+        folder that each file lies in, "none" for no groups. By default what the source says: the column group,
+        or DICOM's PatientID.
+    """
+
+    format: Format | None = None
+    classes: tuple[str, ...] = ()
+    class_level: int | None = None
+    frames: Frames = "first"
+    groups: Path | Literal["folder", "none"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.format is not None and self.format not in FORMATS:
+            raise SettingsError(f"The format of a source is one of {', '.join(FORMATS)}, not {self.format!r}.")
+        if self.frames not in get_args(Frames):
+            raise SettingsError(f"The frames are one of {', '.join(get_args(Frames))}, not {self.frames!r}.")
+
+    def refuse_class_level(self, source: Path) -> None:
+        """Raise `SettingsError` if a class level was chosen for a source that has no class folders."""
+        if self.class_level is not None:
+            raise SettingsError(f"--class-level is for classes in folders; {source} names them itself.")
+
+
+@dataclass(frozen=True)
+class SourceImage:
+    """One image of the source.
+
+    Attributes
+    ----------
+    name : str
+        Its file, as the source knows it; frames of one file share it.
+    relative : str
+        What the manifest calls it: the path below the folder of the classes with forward slashes, and `#3` for the
+        third frame of a file with several.
+    class_ : str
+    side : "train" or "test", optional
+        Where the source's own split puts it.
+    group : str, optional
+        Its patient.
+    frame : int, optional
+        From 0; None for the only one of its file.
+    dicom : bool
+    """
+
+    name: str
+    relative: str
+    class_: str
+    side: Side | None = None
+    group: str | None = None
+    frame: int | None = None
+    dicom: bool = False
+
+    @property
+    def path(self) -> str:
+        """What the manifest calls the file, without the number of the frame."""
+        return self.relative if self.frame is None else self.relative.rpartition("#")[0]
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """The images of a source.
+
+    Attributes
+    ----------
+    root : Path
+        What holds the classes: the folder itself or the only folder inside it, an archive, a table.
+    format : str
+    layout : str
+    classes : tuple of str
+    images : tuple of SourceImage
+        By class, then in natural order of the file names.
+    left_out : tuple of LeftOut
+    nested : int
+        How many images lie in folders inside their class folder.
+    groups_from : {"none", "csv", "folder", "column", "PatientID"}
+        What the groups of the images are.
+    unused_groups : int
+        Lines of the CSV file of groups that name no image.
+    read : callable
+        Returns the bytes of a file by its name.
+    arrays : callable, optional
+        For a source that is one file of arrays: yields the name and the pixels ([H, W] or [H, W, 3]) of every image.
+    """
+
+    root: Path
+    format: Format
+    layout: LayoutName
+    classes: tuple[str, ...]
+    images: tuple[SourceImage, ...]
+    left_out: tuple[LeftOut, ...]
+    nested: int = 0
+    groups_from: GroupsFrom = "none"
+    unused_groups: int = 0
+    read: Callable[[str], bytes] = field(repr=False, compare=False, default=lambda _: b"")
+    arrays: Callable[[], Iterator[tuple[str, Pixels]]] | None = field(repr=False, compare=False, default=None)
+
+    @property
+    def has_split(self) -> bool:
+        """Whether the source comes with a split of its own."""
+        return bool(self.images) and all(image.side is not None for image in self.images)
+
+    def count_left_out(self, reason: str) -> int:
+        """Return how many files were left out for `reason`."""
+        return sum(item.reason == reason for item in self.left_out)
+
+    def digest(self) -> str:
+        """Return a digest of all that decides the result: names, classes, groups, and the content of every file."""
+        if self.format in {"zip", "medmnist"}:
+            return files.digest_json([self.format, files.sha256_file(self.root)])
+        names = list(dict.fromkeys(image.name for image in self.images))
+        with ThreadPoolExecutor() as pool:
+            content = dict(zip(names, pool.map(self._digest_of, names), strict=True))
+        if self.format == "csv":
+            return files.digest_json([(i.relative, i.class_, i.side, i.group, content[i.name]) for i in self.images])
+        return files.digest_json([(image.relative, content[image.name]) for image in self.images])
+
+    def _digest_of(self, name: str) -> str:
+        try:
+            return files.sha256_bytes(self.read(name))
+        except UndecodableError as error:
+            return error.reason
+
+    def load_all(self) -> Iterator[tuple[list[int], Load]]:
+        """Yield, file by file, the positions in `images` of a file's images and what decodes them.
+
+        What is yielded can be called in any thread. Files come in an order that suits the source.
+        """
+        if self.arrays is not None:
+            position = {image.name: i for i, image in enumerate(self.images)}
+            for name, row in self.arrays():
+                if name in position:
+                    yield [position[name]], _array_loader(row)
+            return
+        units: dict[str, list[int]] = {}
+        for i, image in enumerate(self.images):
+            # A table may list one file under two labels, which makes two units.
+            units.setdefault(f"{image.class_}\0{image.name}", []).append(i)
+        for unit in units.values():
+            yield unit, self._file_loader([self.images[i] for i in unit])
+
+    def _file_loader(self, unit: Sequence[SourceImage]) -> Load:
+        def load(channels: Literal[1, 3]) -> Iterator[Picture]:
+            data = self.read(unit[0].name)
+            frames = [image.frame or 0 for image in unit]
+            if unit[0].dicom:
+                return dicom.decode_frames(data, frames, channels)
+            return (codec.decode_bytes(data, channels, frame) for frame in frames)
+
+        return load
+
+
+def _array_loader(row: Pixels) -> Load:
+    return lambda channels: iter([codec.to_picture(Image.fromarray(row), channels)])
+
+
+def file_kind(tree: Tree, name: str, *, dicom_only: bool = False) -> Literal["image", "dicom"] | None:
+    """Return what a file is by its suffix, or by its first bytes where the suffix says nothing."""
+    suffix = PurePath(name).suffix.casefold()
+    if suffix in IMAGE_SUFFIXES and not dicom_only:
+        return "image"
+    if suffix in dicom.SUFFIXES or dicom.looks_like(tree.head(name, dicom.HEAD)):
+        return "dicom"
+    return None
+
+
+def expand_frames(image: SourceImage, tree: Tree, frames: Frames) -> list[SourceImage]:
+    """Return the images that are taken of one file: several of a DICOM or TIFF file with frames.
+
+    A DICOM file's PatientID becomes the group of its images.
+
+    Raises
+    ------
+    UndecodableError
+        The file cannot be read, or its header says that it holds no image.
+    """
+    count = 1
+    if image.dicom:
+        header = dicom.read_header(tree.read(image.name))
+        count = header.frames
+        image = replace(image, group=header.patient or None)
+    elif frames != "first" and PurePath(image.name).suffix.casefold() in {".tif", ".tiff"}:
+        count = codec.count_frames(tree.read(image.name))
+    if count == 1:
+        return [image]
+    return [
+        replace(image, relative=f"{image.relative}#{frame + 1}", frame=frame)
+        for frame in dicom.pick_frames(count, frames)
+    ]

@@ -1,0 +1,175 @@
+"""CSV files that name images: one with labels as a source, one with groups (patients) beside any source."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from usgan_cli.core.errors import DataError
+from usgan_cli.core.formats.dataset import LeftOut
+from usgan_cli.core.images.codec import UndecodableError
+from usgan_cli.data.source import dicom
+from usgan_cli.data.source.classes import NOT_AN_IMAGE, NOT_CHOSEN, Side, pick_classes, sides_of
+from usgan_cli.data.source.contents import (
+    GroupsFrom,
+    ImageSource,
+    SourceImage,
+    SourceOptions,
+    expand_frames,
+    file_kind,
+)
+from usgan_cli.data.source.files import FolderTree
+from usgan_cli.data.source.names import path_key
+
+NO_FILE = "there is no such file"
+LISTED_TWICE = "listed before with the same label"
+
+_DELIMITERS = (",", ";", "\t")
+_UNUSABLE = {"absent": NO_FILE, None: NOT_AN_IMAGE}
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One line of a table: its number in the file, and its cells by column name."""
+
+    line: int
+    cells: dict[str, str]
+
+
+def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> tuple[set[str], list[TableRow]]:
+    """Read a CSV file in UTF-8 with a line of column names, separated by commas, semicolons or tabs.
+
+    Parameters
+    ----------
+    path : Path
+    required, optional : sequence of str
+        Names of columns, in lower case; others are passed over. Cells are stripped of blanks around them.
+
+    Returns
+    -------
+    columns : set of str
+        Which of these columns the file has.
+    rows : list of TableRow
+        A required cell is never empty; an optional one that is absent is the empty string.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, lacks a column, or lacks a required cell (the message has the line).
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise DataError(f"There is no file {path}.") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is not text in UTF-8.", "Save it as CSV in UTF-8.") from None
+    head = text.partition("\n")[0]
+    delimiter = max(_DELIMITERS, key=head.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    columns = [*required, *optional]
+    rows: list[TableRow] = []
+    try:
+        names = [name.strip().casefold() for name in next(reader, [])]
+        if missing := [name for name in required if name not in names]:
+            present = ", ".join(map(repr, names)) or "none"
+            raise DataError(
+                f"{path} has no column {missing[0]!r}; its columns are {present}.",
+                f"Its first line names the columns: {','.join(required)}"
+                + (f" and, if there are any, {','.join(optional)}." if optional else "."),
+            )
+        if twice := [name for name in columns if names.count(name) > 1]:
+            raise DataError(f"{path} has more than one column {twice[0]!r}.")
+        place = {name: names.index(name) for name in columns if name in names}
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                continue
+            values = {name: cells[i].strip() if i < len(cells) else "" for name, i in place.items()}
+            if empty := [name for name in required if not values[name]]:
+                raise DataError(f"{path}, line {reader.line_num}: the column {empty[0]!r} is empty.")
+            rows.append(TableRow(reader.line_num, dict.fromkeys(columns, "") | values))
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num}: {error}.") from None
+    if not rows:
+        raise DataError(f"{path} has no line below the column names.")
+    return set(place), rows
+
+
+def scan(table: Path, options: SourceOptions) -> ImageSource:
+    """List the images of a table with the columns path, label and perhaps group and split (see `scan.scan`)."""
+    options.refuse_class_level(table)
+    columns, rows = read_table(table, ("path", "label"), ("group", "split"))
+    sides = _sides_of_rows(table, {row.cells["split"] for row in rows}) if "split" in columns else {}
+    classes = pick_classes(sorted({row.cells["label"] for row in rows}), options.classes, str(table), hint="")
+    if "group" in columns and (row := next((row for row in rows if not row.cells["group"]), None)):
+        raise DataError(
+            f"{table}, line {row.line}: the column 'group' is empty.",
+            "Give every image a group, a different one where nothing is known.",
+        )
+    folder = FolderTree(table.parent)
+    images: list[SourceImage] = []
+    left_out: list[LeftOut] = []
+    listed: set[tuple[str, str]] = set()
+    for row in rows:
+        name, label = row.cells["path"], row.cells["label"]
+        relative = name.replace("\\", "/")
+        kind = file_kind(folder, name) if _is_file(folder.top / name) else "absent"
+        if label not in classes:
+            left_out.append(LeftOut(source=relative, reason=NOT_CHOSEN))
+        elif (name, label) in listed:
+            left_out.append(LeftOut(source=relative, reason=LISTED_TWICE))
+        elif kind in _UNUSABLE:
+            left_out.append(LeftOut(source=relative, reason=_UNUSABLE[kind]))
+        else:
+            listed.add((name, label))
+            if kind == "dicom":
+                dicom.require(str(table))
+            group = row.cells["group"] or None
+            image = SourceImage(name, relative, label, sides.get(row.cells["split"]), group, dicom=kind == "dicom")
+            try:
+                frames = expand_frames(image, folder, options.frames)
+                images += [replace(frame, group=group or frame.group) for frame in frames]
+            except UndecodableError as error:
+                left_out.append(LeftOut(source=relative, reason=error.reason))
+    absent = sum(item.reason == NO_FILE for item in left_out)
+    if absent and not images:
+        raise DataError(
+            f"Not one of the {absent} files that {table} lists is there (the first: {rows[0].cells['path']}).",
+            f"Paths are relative to the folder of the table, {table.parent}.",
+        )
+    images.sort(key=lambda image: (classes.index(image.class_), path_key(image.relative)))
+    groups_from: GroupsFrom = "PatientID" if any(image.group for image in images) else "none"
+    if "group" in columns:
+        groups_from = "column"
+    return ImageSource(
+        table,
+        "csv",
+        "table",
+        classes,
+        tuple(images),
+        tuple(left_out),
+        groups_from=groups_from,
+        read=folder.read,
+    )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long, or with a zero byte
+        return False
+
+
+def _sides_of_rows(table: Path, words: set[str]) -> dict[str, Side]:
+    sides = sides_of(words)
+    if sides is None:
+        some = ", ".join(repr(word) for word in sorted(words)[:5])
+        raise DataError(
+            f"{table}: the column 'split' says {some}; it needs train and test (or val) for every image.",
+            "Leave the column out to have usgan draw the split.",
+        )
+    return sides

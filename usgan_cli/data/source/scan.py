@@ -1,0 +1,204 @@
+"""Reading a source: which format it has, its classes and images, and which images belong together.
+
+A source is recognised by its content: a folder or a .zip archive of class folders of image or DICOM files (BUSI's own
+release among them, Al-Dhabyani et al., Data in Brief 28, 104863, 2020, with the lesion masks beside the images); a CSV
+file of paths and labels; one of MedMNIST's .npz files.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from usgan_cli.core.errors import DataError, SettingsError
+from usgan_cli.core.formats.dataset import LeftOut
+from usgan_cli.core.images.codec import UndecodableError
+from usgan_cli.core.text import on_one_line
+from usgan_cli.data.source import classes, csv_table, dicom, medmnist
+from usgan_cli.data.source.classes import LAYOUT_HINT, MASK
+from usgan_cli.data.source.contents import (
+    GROUPS_FROM_FOLDER,
+    NO_GROUPS,
+    Format,
+    ImageSource,
+    LayoutName,
+    SourceImage,
+    SourceOptions,
+    expand_frames,
+    file_kind,
+)
+from usgan_cli.data.source.files import FolderTree, Listing, Tree, ZipTree
+from usgan_cli.data.source.names import shown
+
+PHANTOMS = "phantoms.json"
+"""What `usgan phantom` leaves beside the class folders of its images."""
+
+_OWN_RECORDS = frozenset({PHANTOMS, "run.json"})
+_DEFAULTS = SourceOptions()
+_OTHER_ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".rar", ".7z", ".xz", ".bz2"})
+
+
+def scan(source: Path, options: SourceOptions = _DEFAULTS, exclude: Sequence[Path] = ()) -> ImageSource:
+    """List the classes and images of a source.
+
+    Parameters
+    ----------
+    source : Path
+        A folder or .zip archive of class folders at any depth, a CSV file with the columns path, label and perhaps
+        group and split, or an .npz file of MedMNIST.
+    options : SourceOptions
+    exclude : sequence of Path
+        Places that may lie inside a source folder without belonging to it (where results are written).
+
+    Raises
+    ------
+    DataError
+        The source does not exist, cannot be read, is not laid out as classes, has fewer than two, or one is empty.
+    SettingsError
+        An option does not fit the source, or is required because the source can be read in two ways.
+    """
+    source_format = _recognise(source, options)
+    if source_format == "medmnist":
+        scanned = medmnist.scan(source, options)
+    elif source_format == "csv":
+        scanned = csv_table.scan(source, options)
+    else:
+        tree: Tree = FolderTree(source, tuple(exclude)) if source.is_dir() else ZipTree(source)
+        scanned = _scan_tree(tree, source_format, options)
+    return _with_groups(scanned, options)
+
+
+def _recognise(source: Path, options: SourceOptions) -> Format:
+    """Return the format of a source, and check that the one insisted on is possible."""
+    if not source.exists():
+        raise DataError(f"There is no folder or file {source}.", LAYOUT_HINT)
+    seen = _format_by_content(source)
+    required = options.format
+    if required == "dicom" and seen in {"folders", "zip"}:
+        return "dicom"
+    if required is None or required == seen:
+        if seen is None:
+            raise DataError(
+                f"{source} is a file, but not one of images by class: a .zip archive, a CSV file or a MedMNIST .npz.",
+                "Unpack other archives and name the folder."
+                if source.suffix.casefold() in _OTHER_ARCHIVES
+                else LAYOUT_HINT,
+            )
+        return seen
+    if source.is_dir() or required in {"folders", "dicom"} or (required == "zip" and not zipfile.is_zipfile(source)):
+        what = "a folder" if source.is_dir() else f"a file{f' of the format {seen}' if seen else ''}"
+        raise SettingsError(f"--format {required} does not fit {source}, which is {what}.")
+    return required
+
+
+def _format_by_content(source: Path) -> Format | None:
+    if source.is_dir():
+        return "folders"
+    if zipfile.is_zipfile(source):
+        return "medmnist" if medmnist.looks_like(source) else "zip"
+    return "csv" if source.suffix.casefold() in {".csv", ".tsv", ".txt"} else None
+
+
+def _scan_tree(tree: Tree, source_format: Format, options: SourceOptions) -> ImageSource:
+    """List the images of class folders, on disk or in an archive."""
+    listing = tree.listing()
+    kinds = {name: file_kind(tree, name, dicom_only=source_format == "dicom") for name in listing.files}
+    pictures = [name for name, kind in kinds.items() if kind is not None]
+    layout = classes.arrange(_without_records(listing), pictures, tree.top, options.class_level, options.classes)
+    root = tree.top / layout.root if layout.root else tree.top
+    if any(kinds[item.name] == "dicom" for item in layout.placed):
+        dicom.require(str(root))
+    images: list[SourceImage] = []
+    rejected: list[LeftOut] = []
+    for item in layout.placed:
+        image = SourceImage(item.name, item.relative, item.class_, item.side, dicom=kinds[item.name] == "dicom")
+        try:
+            images += expand_frames(image, tree, options.frames)
+        except UndecodableError as error:
+            reason = MASK if error.reason == dicom.SEGMENTATION else error.reason
+            rejected.append(LeftOut(source=item.relative, reason=reason))
+    layout_name: LayoutName = "class folders"
+    left_out = (*layout.left_out, *rejected)
+    if f"{layout.root}{PHANTOMS}" in listing.files:
+        layout_name = "phantoms"
+    elif any(item.reason == MASK and "_mask" in item.source.casefold() for item in left_out):
+        layout_name = "BUSI with masks"
+    if source_format == "folders" and images and all(image.dicom for image in images):
+        source_format = "dicom"
+    return ImageSource(
+        root,
+        source_format,
+        layout_name,
+        layout.classes,
+        tuple(images),
+        left_out,
+        layout.nested,
+        "PatientID" if any(image.group for image in images) else "none",
+        read=tree.read,
+    )
+
+
+def _without_records(listing: Listing) -> Listing:
+    """Leave out the files that usgan writes beside its phantoms."""
+    folders = {name.rpartition("/")[0] for name in listing.files if name.rpartition("/")[2] == PHANTOMS}
+    own = {f"{folder}/{name}" if folder else name for folder in folders for name in _OWN_RECORDS}
+    return replace(listing, files=tuple(name for name in listing.files if name not in own))
+
+
+def _with_groups(source: ImageSource, options: SourceOptions) -> ImageSource:
+    """Give the images the groups that the options ask for, and check that there is more than one."""
+    groups = options.groups
+    if groups == NO_GROUPS:
+        return replace(source, images=tuple(replace(i, group=None) for i in source.images), groups_from="none")
+    if groups == GROUPS_FROM_FOLDER:
+        source = _groups_from_folders(source)
+    elif groups is not None:
+        source = _groups_from_table(source, Path(groups))
+    names = Counter(image.group for image in source.images)
+    if source.groups_from != "none" and len(names) == 1 and len({image.name for image in source.images}) > 1:
+        raise DataError(
+            f"All images of {source.root} are of one group (by {source.groups_from}), which no split can divide.",
+            "Name the patients with --groups CSV, or say that there are none: --groups none.",
+        )
+    return source
+
+
+def _groups_from_folders(source: ImageSource) -> ImageSource:
+    if not source.nested:
+        raise SettingsError(
+            f"--groups folder: the images of {source.root} do not lie in folders inside their class folders.",
+            "Name a CSV file with the columns path and group.",
+        )
+    grouped = tuple(replace(image, group=image.relative.rpartition("/")[0]) for image in source.images)
+    return replace(source, images=grouped, groups_from="folder")
+
+
+def _groups_from_table(source: ImageSource, table: Path) -> ImageSource:
+    _, rows = csv_table.read_table(table, ("path", "group"))
+    group_of: dict[str, str] = {}
+    for row in rows:
+        path = row.cells["path"].replace("\\", "/").removeprefix("./")
+        if group_of.setdefault(path, row.cells["group"]) != row.cells["group"]:
+            raise DataError(f"{table}, line {row.line}: {path} already has the group {group_of[path]!r}.")
+    grouped: list[SourceImage] = []
+    used: set[str] = set()
+    absent: list[str] = []
+    for image in source.images:
+        # The table may name an image, its file, or the file's whole path in the source.
+        key = next((key for key in (image.relative, image.path, shown(image.name)) if key in group_of), None)
+        if key is None:
+            absent.append(image.relative)
+        else:
+            used.add(key)
+            grouped.append(replace(image, group=group_of[key]))
+    if absent:
+        raise DataError(
+            f"{table} gives no group to {len(absent)} of {len(source.images)} images "
+            f"(the first: {on_one_line(absent[0])}).",
+            "Its paths are relative to the folder that holds the class folders; every image needs a group.",
+        )
+    unused = len(group_of.keys() - used)
+    return replace(source, images=tuple(grouped), groups_from="csv", unused_groups=unused)
