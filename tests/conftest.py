@@ -1,8 +1,10 @@
-"""Fixtures shared by the tests: reference numbers, the real images, and one thread per test run."""
+"""Fixtures shared by the tests, and the rule for skips: in continuous integration an unexpected skip is a failure."""
 
 from __future__ import annotations
 
 import os
+import signal
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -14,22 +16,84 @@ settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
-ROOT = Path(__file__).resolve().parent.parent
+TESTS = Path(__file__).resolve().parent
+ALLOWED_SKIPS = TESTS / "allowed_skips.txt"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # A shell starts background jobs with SIGINT ignored, and Python then installs no handler for it. Tests of Ctrl-C,
+    # and the programs they start, need the usual one.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.pluginmanager.register(SkipRule(config), "skip-rule")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "reference_dir" in getattr(item, "fixturenames", ()):
+            item.add_marker("reference")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device")
+
+
+def allowed_skips() -> list[str]:
+    """Patterns of the reasons for which a test may be skipped in continuous integration."""
+    lines = ALLOWED_SKIPS.read_text(encoding="utf-8").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+class SkipRule:
+    """Fails a run in continuous integration (environment CI) that skipped a test for a reason not in the list."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.active = os.environ.get("CI", "").lower() not in ("", "0", "false")
+        self.allowed = allowed_skips()
+        self.unexpected: list[str] = []
+        self.config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._note(report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._note(report)
+
+    def _note(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if not report.skipped or hasattr(report, "wasxfail"):
+            return
+        text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reason = text.removeprefix("Skipped: ")
+        if not any(fnmatch(reason, pattern) for pattern in self.allowed):
+            self.unexpected.append(f"{report.nodeid}: {reason}")
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        without_failure = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+        if self.active and self.unexpected and session.exitstatus in without_failure:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.active and self.unexpected:
+            terminalreporter.section(f"skipped for a reason that {ALLOWED_SKIPS.name} does not list")
+            for line in self.unexpected:
+                terminalreporter.line(line)
 
 
 @pytest.fixture(scope="session")
 def reference_dir() -> Path:
-    """Folder of the reference tensors (environment USGAN_TEST_REFERENCE, or ../shared/reference)."""
-    folder = Path(os.environ.get("USGAN_TEST_REFERENCE", ROOT.parent / "shared" / "reference"))
-    if not folder.is_dir():
-        pytest.skip(f"reference tensors are absent: {folder} (or set USGAN_TEST_REFERENCE)")
-    return folder
+    """Folder of the reference tensors."""
+    return TESTS / "reference"
 
 
 @pytest.fixture(scope="session")
 def busi_dir() -> Path:
     """Folder of the real BUSI images (environment USGAN_TEST_BUSI, or ../shared/data/busi256)."""
-    folder = Path(os.environ.get("USGAN_TEST_BUSI", ROOT.parent / "shared" / "data" / "busi256"))
+    folder = Path(os.environ.get("USGAN_TEST_BUSI", TESTS.parents[1] / "shared" / "data" / "busi256"))
     if not folder.is_dir():
         pytest.skip(f"BUSI images are absent: {folder} (or set USGAN_TEST_BUSI)")
     inner = folder / "Dataset_BUSI_with_GT"
