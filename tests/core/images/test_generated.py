@@ -120,7 +120,7 @@ def test_an_archive_that_is_gone_or_broken_is_named(tmp_path: Path, form: Synthe
     with pytest.raises(DataError, match=file):
         read_pixels(tmp_path, manifest)
     (tmp_path / file).unlink()
-    with pytest.raises(DataError, match=f"{file} is not there"):
+    with pytest.raises(DataError, match=f"{file} is missing"):
         read_pixels(tmp_path, manifest)
 
 

@@ -1,6 +1,6 @@
-"""Images in and out: decoding, resizing, PNG files, sheets, and the one conversion between pixels and floats.
+"""One image in and out: decoding, resizing, PNG files, sheets, and the conversion between pixels and floats.
 
-Arrays of pixels are uint8 of shape [N, C, H, W]; floats are in [-1, 1].
+Pixels are uint8 arrays of shape [C, H, W]; floats are in [-1, 1].
 """
 
 from __future__ import annotations
@@ -27,30 +27,23 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 Fit = Literal["stretch", "pad", "crop"]
 
 MAX_PIXELS = 89_478_485
-"""The size at which Pillow begins to suspect a decompression bomb."""
+"""Pillow's limit, above which it suspects a decompression bomb."""
 
 COLOUR_SPREAD = 16
-"""Levels between the channels of a pixel beyond which it is colour, not a tint or the noise of compression."""
+"""Difference between a pixel's channels, in levels, above which it is colour and not a tint or compression noise."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded image.
-
-    Attributes
-    ----------
-    pixels : uint8 array [C, H, W]
-        At the image's own size.
-    coloured : bool
-        Whether a pixel's red, green and blue differ by more than `COLOUR_SPREAD` levels, whatever C is.
-    """
+    """A decoded image at its own size."""
 
     pixels: Pixels
     coloured: bool
+    """Whether the red, green and blue of some pixel in the file differ by more than `COLOUR_SPREAD` levels."""
 
 
 class UndecodableError(DataError):
-    """A file that is no image, or a broken one; `reason` says why without naming the file."""
+    """A file that is not an image, or a broken one; `reason` says why without naming the file."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"The file cannot be decoded as an image: {reason}.")
@@ -76,9 +69,8 @@ def decode(path: Path, channels: Literal[1, 3] = 1) -> Pixels:
 def decode_bytes(data: bytes, channels: Literal[1, 3] = 1, frame: int = 0) -> Picture:
     """Decode the bytes of a PNG, JPEG, BMP or TIFF file.
 
-    Colour becomes gray by ITU-R 601 luma, as Pillow does; 16-bit and float images are scaled from their own
-    type's full range (16-bit) or from [0, 1] (float); EXIF rotation is applied; what is transparent is laid on
-    black, which is what surrounds an ultrasound image.
+    Colour becomes gray by ITU-R 601 luma, as Pillow does; 16-bit images are scaled from their full range, floats from
+    [0, 1]; EXIF rotation is applied; transparency is laid on black, as the surroundings of an ultrasound image are.
 
     Parameters
     ----------
@@ -90,7 +82,7 @@ def decode_bytes(data: bytes, channels: Literal[1, 3] = 1, frame: int = 0) -> Pi
     Raises
     ------
     UndecodableError
-        The bytes are not an image, a broken one, one of more than `MAX_PIXELS`, or numbers of unknown scale.
+        Not an image, a broken one, one of more than `MAX_PIXELS`, or numbers of unknown scale.
     """
     if not data:
         raise UndecodableError("the file is empty")
@@ -109,21 +101,21 @@ def decode_bytes(data: bytes, channels: Literal[1, 3] = 1, frame: int = 0) -> Pi
         raise UndecodableError("its content is no known image format") from None
     except Image.DecompressionBombError:
         raise UndecodableError(f"more than {MAX_PIXELS} pixels") from None
-    except Exception:  # a damaged file can make its parser stumble in any way
+    except Exception:  # parsers raise anything on damaged files
         raise UndecodableError("truncated, damaged or of an unknown kind") from None
 
 
 def count_frames(data: bytes) -> int:
-    """Return the number of pages of a TIFF file's bytes; of any other image, or of no image, 1."""
+    """Return the number of pages in a TIFF file's bytes; 1 for anything else."""
     try:
         with Image.open(io.BytesIO(data), formats=["TIFF"]) as opened:
             return int(getattr(opened, "n_frames", 1))
-    except Exception:  # as in `decode_bytes`, where it will be told
+    except Exception:  # `decode_bytes` will report it
         return 1
 
 
 def check_size(width: int, height: int) -> None:
-    """Refuse an image too large to be decoded (`UndecodableError`): a bomb, or a slide that needs another tool."""
+    """Raise `UndecodableError` for an image too large to decode: a bomb, or a slide that needs another tool."""
     if width * height > MAX_PIXELS:
         raise UndecodableError(f"{width} x {height} pixels are more than {MAX_PIXELS}")
 
@@ -152,7 +144,7 @@ def _on_black(image: Image.Image) -> Image.Image:
 
 
 def _eight_bit(image: Image.Image, file_format: str | None) -> Image.Image:
-    """Bring numbers of more than 8 bits to gray levels; other images are returned as they are."""
+    """Scale numbers of more than 8 bits to gray levels; return other images unchanged."""
     # Older versions of Pillow open a PNG file of 16 bits as one of 32.
     if image.mode in {"I;16", "I;16B", "I;16L"} or (image.mode == "I" and file_format == "PNG"):
         scale = 255 / 65535
@@ -173,26 +165,21 @@ def resize(pixels: Pixels, size: int) -> Pixels:
     return _resample(pixels, size, size)
 
 
-def fit(pixels: Pixels, size: int, how: Fit) -> Pixels:
+def fit(pixels: Pixels, size: int, mode: Fit) -> Pixels:
     """Bring pixels of shape [C, H, W] to [C, size, size] with Pillow's antialiased Lanczos filter.
 
-    Parameters
-    ----------
-    pixels : uint8 array [C, H, W]
-    size : int
-    how : "stretch", "pad" or "crop"
-        Stretch changes the shape of things; pad keeps it, the whole image centred on black; crop keeps it and
-        takes the largest square in the middle.
+    "stretch" changes proportions; "pad" keeps them and centres the whole image on black; "crop" keeps them and takes
+    the largest square in the middle.
     """
     height, width = pixels.shape[1:]
-    if how == "pad":
+    if mode == "pad":
         longer = max(height, width)
         rows, columns = (max(1, round(side * size / longer)) for side in (height, width))
         top, left = (size - rows) // 2, (size - columns) // 2
         canvas = np.zeros((len(pixels), size, size), dtype=np.uint8)
         canvas[:, top : top + rows, left : left + columns] = _resample(pixels, rows, columns)
         return canvas
-    if how == "crop":
+    if mode == "crop":
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
         pixels = pixels[:, top : top + side, left : left + side]
@@ -207,7 +194,7 @@ def _resample(pixels: Pixels, rows: int, columns: int) -> Pixels:
 
 
 def encode_png(pixels: Pixels) -> bytes:
-    """Return pixels of shape [C, H, W] (C of 1 or 3) as a PNG file's bytes; the same pixels give the same bytes."""
+    """Return pixels of shape [C, H, W], C of 1 or 3, as a PNG file's bytes; equal pixels give equal bytes."""
     array = pixels[0] if pixels.shape[0] == 1 else pixels.transpose(1, 2, 0)
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(array)).save(buffer, format="PNG", compress_level=6)
@@ -215,14 +202,21 @@ def encode_png(pixels: Pixels) -> bytes:
 
 
 def write_png(path: Path, pixels: Pixels) -> str:
-    """Write pixels of shape [C, H, W] as a PNG file, whole or not at all; return the file's SHA-256."""
+    """Write pixels of shape [C, H, W] as a PNG file, whole or not at all; return its SHA-256."""
     data = encode_png(pixels)
     files.write_bytes(path, data)
     return files.sha256_bytes(data)
 
 
+def decode_png(data: bytes, channels: int) -> Pixels:
+    """Return the pixels [C, H, W] of a PNG file that `encode_png` made."""
+    with Image.open(io.BytesIO(data)) as image:
+        pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"), dtype=np.uint8)
+    return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
 def read_checked(path: Path, sha256: str, channels: int) -> Pixels:
-    """Read a PNG file that a manifest lists, and check that it is still the same.
+    """Read a PNG file that a manifest lists, and check its digest.
 
     Raises
     ------
@@ -237,9 +231,7 @@ def read_checked(path: Path, sha256: str, channels: int) -> Pixels:
         ) from None
     if files.sha256_bytes(data) != sha256:
         raise DataError(f"{path} has changed since its manifest was written.", "Make the folder again with --force.")
-    with Image.open(io.BytesIO(data)) as image:
-        pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"), dtype=np.uint8)
-    return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    return decode_png(data, channels)
 
 
 def to_float(pixels: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Folders of images as they are, without a manifest: one subfolder a class, or all images in one."""
+"""Folders of images without a manifest: one subfolder per class, or all images in one folder."""
 
 from __future__ import annotations
 
@@ -18,32 +18,23 @@ NAMED_FILES = 5
 
 
 def load_folders(folders: Sequence[Path]) -> list[ImageSet]:
-    """Load folders of images that are to be compared.
+    """Load folders of images to be compared, each in the order of its paths.
 
-    Gray and colour may be mixed: with one coloured image anywhere all become colour, otherwise all gray. The class of
-    an image is the first folder on the way to it; images in the folder itself are all of one class.
-
-    Parameters
-    ----------
-    folders : sequence of Path
-
-    Returns
-    -------
-    list of ImageSet
-        In the order of `folders`, images in the order of their paths.
+    If any image is coloured, all become colour, otherwise all become gray. An image's class is the first folder on the
+    way to it; images in the folder itself form one class.
 
     Raises
     ------
     MissingError
-        There is no such folder.
+        A folder does not exist.
     DataError
         A folder has no images, a file cannot be decoded, or sizes differ; the message names files.
     """
     paths = [_paths(folder) for folder in folders]
     pictures = [[_read(path, 1) for path in listed] for listed in paths]
-    if any(picture.coloured for found in pictures for picture in found):
+    if any(picture.coloured for group in pictures for picture in group):
         pictures = [[_read(path, 3) for path in listed] for listed in paths]
-    return [_image_set(folder, listed, found) for folder, listed, found in zip(folders, paths, pictures, strict=True)]
+    return [_image_set(folder, listed, group) for folder, listed, group in zip(folders, paths, pictures, strict=True)]
 
 
 def content_digest(images: ImageSet) -> str:
@@ -56,17 +47,17 @@ def content_digest(images: ImageSet) -> str:
 def _paths(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise MissingError(f"There is no folder {folder}.")
-    found = [
+    paths = [
         path
         for path in sorted(folder.rglob("*"))
         if path.suffix.lower() in IMAGE_SUFFIXES
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
-    if not found:
+    if not paths:
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))
         raise DataError(f"The folder {folder} holds no images ({kinds}).")
-    return found
+    return paths
 
 
 def _read(path: Path, channels: Literal[1, 3]) -> Picture:
@@ -81,11 +72,11 @@ def _image_set(folder: Path, paths: list[Path], pictures: list[Picture]) -> Imag
     (usual, _), *others = Counter(sizes).most_common()
     if others:
         odd = [path for path, size in zip(paths, sizes, strict=True) if size != usual]
-        named = ", ".join(str(path.relative_to(folder)) for path in odd[:NAMED_FILES])
+        examples = ", ".join(str(path.relative_to(folder)) for path in odd[:NAMED_FILES])
         more = f" and {len(odd) - NAMED_FILES} more" if len(odd) > NAMED_FILES else ""
         raise DataError(
             f"Sizes differ in {folder}: most images have {usual[0]} x {usual[1]} pixels (rows x columns), but not "
-            f"{named}{more}.",
+            f"{examples}{more}.",
             "Bring them to one size first, all in the same way: usgan prepare does.",
         )
     names = [path.relative_to(folder) for path in paths]

@@ -1,14 +1,13 @@
-"""Folders of generated images, written and read here alone: as PNG files by class, one zip, or one NumPy file.
+"""Folders of generated images, written and read: PNG files by class, one zip, or one NumPy file.
 
 `png`: `<class>/seed00000000.png`. `zip`: `images.zip` with uncompressed members `00000/img00000000.png` and
-`dataset.json`, `{"labels": [["00000/img00000000.png", 0], ...]}`, which is what the original StyleGAN2-ADA
-trainers read. `npz`: `images.npz` with the arrays `images` (uint8, [N, H, W] or [N, H, W, 3]), `labels`
-(int64, [N]), `class_names` and `seeds` (int64, [N]). The same images give the same bytes.
+`dataset.json`, `{"labels": [["00000/img00000000.png", 0], ...]}`, as the original StyleGAN2-ADA trainers read it.
+`npz`: `images.npz` with the arrays `images` (uint8, [N, H, W] or [N, H, W, 3]), `labels` (int64, [N]), `class_names`
+and `seeds` (int64, [N]). Equal images give equal bytes.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from PIL import Image
 
 from usgan_cli.core.errors import DataError
 from usgan_cli.core.formats.synthetic import SyntheticFormat, SyntheticImage, SyntheticManifest
@@ -31,17 +29,17 @@ REMEDY = "Make the folder again with --force."
 
 
 class Writer(Protocol):
-    """Takes generated images one by one."""
+    """Writes generated images one by one."""
 
     def add(self, pixels: Pixels, label: int, seed: int) -> SyntheticImage:
-        """Write pixels [C, H, W] of a class; return their entry in the manifest."""
+        """Write pixels [C, H, W]; return their entry in the manifest."""
 
 
 @contextmanager
 def open_writer(
     folder: Path, form: SyntheticFormat, classes: Sequence[str], count: int, shape: tuple[int, int, int]
 ) -> Iterator[Writer]:
-    """Yield what writes `count` images of `shape` (C, H, W) to `folder`; all is written when the block ends well."""
+    """Yield a writer of `count` images of `shape` (C, H, W); the files are complete when the block has ended."""
     if form == "png":
         yield _PngWriter(folder, classes)
     elif form == "npz":
@@ -94,11 +92,11 @@ class _NpzWriter:
         self.seeds: list[int] = []
 
     def add(self, pixels: Pixels, label: int, seed: int) -> SyntheticImage:
-        place = len(self.labels)
-        self.images[place] = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+        index = len(self.labels)
+        self.images[index] = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
         self.labels.append(label)
         self.seeds.append(seed)
-        return _entry(f"{NPZ}/{place}", self.classes[label], seed, self.images[place].tobytes())
+        return _entry(f"{NPZ}/{index}", self.classes[label], seed, self.images[index].tobytes())
 
     def save(self, path: Path) -> None:
         arrays: dict[str, Any] = {
@@ -117,7 +115,7 @@ def _entry(file: str, name: str, seed: int, data: bytes) -> SyntheticImage:
 
 
 def read_pixels(folder: Path, manifest: SyntheticManifest, count: int | None = None) -> Pixels:
-    """Read the first `count` images of a folder, [N, C, H, W], whatever its format, and check them.
+    """Read the first `count` images of a folder in any format, [N, C, H, W], and check their digests.
 
     Raises
     ------
@@ -132,20 +130,15 @@ def read_pixels(folder: Path, manifest: SyntheticManifest, count: int | None = N
     try:
         return read(path, manifest.channels, listed)
     except FileNotFoundError:
-        raise DataError(f"{path} is not there, but its manifest is.", REMEDY) from None
+        raise DataError(f"{path} is missing, although its manifest is there.", REMEDY) from None
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read: {error}.", REMEDY) from None
 
 
 def _read_zip(path: Path, channels: int, listed: Sequence[SyntheticImage]) -> Pixels:
-    found = []
     with zipfile.ZipFile(path) as archive:
-        for one in listed:
-            data = _checked(archive.read(one.file.removeprefix(f"{ZIP}/")), one, path)
-            with Image.open(io.BytesIO(data)) as image:
-                pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"), dtype=np.uint8)
-            found.append(pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1)))
-    return np.stack(found)
+        members = [_checked(archive.read(image.file.removeprefix(f"{ZIP}/")), image, path) for image in listed]
+    return np.stack([codec.decode_png(data, channels) for data in members])
 
 
 def _read_npz(path: Path, channels: int, listed: Sequence[SyntheticImage]) -> Pixels:
@@ -153,12 +146,12 @@ def _read_npz(path: Path, channels: int, listed: Sequence[SyntheticImage]) -> Pi
         pixels: Pixels = arrays["images"][: len(listed)]
     if len(pixels) < len(listed) or pixels.dtype != np.uint8:
         raise DataError(f"{path} does not hold what its manifest lists.", REMEDY)
-    for i, one in enumerate(listed):
-        _checked(pixels[i].tobytes(), one, path)
+    for row, image in zip(pixels, listed, strict=True):
+        _checked(row.tobytes(), image, path)
     return pixels[:, None] if channels == 1 else np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
 
 
-def _checked(data: bytes, one: SyntheticImage, path: Path) -> bytes:
-    if files.sha256_bytes(data) != one.sha256:
-        raise DataError(f"{path.parent / one.file} has changed since its manifest was written.", REMEDY)
+def _checked(data: bytes, image: SyntheticImage, path: Path) -> bytes:
+    if files.sha256_bytes(data) != image.sha256:
+        raise DataError(f"{path.parent / image.file} has changed since its manifest was written.", REMEDY)
     return data

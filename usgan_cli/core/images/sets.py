@@ -1,4 +1,4 @@
-"""Sets of images in memory, loaded by their manifests and checked against them."""
+"""Sets of images in memory, loaded by their manifest and checked against it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ImageSet:
     Attributes
     ----------
     name : str
-        What the set is, for messages and records ("test", "diffaug-n100-s0").
+        For messages and records ("test", "diffaug-n100-s0").
     pixels : uint8 array [N, C, H, W]
     labels : int64 array [N]
         Index into `classes`.
@@ -32,7 +32,7 @@ class ImageSet:
     files : tuple of str
         Path of each image relative to its folder.
     groups : int64 array [N]
-        Images of one group must stay on one side of every split; generated images each have their own.
+        Images of one group must stay on one side of every split; every generated image has its own group.
     """
 
     name: str
@@ -62,12 +62,12 @@ class ImageSet:
 
 
 def load_listed(folder: Path, manifest: DataManifest, listed: list[DataImage], name: str) -> ImageSet:
-    """Load the given images of a prepared dataset.
+    """Load images that the manifest of a prepared dataset lists.
 
     Raises
     ------
     DataError
-        A file is absent or has changed since the manifest was written, or nothing is listed.
+        A file is absent or has changed since the manifest was written, or `listed` is empty.
     """
     if not listed:
         raise DataError(f"The set {name!r} of {folder} has no images.")
