@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from usgan_cli.core.errors import DataError, SettingsError
 from usgan_cli.core.formats.dataset import DataImage, DataManifest
-from usgan_cli.data.subsample import subsample
+from usgan_cli.data.subsample import stratified_nested_order, subsample
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +78,61 @@ def test_a_subset_of_another_dataset_is_refused(manifest: DataManifest) -> None:
     other = manifest.model_copy(update={"seed": 1})
     with pytest.raises(DataError, match="another version"):
         subset.pick(other)
+
+
+# The order whose starts are the subsets.
+
+
+def check_order(labels: np.ndarray, order: np.ndarray) -> None:
+    assert sorted(order) == list(range(len(labels)))
+    sizes = np.bincount(labels)
+    sizes = sizes[sizes > 0]
+    _, label = np.unique(labels, return_inverse=True)
+    given_so_far = np.zeros(len(sizes), dtype=int)
+    for n, i in enumerate(order, start=1):
+        given_so_far[label[i]] += 1
+        share = n * sizes / len(labels)
+        if n >= len(sizes):
+            assert (given_so_far >= 1).all()
+            if (share >= 1).all():
+                assert (np.abs(given_so_far - share) < 1).all(), n
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=6), st.integers(0, 9))
+def test_every_start_is_stratified(sizes: list[int], seed: int) -> None:
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    check_order(labels, stratified_nested_order(labels, np.arange(len(labels)), seed))
+
+
+def test_starts_of_busi_are_stratified_from_the_third_image_on() -> None:
+    labels = np.repeat([0, 1, 2], [280, 135, 85])
+    order = stratified_nested_order(labels, np.arange(500), 0)
+    for n in range(3, 501):
+        got = np.bincount(labels[order[:n]], minlength=3)
+        assert (np.abs(got - n * np.array([280, 135, 85]) / 500) < 1).all()
+    assert np.bincount(labels[order[:50]]).tolist() in ([28, 13, 9], [28, 14, 8])
+
+
+def test_a_rare_class_comes_first_too() -> None:
+    labels = np.repeat([0, 1, 2], [990, 9, 1])
+    order = stratified_nested_order(labels, np.arange(1000), 5)
+    assert set(labels[order[:3]]) == {0, 1, 2}
+    check_order(labels, order)
+
+
+def test_copies_come_last_in_their_class() -> None:
+    labels = np.repeat([0, 1], [20, 20])
+    groups = np.concatenate([np.arange(20) % 10, np.arange(20) + 100])
+    order = stratified_nested_order(labels, groups, 0)
+    first_half = order[:20]
+    of_class = groups[first_half[labels[first_half] == 0]]
+    assert len(of_class) == len(set(of_class)) == 10
+
+
+def test_the_order_depends_on_the_seed_alone() -> None:
+    first, again, other = (
+        stratified_nested_order(np.repeat([0, 1, 2], [437, 210, 133]), np.arange(780), seed) for seed in (0, 0, 1)
+    )
+    assert (first == again).all()
+    assert len(set(first[:50]) & set(other[:50])) < 20

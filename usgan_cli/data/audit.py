@@ -1,4 +1,4 @@
-"""What preparing found, for people: a table for the terminal and a page with the copies and conflicts as pictures."""
+"""The audit of a source: a table for the terminal, and a page that shows copies and conflicts as pictures."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from PIL import Image
 from usgan_cli.core.formats.dataset import LeftOut
 from usgan_cli.core.images.codec import Pixels
 from usgan_cli.core.store import files
-from usgan_cli.data.copies.groups import Duplicates
-from usgan_cli.data.copies.near import NearPair
+from usgan_cli.core.text import plural
+from usgan_cli.data.copies.groups import ConflictPolicy, DuplicatePolicy, Duplicates, Links
 
 Side = Literal["train", "test", "dropped"]
 
@@ -26,62 +26,42 @@ SIDES: dict[Side, str] = {"train": "training", "test": "test", "dropped": "dropp
 
 _MOST_GROUPS, _MOST_MEMBERS = 200, 24
 _JPEG_QUALITY = 85
+_EXPECTED = frozenset({"mask", "hidden file"})
+"""Reasons to leave a file out that need no list of names."""
 
 
 @dataclass(frozen=True)
 class AuditImage:
-    """One image of the source that could be decoded.
-
-    Attributes
-    ----------
-    source : str
-        Path in the source.
-    label : str
-    side : "train", "test" or "dropped"
-        Where it went.
-    height, width : int
-        Original size, pixels.
-    coloured : bool
-        Whether coloured pixels are burnt in.
-    thumbnail : uint8 array [128, 128]
-    """
+    """One image of the source that could be decoded."""
 
     source: str
+    """Path in the source."""
     label: str
     side: Side
+    """Where it went."""
     height: int
     width: int
+    """Original size, pixels."""
     coloured: bool
+    """Whether coloured pixels are burnt in."""
     thumbnail: Pixels
+    """Gray, 128 x 128."""
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What preparing found in a source and did with it.
-
-    Attributes
-    ----------
-    source : str
-        Name of the source.
-    classes : sequence of str
-    images : sequence of AuditImage
-    left_out : sequence of LeftOut
-        What is not among `images`.
-    duplicates : Duplicates
-        Of `images`, by index.
-    policy : str
-        What was done with duplicates: "group", "drop" or "ignore".
-    conflict_policy : str
-        What was done with conflicts: "keep" or "drop".
-    """
+    """The images of a source, the copies among them, and what was done with both."""
 
     source: str
+    """Name of the source."""
     classes: Sequence[str]
     images: Sequence[AuditImage]
     left_out: Sequence[LeftOut]
+    """Files that are not among `images`."""
     duplicates: Duplicates
-    policy: str
-    conflict_policy: str
+    """Of `images`, by index."""
+    policy: DuplicatePolicy
+    conflict_policy: ConflictPolicy
 
     def used(self) -> list[AuditImage]:
         """Return the images of the dataset."""
@@ -89,13 +69,13 @@ class Audit:
 
     def divided(self) -> list[list[int]]:
         """Return the groups of copies with images on both sides of the split."""
-        sides = ((group, {self.images[i].side for i in group}) for group in self.duplicates.repeated)
-        return [group for group, found in sides if {"train", "test"} <= found]
+        groups = self.duplicates.repeated
+        return [group for group in groups if {"train", "test"} <= {self.images[i].side for i in group}]
 
     def rows(self) -> list[tuple[str, str]]:
-        """Return the table of the audit: what, and how much of it."""
+        """Return the lines of the audit's table: what was counted, and the count."""
         used, dropped = self.used(), len(self.images) - len(self.used())
-        rows = [("Decoded", _plural(len(self.images), "image"))]
+        rows = [("Decoded", plural(len(self.images), "image"))]
         reasons = Counter(item.reason for item in self.left_out)
         rows += [(f"Left out: {reason}", str(count)) for reason, count in reasons.most_common()]
         if dropped:
@@ -107,33 +87,31 @@ class Audit:
             rows.append((f"  {name}", f"{count.total()}: {count['train']} training, {count['test']} test"))
         rows.append(("Original sizes", _sizes(self.images)))
         rows += self._copy_rows()
-        rows.append(("Colour overlays", _plural(sum(image.coloured for image in self.images), "image")))
+        rows.append(("Colour overlays", plural(sum(image.coloured for image in self.images), "image")))
         return rows
 
     def _copy_rows(self) -> list[tuple[str, str]]:
-        found = self.duplicates
-        exact = sum(len(group) for group in found.exact)
-        touched = {i for pair in found.near for i in (pair.first, pair.second)}
-        grouped = sum(len(group) for group in found.repeated)
-        mirrored = sum(pair.mirrored for pair in found.near)
-        rows = [
-            ("Exact copies", f"{_plural(len(found.exact), 'picture')}, {_plural(exact, 'image')}"),
-            (
-                "Near-copies",
-                f"{_plural(len(found.near), 'pair')}, {_plural(len(touched), 'image')}"
-                + (f", {mirrored} mirrored" if mirrored else ""),
-            ),
-            ("Groups of copies", f"{_plural(len(found.repeated), 'group')}, {_plural(grouped, 'image')}"),
-            ("  on both sides of the split", _plural(len(self.divided()), "group")),
-            ("Much alike, no copies", _plural(len(found.related), "pair")),
+        copies = self.duplicates
+        near_images = {i for pair in copies.near for i in (pair.first, pair.second)}
+        near = f"{plural(len(copies.near), 'pair')}, {plural(len(near_images), 'image')}"
+        if mirrored := sum(pair.mirrored for pair in copies.near):
+            near += f", {mirrored} mirrored"
+        return [
+            ("Exact copies", _groups_and_images(copies.exact, "picture")),
+            ("Near-copies", near),
+            ("Groups of copies", _groups_and_images(copies.repeated, "group")),
+            ("  on both sides of the split", plural(len(self.divided()), "group")),
+            ("Much alike, no copies", plural(len(copies.related), "pair")),
+            ("Conflicts of labels", _groups_and_images(copies.conflicts, "picture")),
         ]
-        wrong = sum(len(group) for group in found.conflicts)
-        rows.append(("Conflicts of labels", f"{_plural(len(found.conflicts), 'picture')}, {_plural(wrong, 'image')}"))
-        return rows
+
+
+def _groups_and_images(groups: Sequence[Sequence[int]], kind: str) -> str:
+    return f"{plural(len(groups), kind)}, {plural(sum(map(len, groups)), 'image')}"
 
 
 @dataclass(frozen=True)
-class _Shown:
+class _Member:
     """An image on the page."""
 
     image: AuditImage
@@ -147,7 +125,7 @@ class _Group:
 
     title: str
     facts: str
-    members: list[_Shown]
+    members: list[_Member]
     more: int
     divided: bool
 
@@ -167,93 +145,64 @@ def render(audit: Audit) -> str:
         lstrip_blocks=True,
     )
     environment.globals["data_uri"] = _data_uri
-    found = audit.duplicates
-    links = _Links(found)
-    groups = sorted(found.repeated, key=lambda group: (-len(group), group))
-    related = sorted(found.related, key=lambda pair: (-pair.score, pair.first, pair.second))
+    copies = audit.duplicates
+    links = copies.links()
+    groups = sorted(copies.repeated, key=lambda group: (-len(group), group))
+    nearest_first = sorted(copies.related, key=lambda near: (-near.score, near.first, near.second))
+    related = [((near.first, near.second), near) for near in nearest_first]
     return environment.get_template("audit.html").render(
         audit=audit,
         rows=audit.rows(),
         finding=_finding(audit),
         what_was_done=_what_was_done(audit),
-        conflicts=[_group(audit, links, group) for group in found.conflicts],
+        conflicts=[_group(audit, links, group) for group in copies.conflicts],
         groups=[_group(audit, links, group) for group in groups[:_MOST_GROUPS]],
         more_groups=len(groups[_MOST_GROUPS:]),
-        related=[_pair(audit, pair) for pair in related[:_MOST_GROUPS]],
+        related=[_group(audit, {pair: near}, pair) for pair, near in related[:_MOST_GROUPS]],
         more_related=len(related[_MOST_GROUPS:]),
         lost=[item for item in audit.left_out if item.reason not in _EXPECTED],
     )
 
 
-_EXPECTED = frozenset({"mask", "hidden file"})
-"""Reasons to leave a file out that need no list of names."""
+def _how_linked(links: Links, indices: Sequence[int]) -> str:
+    """Return how the images of a group are linked: "same pixels, agreement 0.90 to 0.97, mirrored"."""
+    members = set(indices)
+    inside = [pair for (a, b), pair in links.items() if a in members and b in members]
+    near = [pair for pair in inside if pair is not None]
+    facts = ["same pixels"] if len(near) < len(inside) else []
+    if scores := sorted({round(pair.score, 2) for pair in near}):
+        facts.append(f"agreement {scores[0]:.2f}" + (f" to {scores[-1]:.2f}" if len(scores) > 1 else ""))
+    if any(pair.mirrored for pair in near):
+        facts.append("mirrored")
+    if len(inside) < len(members) * (len(members) - 1) // 2:
+        facts.append(plural(len(inside), "direct link"))
+    return ", ".join(facts)
 
 
-class _Links:
-    """Scores of the direct links between images."""
-
-    def __init__(self, duplicates: Duplicates) -> None:
-        near = {(pair.first, pair.second): pair for pair in duplicates.near}
-        stands = {i: group[0] for group in duplicates.exact for i in group}
-        self.pairs = {(a, b): near.get(self._key(stands, a, b)) for a, b in duplicates.links()}
-
-    @staticmethod
-    def _key(stands: dict[int, int], a: int, b: int) -> tuple[int, int]:
-        first, second = sorted((stands.get(a, a), stands.get(b, b)))
-        return first, second
-
-    def within(self, members: Sequence[int]) -> str:
-        """Say how the members of a group are linked."""
-        inside = set(members)
-        pairs = [pair for (a, b), pair in self.pairs.items() if a in inside and b in inside]
-        scores = sorted({round(pair.score, 2) for pair in pairs if pair is not None})
-        said = []
-        if any(pair is None for pair in pairs):
-            said.append("same pixels")
-        if scores:
-            said.append(f"agreement {scores[0]:.2f}" + (f" to {scores[-1]:.2f}" if len(scores) > 1 else ""))
-        mirrored = sum(pair is not None and pair.mirrored for pair in pairs)
-        if mirrored:
-            said.append("mirrored")
-        if len(pairs) < len(inside) * (len(inside) - 1) // 2:
-            said.append(f"{_plural(len(pairs), 'direct link')}")
-        return ", ".join(said)
-
-
-def _group(audit: Audit, links: _Links, members: Sequence[int]) -> _Group:
-    return _assembled(audit, members, links.within(members))
-
-
-def _pair(audit: Audit, pair: NearPair) -> _Group:
-    facts = f"agreement {pair.score:.2f}" + (", mirrored" if pair.mirrored else "")
-    return _assembled(audit, [pair.first, pair.second], facts)
-
-
-def _assembled(audit: Audit, members: Sequence[int], facts: str) -> _Group:
-    images = [audit.images[i] for i in members]
+def _group(audit: Audit, links: Links, indices: Sequence[int]) -> _Group:
+    images = [audit.images[i] for i in indices]
     sides = Counter(image.side for image in images)
+    counts = ", ".join(f"{sides[side]} {SIDES[side]}" for side in SIDES if side in sides)
+    members = [_Member(image, _jpeg(image.thumbnail), SIDES[image.side]) for image in images[:_MOST_MEMBERS]]
     divided = {"train", "test"} <= set(sides)
-    where = ", ".join(f"{sides[side]} {SIDES[side]}" for side in SIDES if side in sides)
-    shown = [_Shown(image, _jpeg(image.thumbnail), SIDES[image.side]) for image in images[:_MOST_MEMBERS]]
-    return _Group(f"{len(images)} images: {where}", facts, shown, len(images[_MOST_MEMBERS:]), divided)
+    facts = _how_linked(links, indices)
+    return _Group(f"{len(images)} images: {counts}", facts, members, len(images[_MOST_MEMBERS:]), divided)
 
 
 def _finding(audit: Audit) -> str:
-    """Say in one or two sentences what matters most."""
-    found, used = audit.duplicates, audit.used()
-    grouped = sum(len(group) for group in found.repeated)
-    if not found.repeated:
+    """Return one or two sentences about what matters most."""
+    copies = audit.duplicates
+    if not copies.repeated:
         return f"No copies were found among the {len(audit.images)} images."
-    said = f"{grouped} of the {len(audit.images)} images are copies or near-copies of one another."
-    divided = audit.divided()
-    if divided:
+    count = sum(map(len, copies.repeated))
+    text = f"{count} of the {len(audit.images)} images are copies or near-copies of one another."
+    if divided := audit.divided():
         leaked = sum(audit.images[i].side == "test" for group in divided for i in group)
-        test = sum(image.side == "test" for image in used)
-        said += f" {leaked} of the {test} test images have a copy in the training set: scores will be too good."
-    if found.conflicts:
-        one = len(found.conflicts) == 1
-        said += f" {_plural(len(found.conflicts), 'picture')} {'stands' if one else 'stand'} under more than one label."
-    return said
+        test = sum(image.side == "test" for image in audit.images)
+        text += f" {leaked} of the {test} test images have a copy in the training set: scores will be too good."
+    if copies.conflicts:
+        text += f" {plural(len(copies.conflicts), 'picture stands', 'pictures stand')} under more than one label."
+    return text
 
 
 def _what_was_done(audit: Audit) -> str:
@@ -280,10 +229,6 @@ def _sizes(images: Sequence[AuditImage]) -> str:
         f"{min(widths)} to {max(widths)} wide, {min(heights)} to {max(heights)} high, "
         f"median {median(widths):g} x {median(heights):g} pixels"
     )
-
-
-def _plural(count: int, one: str) -> str:
-    return f"{count} {one if count == 1 else one + 's'}"
 
 
 def _jpeg(thumbnail: Pixels) -> bytes:

@@ -1,9 +1,8 @@
-"""Stratified choices of images: a test side that divides no group, and an order whose every start is stratified.
+"""A test side with each class's share that divides no group.
 
-Groups with the same number of images of each class are interchangeable, so only how many of each kind go to the test
-side is decided, at random where single images can fill up and by a small integer program where not; the seed picks
-which groups of a kind those are. The order is Tijdeman's solution of the chairman assignment problem (Discrete
-Mathematics 32, 323-330, 1980).
+Groups with the same number of images of each class are of one kind and interchangeable, so the split decides only how
+many of each kind go to the test side: at random if single images can fill up, otherwise by a small integer program. The
+seed picks which groups of a kind those are.
 """
 
 from __future__ import annotations
@@ -14,16 +13,16 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from usgan_cli.core.apportion import evenly_spread, largest_remainder
+from usgan_cli.core.apportion import largest_remainder
 from usgan_cli.core.errors import DataError
 from usgan_cli.core.machine.seeds import numpy_generator
 
-# Bound the search when every group is of its own kind (patients); the same on every machine, unlike a time limit.
-# The last aim, to follow the seed's wishes, needs no optimum.
 _NODE_LIMITS = (20_000, 20_000, 200)
+"""Bounds of the search for each aim where every group is of its own kind (patients); unlike a time limit, they give the
+same split on every machine. The last aim, to follow the seed's wishes, needs no optimum."""
 
-# Up to this many choices are all looked at, which is exact and quicker than the integer program.
 _ENUMERATED = 50_000
+"""Up to this many choices, looking at all of them is quicker than the integer program."""
 
 
 def stratified_group_split(
@@ -44,8 +43,8 @@ def stratified_group_split(
     Returns
     -------
     bool array [N]
-        True for test images. Wherever the groups allow it there are exactly `test_count`, of each class as many as
-        `largest_remainder` says; otherwise the total is as near as possible, and then the classes' counts.
+        True for test images. Wherever the groups allow it there are exactly `test_count`, with the classes' shares
+        of `largest_remainder`; otherwise the total is as near as possible, and then the classes' counts.
 
     Raises
     ------
@@ -113,7 +112,7 @@ def _draw_counts(
 def _best_of_all_counts(
     kinds: NDArray[np.int64], number: NDArray[np.int64], target: NDArray[np.int64], wish: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Return what `_nearest_counts` looks for by looking at every choice there is."""
+    """Return the optimum that `_nearest_counts` searches for, by trying every choice."""
     choices = np.indices(tuple(int(count) + 1 for count in number)).reshape(len(number), -1).T
     got = choices @ kinds
     total = np.abs(got.sum(axis=1) - target.sum())
@@ -127,16 +126,16 @@ def _nearest_counts(
 ) -> NDArray[np.int64]:
     """Return how many groups of each kind to take: total, then classes, then wishes are met as nearly as possible.
 
-    `kinds` is [K, C] (images of each class in one group of the kind), `number` [K] says how many such groups there
-    are, `target` [C] the images wanted of each class, `wish` [K] the number of groups preferred.
+    `kinds` [K, C] is the number of images of each class in one group of the kind, `number` [K] of groups of the kind,
+    `target` [C] of test images of each class, `wish` [K] of groups that the seed prefers to take.
     """
-    # Each row of `system` is one aim; for each, two variables take up what it misses above and below.
+    # Each row of `system` is one aim; two variables for each measure by how much it is missed, above and below.
     system = np.vstack([kinds.sum(axis=1), kinds.T, np.eye(len(kinds), dtype=np.int64)])
     aims = np.concatenate([[target.sum()], target, wish])
     tier = np.repeat([0, 1, 2], [1, len(target), len(kinds)])
     k, a = len(kinds), len(aims)
     aim = scipy.optimize.LinearConstraint(np.hstack([system, np.eye(a), -np.eye(a)]), aims, aims)
-    # Every variable is bounded: the solver was seen never to return when the misses were not.
+    # Every variable is bounded: without bounds on the misses the solver did not return.
     images = int((number * kinds.sum(axis=1)).sum())
     bounds = scipy.optimize.Bounds(np.zeros(k + 2 * a), np.concatenate([number, np.full(2 * a, images)]))
     integral = np.repeat([1, 0], [k, 2 * a])
@@ -145,7 +144,7 @@ def _nearest_counts(
     solution = np.zeros(k)
     for level, node_limit in enumerate(_NODE_LIMITS):
         misses = np.concatenate([np.zeros(k), np.tile(tier == level, 2)]).astype(float)
-        # The solver was seen to end easy problems with "solve error", with its presolving or without, seldom both.
+        # The solver ended some easy problems with "solve error", with its presolving or without, but seldom both.
         for presolve in (True, False):
             result = scipy.optimize.milp(
                 misses,
@@ -161,42 +160,10 @@ def _nearest_counts(
                 f"No test side of about {target.sum()} images was found that divides no group.",
                 "Try another number of test images.",
             )
-        if result.x is None:  # the search ended without improving on the level before
+        if result.x is None:  # the search ended without improving on the previous level
             break
         solution = np.rint(result.x[:k])
         missed = np.abs(system @ solution - aims)[tier == level].sum()
-        # Misses are whole numbers; the margin keeps the solver's rounding from cutting off what it just found.
+        # Misses are whole numbers; the margin keeps the solver's rounding from excluding this solution.
         constraints = [*constraints, scipy.optimize.LinearConstraint(misses, -np.inf, missed + 0.25)]
     return solution.astype(np.int64)
-
-
-def stratified_nested_order(labels: NDArray[np.int64], groups: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Order images so that every start of the order is stratified; the starts are nested by construction.
-
-    Parameters
-    ----------
-    labels : int64 array [N]
-        Class of each image.
-    groups : int64 array [N]
-        Copies of one image share a group; a copy comes after all first copies of its class, so that a small start
-        is not made smaller by repetitions.
-    seed : int
-
-    Returns
-    -------
-    int64 array [N]
-        Indices of the images. The first n hold every class once n is at least the number of classes, and each
-        class within one image of its share n N_c / N as soon as every class's share is at least one image.
-    """
-    classes, label = np.unique(labels, return_inverse=True)
-    shuffled = numpy_generator(seed, "subset").permutation(len(labels))
-    seen: set[tuple[int, int]] = set()
-    first: list[list[int]] = [[] for _ in classes]
-    copies: list[list[int]] = [[] for _ in classes]
-    for i in shuffled:
-        key = (int(label[i]), int(groups[i]))
-        (copies if key in seen else first)[key[0]].append(int(i))
-        seen.add(key)
-    queues = [iter(a + b) for a, b in zip(first, copies, strict=True)]
-    sequence = evenly_spread(np.bincount(label, minlength=len(classes)))
-    return np.array([next(queues[c]) for c in sequence], dtype=np.int64)

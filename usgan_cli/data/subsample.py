@@ -1,33 +1,25 @@
 """Subsets of the training images for small-data experiments: nested and stratified.
 
 For one seed the images of n = 50 are among those of n = 100, so that a smaller experiment differs from a larger one
-by what it lacks and not by luck.
+by what it lacks and not by luck. Subsets are starts of one order, Tijdeman's solution of the chairman assignment
+problem (Discrete Mathematics 32, 323-330, 1980).
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
+from usgan_cli.core.apportion import evenly_spread
 from usgan_cli.core.errors import DataError, SettingsError
 from usgan_cli.core.formats.dataset import DataManifest, Subset
-from usgan_cli.data.split import stratified_nested_order
+from usgan_cli.core.machine.seeds import numpy_generator
 
 
 def subsample(manifest: DataManifest, n: int, seed: int) -> Subset:
-    """Draw `n` training images with the classes in proportion (see `split.stratified_nested_order`).
+    """Draw `n` training images of a prepared dataset with the classes in proportion (see `stratified_nested_order`).
 
-    Parameters
-    ----------
-    manifest : DataManifest
-        The prepared dataset.
-    n : int
-        Number of images, from the number of classes to the number of training images.
-    seed : int
-        At least 0. Subsets of one seed are nested.
-
-    Returns
-    -------
-    Subset
+    Subsets of one seed are nested.
 
     Raises
     ------
@@ -59,3 +51,35 @@ def subsample(manifest: DataManifest, n: int, seed: int) -> Subset:
         classes=manifest.classes,
         images=[train[i].file for i in chosen],
     )
+
+
+def stratified_nested_order(labels: NDArray[np.int64], groups: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Order images so that every start of the order is stratified; the starts are nested by construction.
+
+    Parameters
+    ----------
+    labels : int64 array [N]
+        Class of each image.
+    groups : int64 array [N]
+        Copies of one image share a group; a copy comes after all first copies of its class, so that a small start
+        is not made smaller by repetitions.
+    seed : int
+
+    Returns
+    -------
+    int64 array [N]
+        Indices of the images. The first n hold every class once n is at least the number of classes, and each
+        class within one image of its share n N_c / N as soon as every class's share is at least one image.
+    """
+    classes, label = np.unique(labels, return_inverse=True)
+    shuffled = numpy_generator(seed, "subset").permutation(len(labels))
+    seen: set[tuple[int, int]] = set()
+    first: list[list[int]] = [[] for _ in classes]
+    copies: list[list[int]] = [[] for _ in classes]
+    for i in shuffled:
+        key = (int(label[i]), int(groups[i]))
+        (copies if key in seen else first)[key[0]].append(int(i))
+        seen.add(key)
+    queues = [iter(a + b) for a, b in zip(first, copies, strict=True)]
+    sequence = evenly_spread(np.bincount(label, minlength=len(classes)))
+    return np.array([next(queues[c]) for c in sequence], dtype=np.int64)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, product
 from typing import Literal
 
 import numpy as np
@@ -27,6 +27,8 @@ from usgan_cli.core.text import listed, plural
 from usgan_cli.data.copies.near import DUPLICATE, NearPair
 
 Groups = NDArray[np.int64]
+Links = dict[tuple[int, int], NearPair | None]
+"""Pairs of direct copies: None for the same pixels, otherwise the near-copies that link them."""
 DuplicatePolicy = Literal["group", "drop", "ignore"]
 ConflictPolicy = Literal["keep", "drop", "error"]
 
@@ -54,14 +56,16 @@ class Duplicates:
         """Indices of the images of each group with more than one, exact and near copies together."""
         return repeated(self.groups)
 
-    def links(self) -> list[tuple[int, int]]:
+    def links(self) -> Links:
         """Return all pairs of direct copies, exact or near."""
         same_pixels = {i: members for members in self.exact for i in members}
-        pairs = [pair for members in self.exact for pair in combinations(members, 2)]
-        for pair in self.near:
-            firsts, seconds = (same_pixels.get(i, [i]) for i in (pair.first, pair.second))
-            pairs += [(a, b) for a in firsts for b in seconds]
-        return pairs
+        links: Links = {}
+        for members in self.exact:
+            links |= dict.fromkeys(combinations(members, 2))
+        for near in self.near:
+            firsts, seconds = (same_pixels.get(i, [i]) for i in (near.first, near.second))
+            links |= dict.fromkeys(product(firsts, seconds), near)
+        return links
 
 
 def pixel_digest(pixels: Pixels) -> str:
