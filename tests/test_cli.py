@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from processes import USGAN, start, wait_until
 
 from usgan_cli import __version__, cli
 from usgan_cli.commands import phantom, prepare, score, train_cls, train_gan
@@ -506,16 +507,13 @@ def test_a_bug_keeps_its_traceback(run: Run, work: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_in_the_middle_of_work_leaves_nothing_half_done(tmp_path: Path, number: signal.Signals) -> None:
-    words = [sys.executable, "-m", "usgan_cli", "phantom", str(tmp_path / "out" / "p"), "--count", "3000"]
-    process = subprocess.Popen([*words, "--size", "64"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
-    end = time.monotonic() + 30
-    while not list(tmp_path.glob("out/.p.partial/benign/*.png")) and time.monotonic() < end:
-        time.sleep(0.05)
+    process = start(*USGAN, "phantom", str(tmp_path / "out" / "p"), "--count", "3000", "--size", "64", cwd=ROOT)
+    wait_until(lambda: list(tmp_path.glob("out/.p.partial/benign/*.png")), process)
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
-    assert (process.returncode, out) == (130, b""), err
-    assert b"interrupted" in err
-    assert b"Traceback" not in err
+    assert (process.returncode, out) == (130, ""), err
+    assert "interrupted" in err
+    assert "Traceback" not in err
     assert [p.name for p in (tmp_path / "out").iterdir() if not p.name.endswith(".lock")] == []
 
 

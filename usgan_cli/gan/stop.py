@@ -117,7 +117,7 @@ class Limits:
 
     def _iterations_apart(self) -> int:
         if self.world.size == 1:
-            return 1
+            return 0  # it costs nothing to look every time
         (step, then), now = self._agreed, time.perf_counter()
         self._agreed = self.training.step, now
         if not self.world.is_main or self.training.step == step:

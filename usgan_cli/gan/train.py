@@ -83,6 +83,8 @@ def train(
                     outputs.write(row, due, task)
             if ending is not None:
                 break
+            if due.save:
+                continue  # look again: the signal to stop may have come in the meantime
 
             before = clock.start()
             iterate(config, training, steps)
