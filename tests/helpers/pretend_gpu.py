@@ -370,6 +370,14 @@ class _Stream:
     def synchronize(self) -> None: ...
 
 
+class _Event:
+    def __init__(self, device: torch.device, *, blocking: bool) -> None: ...
+
+    def record(self) -> None: ...
+
+    def synchronize(self) -> None: ...
+
+
 def _cuda_functions(gpu: Gpu) -> dict[str, Any]:
     properties = SimpleNamespace(name="pretended", total_memory=2**34, major=9, minor=0, multi_processor_count=1)
     zero = {name: lambda *_: 0 for name in ("current_device", "max_memory_allocated", "memory_allocated")}
@@ -418,6 +426,7 @@ def pretend_gpu() -> Iterator[Gpu]:
         for name, function in _cuda_functions(gpu).items():
             stack.enter_context(patch.object(torch.cuda, name, function))
         stack.enter_context(patch.object(torch, "Generator", Generator))
+        stack.enter_context(patch.object(torch, "Event", _Event))
         stack.enter_context(patch.object(torch.UntypedStorage, "clone", _clone_storage))
         for name in ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check"):
             if hasattr(torch.optim.Optimizer, name):  # asks the driver; by version under one name or the other
