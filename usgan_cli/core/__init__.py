@@ -1,1 +1,1 @@
-"""What every step shares: errors, files, formats, records, images, seeds, devices, weights and the workspace."""
+"""What every step shares: files and their formats, images, the machine, errors and progress."""

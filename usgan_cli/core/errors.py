@@ -1,4 +1,4 @@
-"""Errors a user can mend: what is wrong, where, and the next move."""
+"""Errors that the user can fix: what is wrong, where, and the next move."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class UsganError(Exception):
     message : str
         What is wrong and where, in one sentence.
     hint : str, optional
-        The next move: usually the command that mends it.
+        The next move: usually a command.
     """
 
     def __init__(self, message: str, hint: str | None = None) -> None:
@@ -28,19 +28,19 @@ class DataError(UsganError):
 
 
 class SettingsError(UsganError):
-    """Settings that are impossible, contradict one another, or differ from those of what is on disk."""
+    """Settings that are impossible, contradict each other, or differ from those on disk."""
 
 
 class MissingError(UsganError):
-    """An artefact that an earlier step should have made is not there."""
+    """An artefact that an earlier step makes is missing."""
 
 
 class FormatError(UsganError):
-    """A file that is not what its name says: unknown version, missing field, wrong type."""
+    """A file that does not follow its format: unknown version, missing field, wrong type."""
 
 
 class WeightsError(UsganError):
-    """Pretrained weights that are absent or not the ones expected."""
+    """Pretrained weights that are absent or differ from those expected."""
 
 
 class BusyError(UsganError):

@@ -1,4 +1,4 @@
-"""The one interface through which domain functions tell how they are getting on."""
+"""The interface through which work reports its progress."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Protocol
 
 
 class Task(Protocol):
-    """A piece of work with a known amount to do."""
+    """Work of a known amount."""
 
     def advance(self, amount: float = 1, **figures: float | str) -> None:
-        """Say that `amount` more is done, and show the figures that matter just now."""
+        """Report that `amount` more is done, with the figures to show beside it."""
 
 
 class Progress(Protocol):
-    """Where work reports to. The console implements it; tests use `Silent`."""
+    """Receives reports: the console shows them, `Silent` keeps them."""
 
     def task(self, title: str, total: float, unit: str, done: float = 0) -> AbstractContextManager[Task]:
-        """Begin work of `total` units, `done` of which were finished by an earlier run."""
+        """Begin work of `total` units; an earlier run has finished `done` of them."""
 
     def note(self, message: str) -> None:
-        """Say something worth knowing."""
+        """Report something worth knowing."""
 
     def warn(self, message: str) -> None:
-        """Say something that should change what the user believes or does."""
+        """Report something that should change what the user believes or does."""
 
 
 class _SilentTask:
@@ -33,7 +33,7 @@ class _SilentTask:
 
 
 class Silent:
-    """Progress that says nothing and keeps its warnings for whoever asks."""
+    """Progress that shows nothing and keeps notes and warnings."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -41,7 +41,7 @@ class Silent:
 
     @contextmanager
     def task(self, title: str, total: float, unit: str, done: float = 0) -> Iterator[Task]:  # noqa: ARG002
-        """Yield a task that ignores what it is told."""
+        """Yield a task that ignores every report."""
         yield _SilentTask()
 
     def note(self, message: str) -> None:

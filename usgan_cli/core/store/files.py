@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from usgan_cli.core.errors import BusyError
 
 _PARTIAL = re.compile(r"\.(?P<name>.+)\.\d+\.partial")
-"""Names of the temporary files of `atomic_path`: the final name and the number of the process that writes it."""
+"""Names of the temporary files of `atomic_path`: the final name, and the number of the writing process."""
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -39,7 +39,7 @@ def canonical_json(value: Any) -> str:
 
 
 def digest_json(value: Any) -> str:
-    """Return the SHA-256 of a JSON-able value, independent of the order of keys."""
+    """Return the SHA-256 of a JSON-able value; the order of keys does not matter."""
     return sha256_bytes(canonical_json(value).encode())
 
 
@@ -54,7 +54,7 @@ def _sync(path: Path) -> None:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it takes the final name, on failure it is removed."""
+    """Yield a temporary path beside `path`; it takes the final name on success and is removed on failure."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path, f"{os.getpid()}.partial")
     try:
@@ -66,32 +66,32 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def is_partial(path: Path) -> bool:
-    """Return whether `path` has the name of a temporary file that `atomic_path` makes."""
+    """Return whether `path` is named like a temporary file of `atomic_path`."""
     return _PARTIAL.fullmatch(path.name) is not None
 
 
 def clear_partial(folder: Path) -> None:
-    """Remove the temporary files that killed processes have left in `folder`; the caller holds its lock."""
+    """Remove the temporary files of killed processes from `folder`, whose lock the caller holds."""
     for leftover in [entry for entry in folder.rglob(".*.partial") if is_partial(entry)]:
         leftover.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file so that it is never seen half-written."""
+    """Write a file that is never seen half-written."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file so that it is never seen half-written."""
+    """Write a UTF-8 text file that is never seen half-written."""
     write_bytes(path, text.encode())
 
 
 @contextmanager
 def published_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `path`; on success it takes the final name, replacing what was there.
+    """Yield an empty folder beside `path`; on success it takes the final name and replaces what was there.
 
-    What an interrupted earlier call left beside is cleared first, so the caller should hold `locked(path)`.
+    Leftovers of an interrupted call are removed first, so the caller should hold `locked(path)`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary, old = _beside(path, "partial"), _beside(path, "old")
@@ -117,19 +117,18 @@ def published_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def locked(path: Path, *, wait_s: float = 0) -> Iterator[None]:
-    """Hold the only right to write `path` for the length of the block; clear what a killed process left of it.
+    """Hold the lock on `path`, a hidden file beside it, for the block; remove temporary files of killed processes.
 
     Parameters
     ----------
     path : Path
-        The artefact; the lock is a hidden file beside it.
     wait_s : float
-        Seconds to wait for another process to finish; a negative number waits without end.
+        Seconds to wait for another process to finish; a negative number waits forever.
 
     Raises
     ------
     BusyError
-        Another process holds the lock; the message says which.
+        Another process holds the lock; the message names it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     holder = _beside(path, "holder")
@@ -143,10 +142,9 @@ def locked(path: Path, *, wait_s: float = 0) -> Iterator[None]:
         ) from None
     try:
         for leftover in path.parent.glob(".*.partial"):
-            if (found := _PARTIAL.fullmatch(leftover.name)) and found["name"] == path.name:
+            if (match := _PARTIAL.fullmatch(leftover.name)) and match["name"] == path.name:
                 leftover.unlink(missing_ok=True)
-        told = {"pid": os.getpid(), "user": _user(), "host": socket.gethostname()}
-        holder.write_text(json.dumps(told))
+        holder.write_text(json.dumps({"pid": os.getpid(), "user": _user(), "host": socket.gethostname()}))
         yield
     finally:
         holder.unlink(missing_ok=True)
@@ -154,13 +152,13 @@ def locked(path: Path, *, wait_s: float = 0) -> Iterator[None]:
 
 
 def holder_of(path: Path) -> str | None:
-    """Return who holds the right to write `path`, in words; None if nobody is seen to.
+    """Return the process that holds the lock on `path`, in words; None if it is free.
 
-    A process of this machine that was killed without a word holds nothing; of other machines it cannot be told.
+    A dead process on this machine holds no lock; for other machines we cannot know.
     """
     try:
-        told = json.loads(_beside(path, "holder").read_text())
-        pid, user, host = int(told["pid"]), told["user"], told["host"]
+        holder = json.loads(_beside(path, "holder").read_text())
+        pid, user, host = int(holder["pid"]), holder["user"], holder["host"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     if host == socket.gethostname() and not _is_alive(pid):
@@ -173,7 +171,7 @@ def _is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # it is another user's
+    except OSError:  # another user's process
         return True
     return True
 

@@ -1,4 +1,4 @@
-"""What a run records of the machine that it ran on."""
+"""The packages that a run records."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ RECORDED_PACKAGES = (
 
 def package_versions() -> dict[str, str]:
     """Return the versions of usgan and of the packages that can change a result."""
-    found = {"usgan": __version__}
+    versions = {"usgan": __version__}
     for name in RECORDED_PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
