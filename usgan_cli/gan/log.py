@@ -1,8 +1,7 @@
-"""The training's log: lines of `log.jsonl`, TensorBoard, and the figures beside the progress bar."""
+"""What a training reports beside its log: TensorBoard, and the figures of the progress bar."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,28 +12,6 @@ from usgan_cli.core.progress import Task
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
-
-
-class Log:
-    """`log.jsonl`: one line a report, appended whole."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def size(self) -> int:
-        """Return the length in bytes."""
-        return self.path.stat().st_size if self.path.exists() else 0
-
-    def truncate(self, length: int) -> None:
-        """Forget lines written after the state that training continues from."""
-        if self.size() > length:
-            with self.path.open("rb+") as file:
-                file.truncate(length)
-
-    def append(self, row: LogRow) -> None:
-        """Add a line."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row.model_dump(exclude_none=True)) + "\n")
 
 
 class TensorBoard:

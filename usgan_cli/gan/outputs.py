@@ -9,13 +9,13 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from usgan_cli.core.formats.generator import BestScore, GeneratorDocument, LogRow, read_log, write_tensors
+from usgan_cli.core.formats.generator import BestScore, GeneratorDocument, Log, LogRow, read_log, write_tensors
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.progress import Progress, Silent, Task
 from usgan_cli.core.store import files
 from usgan_cli.gan.config import GanConfig
-from usgan_cli.gan.log import Log, TensorBoard, show
+from usgan_cli.gan.log import TensorBoard, show
 from usgan_cli.gan.networks import Generator
 from usgan_cli.gan.parallel import ALONE, World
 from usgan_cli.gan.pictures import encode_gif
@@ -74,7 +74,7 @@ class Outputs:
         self.real_diversity = real_diversity(data)
         # Delete the "finished" marker: this training goes on.
         (folder / "generator.json").unlink(missing_ok=True)
-        self.log = Log(folder / "log.jsonl")
+        self.log = Log(folder)
         self.log.truncate(log_bytes)
         self.warnings = Warnings(run.progress, read_log(folder))
         self.tensorboard = TensorBoard(folder / "tensorboard", training.images) if run.tensorboard else None

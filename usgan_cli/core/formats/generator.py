@@ -5,6 +5,7 @@ Tensors are safetensors files, everything else is JSON; neither can carry code.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -193,17 +194,44 @@ def prune_states(folder: Path, keep: int) -> None:
             tensors.unlink()
 
 
+class Log:
+    """`log.jsonl` in a GAN's folder: one row a line, appended whole."""
+
+    FILE = "log.jsonl"
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / self.FILE
+
+    def size(self) -> int:
+        """Return the length in bytes."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def truncate(self, length: int) -> None:
+        """Remove the rows that were written after the state from which training continues."""
+        if self.size() > length:
+            with self.path.open("rb+") as file:
+                file.truncate(length)
+
+    def append(self, row: LogRow) -> None:
+        """Add a row."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row.model_dump(exclude_none=True)) + "\n")
+
+    def read(self) -> list[LogRow]:
+        """Return the rows, without a last one that an interruption cut short."""
+        if not self.path.is_file():
+            return []
+        rows: list[LogRow] = []
+        for number, line in enumerate(self.path.read_text(encoding="utf-8").splitlines(keepends=True), start=1):
+            if not line.endswith("\n"):
+                break
+            try:
+                rows.append(LogRow.model_validate_json(line))
+            except ValueError as error:
+                raise FormatError(f"{self.path}, line {number}: {error}.") from None
+        return rows
+
+
 def read_log(folder: Path) -> list[LogRow]:
-    """Read `log.jsonl` of a GAN's folder, without a last line that an interruption cut short."""
-    path = folder / "log.jsonl"
-    if not path.is_file():
-        return []
-    rows: list[LogRow] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(keepends=True), start=1):
-        if not line.endswith("\n"):
-            break
-        try:
-            rows.append(LogRow.model_validate_json(line))
-        except ValueError as error:
-            raise FormatError(f"{path}, line {number}: {error}.") from None
-    return rows
+    """Read the log in a GAN's folder (see `Log.read`)."""
+    return Log(folder).read()
