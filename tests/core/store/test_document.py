@@ -10,7 +10,16 @@ import pytest
 from pydantic import ValidationError
 
 from usgan_cli.core.errors import FormatError, MissingError
-from usgan_cli.core.store.document import Document, Part, PlanDocument, RunDocument, RunRecord, read_json, read_run
+from usgan_cli.core.store.document import (
+    Document,
+    Part,
+    PlanDocument,
+    RunDocument,
+    RunRecord,
+    first_difference,
+    read_json,
+    read_run,
+)
 
 RUN = RunRecord(
     command="score",
@@ -153,3 +162,8 @@ def test_run_and_plan_documents_come_back(tmp_path: Path) -> None:
 def test_numbers_that_json_does_not_have_are_refused() -> None:
     with pytest.raises(ValidationError, match="finite"):
         Inner(size=1, share=float("nan"))
+
+
+def test_the_first_difference_is_named_with_both_values() -> None:
+    assert first_difference(RUN, RUN.model_copy()) is None
+    assert first_difference(RUN, RUN.model_copy(update={"revision": 5, "device": "cuda"})) == "revision: 1 and 5"
