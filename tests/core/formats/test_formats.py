@@ -37,16 +37,15 @@ def documents() -> list[type[Document]]:
 def example(annotation: Any, *, sparse: bool) -> Any:
     """Return a value of a type; a sparse one has None and empty lists wherever that is allowed."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if annotation in PLAIN:
-        return PLAIN[annotation]
-    if origin is typing.Literal:
-        return arguments[0]
+    if annotation in PLAIN or origin is typing.Literal:
+        return PLAIN[annotation] if annotation in PLAIN else arguments[0]
     if origin in {typing.Union, types.UnionType}:
         return None if sparse and type(None) in arguments else example(arguments[0], sparse=sparse)
-    if origin is list:
-        return [] if sparse else [example(arguments[0], sparse=sparse)]
-    if origin is dict:
-        return {} if sparse else {"k": example(arguments[1], sparse=sparse)}
+    if origin in {list, dict} and sparse:
+        return origin()
+    if origin in {list, dict}:
+        item = example(arguments[-1], sparse=sparse)
+        return [item] if origin is list else {"k": item}
     if origin is tuple:
         return tuple(example(argument, sparse=sparse) for argument in arguments)
     assert issubclass(annotation, Part)
