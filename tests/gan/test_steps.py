@@ -19,13 +19,13 @@ from usgan_cli.gan.augment import make_augment
 from usgan_cli.gan.batch import Batch, cut, named, under
 from usgan_cli.gan.capture import Captured
 from usgan_cli.gan.config import GanConfig
+from usgan_cli.gan.init.transfer import freeze_discriminator
 from usgan_cli.gan.layers import minibatch_std
 from usgan_cli.gan.parallel import World
 from usgan_cli.gan.shown import Shown
 from usgan_cli.gan.state import Training
 from usgan_cli.gan.steps import Steps
 from usgan_cli.gan.train import GanRun, follow, iterate, train
-from usgan_cli.gan.transfer import freeze_discriminator
 
 
 @pytest.fixture(autouse=True)

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from usgan_cli.core.store.document import Document
     from usgan_cli.core.store.lifecycle import Outcome, Step
     from usgan_cli.gan.config import GanConfig
+    from usgan_cli.gan.init.transfer import Source
     from usgan_cli.gan.parallel import World
     from usgan_cli.gan.train import GanRun, Scorer
-    from usgan_cli.gan.transfer import Source
 
     Train = Callable[[GanConfig, ImageSet, Path, GanRun, Source | None], GeneratorDocument]
 
@@ -220,8 +220,8 @@ def train_gan(
     from usgan_cli.core.store import lifecycle
     from usgan_cli.core.store.workspace import gan_name
     from usgan_cli.gan.config import make_config, settings_of
+    from usgan_cli.gan.init.transfer import read_source
     from usgan_cli.gan.train import GanRun
-    from usgan_cli.gan.transfer import read_source
 
     folder = data_folder(session, data)
     manifest = read_manifest(folder)

@@ -23,6 +23,7 @@ from usgan_cli.core.formats.generator import (
 from usgan_cli.core.machine.device import torch_dtype
 from usgan_cli.core.machine.seeds import torch_generator
 from usgan_cli.gan.augment.controller import AdaController
+from usgan_cli.gan.batch import under
 from usgan_cli.gan.config import GanConfig
 from usgan_cli.gan.networks import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
 
@@ -166,9 +167,9 @@ class Training:
         named = read_tensors(state.tensor_file(folder), state.tensors)
         try:
             for prefix, network in (("g", self.generator), ("d", self.discriminator), ("ema", self.average)):
-                network.load_state_dict(_under(named, prefix))
-            self._load_adam(self.adam_g, self.generator, _under(named, "adam_g"))
-            self._load_adam(self.adam_d, self.discriminator, _under(named, "adam_d"))
+                network.load_state_dict(under(prefix, named))
+            self._load_adam(self.adam_g, self.generator, under("adam_g", named))
+            self._load_adam(self.adam_d, self.discriminator, under("adam_d", named))
         except (RuntimeError, KeyError) as error:
             raise FormatError(f"{folder} does not fit this network: {error}.") from None
         self.path_length_mean.copy_(named["path_length_mean"])
@@ -195,8 +196,3 @@ def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
     if value.ndim == 0:
         return value.to(parameter.device)
     return torch.empty_like(parameter, requires_grad=False).copy_(value)
-
-
-def _under(named: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    start = f"{prefix}/"
-    return {name.removeprefix(start): value for name, value in named.items() if name.startswith(start)}

@@ -22,13 +22,13 @@ from usgan_cli.core.machine.memory import memory_mb
 from usgan_cli.core.progress import Silent, Task
 from usgan_cli.gan.capture import can_capture
 from usgan_cli.gan.config import GanConfig, augmentation
+from usgan_cli.gan.init.transfer import Source, apply_source
 from usgan_cli.gan.outputs import Due, GanRun, Outputs, Scorer
 from usgan_cli.gan.parallel import World
 from usgan_cli.gan.shown import Shown
 from usgan_cli.gan.state import Training
 from usgan_cli.gan.steps import Steps
 from usgan_cli.gan.stop import Ending, Limits, StopSignals
-from usgan_cli.gan.transfer import Source, apply_source
 from usgan_cli.gan.warnings import check_finite
 
 __all__ = ["GanRun", "Scorer", "follow", "iterate", "train"]

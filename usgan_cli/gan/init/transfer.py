@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from usgan_cli.core.errors import FormatError, MissingError, SettingsError
 from usgan_cli.core.formats.generator import latest_state, read_generator, read_tensors
 from usgan_cli.core.store import files
+from usgan_cli.gan.batch import under
+from usgan_cli.gan.init.stylegan2_pickle import read_published
 from usgan_cli.gan.networks import Discriminator
-from usgan_cli.gan.published import read_published
 
 Tensors = Mapping[str, Tensor]
 
@@ -40,9 +41,9 @@ class Transfer:
     taken: tuple[str, ...]
     """Layers taken as they are."""
     adapted: dict[str, str]
-    """Layers taken in another form: how."""
+    """Layers taken in another form, with what was changed."""
     fresh: dict[str, str]
-    """Layers that keep their fresh parameters: why."""
+    """Layers that keep their fresh parameters, with the reason."""
     left: tuple[str, ...]
     """Layers of the source that this network has no place for."""
 
@@ -50,7 +51,7 @@ class Transfer:
         """Return in words what was taken."""
         total = len(self.taken) + len(self.adapted) + len(self.fresh)
         parts = [f"{len(self.taken)} of {total} layers taken"]
-        parts += [f"adapted {how}: {_listed(names)}" for how, names in _by_reason(self.adapted)]
+        parts += [f"adapted {change}: {_listed(names)}" for change, names in _by_reason(self.adapted)]
         parts += [f"fresh ({why}): {_listed(names)}" for why, names in _by_reason(self.fresh)]
         if self.left:
             parts.append(f"left out: {_listed(self.left)}")
@@ -59,7 +60,7 @@ class Transfer:
 
 @dataclass(frozen=True)
 class Source:
-    """Networks to start from, by the names of published checkpoints; one that is not at hand is None."""
+    """Tensors of networks to start from, under the names of published checkpoints; None for an absent network."""
 
     generator: Tensors | None
     discriminator: Tensors | None
@@ -95,20 +96,20 @@ def transfer(target: nn.Module, source: Tensors) -> Transfer:
     used: set[str] = set()
     for layer, names in _layers(own).items():
         origin = {name: _origin(name, theirs) for name in names}
-        missing = [name for name in names if origin[name] not in theirs]
-        found = {name: _fitted(name, theirs[origin[name]], own, theirs) for name in names if name not in missing}
-        values = {name: fitted[0] for name, fitted in found.items() if fitted is not None}
-        if missing:
-            fresh[layer] = "not in the source"
-        elif len(values) < len(names):
-            fresh[layer] = "for another number of classes" if EMBED in names else "of another shape"
-        else:
-            taken[layer] = values
-            how = [fitted[1] for fitted in found.values() if fitted is not None and fitted[1]]
-            how += ["from another resolution" for name in names if origin[name] != name]
-            if how:
-                adapted[layer] = how[0]
         used |= {_layer(name) for name in origin.values()}
+        if any(name not in theirs for name in origin.values()):
+            fresh[layer] = "not in the source"
+            continue
+        fitted = {name: _fitted(name, theirs[origin[name]], own, theirs) for name in names}
+        values = {name: fit[0] for name, fit in fitted.items() if fit is not None}
+        if len(values) < len(names):
+            fresh[layer] = "for another number of classes" if EMBED in names else "of another shape"
+            continue
+        taken[layer] = values
+        changes = [fit[1] for fit in fitted.values() if fit is not None and fit[1]]
+        changes += ["from another resolution" for name in names if origin[name] != name]
+        if changes:
+            adapted[layer] = changes[0]
     left = tuple(layer for layer in _layers(theirs) if layer not in used)
     # A class that adds nothing yet leaves every w where it was.
     silent = {"mapping.embed"} if "mapping.fc0" in adapted else set()
@@ -180,16 +181,13 @@ def _listed(names: Collection[str]) -> str:
 def read_source(path: Path) -> Source:
     """Read the networks that a training may start from.
 
-    Parameters
-    ----------
-    path : Path
-        A published StyleGAN2-ADA (PyTorch) `.pkl`; the folder of a GAN, finished or in training; or the
-        `generator.safetensors` of one.
+    `path` is a published StyleGAN2-ADA (PyTorch) `.pkl`; the folder of a GAN, finished or in training; or the
+    `generator.safetensors` of one.
 
     Raises
     ------
     MissingError
-        There is nothing of the kind.
+        It does not exist, or is a folder without a GAN.
     FormatError
         It is something else, damaged, or holds numbers that are not finite.
     """
@@ -203,7 +201,7 @@ def read_source(path: Path) -> Source:
         source = Source(None, None, read_tensors(path), f"the generator {path}", files.sha256_file(path))
     else:
         raise FormatError(
-            f"{path} is nothing that a training starts from.",
+            f"{path} is not something that a training can start from.",
             "Give a GAN's folder, its generator.safetensors, or a published StyleGAN2-ADA (PyTorch) .pkl.",
         )
     _check(path, source)
@@ -212,9 +210,13 @@ def read_source(path: Path) -> Source:
 
 def _from_published(path: Path) -> Source:
     published = read_published(path)
-    networks = (published.generator, published.discriminator, published.average)
-    generator, discriminator, average = (None if network is None else network.tensors for network in networks)
-    return Source(generator, discriminator, average, f"the published networks {path}", files.sha256_file(path))
+    return Source(
+        published.generator,
+        published.discriminator,
+        published.average,
+        f"the published networks {path}",
+        files.sha256_file(path),
+    )
 
 
 def _from_folder(folder: Path) -> Source:
@@ -224,18 +226,13 @@ def _from_folder(folder: Path) -> Source:
         document, average = read_generator(folder)
         return Source(None, None, average, f"the generator of {folder}", document.tensors)
     named = read_tensors(state.tensor_file(folder / "checkpoint"), state.tensors)
-    generator, discriminator, average = (_under(named, prefix) for prefix in ("g", "d", "ema"))
+    generator, discriminator, average = (under(prefix, named) for prefix in ("g", "d", "ema"))
     digest, description = state.tensors, f"the training in {folder} at {state.images / 1000:g} kimg"
     if (folder / "generator.json").is_file():
         document, average = read_generator(folder)
         digest = files.digest_json([state.tensors, document.tensors])
         description = f"the GAN {folder}"
     return Source(generator, discriminator, average, description, digest)
-
-
-def _under(named: Tensors, prefix: str) -> dict[str, Tensor]:
-    start = f"{prefix}/"
-    return {name.removeprefix(start): value for name, value in named.items() if name.startswith(start)}
 
 
 def _check(path: Path, source: Source) -> None:
@@ -256,10 +253,10 @@ def _check(path: Path, source: Source) -> None:
 def apply_source(
     source: Source, generator: nn.Module, discriminator: Discriminator, average: nn.Module, freeze: int = 0
 ) -> str:
-    """Load into fresh networks what fits of a source's; freeze the discriminator; return in words what was taken.
+    """Load what fits of a source into fresh networks, freeze `freeze` layers of the discriminator, and describe both.
 
-    The generator and its average are both loaded, one standing in for the other where the source has but one. Call
-    it when the average is a copy of the generator, so that layers which stay fresh are the same in both.
+    Generator and average are both loaded, from the same tensors where the source has only one. Call this while the
+    average is a copy of the generator, so that layers which stay fresh are the same in both.
 
     Raises
     ------
@@ -269,22 +266,22 @@ def apply_source(
     first, second = source.generator or source.average, source.average or source.generator
     if first is None or second is None:
         raise SettingsError(f"There is no generator in {source.description}.")
-    told = transfer(generator, first)
-    if not any("conv" in layer for layer in told.taken):
+    loaded = transfer(generator, first)
+    if not any("conv" in layer for layer in loaded.taken):
         raise SettingsError(
-            f"Nothing of {source.description} fits this generator: {told.describe()}.",
+            f"Nothing of {source.description} fits this generator: {loaded.describe()}.",
             "Its channels differ at every resolution. Choose the preset that it was trained with.",
         )
     transfer(average, second)
-    lines = [f"From {source.description}. Generator: {told.describe()}."]
+    lines = [f"From {source.description}. Generator: {loaded.describe()}."]
     if source.discriminator is None:
         lines.append("Discriminator: fresh, the source has none.")
     else:
-        judged = transfer(discriminator, source.discriminator)
-        lines.append(f"Discriminator: {judged.describe()}.")
+        loaded_d = transfer(discriminator, source.discriminator)
+        lines.append(f"Discriminator: {loaded_d.describe()}.")
     if freeze > 0:
         frozen = freezable_layers(discriminator)[:freeze]
-        own = frozen if source.discriminator is None else [layer for layer in frozen if layer in judged.fresh]
+        own = frozen if source.discriminator is None else [layer for layer in frozen if layer in loaded_d.fresh]
         if own:
             raise SettingsError(
                 f"--freeze-d would freeze layers at random values: {source.description} has no {_listed(own)}.",
@@ -298,8 +295,7 @@ def apply_source(
 def freezable_layers(discriminator: Discriminator) -> list[str]:
     """Return the discriminator's convolutions from the image inwards, as StyleGAN2-ADA counts them for `--freezed`.
 
-    That is `fromrgb` of the first block, then `conv0`, `conv1` and `skip` of every block; the last block, at 4 pixels,
-    is never frozen.
+    They are `fromrgb` of the first block, then `conv0`, `conv1` and `skip` of every block but the last (4 pixels).
     """
     blocks = [f"b{resolution}" for resolution in discriminator.block_resolutions]
     inner = [f"{block}.{layer}" for block in blocks for layer in ("conv0", "conv1", "skip")]
@@ -309,7 +305,7 @@ def freezable_layers(discriminator: Discriminator) -> list[str]:
 def freeze_discriminator(discriminator: Discriminator, layers: int) -> list[str]:
     """Freeze the `layers` convolutions nearest to the image (Freeze-D); return the names of the frozen parameters.
 
-    A training loop that turns gradients on and off must leave them alone.
+    Code that turns gradients on and off must not touch these.
 
     Raises
     ------

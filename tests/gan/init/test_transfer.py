@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from usgan_cli.core.errors import FormatError, MissingError, SettingsError
 from usgan_cli.core.formats.generator import Architecture, GeneratorDocument, TrainingState, write_tensors
-from usgan_cli.gan.networks import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
-from usgan_cli.gan.transfer import (
+from usgan_cli.gan.init.transfer import (
     Source,
     apply_source,
     freezable_layers,
@@ -23,6 +22,7 @@ from usgan_cli.gan.transfer import (
     read_source,
     transfer,
 )
+from usgan_cli.gan.networks import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
 
 G16 = GeneratorConfig(
     resolution=16, img_channels=1, c_dim=2, z_dim=8, w_dim=6, mapping_layers=2, channel_base=128, channel_max=16
@@ -67,9 +67,9 @@ def unchanged(network: nn.Module, before: dict[str, Tensor], layer: str) -> bool
 
 def test_the_same_architecture_is_taken_whole() -> None:
     source, target = generator(0), generator(1)
-    told = transfer(target, source.state_dict() | {"synthesis.b8.resample_filter": torch.ones(4, 4)})
-    assert not told.adapted and not told.fresh and not told.left
-    assert told.describe() == f"{len(told.taken)} of {len(told.taken)} layers taken"
+    loaded = transfer(target, source.state_dict() | {"synthesis.b8.resample_filter": torch.ones(4, 4)})
+    assert not loaded.adapted and not loaded.fresh and not loaded.left
+    assert loaded.describe() == f"{len(loaded.taken)} of {len(loaded.taken)} layers taken"
     assert torch.equal(target(Z, labels(2)), source(Z, labels(2)))
     critic, other = discriminator(0), discriminator(1)
     assert not transfer(other, critic.state_dict()).fresh
@@ -78,8 +78,8 @@ def test_the_same_architecture_is_taken_whole() -> None:
 
 def test_an_rgb_discriminator_says_of_a_gray_image_what_it_said_of_its_rgb_copy() -> None:
     source, target = discriminator(0, img_channels=3), discriminator(1)
-    told = transfer(target, source.state_dict())
-    assert told.adapted == {"b16.fromrgb": "from 3 image channels to 1"} and not told.fresh
+    loaded = transfer(target, source.state_dict())
+    assert loaded.adapted == {"b16.fromrgb": "from 3 image channels to 1"} and not loaded.fresh
     close(target(GRAY, labels(2)), source(GRAY.expand(-1, 3, -1, -1), labels(2)))
     wide = discriminator(2, img_channels=3)
     assert transfer(wide, discriminator(3).state_dict()).adapted == {"b16.fromrgb": "from 1 image channel to 3"}
@@ -88,8 +88,8 @@ def test_an_rgb_discriminator_says_of_a_gray_image_what_it_said_of_its_rgb_copy(
 
 def test_an_rgb_generator_makes_the_mean_of_its_channels() -> None:
     source, target = generator(0, img_channels=3), generator(1)
-    told = transfer(target, source.state_dict())
-    assert set(told.adapted) == {f"synthesis.b{r}.torgb" for r in (4, 8, 16)} and not told.fresh
+    loaded = transfer(target, source.state_dict())
+    assert set(loaded.adapted) == {f"synthesis.b{r}.torgb" for r in (4, 8, 16)} and not loaded.fresh
     close(target(Z, labels(2)), source(Z, labels(2)).mean(dim=1, keepdim=True))
     wide = generator(2, img_channels=3)
     transfer(wide, generator(3).state_dict())
@@ -98,9 +98,9 @@ def test_an_rgb_generator_makes_the_mean_of_its_channels() -> None:
 
 def test_from_a_network_without_classes_every_class_begins_as_the_whole() -> None:
     source, target = generator(0, c_dim=0), generator(1, c_dim=3)
-    told = transfer(target, source.state_dict())
-    assert told.adapted == {"mapping.fc0": "from a network without classes"}
-    assert told.fresh == {"mapping.embed": "not in the source"}
+    loaded = transfer(target, source.state_dict())
+    assert loaded.adapted == {"mapping.fc0": "from a network without classes"}
+    assert loaded.fresh == {"mapping.embed": "not in the source"}
     for which in range(3):
         close(
             target(Z, labels(3, which), truncation_psi=0.5),
@@ -114,8 +114,8 @@ def test_from_a_network_without_classes_every_class_begins_as_the_whole() -> Non
 def test_other_class_counts_keep_fresh_class_layers_and_say_so() -> None:
     source, target = generator(0, c_dim=2), generator(1, c_dim=3)
     before = copy.deepcopy(target.state_dict())
-    told = transfer(target, source.state_dict())
-    assert told.fresh == {
+    loaded = transfer(target, source.state_dict())
+    assert loaded.fresh == {
         "mapping.embed": "for another number of classes",
         "mapping.w_avg": "the mapping is not the source's",
     }
@@ -125,58 +125,58 @@ def test_other_class_counts_keep_fresh_class_layers_and_say_so() -> None:
     assert all(
         torch.equal(value, theirs[name]) for name, value in target.synthesis.state_dict(prefix="synthesis.").items()
     )
-    assert "fresh (for another number of classes): mapping.embed" in told.describe()
+    assert "fresh (for another number of classes): mapping.embed" in loaded.describe()
 
     critic = discriminator(1, c_dim=2)
-    told = transfer(critic, discriminator(0, c_dim=0).state_dict())
-    assert set(told.fresh) == {"b4.out", "mapping.embed", "mapping.fc0", "mapping.fc1"}
-    assert "b4.conv" in told.taken
+    loaded = transfer(critic, discriminator(0, c_dim=0).state_dict())
+    assert set(loaded.fresh) == {"b4.out", "mapping.embed", "mapping.fc0", "mapping.fc1"}
+    assert "b4.conv" in loaded.taken
     whole = generator(1, c_dim=0)
-    told = transfer(whole, source.state_dict())
-    assert "mapping.fc0" in told.fresh and "mapping.fc1" in told.taken and told.left == ("mapping.embed",)
+    loaded = transfer(whole, source.state_dict())
+    assert "mapping.fc0" in loaded.fresh and "mapping.fc1" in loaded.taken and loaded.left == ("mapping.embed",)
 
 
 def test_other_resolutions_share_their_lower_blocks() -> None:
     source, target = generator(0), generator(1, resolution=32)
     before = copy.deepcopy(target.state_dict())
-    told = transfer(target, source.state_dict())
-    assert set(told.fresh) == {f"synthesis.b32.{layer}" for layer in ("conv0", "conv1", "torgb")}
-    assert all(unchanged(target, before, layer) for layer in told.fresh)
+    loaded = transfer(target, source.state_dict())
+    assert set(loaded.fresh) == {f"synthesis.b32.{layer}" for layer in ("conv0", "conv1", "torgb")}
+    assert all(unchanged(target, before, layer) for layer in loaded.fresh)
     small = generator(2, resolution=8)
-    told = transfer(small, source.state_dict())
-    assert not told.fresh and set(told.left) == {f"synthesis.b16.{layer}" for layer in ("conv0", "conv1", "torgb")}
+    loaded = transfer(small, source.state_dict())
+    assert not loaded.fresh and set(loaded.left) == {f"synthesis.b16.{layer}" for layer in ("conv0", "conv1", "torgb")}
     ws = source.mapping(Z, labels(2))
     close(small.mapping(Z, labels(2))[:, 0], ws[:, 0])
 
 
 def test_a_discriminators_eyes_move_to_another_resolution_only_where_they_fit() -> None:
     source = discriminator(0)
-    told = transfer(discriminator(1, resolution=32), source.state_dict())
-    assert set(told.fresh) == {"b32.conv0", "b32.conv1", "b32.skip", "b32.fromrgb"}
+    loaded = transfer(discriminator(1, resolution=32), source.state_dict())
+    assert set(loaded.fresh) == {"b32.conv0", "b32.conv1", "b32.skip", "b32.fromrgb"}
     capped = discriminator(0, channel_max=4)
     target = discriminator(1, resolution=8, channel_max=4)
-    told = transfer(target, capped.state_dict())
-    assert told.adapted == {"b8.fromrgb": "from another resolution"} and not told.fresh
+    loaded = transfer(target, capped.state_dict())
+    assert loaded.adapted == {"b8.fromrgb": "from another resolution"} and not loaded.fresh
     assert torch.equal(target.state_dict()["b8.fromrgb.weight"], capped.state_dict()["b16.fromrgb.weight"])
 
 
 def test_other_widths_keep_a_layers_parameters_together() -> None:
     source, target = generator(0), generator(1, channel_base=64)
     before = copy.deepcopy(target.state_dict())
-    told = transfer(target, source.state_dict())
-    assert set(told.taken) >= {"synthesis.b4.const", "synthesis.b4.conv1", "mapping.fc0"}
-    assert told.fresh["synthesis.b16.conv0"] == "of another shape"
-    for layer in told.fresh:
+    loaded = transfer(target, source.state_dict())
+    assert set(loaded.taken) >= {"synthesis.b4.const", "synthesis.b4.conv1", "mapping.fc0"}
+    assert loaded.fresh["synthesis.b16.conv0"] == "of another shape"
+    for layer in loaded.fresh:
         assert unchanged(target, before, layer), layer
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(2, 4), (4, 2)])
 def test_another_number_of_mapping_layers(ours: int, theirs: int) -> None:
     source, target = generator(0, mapping_layers=theirs), generator(1, mapping_layers=ours)
-    told = transfer(target, source.state_dict())
-    assert {"mapping.fc0", "mapping.fc1"} <= set(told.taken)
-    assert "mapping.w_avg" in told.fresh
-    assert {"mapping.fc2", "mapping.fc3"} <= set(told.fresh if ours > theirs else told.left)
+    loaded = transfer(target, source.state_dict())
+    assert {"mapping.fc0", "mapping.fc1"} <= set(loaded.taken)
+    assert "mapping.w_avg" in loaded.fresh
+    assert {"mapping.fc2", "mapping.fc3"} <= set(loaded.fresh if ours > theirs else loaded.left)
 
 
 def test_double_and_half_sources_are_taken_in_the_targets_type() -> None:
@@ -226,11 +226,11 @@ def test_a_training_starts_from_the_newest_state_of_another(tmp_path: Path) -> N
     newest = save_training(tmp_path, 2000, seed=20)
     source = read_source(tmp_path)
     assert source.digest == newest.tensors and "2 kimg" in source.description
-    g, d, average, told = started(source)
+    g, d, average, loaded = started(source)
     assert torch.equal(g(Z, labels(2)), generator(20)(Z, labels(2)))
     assert torch.equal(d(GRAY, labels(2)), discriminator(20)(GRAY, labels(2)))
     assert torch.equal(average(Z, labels(2)), generator(21)(Z, labels(2)))
-    assert told.count("layers taken") == 2
+    assert loaded.count("layers taken") == 2
 
     save_generator(tmp_path, seed=30)
     finished = read_source(tmp_path)
@@ -243,11 +243,11 @@ def test_a_training_starts_from_the_newest_state_of_another(tmp_path: Path) -> N
 @pytest.mark.parametrize("bare", [False, True])
 def test_a_finished_generator_alone_starts_generator_and_average(tmp_path: Path, bare: bool) -> None:
     save_generator(tmp_path, seed=0)
-    g, d, average, told = started(read_source(tmp_path / "generator.safetensors" if bare else tmp_path))
+    g, d, average, loaded = started(read_source(tmp_path / "generator.safetensors" if bare else tmp_path))
     for network in (g, average):
         assert torch.equal(network(Z, labels(2)), generator(0)(Z, labels(2)))
     assert torch.equal(d(GRAY, labels(2)), discriminator(10)(GRAY, labels(2)))
-    assert "Discriminator: fresh" in told
+    assert "Discriminator: fresh" in loaded
 
 
 def test_layers_that_stay_fresh_are_the_same_in_generator_and_average(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Starting a training from networks that were trained before."""
