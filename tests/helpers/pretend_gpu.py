@@ -26,6 +26,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
+import torch._dynamo  # modes load it when first used, which must not meet what is pretended
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode

@@ -239,7 +239,7 @@ def test_frames_of_a_file_stay_together(tmp_path: Path) -> None:
     assert found.images[33].group == "p0"
     middle = scan(tmp_path / "s", SourceOptions(frames="middle"))
     assert [image.frame for image in middle.images if image.name == "a/0.dcm"] == [15]
-    # One patient for all files does not group them: the user must name groups, or say that there are none.
+    # One patient in all is no patient: anonymised files say so, or the user does.
     for path in (tmp_path / "s").rglob("*.dcm"):
         dataset = pydicom.dcmread(path)
         dataset.PatientID = "ANON"

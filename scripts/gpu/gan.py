@@ -1,0 +1,62 @@
+"""Trainings to check and to time: settings, random images, and which kernels compute."""
+
+from __future__ import annotations
+
+import gc
+import os
+from typing import Any
+
+import numpy as np
+import torch
+
+from usgan_cli.core.images.sets import ImageSet
+from usgan_cli.gan.config import GanConfig, augmentation, make_config
+from usgan_cli.gan.shown import Shown
+from usgan_cli.gan.state import Training
+from usgan_cli.gan.steps import Steps
+
+try:
+    from usgan_cli.gan.kernels import choice
+except ImportError:  # before they are there
+    choice = None
+
+CLASSES = 3
+KERNELS = ("triton", "torch")
+
+
+def use_kernels(name: str, device: str) -> str:
+    """Compute with kernels of this name from now on; return why they cannot be used, or nothing."""
+    if choice is None:
+        return "" if name == "torch" else "this version has none"
+    os.environ[choice.VARIABLE] = "torch" if name == "torch" else "auto"
+    choice.kernels_of.cache_clear()
+    chosen = choice.kernels_of(torch.device(device, 0) if device == "cuda" else torch.device(device))
+    return "" if chosen.name == name else chosen.problem or f"there are none for {device}"
+
+
+def settings(resolution: int, precision: str, *, preset: str = "auto", aug: str = "none", **changes: Any) -> GanConfig:
+    values = {"seed": 0, "img_channels": 1, "c_dim": CLASSES, "kimg": 1000.0, "ada_kimg": 1e6} | changes
+    return make_config(preset=preset, resolution=resolution, aug=aug, precision=precision, **values)
+
+
+def random_images(resolution: int, count: int = 96) -> ImageSet:
+    draws = np.random.default_rng(0)
+    pixels = draws.integers(0, 256, (count, 1, resolution, resolution), dtype=np.uint8)
+    names = tuple(str(i) for i in range(CLASSES))
+    return ImageSet("random", pixels, np.arange(count) % CLASSES, names, ("",) * count, np.arange(count))
+
+
+def start(config: GanConfig, device: str, *, graphs: bool = False, p: float = 0.0) -> Steps:
+    """Return a training at its start, with ADA's probability at `p`."""
+    where = torch.device(device)
+    training = Training.start(config, where)
+    training.ada.load_state_dict(training.ada.state_dict() | {"p": p})
+    shown = Shown(random_images(config.resolution), config, where)
+    return Steps(config, training, shown, augmentation(config), where, graphs=graphs)
+
+
+def free() -> None:
+    """Give back the memory of what is no longer used."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

