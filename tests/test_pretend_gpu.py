@@ -24,14 +24,6 @@ from usgan_cli.gan.steps import Steps
 from usgan_cli.gan.train import iterate
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def gpu() -> Iterator[Gpu]:
     with pretend_gpu() as made:

@@ -50,8 +50,6 @@ def test_jobs_leave_the_same_bytes_and_a_failure_leaves_the_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        monkeypatch.setenv(name, "1")
     (tmp_path / "jobs.toml").write_text(STUDY)
 
     def carry_out(work: str, **options: object) -> str:

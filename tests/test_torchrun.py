@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from classifier_toy import N, new_workspace
+
 from usgan_cli.core.formats.generator import latest_state
 
 SETTINGS = ["--preset", "tiny", "--kimg", "0.032", "--batch", "8", "--channel-base", "128", "--device", "cpu"]
@@ -19,8 +21,8 @@ def launch(work: Path, *options: str) -> list[tuple[int, str, str]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "usgan_cli", "train-gan", "--aug", "ada", "--n", "12", "--work", str(work)]
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    command = [sys.executable, "-m", "usgan_cli", "train-gan", "--aug", "ada", "--n", str(N), "--work", str(work)]
     processes = [
         subprocess.Popen(
             [*command, *SETTINGS, *options],
@@ -36,15 +38,9 @@ def launch(work: Path, *options: str) -> list[tuple[int, str, str]]:
 
 
 def test_one_of_the_processes_decides_writes_and_speaks(tmp_path: Path) -> None:
-    for arguments in (
-        ["phantom", str(tmp_path / "phantoms"), "--count", "24", "--size", "16"],
-        ["prepare", str(tmp_path / "phantoms"), "--size", "16"],
-        ["subsample", "--n", "12"],
-    ):
-        command = [sys.executable, "-m", "usgan_cli", *arguments, "--work", str(tmp_path), "--quiet"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    (status, out, said), (other_status, other_out, other_said) = launch(tmp_path)
-    folder = tmp_path / "gans" / "ada-n12-s0"
+    work = new_workspace(tmp_path)
+    (status, out, said), (other_status, other_out, other_said) = launch(work.root)
+    folder = work.gan("ada", N, 0)
     assert (status, other_status) == (0, 0), said + other_said
     assert (out, other_out) == (f"{folder}\n", "")
     state = latest_state(folder / "checkpoint")
@@ -52,6 +48,6 @@ def test_one_of_the_processes_decides_writes_and_speaks(tmp_path: Path) -> None:
     assert state.images == 32
     assert json.loads((folder / "run.json").read_text())["run"]["command"] == "train-gan"
 
-    (status, out, said), (other_status, other_out, _) = launch(tmp_path, "--lr", "1")
+    (status, out, said), (other_status, other_out, _) = launch(work.root, "--lr", "1")
     assert (status, other_status, out, other_out) == (1, 0, "", "")
     assert "lr is 0.0025 there and 1.0 now" in said

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +26,6 @@ from usgan_cli.gan.state import Training, lazy_adam
 from usgan_cli.gan.steps import Steps
 from usgan_cli.gan.train import Schedule
 from usgan_cli.gan.warnings import DivergedError, Warnings, check_finite, diversity
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def load(settings: GanConfig, folder: Path) -> Training:
