@@ -91,6 +91,14 @@ class SkipRule:
                 terminalreporter.line(line)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def unsynced_files() -> Iterator[None]:
+    """Files are not forced to the disk: a test's files need not survive a power cut, and waiting takes a long time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """Back to one thread after a test whose commands set another number."""

@@ -255,6 +255,7 @@ def test_a_path_can_come_from_standard_input(
     assert "which is a terminal" in run(*words)[2]
 
 
+@pytest.mark.slow
 def test_commands_chain_through_a_pipe(source: Path, tmp_path: Path) -> None:
     usgan = f"{sys.executable} -m usgan_cli"
     line = f"echo {source} | {usgan} prepare - --size 16 --test 6 --work w | {usgan} subsample --n 4 --data - --work w"
@@ -505,6 +506,7 @@ def test_a_bug_keeps_its_traceback(run: Run, work: Path, monkeypatch: pytest.Mon
     assert "RuntimeError: a bug" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_in_the_middle_of_work_leaves_nothing_half_done(tmp_path: Path, number: signal.Signals) -> None:
     process = start(*USGAN, "phantom", str(tmp_path / "out" / "p"), "--count", "3000", "--size", "64", cwd=ROOT)

@@ -232,6 +232,7 @@ def test_an_export_says_what_is_wrong_before_it_works(
     assert not list(tmp_path.glob("m.onnx*"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     any(find_spec(name) is None for name in exporting.PACKAGES), reason="onnx absent: pip install 'usgan[onnx]'"
 )

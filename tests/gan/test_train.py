@@ -68,6 +68,7 @@ def test_how_often_the_state_is_saved_changes_nothing(tmp_path: Path) -> None:
     assert run(tmp_path / "a", config()) == run(tmp_path / "b", config(save_kimg=1.0, tick_kimg=1.0))
 
 
+@pytest.mark.slow
 def test_the_seed_and_the_treatment_change_the_result(tmp_path: Path) -> None:
     variants = [config(), config(seed=1), config(aug="diffaug"), config(mirror=True), config(r1_gamma=5.0)]
     digests = {run(tmp_path / str(i), variant) for i, variant in enumerate(variants)}
@@ -242,6 +243,7 @@ def test_a_measured_generator_is_kept(tmp_path: Path) -> None:
     assert run(plain, config()) == sha256_file(folder / "generator.safetensors"), "measuring must not disturb training"
 
 
+@pytest.mark.slow
 def test_a_longer_training_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     straight = run(tmp_path / "a", config(kimg=0.064))
     short = run(tmp_path / "b", config(kimg=0.04))

@@ -93,6 +93,7 @@ def test_real_images_are_nearer_to_real_ones_than_blurred_ones(lite: Extractor, 
     assert frechet_distance(real, blurred) < frechet_distance(real, speckle)
 
 
+@pytest.mark.slow
 def test_inception_gives_the_librarys_features(inception_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = hashlib.sha256(inception_file.read_bytes()).hexdigest()
     monkeypatch.setattr(weights, "INCEPTION", dataclasses.replace(weights.INCEPTION, sha256=digest))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from report_page import Page
 from study_records import FULL, write_study
 
@@ -11,6 +12,7 @@ from usgan_cli.core.progress import Silent
 from usgan_cli.report.build import build_report
 
 
+@pytest.mark.slow
 def test_36_gans_fit_in_one_page(tmp_path: Path) -> None:
     workspace = write_study(tmp_path, copying=["none-n50-s1"], snapshots=True, **FULL)
     summary = build_report(workspace, workspace.report, Silent())
