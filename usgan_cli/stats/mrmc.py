@@ -1,0 +1,360 @@
+"""Multi-reader multi-case analysis of two ways of training, and the verdict that a family of comparisons allows.
+
+Repeats of the whole training (subset draw, GAN, classifier) are random readers, test images random cases, in clusters
+of copies or of a patient's images; the score of an image is the share of the folds' models that classify it correctly.
+The model is Obuchowski and Rockette's (1995). With t = 2 arms over r repeats
+
+    F = MS(T) / (MS(TR) + max(r (Cov2 - Cov3), 0)).
+
+It is computed from the repeats' differences between the arms, D_j: MS(T) = r mean(D)^2 / 2, MS(TR) = var(D) / 2, and
+2 (Cov2 - Cov3) is the jackknife covariance of D_j and D_k, averaged over pairs of repeats. So the squared standard
+error of the mean difference is var(D) / r + max(covariance, 0), and t^2 = F.
+
+Degrees of freedom: Obuchowski and Rockette's (t - 1)(r - 1). Hillis' (2007) larger ones suit human readers, whose
+differences vary little beside the cases'. Between trainings they vary most; where a few repeats happen to lie close
+together, Hillis' formula then takes an error that is too small for one that is well known. In simulated studies of
+equal arms it gave a headline to 17 % with three repeats (`scripts/bench/null_rates.py`).
+
+What one repeat cannot say: its interval and p-value hold for the classifiers that it trained, not for another
+training, whose variance it cannot estimate. Such a comparison counts in the family and is left undecided.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import betainc, chdtri, ndtr, stdtr, stdtrit
+
+from usgan_cli.core.errors import DataError
+
+Floats = NDArray[np.float64]
+Verdict = Literal["helped", "hurt", "equivalent", "undecided"]
+
+ALPHA = 0.05
+MARGIN = 0.02
+"""Differences of at most two points are of no consequence, unless a study declares another margin."""
+POWER = 0.8
+TARGET = 0.03
+"""The difference for which an undecided study states how many repeats or test images would show it."""
+PRIMARY_WEIGHT = 0.5
+"""Share of the 5 % that is the primary comparison's, before others pass theirs on."""
+MOST_REPEATS, MOST_IMAGES = 200, 100_000
+"""More are not worth stating: the difference is out of the study's reach."""
+SMALLEST = 1e-12
+"""Standard errors below it are rounding: no image is classified differently."""
+QUANTILES = 500
+
+
+@dataclass(frozen=True)
+class Variances:
+    """Where the variance of one repeat's difference between two arms comes from.
+
+    Attributes
+    ----------
+    training : float
+        Variance between trainings, over all test images that there could be.
+    own : float
+        Variance of one cluster of test images in a repeat, beyond what it has in common with other repeats.
+    shared : float
+        Covariance of one cluster between repeats: images that one arm always classifies better.
+    """
+
+    training: float
+    own: float
+    shared: float
+
+    def standard_error(self, repeats: int, clusters: float) -> float:
+        """Return the standard error of a study's mean difference."""
+        return math.sqrt((self.training + self.own / clusters) / repeats + self.shared / clusters)
+
+    def detectable(self, repeats: int, clusters: float, alpha: float = ALPHA) -> float:
+        """Return the difference that a test at level `alpha` shows with a power of 80 %; `repeats` is 2 or more."""
+        return self.standard_error(repeats, clusters) * detectable_in_errors(repeats - 1, alpha)
+
+
+LINEAR_HEADS = Variances(training=0.01**2, own=280 * 0.011**2, shared=280 * 0.002**2)
+"""Of linear heads on EfficientNet-Lite2's features of BUSI, n = 50 to 500, with and without images of stand-ins for
+GANs (mixtures of training images with noise): an assumption for studies that have not begun."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The difference in accuracy between two arms; positive where the treated one is better.
+
+    Attributes
+    ----------
+    difference : float
+    by_repeat : tuple of float
+    standard_error, df : float
+    hillis_df : float
+        Hillis' degrees of freedom, for comparison with other software.
+    images, clusters : int
+        Test images, and clusters of those that belong together.
+    variances : Variances or None
+        None with one repeat, which cannot tell trainings from images.
+    only_treated, only_control : float
+        Clusters that only one of two paired models classifies correctly, averaged over folds and repeats.
+    """
+
+    difference: float
+    by_repeat: tuple[float, ...]
+    standard_error: float
+    df: float
+    hillis_df: float
+    images: int
+    clusters: int
+    variances: Variances | None
+    only_treated: float
+    only_control: float
+
+    @property
+    def repeats(self) -> int:
+        """Number of repeats; with one, everything here holds for its own trainings alone."""
+        return len(self.by_repeat)
+
+    @property
+    def p(self) -> float | None:
+        """Two-sided p-value of no difference; None where no image is classified differently."""
+        return self._tail(abs(self.difference), 2)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Its 95 % confidence interval."""
+        half = self.standard_error * float(stdtrit(self.df, 1 - ALPHA / 2))
+        return self.difference - half, self.difference + half
+
+    def p_equivalence(self, margin: float) -> float | None:
+        """Return the p-value of a difference beyond ± `margin`: the larger of two one-sided tests (Schuirmann 1987)."""
+        return self._tail(margin - abs(self.difference), 1)
+
+    @property
+    def false_claim(self) -> float:
+        """Probability that the arm with the higher accuracy is not the better one, for the models of this study.
+
+        By the posterior of Christodoulou et al., "False promises in medical imaging AI?" (arXiv 2505.04720): Dirichlet
+        over the images that one model alone classifies correctly, with a uniform prior. The share of the first among
+        these two is Beta distributed. It leaves out the variance between trainings.
+        """
+        more, less = sorted((self.only_treated, self.only_control), reverse=True)
+        return float(betainc(more + 1, less + 1, 0.5))
+
+    def _tail(self, distance: float, sides: int) -> float | None:
+        if self.standard_error <= SMALLEST:
+            return None
+        return sides * float(stdtr(self.df, -distance / self.standard_error))
+
+
+def compare_arms(treated: NDArray[np.floating], control: NDArray[np.floating], clusters: NDArray[np.integer]) -> Effect:
+    """Compare two arms that share subset, folds and test images in every repeat.
+
+    Parameters
+    ----------
+    treated, control : float arrays [repeats, folds, images]
+        1 where a fold's model classifies a test image correctly, 0 where it does not; NaN where a repeat does not test
+        an image, so that several splits are repeats over the union of their test images.
+    clusters : int array [images]
+        Number of each image's cluster; images of one cluster are not independent.
+
+    Raises
+    ------
+    DataError
+        The arms differ in their shape or their test images, or a repeat tests fewer than two clusters.
+    """
+    if treated.shape != control.shape or treated.ndim != 3 or treated.shape[2:] != clusters.shape:
+        raise DataError(f"The arms do not pair: their shapes are {treated.shape} and {control.shape}.")
+    gap = np.asarray(treated, dtype=np.float64) - control
+    missing = np.isnan(gap)
+    if (np.isnan(treated) != np.isnan(control)).any() or (missing.any(1) != missing.all(1)).any():
+        raise DataError("The arms and folds of a repeat must be tested on the same images.")
+    used = ~missing.all((0, 1))
+    gap, tested = gap[:, :, used], ~missing[:, 0, used]
+    index = np.unique(clusters[used], return_inverse=True)[1]
+    count = len(np.unique(index))
+    differences, covariance = _jackknife(np.where(tested, gap.mean(1), 0.0), tested, index)
+    only_treated, only_control = (float(won.mean(1)[tested].mean()) * count for won in (gap > 0, gap < 0))
+    return effect_of(differences, covariance, int(used.sum()), count, only_treated, only_control)
+
+
+def _jackknife(gap: Floats, tested: NDArray[np.bool_], index: NDArray[np.integer]) -> tuple[Floats, Floats]:
+    """Return each repeat's mean [r] over the tested images, and the means' covariance [r, r], leaving out clusters."""
+    sums = np.stack([np.bincount(index, row) for row in gap])
+    counts = np.stack([np.bincount(index, row) for row in tested])
+    if ((counts > 0).sum(1) < 2).any():
+        raise DataError("A repeat is tested on fewer than two clusters of images: they have no spread.")
+    total, images = sums.sum(1, keepdims=True), counts.sum(1, keepdims=True)
+    without = (total - sums) / (images - counts)
+    centred = without - without.mean(1, keepdims=True)
+    clusters = sums.shape[1]
+    return (total / images)[:, 0], (clusters - 1) / clusters * centred @ centred.T
+
+
+def effect_of(
+    differences: Floats,
+    covariance: Floats,
+    images: int,
+    clusters: int,
+    only_treated: float = 0.0,
+    only_control: float = 0.0,
+) -> Effect:
+    """Return the analysis of the repeats' differences [r] with their covariance [r, r] over test images."""
+    repeats = len(differences)
+    variance = float(np.trace(covariance)) / repeats
+    if repeats == 1:
+        error, df, hillis_df, variances = math.sqrt(variance), clusters - 1.0, clusters - 1.0, None
+    else:
+        covariance_of_pairs = float(covariance.sum() - np.trace(covariance)) / (repeats * (repeats - 1))
+        shared, own = max(covariance_of_pairs, 0.0), max(variance - covariance_of_pairs, 0.0)
+        between = float(differences.var(ddof=1))
+        error, df = math.sqrt(between / repeats + shared), repeats - 1.0
+        hillis_df = df * (1 + repeats * shared / between) ** 2 if between > SMALLEST**2 else math.inf
+        variances = Variances(max(between - own, 0.0), own * clusters, shared * clusters)
+    return Effect(
+        difference=float(differences.mean()),
+        by_repeat=tuple(float(value) for value in differences),
+        standard_error=error,
+        df=df,
+        hillis_df=hillis_df,
+        images=images,
+        clusters=clusters,
+        variances=variances,
+        only_treated=only_treated,
+        only_control=only_control,
+    )
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one comparison of a family allows to be said.
+
+    Attributes
+    ----------
+    effect : Effect
+    p_adjusted, p_equivalence : float or None
+        Of no difference and of a difference beyond the margin, each adjusted by Holm's method for the whole family;
+        None where undefined (one repeat, or no image classified differently).
+    verdict : {"helped", "hurt", "equivalent", "undecided"}
+    margin : float
+    alpha : float
+        The level at which this comparison is tested before others pass theirs on.
+    """
+
+    effect: Effect
+    p_adjusted: float | None
+    p_equivalence: float | None
+    verdict: Verdict
+    margin: float
+    alpha: float
+
+    @property
+    def detectable(self) -> float | None:
+        """The difference that four of five such studies would show; None with one repeat."""
+        variances, effect = self.effect.variances, self.effect
+        return None if variances is None else variances.detectable(effect.repeats, effect.clusters, self.alpha)
+
+    @property
+    def repeats_needed(self) -> int | None:
+        """Repeats with these test images that would show `TARGET`; None where no feasible number does."""
+        variances, clusters = self.effect.variances, self.effect.clusters
+        if variances is None:
+            return None
+        return _smallest(lambda count: variances.detectable(count, clusters, self.alpha), MOST_REPEATS)
+
+    @property
+    def images_needed(self) -> int | None:
+        """Test images with these repeats that would show `TARGET`; None where no feasible number does."""
+        variances, effect = self.effect.variances, self.effect
+        if variances is None:
+            return None
+        share = effect.clusters / effect.images
+        return _smallest(lambda count: variances.detectable(effect.repeats, count * share, self.alpha), MOST_IMAGES)
+
+    def sentence(self) -> str:
+        """Return the verdict in words, with what it rests on."""
+        low, high = (100 * bound for bound in self.effect.interval)
+        points = f"{100 * self.effect.difference:+.1f} points (95 % interval {low:+.1f} to {high:+.1f})"
+        if self.verdict == "equivalent":
+            return f"no more than ± {100 * self.margin:g} points: {points}"
+        if self.verdict != "undecided":
+            return f"{self.verdict}: {points}"
+        if self.detectable is None:
+            return f"undecided: {points} for these trained classifiers alone; repeats would say if it holds for others"
+        needed = ((self.repeats_needed, "repeats"), (self.images_needed, "test images"))
+        ways = " or ".join(f"{count} {what}" for count, what in needed if count is not None)
+        ways = ways or "neither more repeats nor more test images alone"
+        shown = f"this study could have shown {100 * self.detectable:.1f} points"
+        enough = f", {ways} would show {100 * TARGET:g} points" if self.detectable > TARGET else ""
+        return f"undecided: {points}; {shown}{enough}"
+
+
+def judge(
+    effects: Sequence[Effect], margin: float = MARGIN, primary: int | None = None, missing: int = 0
+) -> list[Finding]:
+    """Return what a report's comparisons allow to be said, all of them together.
+
+    Holm's method keeps the probability of any false "helped" or "hurt" in the whole family at 5 % or less, and likewise
+    that of any false "equivalent". Undefined and missing comparisons count: leaving them out would reward a study for
+    failed trainings. The primary comparison, named before the study, has half of the 5 %; the others share the rest.
+
+    Parameters
+    ----------
+    effects : sequence of Effect
+    margin : float
+        Differences within ± margin are of no consequence.
+    primary : int, optional
+        Position of the primary comparison.
+    missing : int
+        Further comparisons that the study planned and could not make.
+    """
+    weights = np.ones(len(effects) + missing)
+    if primary is not None and len(weights) > 1:
+        weights[primary] = PRIMARY_WEIGHT / (1 - PRIMARY_WEIGHT) * (len(weights) - 1)
+    rest = [None] * missing
+    adjusted = holm([*(None if e.variances is None else e.p for e in effects), *rest], weights)
+    equivalent = holm([*(None if e.variances is None else e.p_equivalence(margin) for e in effects), *rest], weights)
+    findings = []
+    for effect, p, q, weight in zip(effects, adjusted, equivalent, weights, strict=False):
+        verdict: Verdict = "undecided"
+        if p is not None and p < ALPHA:
+            verdict = "helped" if effect.difference > 0 else "hurt"
+        elif q is not None and q < ALPHA:
+            verdict = "equivalent"
+        findings.append(Finding(effect, p, q, verdict, margin, ALPHA * float(weight / weights.sum())))
+    return findings
+
+
+def holm(p_values: Sequence[float | None], weights: Floats) -> list[float | None]:
+    """Return p-values adjusted by Holm's weighted step-down method (1979); undefined ones (None) count as 1."""
+    p = np.array([1.0 if value is None else value for value in p_values])
+    order = np.argsort(p / weights, kind="stable")
+    left = np.cumsum(weights[order][::-1])[::-1]  # weights of the comparison and of all that come after it
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * left / weights[order]), 1.0)
+    return [None if value is None else float(q) for value, q in zip(p_values, adjusted, strict=True)]
+
+
+def detectable_in_errors(df: float, alpha: float) -> float:
+    """Return the difference, in standard errors, that a t-test at level `alpha` shows with a power of 80 %.
+
+    The noncentral t distribution is a normal one with the error's own distribution averaged out.
+    """
+    errors = np.sqrt(chdtri(df, (np.arange(QUANTILES) + 0.5) / QUANTILES) / df)
+    limits = float(stdtrit(df, 1 - alpha / 2)) * errors
+
+    def surplus(difference: float) -> float:
+        return float((ndtr(difference - limits) + ndtr(-difference - limits)).mean()) - POWER
+
+    return float(brentq(surplus, 0.0, float(limits.max()) + 10))
+
+
+def _smallest(detectable: Callable[[int], float], most: int) -> int | None:
+    """Return the smallest count, from 2, at which the falling function is at most `TARGET`."""
+    if detectable(most) > TARGET:
+        return None
+    return bisect_left(range(2, most + 1), -TARGET, key=lambda count: -detectable(count)) + 2
