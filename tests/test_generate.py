@@ -24,7 +24,7 @@ from usgan_cli.core.formats.synthetic import read_synthetic_manifest
 from usgan_cli.core.images.sets import load_synthetic
 from usgan_cli.core.store.lifecycle import FileRecord
 from usgan_cli.gan import onnx as exporting
-from usgan_cli.gan.networks import Generator, GeneratorConfig
+from usgan_cli.gan.networks import Generator
 from usgan_cli.gan.sample import make_images
 
 SHAPE = {"resolution": 16, "img_channels": 1, "c_dim": 3, "z_dim": 8, "w_dim": 8}
@@ -48,7 +48,7 @@ def run(work: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 def make_generator() -> Generator:
-    network = Generator(GeneratorConfig(**SHAPE), init=torch.Generator().manual_seed(0))
+    network = Generator(Architecture(**SHAPE), init=torch.Generator().manual_seed(0))
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if name.endswith("noise_strength"):

@@ -20,6 +20,7 @@ from pathlib import Path
 import plain
 import torch
 
+from usgan_cli.core.formats.generator import Architecture
 from usgan_cli.core.machine import device as devices
 from usgan_cli.core.machine.memory import keep_freed_memory, memory_mb
 from usgan_cli.gan import layers
@@ -28,7 +29,6 @@ from usgan_cli.gan.networks import (
     Discriminator,
     DiscriminatorConfig,
     Generator,
-    GeneratorConfig,
     channels_at,
     resolutions,
 )
@@ -141,7 +141,7 @@ def networks(case: Case, way: Way) -> tuple[Generator, Discriminator]:
         "channel_max": case.channel_max,
     }
     latent = {"z_dim": case.latent, "w_dim": case.latent, "mapping_layers": case.mapping_layers}
-    generator = Generator(GeneratorConfig(**latent, **shape)).to(case.device)
+    generator = Generator(Architecture(**latent, **shape)).to(case.device)
     discriminator = Discriminator(DiscriminatorConfig(**shape)).to(case.device)
     generator.compute_dtype = discriminator.compute_dtype = TYPES[way.precision]
     return generator, discriminator

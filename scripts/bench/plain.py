@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from usgan_cli.core.formats.generator import Architecture
 from usgan_cli.gan import losses, ops
 from usgan_cli.gan.layers import ConvLayer, FullyConnected, SynthesisLayer, ToRGB
 from usgan_cli.gan.networks import (
@@ -28,7 +29,6 @@ from usgan_cli.gan.networks import (
     DiscriminatorConfig,
     DiscriminatorEpilogue,
     Generator,
-    GeneratorConfig,
     MappingNetwork,
 )
 
@@ -183,7 +183,7 @@ def check_agreement(resolution: int = 16) -> float:
     """
     draws = torch.Generator().manual_seed(0)
     shape = {"resolution": resolution, "img_channels": 1, "c_dim": 3, "channel_base": 256, "channel_max": 16}
-    generator = Generator(GeneratorConfig(z_dim=16, w_dim=16, mapping_layers=2, **shape), init=draws).double()
+    generator = Generator(Architecture(z_dim=16, w_dim=16, mapping_layers=2, **shape), init=draws).double()
     discriminator = Discriminator(DiscriminatorConfig(**shape), init=draws).double()
     with torch.no_grad():
         for layer in generator.synthesis.layers:

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from gpu.gan import CLASSES, KERNELS, free, use_kernels
 from gpu.results import Check, Section
+from usgan_cli.core.formats.generator import Architecture
 from usgan_cli.core.machine.device import torch_dtype
 from usgan_cli.gan import losses
 from usgan_cli.gan.augment import AdaAugment, DiffAugment
-from usgan_cli.gan.networks import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
+from usgan_cli.gan.networks import Discriminator, DiscriminatorConfig, Generator
 
 TOLERANCE = {"float64": 1e-10, "float32": 1e-4, "bf16": 0.15, "fp16": 0.05}
 """Largest norm of a difference, relative to the norm of what is right."""
@@ -88,7 +89,7 @@ def _networks(resolution: int) -> tuple[Generator, Discriminator]:
     latent = {"z_dim": 64, "w_dim": 64, "mapping_layers": 2}
     draws = torch.Generator().manual_seed(1)
     return (
-        Generator(GeneratorConfig(**shape, **latent), init=draws),
+        Generator(Architecture(**shape, **latent), init=draws),
         Discriminator(DiscriminatorConfig(**shape), init=draws),
     )
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from usgan_cli.core.errors import MissingError
 from usgan_cli.core.formats.generator import Architecture, GeneratorDocument
 from usgan_cli.gan import onnx as exporting
-from usgan_cli.gan.networks import Generator, GeneratorConfig
+from usgan_cli.gan.networks import Generator
 from usgan_cli.gan.onnx import TOLERANCE, DisagreementError, PlainGenerator, export_onnx
 from usgan_cli.gan.sample import latents
 
@@ -25,9 +25,9 @@ ABSENT = [name for name in exporting.PACKAGES if find_spec(name) is None]
 needs_onnx = pytest.mark.skipif(bool(ABSENT), reason=f"{', '.join(ABSENT)} absent: pip install 'usgan[onnx]'")
 
 
-def make_generator(**changes: Any) -> Generator:
+def make_generator(clamp: float = 256, **changes: Any) -> Generator:
     """Return a generator in which nothing is at its neutral first value."""
-    network = Generator(GeneratorConfig(**{**SHAPE, **changes}), init=torch.Generator().manual_seed(0))
+    network = Generator(Architecture(**{**SHAPE, **changes}), init=torch.Generator().manual_seed(0), clamp=clamp)
     draws = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, value in [*network.named_parameters(), *network.named_buffers()]:
@@ -52,11 +52,11 @@ def document() -> GeneratorDocument:
 
 
 @pytest.mark.parametrize("noise", ["const", "none"])
-@pytest.mark.parametrize("changes", [{}, {"resolution": 32, "img_channels": 3}, {"c_dim": 0}, {"conv_clamp": 0.5}])
+@pytest.mark.parametrize("changes", [{}, {"resolution": 32, "img_channels": 3}, {"c_dim": 0}, {"clamp": 0.5}])
 def test_the_plain_arithmetic_is_the_networks(changes: dict[str, Any], noise: str) -> None:
     network = make_generator(**changes).double()
     z = latents(range(4), 8).double()
-    c = F.one_hot(torch.arange(4) % 3, 3)[:, : network.config.c_dim].double()
+    c = F.one_hot(torch.arange(4) % 3, 3)[:, : network.architecture.c_dim].double()
     plain = PlainGenerator(network, noise).double()
     for psi in (1.0, 0.3):
         theirs = network(z, c, truncation_psi=psi, noise=noise)  # type: ignore[arg-type]

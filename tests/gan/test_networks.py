@@ -12,12 +12,12 @@ from gan_toy import load_published
 from safetensors.torch import load_file
 from torch import Tensor
 
+from usgan_cli.core.formats.generator import Architecture
 from usgan_cli.gan import losses
 from usgan_cli.gan.networks import (
     Discriminator,
     DiscriminatorConfig,
     Generator,
-    GeneratorConfig,
 )
 
 GENERATORS = ("generator_gray_conditional", "generator_rgb_unconditional")
@@ -31,7 +31,7 @@ def settings(folder: Path, name: str) -> dict[str, int]:
 
 def load_generator(folder: Path, name: str) -> tuple[Generator, dict[str, Tensor]]:
     reference = load_file(folder / f"{name}.safetensors")
-    network = Generator(GeneratorConfig(**settings(folder, name))).double()
+    network = Generator(Architecture(**settings(folder, name))).double()
     load_published(network, under(reference, "param"))
     return network, double(reference)
 
@@ -138,7 +138,7 @@ def test_r1_and_its_gradient_agree(reference_dir: Path, name: str) -> None:
 def small_networks(seed: int = 0) -> tuple[Generator, Discriminator]:
     draws = torch.Generator().manual_seed(seed)
     shape = {"resolution": 32, "img_channels": 1, "c_dim": 3, "channel_base": 512, "channel_max": 32}
-    generator = Generator(GeneratorConfig(z_dim=32, w_dim=32, mapping_layers=2, **shape), init=draws)
+    generator = Generator(Architecture(z_dim=32, w_dim=32, mapping_layers=2, **shape), init=draws)
     return generator, Discriminator(DiscriminatorConfig(**shape), init=draws)
 
 

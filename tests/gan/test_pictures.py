@@ -9,8 +9,9 @@ import pytest
 import torch
 from PIL import Image, ImageSequence
 
+from usgan_cli.core.formats.generator import Architecture
 from usgan_cli.core.images.codec import Pixels
-from usgan_cli.gan.networks import Generator, GeneratorConfig
+from usgan_cli.gan.networks import Generator
 from usgan_cli.gan.pictures import encode_gif, grid, interpolate, there_and_back
 from usgan_cli.gan.sample import Sampling, make_images
 
@@ -19,7 +20,9 @@ SIZE = 16
 
 @pytest.fixture(scope="module")
 def generator() -> Generator:
-    config = GeneratorConfig(SIZE, 1, 3, z_dim=8, w_dim=8, mapping_layers=2, channel_base=128, channel_max=16)
+    config = Architecture(
+        resolution=SIZE, img_channels=1, c_dim=3, z_dim=8, w_dim=8, mapping_layers=2, channel_base=128, channel_max=16
+    )
     network = Generator(config, init=torch.Generator().manual_seed(0))
     with torch.no_grad():
         for name, parameter in network.named_parameters():

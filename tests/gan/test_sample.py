@@ -15,7 +15,7 @@ from usgan_cli.core.formats.synthetic import SyntheticManifest
 from usgan_cli.core.images.sets import load_synthetic
 from usgan_cli.core.progress import Silent
 from usgan_cli.gan import sample
-from usgan_cli.gan.networks import Generator, GeneratorConfig
+from usgan_cli.gan.networks import Generator
 from usgan_cli.gan.sample import (
     BLOCK,
     Sampling,
@@ -32,7 +32,7 @@ SHAPE |= {"mapping_layers": 2, "channel_base": 128, "channel_max": 16}
 
 
 def make_generator() -> Generator:
-    generator = Generator(GeneratorConfig(**SHAPE), init=torch.Generator().manual_seed(0))
+    generator = Generator(Architecture(**SHAPE), init=torch.Generator().manual_seed(0))
     with torch.no_grad():
         for name, parameter in generator.named_parameters():
             if name.endswith("noise_strength"):

@@ -17,7 +17,7 @@ from usgan_cli.core.images import codec
 from usgan_cli.core.images.generated import open_writer
 from usgan_cli.core.store.document import RunDocument, RunRecord
 from usgan_cli.core.store.workspace import Workspace, gan_name
-from usgan_cli.gan.networks import Generator, GeneratorConfig
+from usgan_cli.gan.networks import Generator
 
 CLASSES = ["benign", "malignant", "normal"]
 COUNTS = [18, 9, 9]
@@ -139,7 +139,7 @@ def toy_gan(work: Workspace) -> Path:
     """An untrained GAN whose images `usgan generate` can make."""
     shape = {"resolution": 32, "img_channels": 1, "c_dim": 3, "z_dim": 8, "w_dim": 8}
     shape |= {"mapping_layers": 2, "channel_base": 128, "channel_max": 8}
-    network = Generator(GeneratorConfig(**shape), init=torch.Generator().manual_seed(0)).requires_grad_(False)
+    network = Generator(Architecture(**shape), init=torch.Generator().manual_seed(0)).requires_grad_(False)
     folder = work.gan("diffaug", N, 0)
     folder.mkdir(parents=True)
     GeneratorDocument(

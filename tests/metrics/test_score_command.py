@@ -23,7 +23,7 @@ from usgan_cli.core.store import files
 from usgan_cli.core.store.document import PlanDocument
 from usgan_cli.core.store.lifecycle import Outcome
 from usgan_cli.core.store.workspace import Workspace
-from usgan_cli.gan.networks import Generator, GeneratorConfig
+from usgan_cli.gan.networks import Generator
 from usgan_cli.metrics import features
 
 ARCHITECTURE = Architecture(
@@ -236,7 +236,7 @@ def trained(tmp_path: Path) -> Workspace:
     digest = manifest.content_digest()
     Subset(n=20, seed=0, data=digest, classes=["a", "b"], images=chosen).write(workspace.subset(20, 0))
     gan = workspace.gan("ada", 20, 0)
-    generator = Generator(GeneratorConfig(**ARCHITECTURE.model_dump()), init=torch.Generator().manual_seed(0))
+    generator = Generator(ARCHITECTURE, init=torch.Generator().manual_seed(0))
     for kimg, strength in ((1, 1.0), (2, 0.0), (3, 0.5)):
         scaled = {
             name: value * (strength if "torgb" in name and name.endswith("weight") else 1)

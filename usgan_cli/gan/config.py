@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from usgan_cli.core.errors import SettingsError
+from usgan_cli.core.formats.generator import Architecture
 from usgan_cli.gan.augment import Augment, make_augment
 
 AugName = Literal["none", "ada", "diffaug", "ada+diffaug"]
@@ -81,6 +82,11 @@ class GanConfig:
     """How often the training's full state and a grid of samples are saved."""
     save_minutes: float = 10.0
     """Training time after the last saved state at which the next one is saved."""
+
+    @property
+    def architecture(self) -> Architecture:
+        """What the generator is built from."""
+        return Architecture(**{name: getattr(self, name) for name in Architecture.model_fields})
 
     @property
     def adapts(self) -> bool:

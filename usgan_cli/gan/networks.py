@@ -1,7 +1,7 @@
 """StyleGAN2's generator and discriminator (Karras et al. 2020, "Analyzing and Improving the Image Quality of
 StyleGAN", config F), conditional on a class by embedding (projection in the discriminator, Miyato and Koyama 2018).
 
-Parameters and buffers have the names of the published checkpoints. The `num_half_res` highest resolutions are
+Parameters and buffers have the names of the published checkpoints. The `half_resolutions` highest resolutions are
 computed in `compute_dtype`; everything that is small or delicate (mapping, styles, demodulation, the running image,
 minibatch standard deviation, the last block, logits) stays in the parameters' own type.
 """
@@ -16,6 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from usgan_cli.core.formats.generator import Architecture
 from usgan_cli.gan import ops
 from usgan_cli.gan.conv import HALF_TYPES
 from usgan_cli.gan.layers import (
@@ -47,23 +48,6 @@ def channels_at(resolution: int, channel_base: int, channel_max: int) -> int:
 
 
 @dataclass(frozen=True)
-class GeneratorConfig:
-    """What a generator is built from (presets are in `gan.config`)."""
-
-    resolution: int
-    img_channels: int
-    c_dim: int
-    z_dim: int = 512
-    w_dim: int = 512
-    mapping_layers: int = 8
-    channel_base: int = 16384
-    channel_max: int = 512
-    num_half_res: int = 4
-    conv_clamp: float | None = 256
-    w_avg_decay: float = 0.995
-
-
-@dataclass(frozen=True)
 class DiscriminatorConfig:
     """What a discriminator is built from."""
 
@@ -74,8 +58,8 @@ class DiscriminatorConfig:
     channel_base: int = 16384
     channel_max: int = 512
     mbstd_group_size: int = 4
-    num_half_res: int = 4
-    conv_clamp: float | None = 256
+    half_resolutions: int = 4
+    clamp: float | None = 256
 
 
 class MappingNetwork(nn.Module):
@@ -146,20 +130,21 @@ class SynthesisBlock(nn.Module):
         self,
         in_channels: int,
         out_channels: int,
-        config: GeneratorConfig,
+        architecture: Architecture,
         resolution: int,
+        clamp: float | None,
         init: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.resolution = resolution
         self.first = in_channels == 0
-        w_dim, clamp = config.w_dim, config.conv_clamp
+        w_dim = architecture.w_dim
         if self.first:
             self.const = normal((out_channels, resolution, resolution), init)
         else:
             self.conv0 = SynthesisLayer(in_channels, out_channels, w_dim, resolution, up=True, clamp=clamp, init=init)
         self.conv1 = SynthesisLayer(out_channels, out_channels, w_dim, resolution, up=False, clamp=clamp, init=init)
-        self.torgb = ToRGB(out_channels, config.img_channels, w_dim, clamp=clamp, init=init)
+        self.torgb = ToRGB(out_channels, architecture.img_channels, w_dim, clamp=clamp, init=init)
 
     @property
     def convolutions(self) -> int:
@@ -187,15 +172,18 @@ class SynthesisBlock(nn.Module):
 class SynthesisNetwork(nn.Module):
     """From intermediate latents to an image, resolution by resolution."""
 
-    def __init__(self, config: GeneratorConfig, init: torch.Generator | None = None) -> None:
+    def __init__(
+        self, architecture: Architecture, init: torch.Generator | None, half_resolutions: int, clamp: float | None
+    ) -> None:
         super().__init__()
-        self.config = config
+        self.half_resolutions = half_resolutions
         self.compute_dtype = torch.float32
-        self.block_resolutions = resolutions(config.resolution)
+        self.block_resolutions = resolutions(architecture.resolution)
         previous = 0
         for resolution in self.block_resolutions:
-            channels = channels_at(resolution, config.channel_base, config.channel_max)
-            self.add_module(f"b{resolution}", SynthesisBlock(previous, channels, config, resolution, init))
+            channels = channels_at(resolution, architecture.channel_base, architecture.channel_max)
+            block = SynthesisBlock(previous, channels, architecture, resolution, clamp, init)
+            self.add_module(f"b{resolution}", block)
             previous = channels
 
     @property
@@ -251,7 +239,7 @@ class SynthesisNetwork(nn.Module):
         first = 0
         for resolution in self.block_resolutions:
             block: SynthesisBlock = self.get_submodule(f"b{resolution}")  # type: ignore[assignment]
-            dtype = _block_dtype(resolution, self.config, self.compute_dtype, ws.dtype)
+            dtype = _block_dtype(self, resolution, ws.dtype)
             last = first + block.convolutions
             x, img = block(x, img, ws[:, first : last + 1], dtype, planes[first:last])
             first = last
@@ -275,20 +263,32 @@ class Generator(nn.Module):
 
     Parameters
     ----------
-    config : GeneratorConfig
+    architecture : Architecture
+        Presets are in `gan.config`.
     init : torch.Generator, optional
         Where the initial parameters are drawn from.
+    half_resolutions : int
+        Number of resolutions, from the highest, that compute in `compute_dtype`.
+    clamp : float or None
+        Largest size of an activation.
     """
 
-    def __init__(self, config: GeneratorConfig, init: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        architecture: Architecture,
+        init: torch.Generator | None = None,
+        *,
+        half_resolutions: int = 4,
+        clamp: float | None = 256,
+    ) -> None:
         super().__init__()
-        self.config = config
-        self.synthesis = SynthesisNetwork(config, init)
+        self.architecture = architecture
+        self.synthesis = SynthesisNetwork(architecture, init, half_resolutions, clamp)
         self.mapping = MappingNetwork(
-            config.z_dim,
-            config.c_dim,
-            config.w_dim,
-            config.mapping_layers,
+            architecture.z_dim,
+            architecture.c_dim,
+            architecture.w_dim,
+            architecture.mapping_layers,
             num_ws=self.synthesis.num_ws,
             init=init,
         )
@@ -303,10 +303,10 @@ class Generator(nn.Module):
         self.synthesis.compute_dtype = dtype
 
     @torch.no_grad()
-    def update_w_avg(self, ws: Tensor) -> None:
+    def update_w_avg(self, ws: Tensor, decay: float = 0.995) -> None:
         """Let the average w follow the mean of ws [N, num_ws, w_dim]."""
         mean = ws[:, 0].detach().mean(dim=0)
-        self.mapping.w_avg.copy_(mean.lerp(self.mapping.w_avg, self.config.w_avg_decay))
+        self.mapping.w_avg.copy_(mean.lerp(self.mapping.w_avg, decay))
 
     def forward(self, z: Tensor, c: Tensor, truncation_psi: float = 1.0, noise: Noise = "const") -> Tensor:
         """Make images [N, img_channels, resolution, resolution] from z [N, z_dim] and one-hot c [N, c_dim]."""
@@ -328,7 +328,7 @@ class DiscriminatorBlock(nn.Module):
         init: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        clamp = config.conv_clamp
+        clamp = config.clamp
         if first:
             self.fromrgb = ConvLayer(config.img_channels, in_channels, 1, clamp=clamp, init=init)
         self.first = first
@@ -362,7 +362,7 @@ class DiscriminatorEpilogue(nn.Module):
         super().__init__()
         self.group_size = config.mbstd_group_size
         self.cmap_dim = cmap_dim
-        self.conv = ConvLayer(channels + 1, channels, 3, clamp=config.conv_clamp, init=init)
+        self.conv = ConvLayer(channels + 1, channels, 3, clamp=config.clamp, init=init)
         self.fc = FullyConnected(channels * 16, channels, activation="lrelu", init=init)
         self.out = FullyConnected(channels, cmap_dim or 1, init=init)
 
@@ -388,6 +388,7 @@ class Discriminator(nn.Module):
     def __init__(self, config: DiscriminatorConfig, init: torch.Generator | None = None) -> None:
         super().__init__()
         self.config = config
+        self.half_resolutions = config.half_resolutions
         self.compute_dtype = torch.float32
         self.block_resolutions = resolutions(config.resolution)[:0:-1]
         width = {r: channels_at(r, config.channel_base, config.channel_max) for r in resolutions(config.resolution)}
@@ -406,16 +407,18 @@ class Discriminator(nn.Module):
         own = self.b4.out.weight.dtype
         x = img.to(own)
         for resolution in self.block_resolutions:
-            x = laid_out(x, _block_dtype(resolution, self.config, self.compute_dtype, own))
+            x = laid_out(
+                x,
+                _block_dtype(self, resolution, own),
+            )
             x = self.get_submodule(f"b{resolution}")(x)
         cmap = self.mapping(None, c) if self.config.c_dim > 0 else None
         logits: Tensor = self.b4(x.to(dtype=own, memory_format=torch.contiguous_format), cmap)
         return logits
 
 
-def _block_dtype(
-    resolution: int, config: GeneratorConfig | DiscriminatorConfig, compute_dtype: torch.dtype, own: torch.dtype
-) -> torch.dtype:
-    """Return what a block computes in: the fast type at the highest resolutions, the parameters' own below."""
-    lowest = max(2 ** (int(math.log2(config.resolution)) + 1 - config.num_half_res), 8)
-    return compute_dtype if compute_dtype in HALF_TYPES and resolution >= lowest else own
+def _block_dtype(network: SynthesisNetwork | Discriminator, resolution: int, own: torch.dtype) -> torch.dtype:
+    """Return the type that a block computes in: the fast one at the highest resolutions, the parameters' own below."""
+    lowest = max(2 * max(network.block_resolutions) // 2**network.half_resolutions, 8)
+    fast = network.compute_dtype in HALF_TYPES and resolution >= lowest
+    return network.compute_dtype if fast else own

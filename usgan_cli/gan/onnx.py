@@ -164,8 +164,8 @@ def export_onnx(
         "name": document.name,
         "generator": document.content_digest(),
         "classes": document.classes,
-        "resolution": generator.config.resolution,
-        "channels": generator.config.img_channels,
+        "resolution": generator.architecture.resolution,
+        "channels": generator.architecture.img_channels,
         "noise": noise,
     }
     told = {key: value if isinstance(value, str) else json.dumps(value) for key, value in about.items()}
@@ -185,8 +185,8 @@ def export_onnx(
 def _exported(generator: Generator, noise: str) -> Any:
     """Return the model that torch's exporter makes, without traces of the machine that made it."""
     _package("onnxscript")
-    config = generator.config
-    example = (torch.zeros(2, config.z_dim), torch.zeros(2, config.c_dim), torch.ones([]))
+    shape = generator.architecture
+    example = (torch.zeros(2, shape.z_dim), torch.zeros(2, shape.c_dim), torch.ones([]))
     free = {0: "batch"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations; the result is checked
@@ -224,9 +224,9 @@ def greatest_difference(model: bytes, generator: Generator, noise: str) -> float
     noise : {"const", "none"}
     """
     session = _package("onnxruntime").InferenceSession(model, providers=["CPUExecutionProvider"])
-    config = generator.config
-    z = latents(CHECK_SEEDS, config.z_dim)
-    c = F.one_hot(torch.arange(len(z)) % max(config.c_dim, 1), max(config.c_dim, 1))[:, : config.c_dim].float()
+    c_dim = generator.architecture.c_dim
+    z = latents(CHECK_SEEDS, generator.architecture.z_dim)
+    c = F.one_hot(torch.arange(len(z)) % max(c_dim, 1), max(c_dim, 1))[:, :c_dim].float()
     greatest = 0.0
     for psi in CHECK_TRUNCATIONS:
         ours = generator(z, c, truncation_psi=psi, noise=noise).numpy()

@@ -20,7 +20,7 @@ from usgan_cli.gan.networks import Generator
 from usgan_cli.gan.parallel import ALONE, World
 from usgan_cli.gan.pictures import encode_gif
 from usgan_cli.gan.sample import class_samples
-from usgan_cli.gan.state import Training, architecture_of
+from usgan_cli.gan.state import Training
 from usgan_cli.gan.warnings import Warnings, diversity, real_diversity
 
 GRID_COLUMNS = 8
@@ -135,7 +135,7 @@ class Outputs:
         config = self.config
         return GeneratorDocument(
             name=self.run.name,
-            architecture=architecture_of(config),
+            architecture=config.architecture,
             classes=list(self.data.classes),
             class_counts=self.data.class_counts(),
             aug=config.aug,

@@ -20,7 +20,7 @@ from usgan_cli.core.images.generated import open_writer
 from usgan_cli.core.machine.device import torch_dtype
 from usgan_cli.core.machine.seeds import torch_generator
 from usgan_cli.core.progress import Progress
-from usgan_cli.gan.networks import Generator, GeneratorConfig, Noise
+from usgan_cli.gan.networks import Generator, Noise
 
 BLOCK = 8
 """Images computed together on a CPU, always this many, so that an image's arithmetic never depends on how many."""
@@ -34,7 +34,7 @@ def build_generator(architecture: Architecture, tensors: dict[str, Tensor], devi
     FormatError
         The tensors are not those of this architecture.
     """
-    generator = Generator(GeneratorConfig(**architecture.model_dump()))
+    generator = Generator(architecture)
     try:
         generator.load_state_dict(tensors)
     except RuntimeError as error:
@@ -61,7 +61,7 @@ def block_size(generator: Generator) -> int:
     """Return how many images to begin computing together: on a GPU about four million pixels."""
     if _device(generator).type != "cuda":
         return BLOCK
-    return min(256, max(BLOCK, 2**22 // generator.config.resolution**2))
+    return min(256, max(BLOCK, 2**22 // generator.architecture.resolution**2))
 
 
 def in_blocks(compute: Callable[[list[int]], Tensor], count: int, block: int) -> Iterator[Pixels]:
@@ -102,9 +102,9 @@ def in_blocks(compute: Callable[[list[int]], Tensor], count: int, block: int) ->
 
 def intermediate(generator: Generator, seeds: Sequence[int], labels: Sequence[int], truncation_psi: float) -> Tensor:
     """Return ws [N, num_ws, w_dim] of the given seeds and labels."""
-    config, device = generator.config, _device(generator)
-    z = latents(seeds, config.z_dim).to(device)
-    c = F.one_hot(torch.tensor(labels), max(config.c_dim, 1))[:, : config.c_dim].float().to(device)
+    c_dim, device = generator.architecture.c_dim, _device(generator)
+    z = latents(seeds, generator.architecture.z_dim).to(device)
+    c = F.one_hot(torch.tensor(labels), max(c_dim, 1))[:, :c_dim].float().to(device)
     ws: Tensor = generator.mapping(z, c, truncation_psi=truncation_psi)
     return ws
 

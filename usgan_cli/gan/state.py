@@ -11,7 +11,6 @@ import torch
 
 from usgan_cli.core.errors import FormatError
 from usgan_cli.core.formats.generator import (
-    Architecture,
     BestScore,
     TrainingState,
     latest_state,
@@ -25,33 +24,10 @@ from usgan_cli.core.machine.seeds import torch_generator
 from usgan_cli.gan.augment.controller import AdaController
 from usgan_cli.gan.batch import under
 from usgan_cli.gan.config import GanConfig
-from usgan_cli.gan.networks import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
+from usgan_cli.gan.networks import Discriminator, DiscriminatorConfig, Generator
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-def architecture_of(config: GanConfig) -> Architecture:
-    """Return what a generator is built from, as its record says it."""
-    return Architecture(
-        resolution=config.resolution,
-        img_channels=config.img_channels,
-        c_dim=config.c_dim,
-        z_dim=config.z_dim,
-        w_dim=config.w_dim,
-        mapping_layers=config.mapping_layers,
-        channel_base=config.channel_base,
-        channel_max=config.channel_max,
-    )
-
-
-def generator_config(config: GanConfig) -> GeneratorConfig:
-    """Return the generator's architecture, with what matters while it is trained."""
-    return GeneratorConfig(
-        **architecture_of(config).model_dump(),
-        num_half_res=config.half_resolutions,
-        w_avg_decay=config.w_avg_decay,
-    )
 
 
 def discriminator_config(config: GanConfig) -> DiscriminatorConfig:
@@ -63,7 +39,7 @@ def discriminator_config(config: GanConfig) -> DiscriminatorConfig:
         channel_base=config.channel_base,
         channel_max=config.channel_max,
         mbstd_group_size=config.mbstd_group_size,
-        num_half_res=config.half_resolutions,
+        half_resolutions=config.half_resolutions,
     )
 
 
@@ -104,7 +80,7 @@ class Training:
     def start(cls, config: GanConfig, device: torch.device) -> Training:
         """Return the state before the first step; parameters depend on the seed alone."""
         draws = torch_generator(config.seed, "parameters")
-        generator = Generator(generator_config(config), init=draws).to(device)
+        generator = Generator(config.architecture, draws, half_resolutions=config.half_resolutions).to(device)
         discriminator = Discriminator(discriminator_config(config), init=draws).to(device)
         dtype = torch_dtype(config.precision)
         if dtype == torch.float64:

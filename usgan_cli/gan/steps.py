@@ -384,7 +384,7 @@ class Steps:
         return torch.nn.utils.get_total_norm(gradients)
 
     def _follow_w(self, mean: Tensor) -> None:
-        self.training.generator.update_w_avg(mean[None, None])
+        self.training.generator.update_w_avg(mean[None, None], self.config.w_avg_decay)
 
 
 def _possible_splits(config: GanConfig, world: World) -> list[int]:

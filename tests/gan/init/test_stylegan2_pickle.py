@@ -25,8 +25,9 @@ from gan_toy import load_published
 from torch import Tensor, nn
 
 from usgan_cli.core.errors import FormatError, MissingError
+from usgan_cli.core.formats.generator import Architecture
 from usgan_cli.gan.init.stylegan2_pickle import LEGACY_MAGIC, read_published
-from usgan_cli.gan.networks import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
+from usgan_cli.gan.networks import Discriminator, DiscriminatorConfig, Generator
 
 SMALL: dict[str, Any] = {
     "resolution": 16,
@@ -39,7 +40,7 @@ SMALL: dict[str, Any] = {
 
 
 def small_generator(seed: int) -> Generator:
-    network = Generator(GeneratorConfig(z_dim=8, w_dim=8, **SMALL), init=torch.Generator().manual_seed(seed))
+    network = Generator(Architecture(z_dim=8, w_dim=8, **SMALL), init=torch.Generator().manual_seed(seed))
     disturb(network, seed)
     return network
 

@@ -22,9 +22,9 @@ from usgan_cli.gan.init.transfer import (
     read_source,
     transfer,
 )
-from usgan_cli.gan.networks import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
+from usgan_cli.gan.networks import Discriminator, DiscriminatorConfig, Generator
 
-G16 = GeneratorConfig(
+G16 = Architecture(
     resolution=16, img_channels=1, c_dim=2, z_dim=8, w_dim=6, mapping_layers=2, channel_base=128, channel_max=16
 )
 D16 = DiscriminatorConfig(resolution=16, img_channels=1, c_dim=2, mapping_layers=2, channel_base=128, channel_max=16)
@@ -33,7 +33,7 @@ GRAY = torch.randn(4, 1, 16, 16, generator=torch.Generator().manual_seed(1))
 
 
 def generator(seed: int, **changes: Any) -> Generator:
-    network = Generator(dataclasses.replace(G16, **changes), init=torch.Generator().manual_seed(seed))
+    network = Generator(G16.model_copy(update=changes), init=torch.Generator().manual_seed(seed))
     disturb(network, seed)
     return network
 
@@ -203,7 +203,7 @@ def save_generator(folder: Path, seed: int) -> None:
     digest = write_tensors(folder / "generator.safetensors", generator(seed).state_dict())
     GeneratorDocument(
         name="none-n10-s0",
-        architecture=Architecture(**{k: getattr(G16, k) for k in Architecture.model_fields}),
+        architecture=G16,
         classes=["a", "b"],
         class_counts={"a": 5, "b": 5},
         aug="none",
