@@ -15,7 +15,8 @@ from usgan_cli.gan.config import GanConfig
 from usgan_cli.gan.steps import Steps
 from usgan_cli.gan.train import iterate
 
-FEW = 12
+FEW, FEWER = 12, 5
+"""Iterations of each training; fewer in the small form."""
 EXACT = 1e-6
 """How far two trainings in float64 may drift apart in so few iterations, relative to the norm: where sums have no
 fixed order, a generator and a discriminator together amplify rounding."""
@@ -45,28 +46,33 @@ def loop(check: Check, section: Section) -> None:
 
 def _config(check: Check, precision: str) -> GanConfig:
     size = {"channel_base": 256, "channel_max": 16} if check.small else {"channel_base": 2048, "channel_max": 64}
-    return settings(16 if check.small else 64, precision, preset="small", aug="ada", batch=8, **size)
+    resolution, preset, batch = (16, "tiny", 4) if check.small else (64, "small", 8)
+    return settings(resolution, precision, preset=preset, aug="ada", batch=batch, **size)
 
 
 def _trained(
     check: Check, config: GanConfig, *, graphs: bool = False
 ) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
     steps = start(config, check.device, graphs=graphs, p=0.5)
-    _iterate(steps, FEW)
+    _iterate(steps, _count(check))
     return _networks(steps), steps.means.take()
 
 
 def _in_two_parts(check: Check, config: GanConfig) -> dict[str, torch.Tensor]:
     with tempfile.TemporaryDirectory() as folder:
         first = start(config, check.device, p=0.5)
-        _iterate(first, FEW // 2)
+        _iterate(first, _count(check) // 2)
         first.training.save(Path(folder), 0)
         second = start(config, check.device)
         state = latest_state(Path(folder))
         assert state is not None
         second.training.load(state, Path(folder))
-        _iterate(second, FEW - FEW // 2)
+        _iterate(second, _count(check) - first.training.step)
     return _networks(second)
+
+
+def _count(check: Check) -> int:
+    return FEWER if check.small else FEW
 
 
 def _iterate(steps: Steps, count: int) -> None:
