@@ -35,10 +35,9 @@ def report(study: Workspace) -> Path:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves the figures empty, where a test is not about them: drawing is most of a report's time."""
-    from usgan_cli.report import charts, figures, thumbnails, training_figures
+    from usgan_cli.report import charts
 
     def draw(name: str, title: str, alt: str, *_: object) -> Chart:
         return charts.Chart(name, title, alt, 100, b"<svg/>", b"")
 
-    for module in (figures, thumbnails, training_figures):
-        monkeypatch.setattr(module, "draw", draw)
+    monkeypatch.setattr(charts, "draw", draw)

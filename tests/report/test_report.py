@@ -16,8 +16,7 @@ from usgan_cli.core.progress import Silent
 from usgan_cli.core.store import files
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.report.build import build_report
-from usgan_cli.report.missing import find_missing
-from usgan_cli.report.records import collect
+from usgan_cli.report.records import Missing
 
 
 def test_needs_no_other_file(report: Path) -> None:
@@ -104,7 +103,7 @@ def test_warnings_in_words(study: Workspace, tmp_path: Path, undrawn: None) -> N
     assert "ada-n100-s0" in idle and "n40" not in idle
     winning = told("The discriminator was winning")
     assert "none-n100-s0 (r_t = 0.96)" in winning and "diffaug" not in winning
-    assert told("1 group of copies stands under more than one class")
+    assert told("1 group of copies has more than one class")
     assert told("Every GAN was trained once")
 
 
@@ -134,26 +133,31 @@ def test_reports_what_there_is(tmp_path: Path, undrawn: None) -> None:
         build_report(workspace, workspace.report, Silent())
     data = write_data(workspace)
     summary = build_report(workspace, workspace.report, Silent())
-    assert summary.missing == ["Subsets: all"] and summary.figures == []
+    assert summary.missing == [] and summary.figures == []
     assert "Do generated images help the classifier? It has not been tested yet" in Page(workspace.report).words
     write_gan(workspace, data, "ada", 40, 0)
     (workspace.gan("ada", 40, 0) / "generator.json").unlink()
     summary = build_report(workspace, workspace.report, Silent())
-    assert "Unfinished GANs: ada-n40-s0 (at 6 kimg)" in summary.missing
-    assert "Classifiers: n40-s0/real" in summary.missing
     assert set(summary.figures) == {"training-n40-s0", "samples-n40-s0"}
-    assert "usgan train-gan --aug ada --n 40 --seed 0" in Page(workspace.report).text
+    assert "ada-n40-s0, 6 kimg, unfinished" in Page(workspace.report).words
     write_score(workspace, "ada", 40, 0)
     summary = build_report(workspace, workspace.report, Silent())
     assert {"quality", "nearness", "copies"} <= set(summary.tables) and "f1" not in summary.tables
 
 
-def test_seeds_that_were_not_summarised_are_missing(tmp_path: Path, undrawn: None) -> None:
-    workspace = write_study(tmp_path, seeds=(0, 3), sizes=(40,), ratios=(1.0,))
-    assert find_missing(collect(workspace)) == []
-    workspace.ttest(40, 0, 3).unlink()
-    (missing,) = find_missing(collect(workspace))
-    assert missing.command == "usgan ttest --n 40 --seeds 0 --seeds 3"
+def test_what_the_plan_lacks_is_listed_with_the_first_command(tmp_path: Path, undrawn: None) -> None:
+    workspace = Workspace(tmp_path)
+    write_data(workspace)
+    lacking = [Missing("train-gan", f"gans/ada-n{n}-s0", f"usgan train-gan --n {n} --aug ada") for n in range(20, 30)]
+    summary = build_report(
+        workspace, workspace.report, Silent(), [*lacking, Missing("ttest", "ttests/n20-s0.json", "usgan ttest --n 20")]
+    )
+    assert summary.missing[0] == "GANs: gans/ada-n20-s0" and len(summary.missing) == 11
+    page = Page(workspace.report)
+    text = " ".join(page.words)
+    assert "(10): gans/ada-n20-s0, gans/ada-n21-s0" in text and "gans/ada-n27-s0 and 2 more" in text
+    assert "usgan train-gan --n 20 --aug ada   and so on" in text and "usgan train-gan --n 21" not in text
+    assert {"GANs", "Comparisons", "What is missing"} <= set(page.words)
 
 
 def test_unreadable_records_are_named_and_nothing_else_breaks(tmp_path: Path, undrawn: None) -> None:
@@ -178,7 +182,6 @@ def test_unreadable_records_are_named_and_nothing_else_breaks(tmp_path: Path, un
     assert str(tmp_path) not in text
     assert "Samples of StyleGAN2, n = 40, cannot be shown" in text
     assert "The closest pairs of diffaug-n40-s0 cannot be shown" in text
-    assert "ada-n40-s0" in [item.name for item in find_missing(collect(workspace))]
     page = Page(workspace.report)
     assert page.row("quality", "n = 40", "StyleGAN2")[2] == "168.2 ± 8.4"
     assert page.row("f1", "n = 40", "+ 100 % ADA")

@@ -12,9 +12,9 @@ from study_records import write_data, write_study
 
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store.workspace import Workspace
+from usgan_cli.core.text import gan_label, number
 from usgan_cli.report.build import build_report
-from usgan_cli.report.records import collect, label
-from usgan_cli.report.table_model import number
+from usgan_cli.report.records import collect
 
 # Chromium lays a table out wider than its box where it scrolls; what counts is what can be seen to stick out.
 STICKS_OUT = """
@@ -82,10 +82,10 @@ def test_tables_hold_the_records_numbers(page: Browser, study: Workspace) -> Non
         return {row[0]: row for row in tables[name][start:end]}
 
     for key, score in records.scores.items():
-        row = rows("quality", key.n)[label(key.aug)]
+        row = rows("quality", key.n)[gan_label(key.aug)]
         assert row[2:4] == [f"{score.fake.fd:.1f} ± {score.fake.fd_spread.sd:.1f}", f"{score.fake.js:.3f}"]
         low, high = score.fake.intervals["kid"]
-        kernel = rows("nearness", key.n)[label(key.aug)][2]
+        kernel = rows("nearness", key.n)[gan_label(key.aug)][2]
         assert kernel == f"{1000 * (score.fake.kid or 0):.2f} [{1000 * low:.2f}, {1000 * high:.2f}]"
     for key, ttest in records.ttests.items():
         own = [c for c in ttest.comparisons if c.aug == "ada" and c.ratio == 1]

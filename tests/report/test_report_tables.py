@@ -11,14 +11,13 @@ from report_page import Page, read_table
 from study_records import AUGS, DIGEST, FLOOR, write_score, write_study
 
 from usgan_cli.core.formats.comparison import SeedsRecord
+from usgan_cli.core.formats.score import is_fid
 from usgan_cli.core.progress import Silent
-from usgan_cli.core.store.workspace import Workspace
-from usgan_cli.core.text import stars
+from usgan_cli.core.store.workspace import GanKey, SubsetKey, Workspace
+from usgan_cli.core.text import gan_label, number, p_value, stars, training_label
 from usgan_cli.report import paper
 from usgan_cli.report.build import build_report
-from usgan_cli.report.cells import is_fid, training_label
-from usgan_cli.report.records import GanKey, StudyRecords, SubsetKey, collect, label
-from usgan_cli.report.table_model import number, p_value
+from usgan_cli.report.records import StudyRecords, collect
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +44,10 @@ def ranged(value: float, bounds: tuple[float, float] | None, digits: int, scale:
 def test_scores(records: StudyRecords, report: Path, page: Page) -> None:
     rows = read_table(report, "quality")
     for key, record in records.scores.items():
-        row, shown = one(rows, n=key.n, images=label(key.aug)), page.row("quality", f"n = {key.n}", label(key.aug))
+        row, shown = (
+            one(rows, n=key.n, images=gan_label(key.aug)),
+            page.row("quality", f"n = {key.n}", gan_label(key.aug)),
+        )
         fake = record.fake
         assert (float(row["fd"]), float(row["fd_sd"])) == (fake.fd, fake.fd_spread.sd)
         assert (float(row["js"]), float(row["ssim"]), float(row["ssim_sd"])) == (fake.js, fake.ssim.mean, fake.ssim.sd)
@@ -61,7 +63,10 @@ def test_scores(records: StudyRecords, report: Path, page: Page) -> None:
 def test_nearness_with_intervals(records: StudyRecords, report: Path, page: Page) -> None:
     rows = read_table(report, "nearness")
     for key, record in records.scores.items():
-        row, shown = one(rows, n=key.n, images=label(key.aug)), page.row("nearness", f"n = {key.n}", label(key.aug))
+        row, shown = (
+            one(rows, n=key.n, images=gan_label(key.aug)),
+            page.row("nearness", f"n = {key.n}", gan_label(key.aug)),
+        )
         fake, cells = record.fake, []
         for name, digits, scale in (
             ("fd", 1, 1),
@@ -81,14 +86,16 @@ def test_nearness_with_intervals(records: StudyRecords, report: Path, page: Page
 
 def test_variety_and_classes(records: StudyRecords, report: Path, page: Page) -> None:
     for key, record in records.scores.items():
-        row = one(read_table(report, "variety"), n=key.n, images=label(key.aug))
+        row = one(read_table(report, "variety"), n=key.n, images=gan_label(key.aug))
         assert record.fake.ms_ssim is not None
         assert float(row["ms_ssim"]) == record.fake.ms_ssim.mean
         assert float(row["diversity_ssim"]) == record.fake.diversity_ssim.mean
         assert float(row["diversity_features"]) == record.fake.diversity_features
         assert row["diversity_ms_ssim"] == "", "what was not measured is empty"
         for name, scores in record.fake.classes.items():
-            row = one(read_table(report, "quality-by-class"), **{"n": key.n, "images": label(key.aug), "class": name})
+            row = one(
+                read_table(report, "quality-by-class"), **{"n": key.n, "images": gan_label(key.aug), "class": name}
+            )
             assert (float(row["fd"]), int(row["count"])) == (scores.fd, scores.count)
     assert page.row("variety", "Yardsticks", "Real training images")[3] == "–"
 
@@ -98,7 +105,7 @@ def test_copies(records: StudyRecords, report: Path, page: Page) -> None:
     for key, record in records.scores.items():
         found = record.memorization
         assert found is not None
-        row, shown = one(rows, n=key.n, gan=label(key.aug)), page.row("copies", f"n = {key.n}", label(key.aug))
+        row, shown = one(rows, n=key.n, gan=gan_label(key.aug)), page.row("copies", f"n = {key.n}", gan_label(key.aug))
         assert row["verdict"] == found.verdict
         assert float(row["training_features"]) == 100 * found.train_features.share
         assert float(row["test_pixels_real"]) == 100 * found.test_pixels.expected
@@ -177,7 +184,7 @@ def test_other_tests_and_scores(records: StudyRecords, report: Path, page: Page)
 
 def test_saved_generators(records: StudyRecords, report: Path) -> None:
     for key, record in records.snapshots.items():
-        row = one(read_table(report, "snapshots"), n=key.n, gan=label(key.aug))
+        row = one(read_table(report, "snapshots"), n=key.n, gan=gan_label(key.aug))
         assert (float(row["best_kimg"]), float(row["last_kimg"])) == (4.5, 6.0)
         assert float(row["best_fd"]) == record.snapshots[2].fd and float(row["last_fd"]) == record.snapshots[3].fd
 
@@ -198,7 +205,7 @@ def test_several_seeds(tmp_path: Path, undrawn: None) -> None:
         assert shown[4] == f"{p_value(item.p_holm)} {stars(item.p_holm)}".strip()
     assert float(rows[0]["published_f1"]) == paper.BASELINES[50].mean
     for aug in AUGS:
-        row = one(read_table(workspace.report, "quality-seeds"), n=40, gan=label(aug))
+        row = one(read_table(workspace.report, "quality-seeds"), n=40, gan=gan_label(aug))
         values = [score.fake.fd for key, score in records.scores.items() if key.aug == aug]
         assert float(row["fd"]) == pytest.approx(np.mean(values))
         assert float(row["fd_sd"]) == pytest.approx(np.std(values, ddof=1)) and int(row["seeds"]) == 3

@@ -18,7 +18,7 @@ from usgan_cli.core.formats.comparison import SeedsRecord, TTestRecord
 from usgan_cli.core.formats.measured import measured
 from usgan_cli.core.text import stars
 from usgan_cli.stats.compare import Classified, compare, compare_seeds
-from usgan_cli.stats.export import seeds_to_csv, seeds_to_latex, to_csv, to_latex
+from usgan_cli.stats.export import comparison_table, seeds_table
 from usgan_cli.stats.ttest import corrected_resampled_t, effect_size, holm, mean_interval, wilcoxon
 
 A = [0.70, 0.74, 0.71, 0.78, 0.76]
@@ -212,7 +212,7 @@ def test_a_wrong_or_lonely_baseline_is_refused() -> None:
 
 def test_csv_has_a_row_for_the_baseline_and_each_comparison() -> None:
     result = compare(BASELINE, [record(A), record(list(np.add(B, 0.05)), "ada-x1")])
-    rows = list(csv.DictReader(io.StringIO(to_csv(result))))
+    rows = list(csv.DictReader(io.StringIO(comparison_table(result).to_csv())))
     assert [row["name"] for row in rows] == ["real", "diffaug-x1", "ada-x1"]
     assert float(rows[1]["p"]) == result.comparisons[0].p
     assert float(rows[1]["interval_high"]) == result.comparisons[0].interval[1]
@@ -229,11 +229,10 @@ def test_stars_stand_at_adjusted_values_alone() -> None:
     # p of the first is 1e-6 and of the others about 0.06: with six of them Holm leaves nothing below 0.05 but it.
     weak = [record(A, f"ada-x{i}") for i in range(1, 6)]
     result = compare(BASELINE, [record(strong), *weak])
-    text = to_latex(result)
+    text = comparison_table(result).to_latex()
     lines = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert len(lines) == 2 + 6
-    assert "*" in lines[2]
-    assert r"< 0.001$$^{***}$" in lines[2]
+    assert "& $<$ 0.001 & $<$ 0.001 *** & " in lines[2]
     assert not any("*" in line for line in lines[3:])
     assert text.count(r"\toprule") == text.count(r"\bottomrule") == text.count(r"\end{tabular}") == 1
     assert all(line.count("&") == 6 for line in lines)
@@ -241,9 +240,9 @@ def test_stars_stand_at_adjusted_values_alone() -> None:
 
 def test_latex_escapes_what_a_user_named() -> None:
     other = record(A, "my_gan-x1")
-    assert r"my\_gan" in to_latex(compare(BASELINE, [other]))
+    assert r"my\_gan" in comparison_table(compare(BASELINE, [other])).to_latex()
     only = changed(record(A), synthetic_only=True, select="distance")
-    assert "(synthetic alone, by distance)" in to_latex(compare(BASELINE, [only]))
+    assert "(synthetic alone, by distance)" in comparison_table(compare(BASELINE, [only])).to_latex()
 
 
 def family(seed: int, shift: float, spread: list[float]) -> tuple[Classified, list[Classified]]:
@@ -270,12 +269,13 @@ def test_seeds_are_the_unit_of_the_nested_summary() -> None:
     )
     assert result.seeds == [0, 1, 2]
     assert SeedsRecord.model_validate_json(result.model_dump_json()) == result
-    rows = list(csv.DictReader(io.StringIO(seeds_to_csv(result))))
-    assert float(rows[0]["this_seed_2"]) == one.by_seed[2]
-    lines = [line for line in seeds_to_latex(result).splitlines() if line.endswith(r"\\")]
+    rows = list(csv.DictReader(io.StringIO(seeds_table(result).to_csv())))
+    assert [row["name"] for row in rows] == ["real", one.name]
+    assert float(rows[1]["this_seed_2"]) == one.by_seed[2]
+    lines = [line for line in seeds_table(result).to_latex().splitlines() if line.endswith(r"\\")]
     assert len(lines) == 3
     assert all(line.count("&") == 6 for line in lines)
-    assert "$+3.00$ [$0.52$, $5.48$] & $0.71$ / $1.58$ & $0.035$ & $0.035$$^{*}$ & " in lines[2]
+    assert "& +3.00 [0.52, 5.48] & 0.71 / 1.58 & 0.035 & 0.035 * & " in lines[2]
 
 
 def test_stars_over_seeds_stand_at_adjusted_values_alone() -> None:
@@ -286,7 +286,7 @@ def test_stars_over_seeds_stand_at_adjusted_values_alone() -> None:
         seeds.append((baseline, [changed(one, name=f"ada-x{i}") for i in range(6)]))
     result = compare_seeds(seeds)
     assert all(c.p is not None and c.p < 0.05 for c in result.comparisons)
-    assert "*" not in seeds_to_latex(result)
+    assert " * " not in seeds_table(result).to_latex()
 
 
 def test_folds_of_one_seed_do_not_count_as_repeats() -> None:

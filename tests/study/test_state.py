@@ -7,8 +7,10 @@ from pathlib import Path
 from usgan_cli.core.errors import MissingError, SettingsError, UsganError
 from usgan_cli.core.store.document import PlanDocument
 from usgan_cli.core.store.lifecycle import PLAN_FILE, Outcome
-from usgan_cli.study.plan import PlannedStep
-from usgan_cli.study.state import StepState, find_states, to_do
+from usgan_cli.core.store.workspace import Workspace
+from usgan_cli.study.config import GridTable, StudyConfig
+from usgan_cli.study.plan import PlannedStep, plan_study
+from usgan_cli.study.state import SHOWN, StepState, find_states, missing_steps, to_do
 
 
 def planned(path: Path, *changes: str, begun: bool = False) -> Outcome:
@@ -109,3 +111,20 @@ def test_an_unreadable_artefact_is_named(tmp_path: Path) -> None:
 def test_asking_anew_makes_again_what_is_there(tmp_path: Path) -> None:
     answers = {name: planned(tmp_path / name) for name in "abcd"}
     assert [state.name for state in states(tmp_path, answers, set("abcd"))] == ["stale"] * 4
+
+
+def test_what_a_study_lacks_is_named_without_the_place_of_its_workspace(tmp_path: Path) -> None:
+    config = StudyConfig(name="mine", grid=GridTable(sizes=[8], gans=["ada"]))
+    workspace = Workspace(tmp_path)
+    everything = missing_steps(config, workspace)
+    assert [step.command for step in everything] == [step.command for step in plan_study(config, workspace)[:-1]]
+    assert not any(str(tmp_path) in step.line(SHOWN) for step in everything)
+    workspace.subset(8, 0).parent.mkdir()
+    workspace.subset(8, 0).write_text("{}")
+    for name in ("run.json", "config.json"):
+        folder = workspace.gan("ada", 8, 0) if name == "run.json" else workspace.classifier(8, 0, None, 0)
+        folder.mkdir(parents=True)
+        (folder / name).write_text("{}")
+    lacking = [step.command for step in missing_steps(config, workspace)]
+    assert "subsample" not in lacking and "train-gan" not in lacking, "the folder has a run.json: it is finished"
+    assert lacking.count("train-cls") == 2, "one was begun, the other not"

@@ -11,6 +11,7 @@ from usgan_cli.commands.inputs import data_folder, load_subset, weights_input
 from usgan_cli.commands.session import Session
 from usgan_cli.core.errors import DataError, MissingError
 from usgan_cli.core.progress import Progress
+from usgan_cli.core.store.workspace import SNAPSHOTS
 
 if TYPE_CHECKING:
     from usgan_cli.core.formats.generator import Architecture
@@ -105,7 +106,7 @@ def score_saved_generators(
     drawn = session.workspace.subset(training.n, training.seed)
     subset = Subset.read(drawn) if drawn.is_file() else None
     digests = {path.name: files.sha256_file(path) for path in saved}
-    target = out or session.workspace.score(f"{training.name}-snapshots")
+    target = out or session.workspace.score(training.name + SNAPSHOTS)
 
     def work() -> SnapshotsRecord:
         from usgan_cli.metrics.pictures import snapshot_curve

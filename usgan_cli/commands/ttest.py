@@ -75,15 +75,16 @@ def ttest(
 def _one_seed(session: Session, baseline: Classified, others: list[Classified], out: Path | None) -> Outcome:
     from usgan_cli.core.store import files, lifecycle
     from usgan_cli.stats.compare import compare
-    from usgan_cli.stats.export import to_csv, to_latex
+    from usgan_cli.stats.export import comparison_table
 
     n, seed = baseline.record.n, baseline.record.settings.seed
     target = out or session.workspace.ttest(n, seed)
 
     def work() -> TTestRecord:
         record = compare(baseline, others)
-        files.write_text(target.with_suffix(".csv"), to_csv(record))
-        files.write_text(target.with_suffix(".tex"), to_latex(record))
+        table = comparison_table(record)
+        files.write_text(target.with_suffix(".csv"), table.to_csv())
+        files.write_text(target.with_suffix(".tex"), table.to_latex())
         return record
 
     step = lifecycle.Step("ttest", REVISION, {"n": n, "seed": seed}, _digests([baseline, *others]))
@@ -96,15 +97,16 @@ def _one_seed(session: Session, baseline: Classified, others: list[Classified], 
 def _several_seeds(session: Session, n: int, seeds: list[int], out: Path | None) -> Outcome:
     from usgan_cli.core.store import files, lifecycle
     from usgan_cli.stats.compare import compare_seeds
-    from usgan_cli.stats.export import seeds_to_csv, seeds_to_latex
+    from usgan_cli.stats.export import seeds_table
 
     families = [_family(session, n, seed) for seed in seeds]
     target = out or session.workspace.ttest(n, *seeds)
 
     def work() -> SeedsRecord:
         record = compare_seeds(families)
-        files.write_text(target.with_suffix(".csv"), seeds_to_csv(record))
-        files.write_text(target.with_suffix(".tex"), seeds_to_latex(record))
+        table = seeds_table(record)
+        files.write_text(target.with_suffix(".csv"), table.to_csv())
+        files.write_text(target.with_suffix(".tex"), table.to_latex())
         return record
 
     inputs = {

@@ -1,8 +1,13 @@
-"""Words for messages, the same everywhere: p-values, lengths of time, counts, and names."""
+"""Words for messages and tables, the same everywhere: numbers, p-values, times, counts, lists and names."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+
+DASH = "–"
+"""Shown for a value that was not measured."""
+GAN_NAMES = {"none": "StyleGAN2", "ada": "ADA", "diffaug": "DiffAug", "ada+diffaug": "ADA + DiffAug"}
 
 STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 """Bounds of an adjusted p-value, the smallest first, and their marks."""
@@ -47,3 +52,46 @@ def listed(names: Sequence[str], separator: str = ", ") -> str:
     few = separator.join(on_one_line(name) for name in names[:_LISTED_AT_MOST])
     more = len(names) - _LISTED_AT_MOST
     return few if more <= 0 else f"{few}{separator}and {more} more"
+
+
+def number(value: float, digits: int | None, *, sign: bool = False) -> str:
+    """Return a number with so many decimals (None: as few as it needs) and a true minus; a rounded zero has no sign."""
+    text = f"{value:g}" if digits is None else f"{value:{'+' if sign else ''}.{digits}f}"
+    if float(text) == 0:
+        text = text.lstrip("+-")
+    return text.replace("-", "−")
+
+
+def p_value(p: float | None) -> str:
+    """Return a p-value for a table; a dash where there is none."""
+    return p_text(p, DASH)
+
+
+def p_equals(p: float | None) -> str:
+    """Return a p-value as it follows the letter p: "= 0.012" or "< 0.001"."""
+    text = p_value(p)
+    return text if text.startswith("<") else f"= {text}"
+
+
+def joined(items: Iterable[object], most: int | None = None) -> str:
+    """Return "a, b and c", or with more than `most` items "a, b and 7 more"."""
+    texts = [str(item) for item in items]
+    if most is not None and len(texts) > most:
+        return f"{', '.join(texts[:most])} and {len(texts) - most} more"
+    return " and ".join([", ".join(texts[:-1]), texts[-1]]) if len(texts) > 1 else "".join(texts)
+
+
+def gan_label(aug: str) -> str:
+    """Return a GAN's name for readers: "StyleGAN2 + ADA"."""
+    return GAN_NAMES[aug] if aug == "none" else f"{GAN_NAMES['none']} + {GAN_NAMES[aug]}" if aug in GAN_NAMES else aug
+
+
+def training_label(aug: str | None, ratio: float = 0, variant: str = "") -> str:
+    """Return a classifier's training set for readers: "Real alone", "+ 50 % ADA", "+ 100 % DiffAug (strict)"."""
+    beyond = f" ({variant})" if variant else ""
+    return "Real alone" if aug is None else f"+ {100 * ratio:g} % {GAN_NAMES.get(aug, aug)}{beyond}"
+
+
+def short_digests(text: str) -> str:
+    """Return text with the digests in it cut to eight digits."""
+    return re.sub(r"([0-9a-f]{8})[0-9a-f]{8,}", r"\1", text)

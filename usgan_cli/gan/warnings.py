@@ -8,13 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from usgan_cli.core.errors import UsganError
-from usgan_cli.core.formats.generator import LogRow
+from usgan_cli.core.formats.generator import LEAK_THRESHOLD, WINNING_R_T, LogRow
 from usgan_cli.core.images.codec import Pixels
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.progress import Progress
-from usgan_cli.gan.augment.controller import LEAK_THRESHOLD
 
-WINNING_R_T = 0.95
 COLLAPSED_SHARE = 0.5
 """Diversity under this share of real images' and of its own best is a warning sign."""
 DIVERSITY_SIZE = 16

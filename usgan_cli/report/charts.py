@@ -48,24 +48,15 @@ PIXELS_PER_INCH = 105
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawn figure.
-
-    Attributes
-    ----------
-    name : str
-        Stem of its files.
-    title : str
-        What sets it apart from the others on its plate; "" for a figure that stands alone.
-    alt : str
-    width : int
-        Natural width on the page, pixels.
-    svg, png : bytes
-    """
+    """A drawn figure."""
 
     name: str
+    """Stem of its files."""
     title: str
+    """Its name among the other figures on the same plate; "" where it is the only one."""
     alt: str
     width: int
+    """Natural width on the page, pixels."""
     svg: bytes
     png: bytes
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 CITATION = "Maack et al. 2022"
+PUBLISHED = f"Published ({CITATION})"
+ANOTHER_SIZE = "Published values are of the nearest published n within a factor of two, which is named."
 DOI = "10.1515/cdbme-2022-0005"
 SIZES = (500, 250, 100, 50)
 AUGS = ("none", "ada", "diffaug")
@@ -27,56 +30,45 @@ PRESET = "paper256"
 
 
 @dataclass(frozen=True)
-class Spread:
-    """A published mean with its published standard deviation."""
+class MeanSd:
+    """A mean with its standard deviation; None where there is one value."""
 
     mean: float
-    sd: float
-
-
-@dataclass(frozen=True)
-class PValue:
-    """A published p-value: a number, or only an upper bound."""
-
-    value: float
-    bound: bool = False
-
-    def __str__(self) -> str:
-        return f"< {self.value:g}" if self.bound else f"{self.value:g}"
+    sd: float | None
 
 
 @dataclass(frozen=True)
 class GanValues:
     """What was published of one GAN trained on n images."""
 
-    fid: Spread | None
+    fid: MeanSd | None
     js: float
-    ssim: Spread
-    f1: Spread
+    ssim: MeanSd
+    f1: MeanSd
     """Micro-averaged F1 on the test images with 100 % synthetic images added, percent."""
-    p: PValue
+    p: str
+    """Against real images alone; only an upper bound was published of some."""
 
 
-BELOW = PValue(0.01, bound=True)
 GANS: dict[tuple[int, str], GanValues] = {
-    (500, "none"): GanValues(Spread(140.6, 6.9), 0.123, Spread(0.175, 0.05), Spread(87.14, 1.95), PValue(0.084)),
-    (500, "ada"): GanValues(Spread(87.97, 3.28), 0.096, Spread(0.156, 0.05), Spread(83.71, 3.49), PValue(0.478)),
-    (500, "diffaug"): GanValues(Spread(95, 4.78), 0.1, Spread(0.16, 0.05), Spread(85.57, 2.12), PValue(0.253)),
-    (250, "none"): GanValues(None, 0.133, Spread(0.151, 0.04), Spread(79.29, 2.92), PValue(0.06)),
-    (250, "ada"): GanValues(None, 0.091, Spread(0.155, 0.04), Spread(80.36, 2.52), BELOW),
-    (250, "diffaug"): GanValues(None, 0.1, Spread(0.163, 0.05), Spread(80.86, 4.31), PValue(0.078)),
-    (100, "none"): GanValues(None, 0.163, Spread(0.147, 0.04), Spread(71.51, 6.51), BELOW),
-    (100, "ada"): GanValues(None, 0.1, Spread(0.158, 0.05), Spread(74.14, 4.76), PValue(0.02)),
-    (100, "diffaug"): GanValues(None, 0.097, Spread(0.15, 0.04), Spread(72.79, 3.85), BELOW),
-    (50, "none"): GanValues(Spread(219.8, 27.62), 0.184, Spread(0.135, 0.03), Spread(69.64, 2.42), BELOW),
-    (50, "ada"): GanValues(Spread(166.98, 32.23), 0.097, Spread(0.138, 0.04), Spread(66.71, 4.81), PValue(0.03)),
-    (50, "diffaug"): GanValues(Spread(133.80, 7.23), 0.1, Spread(0.15, 0.04), Spread(67.07, 3.44), BELOW),
+    (500, "none"): GanValues(MeanSd(140.6, 6.9), 0.123, MeanSd(0.175, 0.05), MeanSd(87.14, 1.95), "0.084"),
+    (500, "ada"): GanValues(MeanSd(87.97, 3.28), 0.096, MeanSd(0.156, 0.05), MeanSd(83.71, 3.49), "0.478"),
+    (500, "diffaug"): GanValues(MeanSd(95, 4.78), 0.1, MeanSd(0.16, 0.05), MeanSd(85.57, 2.12), "0.253"),
+    (250, "none"): GanValues(None, 0.133, MeanSd(0.151, 0.04), MeanSd(79.29, 2.92), "0.06"),
+    (250, "ada"): GanValues(None, 0.091, MeanSd(0.155, 0.04), MeanSd(80.36, 2.52), "< 0.01"),
+    (250, "diffaug"): GanValues(None, 0.1, MeanSd(0.163, 0.05), MeanSd(80.86, 4.31), "0.078"),
+    (100, "none"): GanValues(None, 0.163, MeanSd(0.147, 0.04), MeanSd(71.51, 6.51), "< 0.01"),
+    (100, "ada"): GanValues(None, 0.1, MeanSd(0.158, 0.05), MeanSd(74.14, 4.76), "0.02"),
+    (100, "diffaug"): GanValues(None, 0.097, MeanSd(0.15, 0.04), MeanSd(72.79, 3.85), "< 0.01"),
+    (50, "none"): GanValues(MeanSd(219.8, 27.62), 0.184, MeanSd(0.135, 0.03), MeanSd(69.64, 2.42), "< 0.01"),
+    (50, "ada"): GanValues(MeanSd(166.98, 32.23), 0.097, MeanSd(0.138, 0.04), MeanSd(66.71, 4.81), "0.03"),
+    (50, "diffaug"): GanValues(MeanSd(133.80, 7.23), 0.1, MeanSd(0.15, 0.04), MeanSd(67.07, 3.44), "< 0.01"),
 }
-BASELINES: dict[int, Spread] = {
-    500: Spread(81.14, 5.69),
-    250: Spread(75.86, 3.19),
-    100: Spread(62.79, 5.41),
-    50: Spread(59.36, 5.22),
+BASELINES: dict[int, MeanSd] = {
+    500: MeanSd(81.14, 5.69),
+    250: MeanSd(75.86, 3.19),
+    100: MeanSd(62.79, 5.41),
+    50: MeanSd(59.36, 5.22),
 }
 """F1 without synthetic images, percent."""
 
@@ -85,3 +77,28 @@ def nearest_size(n: int) -> int | None:
     """Return the published number of training images nearest to n by ratio, or None if none is within a factor of 2."""
     nearest = min(SIZES, key=lambda size: (abs(math.log(size / n)), size))
     return nearest if max(nearest, n) <= 2 * min(nearest, n) else None
+
+
+def nearest_values(n: int, aug: str) -> tuple[int, GanValues] | None:
+    """Return what was published of a GAN at the published size nearest to n, and that size; None if nothing was."""
+    size = nearest_size(n)
+    values = None if size is None else GANS.get((size, aug))
+    return None if size is None or values is None else (size, values)
+
+
+class PublishedF1(NamedTuple):
+    """A published F1, percent, with the number of training images, and p against real images alone."""
+
+    n: int
+    f1: MeanSd
+    p: str | None
+
+
+def nearest_f1(n: int, aug: str | None) -> PublishedF1 | None:
+    """Return the F1 published of a training set at the size nearest to n: real images alone, or + 100 % of a GAN's."""
+    size = nearest_size(n)
+    if size is None or (aug is not None and (size, aug) not in GANS):
+        return None
+    if aug is None:
+        return PublishedF1(size, BASELINES[size], None)
+    return PublishedF1(size, GANS[size, aug].f1, GANS[size, aug].p)

@@ -1,18 +1,32 @@
-"""What differs from the published protocol in this run, point by point, as far as the records tell."""
+"""What differs from the published protocol in this run, point by point, as far as the records say."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from usgan_cli.core.formats.score import is_fid
+from usgan_cli.core.text import gan_label, joined, short_digests
 from usgan_cli.report import paper
-from usgan_cli.report.cells import is_fid, short_name
-from usgan_cli.report.findings import dataset_name, listed
+from usgan_cli.report.findings import dataset_name
 from usgan_cli.report.groups import Study
-from usgan_cli.report.records import GanRun, StudyRecords, label
+from usgan_cli.report.records import GanRun, StudyRecords
+
+COPIES = {
+    "group": "kept together on one side of every split",
+    "drop": "all but one of each left out",
+    "ignore": "not considered",
+}
+TREATMENTS: tuple[tuple[str, str, str, object, str], ...] = (
+    ("ada", "ada_ops", "ADA's operations", "bg", "pixel blitting and general geometry (bg)"),
+    ("ada", "ada_fill", "ADA's border", None, "reflection"),
+    ("diffaug", "diffaug_policy", "DiffAug's operations", ["translation", "cutout"], "translation, cutout"),
+    ("diffaug", "diffaug_fill", "DiffAug's fill", 0.0, "zero (mid-gray)"),
+)
+"""Augmentation, the setting that a training records, its name, its published value, and that value in words."""
 
 
 @dataclass(frozen=True)
-class Difference:
+class Point:
     """One point of the protocol: as published, and in this run."""
 
     aspect: str
@@ -21,67 +35,60 @@ class Difference:
     same: bool
 
 
-def protocol_differences(study: Study) -> list[Difference]:
-    """Return the points of the published protocol that the records tell of, each beside this run's."""
-    return [*_data_protocol(study.records), *_gan_protocol(study), *_classifier_protocol(study)]
+def protocol_points(study: Study) -> list[Point]:
+    """Return the points of the published protocol that the records mention, each beside this run's."""
+    return [*_data_points(study.records), *_gan_points(study), *_classifier_points(study)]
 
 
-def _point(aspect: str, theirs: str, ours: str, same: bool | None = None) -> Difference:
-    return Difference(aspect, theirs, ours, theirs == ours if same is None else same)
+def _point(aspect: str, published: str, ours: str, same: bool | None = None) -> Point:
+    return Point(aspect, published, ours, published == ours if same is None else same)
 
 
-def _data_protocol(records: StudyRecords) -> list[Difference]:
-    data, found = records.data, []
+def _data_points(records: StudyRecords) -> list[Point]:
+    data, points = records.data, []
     if data is not None:
-        counts = {name: sum(image.class_ == name for image in data.images) for name in data.classes}
-        theirs = "BUSI: " + ", ".join(f"{count} {name}" for name, count in paper.CLASS_COUNTS.items())
-        ours = f"{dataset_name(records)}: " + ", ".join(f"{count} {name}" for name, count in counts.items())
+        counts = data.class_counts()
+        published = "BUSI: " + ", ".join(f"{count} {name}" for name, count in paper.CLASS_COUNTS.items())
+        ours = f"{dataset_name(data)}: " + ", ".join(f"{count} {name}" for name, count in counts.items())
         ours += f" (version {data.content_digest()[:8]})"
-        found.append(_point("Dataset", theirs, ours, counts == paper.CLASS_COUNTS))
-        found.append(
+        points += [
+            _point("Dataset", published, ours, counts == paper.CLASS_COUNTS),
             _point(
                 "Split",
                 f"{paper.TRAIN_COUNT} training, {paper.TEST_COUNT} test",
                 f"{len(data.of('train'))} training, {len(data.of('test'))} test",
-            )
-        )
-        found.append(_point("Size of images, pixels", str(paper.SIZE), str(data.size)))
-        policies = {
-            "group": "kept together on one side of every split",
-            "drop": "all but one of each left out",
-            "ignore": "not considered",
-        }
-        found.append(_point("Copies in the dataset", policies["ignore"], policies[data.duplicate_policy]))
-    if records.subset_keys():
-        ours = ", ".join(map(str, records.sizes()))
-        found.append(_point("Training images, n", ", ".join(map(str, paper.SIZES)), ours))
-        seeds = sorted({key.seed for key in records.subset_keys()})
-        if len(seeds) > 1:
-            found.append(_point("Seeds", "–", listed(map(str, seeds)), False))
-    return found
+            ),
+            _point("Size of images, pixels", str(paper.SIZE), str(data.size)),
+            _point("Copies in the dataset", COPIES["ignore"], COPIES[data.duplicate_policy]),
+        ]
+    if keys := records.subset_keys():
+        sizes = ", ".join(map(str, records.sizes()))
+        points.append(_point("Training images, n", ", ".join(map(str, paper.SIZES)), sizes))
+        seeds = sorted({key.seed for key in keys})
+        points += [_point("Seeds", "–", joined(seeds), False)] if len(seeds) > 1 else []
+    return points
 
 
-def _gan_protocol(study: Study) -> list[Difference]:
-    records, found = study.records, []
-    gans = sorted(records.finished_gans(), key=lambda gan: gan.key.order)
+def _gan_points(study: Study) -> list[Point]:
+    points, gans = [], study.records.finished_gans()
     if gans:
-        theirs = ", ".join(label(aug) for aug in paper.AUGS)
-        found.append(_point("GANs", theirs, ", ".join(dict.fromkeys(label(gan.key.aug) for gan in gans))))
-        described = listed(dict.fromkeys(_training(gan) for gan in gans))
+        published = ", ".join(gan_label(aug) for aug in paper.AUGS)
+        points.append(_point("GANs", published, ", ".join(dict.fromkeys(gan_label(gan.key.aug) for gan in gans))))
+        trainings = joined(dict.fromkeys(_training(gan) for gan in gans))
         same = all(gan.document is not None and gan.document.preset == paper.PRESET for gan in gans)
-        found.append(_point("GAN training", "StyleGAN2's settings for 256 × 256", described, same))
-        found += _treatments(gans)
-    psi = sorted({manifest.truncation_psi for manifest in records.synthetic.values()})
+        points.append(_point("GAN training", "StyleGAN2's settings for 256 × 256", trainings, same))
+        points += _treatments(gans)
+    psi = sorted({manifest.truncation_psi for manifest in study.records.synthetic.values()})
     if psi and psi != [1.0]:
-        found.append(_point("Truncation ψ", "–", listed(f"{value:g}" for value in psi), False))
+        points.append(_point("Truncation ψ", "–", joined(f"{value:g}" for value in psi), False))
     for group in study.scores:
         settings = group.settings
-        ours = short_name(settings.extractor)
-        found.append(_point("Fréchet distance", "Inception (FID)", ours, is_fid(settings.extractor)))
+        ours = short_digests(settings.extractor)
+        points.append(_point("Fréchet distance", "Inception (FID)", ours, is_fid(settings.extractor)))
         count = f"{settings.count} generated, {settings.reference_count} real test images"
-        theirs = f"{paper.TEST_COUNT} real test images"
-        found.append(_point("Images compared", theirs, count, settings.reference_count == paper.TEST_COUNT))
-    return found
+        published = f"{paper.TEST_COUNT} real test images"
+        points.append(_point("Images compared", published, count, settings.reference_count == paper.TEST_COUNT))
+    return points
 
 
 def _training(gan: GanRun) -> str:
@@ -91,35 +98,29 @@ def _training(gan: GanRun) -> str:
     return f"{preset}, {gan.kimg:g} kimg{batch}"
 
 
-def _treatments(gans: list[GanRun]) -> list[Difference]:
+def _treatments(gans: list[GanRun]) -> list[Point]:
     """Return the settings of ADA and DiffAug, where the trainings recorded them."""
-    wanted = [
-        ("ada", "ada_ops", "ADA's operations", "bg", "pixel blitting and general geometry (bg)"),
-        ("ada", "ada_fill", "ADA's border", None, "reflection"),
-        ("diffaug", "diffaug_policy", "DiffAug's operations", ["translation", "cutout"], "translation, cutout"),
-        ("diffaug", "diffaug_fill", "DiffAug's fill", 0.0, "zero (mid-gray)"),
-    ]
-    found = []
-    for aug, setting, aspect, expected, words in wanted:
-        values = [gan.settings[setting] for gan in gans if aug in gan.key.aug.split("+") and setting in gan.settings]
+    points = []
+    for aug, setting, aspect, expected, words in TREATMENTS:
+        values = [gan.settings[setting] for gan in gans if gan.uses(aug) and setting in gan.settings]
         if values:
             same = all(value == expected for value in values)
             shown = dict.fromkeys(", ".join(value) if isinstance(value, list) else str(value) for value in values)
-            found.append(_point(aspect, words, words if same else listed(shown), same))
-    return found
+            points.append(_point(aspect, words, words if same else joined(shown), same))
+    return points
 
 
-def _classifier_protocol(study: Study) -> list[Difference]:
-    records, found = study.records, []
+def _classifier_points(study: Study) -> list[Point]:
+    points = []
     for group in study.classifiers:
         settings = group.settings
-        how = "head alone trained (frozen)" if settings.freeze else "fine-tuned"
+        training = "head alone trained (frozen)" if settings.freeze else "fine-tuned"
         same = settings.backbone.startswith(paper.BACKBONE) and not settings.freeze and settings.weights != "none"
-        ours = f"{settings.backbone} ({short_name(settings.weights)}), {how}"
-        found.append(_point("Classifier", "EfficientNet-B2 pretrained on ImageNet, fine-tuned", ours, same))
-        found.append(_point("Folds", str(paper.FOLDS), str(settings.folds)))
-    ratios = sorted({record.ratio for _, record in records.all_classifiers() if record.aug is not None})
+        ours = f"{settings.backbone} ({short_digests(settings.weights)}), {training}"
+        points.append(_point("Classifier", "EfficientNet-B2 pretrained on ImageNet, fine-tuned", ours, same))
+        points.append(_point("Folds", str(paper.FOLDS), str(settings.folds)))
+    ratios = sorted({record.ratio for _, record in study.records.all_classifiers() if record.aug is not None})
     if ratios:
-        ours = ", ".join(f"{100 * ratio:g} %" for ratio in ratios)
-        found.append(_point("Synthetic images added", ", ".join(f"{100 * r:g} %" for r in paper.RATIOS), ours))
-    return list(dict.fromkeys(found))
+        published, ours = (", ".join(f"{100 * ratio:g} %" for ratio in some) for some in (paper.RATIOS, ratios))
+        points.append(_point("Synthetic images added", published, ours))
+    return list(dict.fromkeys(points))

@@ -1,98 +1,145 @@
-"""The report's other tables: the data, the published values and protocol, and how everything was made."""
+"""What the report's tables share, and the tables of the data, the published study and the runs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
+from usgan_cli.core.formats.dataset import DataManifest, Subset
 from usgan_cli.core.store.document import RunRecord
-from usgan_cli.core.text import duration
+from usgan_cli.core.store.workspace import SubsetKey
+from usgan_cli.core.table import Cell, Column, Spread, Table, Words
+from usgan_cli.core.text import duration, gan_label
 from usgan_cli.report import paper
-from usgan_cli.report.cells import count, spread, subset_title, words
-from usgan_cli.report.protocol import Difference
-from usgan_cli.report.quality_tables import published_quality
-from usgan_cli.report.records import StudyRecords, label
-from usgan_cli.report.table_model import Cell, Column, RowGroup, Table, empty
+from usgan_cli.report.paper import GanValues, MeanSd
+from usgan_cli.report.protocol import Point
+from usgan_cli.report.records import subset_title
 
 
-def data_table(records: StudyRecords) -> Table | None:
-    """Return the images of each class in the split and in every subset, or None without a dataset."""
-    data = records.data
-    if data is None:
-        return None
-    columns = [Column("Images", ("part",), text=True), *(Column(c, (c,)) for c in [*data.classes, "All"])]
+class OfSubset(Protocol):
+    """A table's row that belongs to a subset of the training images, or to all of them."""
+
+    @property
+    def subset(self) -> SubsetKey | None: ...  # noqa: D102
+
+
+R = TypeVar("R", bound=OfSubset)
+LEAD: list[Column[OfSubset]] = [
+    Column("n", "n", lambda row: row.subset and row.subset.n, shown=False),
+    Column("Seed", "seed", lambda row: row.subset and row.subset.seed, shown=False),
+]
+
+
+def by_subset(rows: Sequence[R], subsets: Sequence[SubsetKey] | None = None) -> list[tuple[str, list[R]]]:
+    """Return rows under the names of their subsets, which are those of the rows where they are not given."""
+    if subsets is None:
+        subsets = [subset for subset in dict.fromkeys(row.subset for row in rows) if subset is not None]
+    return [(subset_title(subset, subsets), [row for row in rows if row.subset == subset]) for subset in subsets]
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """How many images of each class some part of the dataset has."""
+
+    title: str
+    counts: Mapping[str, int]
+
+
+def data_table(data: DataManifest, subsets: Mapping[SubsetKey, Subset]) -> Table:
+    """Return the images of each class in the split and in every subset."""
     train, test = data.class_counts("train"), data.class_counts("test")
-    rows = [_counts("Training", train), _counts("Test", test)]
-    rows.append(_counts("All", {name: train[name] + test[name] for name in data.classes}))
-    groups, subsets = [RowGroup("", rows)], []
-    for key, subset in sorted(records.subsets.items(), key=lambda item: (-item[0].n, item[0].seed)):
-        if subset.data == data.content_digest():
-            picked = subset.pick(data)
-            counts = {name: sum(image.class_ == name for image in picked) for name in data.classes}
-            subsets.append(_counts(subset_title(key, list(records.subsets)), counts))
-    if subsets:
-        groups.append(RowGroup("Subsets of the training images", subsets))
-    return Table("data", "Images of each class.", columns, groups)
+    columns: list[Column[_Counts]] = [
+        Words("Images", "part", lambda row: row.title),
+        *(_class_column(name) for name in data.classes),
+        Column("All", "All", lambda row: sum(row.counts.values())),
+    ]
+    split = [
+        _Counts("Training", train),
+        _Counts("Test", test),
+        _Counts("All", {name: train[name] + test[name] for name in data.classes}),
+    ]
+    drawn = [
+        _Counts(subset_title(key, list(subsets)), subset.class_counts(data))
+        for key, subset in subsets.items()
+        if subset.data == data.content_digest()
+    ]
+    groups = [("", split), ("Subsets of the training images", drawn)]
+    return Table.of("data", "Images of each class.", columns, groups)
 
 
-def _counts(title: str, counts: dict[str, int]) -> list[Cell]:
-    return [words(title), *(count(value) for value in [*counts.values(), sum(counts.values())])]
+def _class_column(name: str) -> Column[_Counts]:
+    return Column(name, name, lambda row: row.counts[name])
+
+
+@dataclass(frozen=True)
+class _Published:
+    """One line of the published results: a GAN's, or that of real images alone."""
+
+    n: int
+    aug: str | None
+
+    @property
+    def values(self) -> GanValues | None:
+        return None if self.aug is None else paper.GANS[self.n, self.aug]
+
+    @property
+    def f1(self) -> MeanSd:
+        return paper.BASELINES[self.n] if self.values is None else self.values.f1
+
+
+PUBLISHED_COLUMNS: list[Column[_Published]] = [
+    Column("n", "n", lambda row: row.n, shown=False),
+    Words("GAN", "gan", lambda row: "Real images alone" if row.aug is None else gan_label(row.aug)),
+    Spread("FID", "fid", lambda row: row.values and row.values.fid, None),
+    Column("JS", "js", lambda row: row.values and row.values.js, None),
+    Spread("SSIM", "ssim", lambda row: row.values and row.values.ssim, None),
+    Spread("F1 test, %", "f1", lambda row: row.f1, 2),
+    Column("p", "p", lambda row: row.values and Cell(row.values.p, (row.values.p,))),
+]
 
 
 def published_table() -> Table:
     """Return the published values, whole."""
-    columns = [
-        Column("n", ("n",), shown=False),
-        Column("GAN", ("gan",), text=True),
-        Column("FID", ("fid", "fid_sd")),
-        Column("JS", ("js",)),
-        Column("SSIM", ("ssim", "ssim_sd")),
-        Column("F1 test, %", ("f1", "f1_sd")),
-        Column("p", ("p",)),
-    ]
-    groups = []
-    for n in paper.SIZES:
-        baseline = spread(paper.BASELINES[n], 2)
-        rows = [[count(n), words("Real images alone"), empty(2), empty(1), empty(2), baseline, empty(1)]]
-        for aug in paper.AUGS:
-            values = paper.GANS[n, aug]
-            cells = [*published_quality(values, fid=True), spread(values.f1, 2), words(str(values.p))]
-            rows.append([count(n), words(label(aug)), *cells])
-        groups.append(RowGroup(f"n = {n}", rows))
     caption = (
         f"The values of {paper.CITATION} for BUSI at 256 × 256; F1 with 100 % synthetic images added to the real "
         "ones, p against real images alone."
     )
-    return Table("published", caption, columns, groups)
+    groups = [(f"n = {n}", [_Published(n, aug) for aug in (None, *paper.AUGS)]) for n in paper.SIZES]
+    return Table.of("published", caption, PUBLISHED_COLUMNS, groups)
 
 
-def protocol_table(differences: Sequence[Difference]) -> Table | None:
-    """Return what differs from the published protocol, or None where nothing does."""
-    columns = [
-        Column("Point", ("point",), text=True),
-        Column(f"Published ({paper.CITATION})", ("published",), text=True),
-        Column("This run", ("this_run",), text=True),
+def protocol_table(points: Sequence[Point]) -> Table:
+    """Return what differs from the published protocol."""
+    columns: list[Column[Point]] = [
+        Words("Point", "point", lambda row: row.aspect),
+        Words(paper.PUBLISHED, "published", lambda row: row.published),
+        Words("This run", "this_run", lambda row: row.ours),
     ]
-    rows = [[words(item.aspect), words(item.published), words(item.ours)] for item in differences if not item.same]
     caption = "What differs from the published protocol in this run."
-    return Table("protocol", caption, columns, [RowGroup("", rows)], wordy=True) if rows else None
+    return Table.of("protocol", caption, columns, [("", [point for point in points if not point.same])], wordy=True)
 
 
-def runs_table(runs: Sequence[RunRecord]) -> Table | None:
-    """Return how long the steps took and on what, or None where no run is known."""
+RUN_COLUMNS: list[Column[list[RunRecord]]] = [
+    Words("Step", "step", lambda runs: runs[0].command),
+    Column("Runs", "runs", len),
+    Column("Time in all", "wall_s", lambda runs: _time(sum(run.wall_s for run in runs))),
+    Column("Most memory", "peak_memory_mb", lambda runs: _memory(max(run.peak_memory_mb for run in runs))),
+    Words("Device", "device", lambda runs: "; ".join(dict.fromkeys(run.device for run in runs))),
+]
+
+
+def _time(seconds: float) -> Cell:
+    return Cell(duration(seconds), (seconds,))
+
+
+def _memory(megabytes: float) -> Cell:
+    return Cell(f"{megabytes:.0f} MB", (megabytes,))
+
+
+def runs_table(runs: Sequence[RunRecord]) -> Table:
+    """Return how long the steps took and on what device."""
     steps: dict[str, list[RunRecord]] = {}
     for run in runs:
         steps.setdefault(run.command, []).append(run)
-    rows = []
-    for command, found in steps.items():
-        seconds, memory = sum(run.wall_s for run in found), max(run.peak_memory_mb for run in found)
-        devices = "; ".join(dict.fromkeys(run.device for run in found))
-        time = Cell(duration(seconds), (seconds,))
-        rows.append([words(command), count(len(found)), time, Cell(f"{memory:.0f} MB", (memory,)), words(devices)])
-    columns = [
-        Column("Step", ("step",), text=True),
-        Column("Runs", ("runs",)),
-        Column("Time in all", ("wall_s",)),
-        Column("Most memory", ("peak_memory_mb",)),
-        Column("Device", ("device",), text=True),
-    ]
-    return Table("runs", "Time and memory of every step.", columns, [RowGroup("", rows)]) if rows else None
+    return Table.of("runs", "Time and memory of every step.", RUN_COLUMNS, [("", steps.values())])

@@ -1,7 +1,7 @@
 """The report's bitmaps: samples beside real images, sheets of trainings, and generated images beside their nearest.
 
 Thumbnails are small and lossy, so that a page with dozens of GANs can still be sent by mail; the files of the samples
-in `figures/` are not.
+in `figures/` are lossless.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -24,15 +23,16 @@ from usgan_cli.core.images import codec
 from usgan_cli.core.images.codec import Pixels
 from usgan_cli.core.images.generated import read_pixels
 from usgan_cli.core.store import files
-from usgan_cli.report.cells import subset_title
-from usgan_cli.report.charts import Chart, draw
-from usgan_cli.report.records import GanKey, GanRun, StudyRecords, SubsetKey, label
-from usgan_cli.report.table_model import number
+from usgan_cli.core.store.workspace import GanKey, SubsetKey
+from usgan_cli.core.text import gan_label, number
+from usgan_cli.report import charts
+from usgan_cli.report.charts import Chart
+from usgan_cli.report.records import GanRun, StudyRecords, subset_title
 
 THUMB_SIZE = 128
 """Side of a shown sample, pixels, where the images are larger."""
 THUMB_COLUMNS = 3
-GRID_WIDTH = 640
+SHEET_WIDTH = 640
 PAIR_SIZE = 96
 PAIRS = 5
 """Closest pairs shown of each GAN."""
@@ -41,21 +41,12 @@ QUALITY = 82
 
 @dataclass(frozen=True)
 class Picture:
-    """A bitmap inside the page.
-
-    Attributes
-    ----------
-    title : str
-    alt : str
-    data : bytes
-        A WebP file.
-    width, height : int
-        Pixels.
-    """
+    """A bitmap inside the page."""
 
     title: str
     alt: str
     data: bytes
+    """A WebP file."""
     width: int
     height: int
 
@@ -71,13 +62,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Panel:
-    """Images of one origin: one row a class.
-
-    Attributes
-    ----------
-    title : str
-    rows : list of list of uint8 array [C, H, W]
-    """
+    """Images of one origin: a row for each class of uint8 arrays [C, H, W]."""
 
     title: str
     rows: list[list[Pixels]]
@@ -94,7 +79,7 @@ class Samples:
 
 
 def encode(title: str, alt: str, pixels: Pixels, alpha: Pixels | None = None) -> Picture:
-    """Return pixels [C, H, W] as a small bitmap; `alpha` [1, H, W] says what of them is there at all."""
+    """Return pixels [C, H, W] as a small bitmap; `alpha` [1, H, W] is 0 where it is transparent."""
     planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in pixels]
     image = Image.merge("RGB", planes * 3 if len(planes) == 1 else planes)
     if alpha is not None:
@@ -104,42 +89,47 @@ def encode(title: str, alt: str, pixels: Pixels, alpha: Pixels | None = None) ->
     return Picture(title, alt, buffer.getvalue(), image.width, image.height)
 
 
-def samples(records: StudyRecords, told: list[str]) -> list[Samples]:
+def samples(records: StudyRecords) -> tuple[list[Samples], list[str]]:
     """Return the first images of every GAN beside real ones, for the first seed of every n.
 
-    Parameters
-    ----------
-    records : StudyRecords
-    told : list of str
-        Gets a sentence for whatever cannot be shown.
+    Returns
+    -------
+    list of Samples
+    list of str
+        What cannot be shown, in words.
     """
-    data, found = records.data, []
+    data = records.data
+    shown: list[Samples] = []
+    problems: list[str] = []
     if data is None:
-        return []
-    for n in records.sizes():
-        keys = sorted((key for key in records.synthetic if key.n == n), key=lambda key: key.order)
-        if not keys:
-            continue
-        subset = keys[0].subset
-        # The functions are called one by one, so that a folder with changed files costs its own panel alone.
-        sources = [("Real training images", partial(_real_thumbs, records, data, subset))]
-        sources += [(label(key.aug), partial(_synthetic_thumbs, records, key)) for key in keys if key.subset == subset]
-        panels: list[Panel] = []
-        for title, thumbs in sources:
-            try:
-                panels.append(Panel(title, thumbs()))
-            except DataError as error:
-                told.append(f"Samples of {title}, n = {n}, cannot be shown: {without_place(records, error)}")
+        return shown, problems
+    for n in dict.fromkeys(key.n for key in records.synthetic):
+        subset = next(key.subset for key in records.synthetic if key.n == n)
+        panels = _panels(records, data, subset, problems)
         if panels:
             title = subset_title(subset, records.subset_keys())
-            shown = [_panel_picture(panel, title, data.classes) for panel in panels]
+            pictures = [_panel_picture(panel, title, data.classes) for panel in panels]
             chart = samples_chart(panels, data.classes, title, f"samples-{subset.name}")
-            found.append(Samples(title, data.classes, shown, chart))
-    return found
+            shown.append(Samples(title, data.classes, pictures, chart))
+    return shown, problems
+
+
+def _panels(records: StudyRecords, data: DataManifest, subset: SubsetKey, problems: list[str]) -> list[Panel]:
+    """Return the panels of one subset; a folder with changed files costs its own panel alone."""
+    sources = [("Real training images", partial(_real_thumbs, records, data, subset))]
+    keys = [key for key in records.synthetic if key.subset == subset]
+    sources += [(gan_label(key.aug), partial(_synthetic_thumbs, records, key, data.classes)) for key in keys]
+    panels = []
+    for title, thumbs in sources:
+        try:
+            panels.append(Panel(title, thumbs()))
+        except DataError as error:
+            problems.append(f"Samples of {title}, n = {subset.n}, cannot be shown: {without_place(records, error)}")
+    return panels
 
 
 def without_place(records: StudyRecords, error: DataError) -> str:
-    """Return what is wrong without where on this machine: a report is sent to others."""
+    """Return an error's message without the workspace's place on this machine: a report is sent to others."""
     return error.message.replace(f"{records.workspace.root}/", "")
 
 
@@ -151,81 +141,79 @@ def _panel_picture(panel: Panel, title: str, classes: Sequence[str]) -> Picture:
 
 
 def _real_thumbs(records: StudyRecords, data: DataManifest, subset: SubsetKey) -> list[list[Pixels]]:
-    drawn = records.subsets.get(subset)
-    known = drawn is not None and drawn.data == data.content_digest()
-    picked = drawn.pick(data) if drawn is not None and known else data.of("train")
+    drawn, folder = records.subsets.get(subset), records.workspace.data
+    picked = drawn.pick(data) if drawn is not None and drawn.data == data.content_digest() else data.of("train")
     rows = []
     for name in data.classes:
         chosen = [image for image in picked if image.class_ == name][:THUMB_COLUMNS]
-        folder = records.workspace.data
         rows.append([codec.read_checked(folder / image.file, image.sha256, data.channels) for image in chosen])
     return _thumbs(rows, data.channels, data.size)
 
 
-def _synthetic_thumbs(records: StudyRecords, key: GanKey) -> list[list[Pixels]]:
+def _synthetic_thumbs(records: StudyRecords, key: GanKey, classes: Sequence[str]) -> list[list[Pixels]]:
     manifest = records.synthetic[key]
-    classes = manifest.classes if records.data is None else records.data.classes
-    places = {name: [i for i, one in enumerate(manifest.images) if one.class_ == name] for name in classes}
-    chosen = sorted(i for found in places.values() for i in found[:THUMB_COLUMNS])
-    folder = records.workspace.synthetic(*key)
+    places = {
+        name: [i for i, image in enumerate(manifest.images) if image.class_ == name][:THUMB_COLUMNS] for name in classes
+    }
+    chosen = sorted(i for some in places.values() for i in some)
+    at = {i: i for i in chosen}
     if manifest.form == "png":
         # Each image is a file of its own: the others need not be read.
         manifest = manifest.model_copy(update={"images": [manifest.images[i] for i in chosen]})
         at = {i: row for row, i in enumerate(chosen)}
-    else:
-        at = {i: i for i in chosen}
-    pixels = read_pixels(folder, manifest, max(at.values(), default=-1) + 1) if chosen else np.empty(0, np.uint8)
-    rows = [[pixels[at[i]] for i in places[name][:THUMB_COLUMNS]] for name in classes]
-    return _thumbs(rows, manifest.channels, manifest.size)
+    folder = records.workspace.synthetic(*key)
+    pixels = read_pixels(folder, manifest, max(at.values()) + 1) if chosen else np.empty(0, np.uint8)
+    return _thumbs([[pixels[at[i]] for i in places[name]] for name in classes], manifest.channels, manifest.size)
 
 
 def _thumbs(rows: Sequence[Sequence[Pixels]], channels: int, size: int) -> list[list[Pixels]]:
     """Return images small enough to be shown; a class without any has a blank one."""
-    shown = min(size, THUMB_SIZE)
-    blank = np.full((channels, shown, shown), 255, dtype=np.uint8)
-    return [[codec.resize(image, shown) for image in row] or [blank] for row in rows]
+    side = min(size, THUMB_SIZE)
+    blank = np.full((channels, side, side), 255, dtype=np.uint8)
+    return [[codec.resize(image, side) for image in row] or [blank] for row in rows]
 
 
 def samples_chart(panels: Sequence[Panel], classes: Sequence[str], title: str, name: str) -> Chart:
     """Return the study's figure 3: samples of every GAN beside real images, all on one gray scale."""
-
-    def plot(figure: Figure) -> None:
-        all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
-        for i, (axes, panel) in enumerate(zip(all_axes, panels, strict=True)):
-            sheet = codec.sheet(panel.rows)
-            shown = sheet[0] if sheet.shape[0] == 1 else sheet.transpose(1, 2, 0)
-            axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            axes.set_title(panel.title)
-            axes.set_xticks([])
-            axes.spines[:].set_visible(False)
-            height = sheet.shape[1] / len(classes)
-            places = [(row + 0.5) * height for row in range(len(classes))]
-            axes.set_yticks(places, list(classes) if i == 0 else [""] * len(classes))
-            axes.tick_params(length=0)
-        figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=10)
-
     alt = f"Samples, {title}: {', '.join(panel.title for panel in panels)}; rows {', '.join(classes)}."
     size = (0.7 + 2.4 * len(panels), 0.7 + 0.8 * len(classes))
-    return draw(name, title, alt, size, plot)
+    return charts.draw(name, title, alt, size, partial(_plot_samples, panels, classes, title))
 
 
-def grid(gan: GanRun, path: Path) -> Picture:
-    """Return a training's sheet of samples, made narrow enough for the page.
+def _plot_samples(panels: Sequence[Panel], classes: Sequence[str], title: str, figure: Figure) -> None:
+    all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for i, (axes, panel) in enumerate(zip(all_axes, panels, strict=True)):
+        sheet = codec.sheet(panel.rows)
+        shown = sheet[0] if sheet.shape[0] == 1 else sheet.transpose(1, 2, 0)
+        axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axes.set_title(panel.title)
+        axes.set_xticks([])
+        axes.spines[:].set_visible(False)
+        height = sheet.shape[1] / len(classes)
+        places = [(row + 0.5) * height for row in range(len(classes))]
+        axes.set_yticks(places, list(classes) if i == 0 else [""] * len(classes))
+        axes.tick_params(length=0)
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=10)
+
+
+def last_sheet(gan: GanRun) -> Picture | None:
+    """Return a training's last sheet of samples, made narrow enough for the page; None where there is none.
 
     Raises
     ------
     DataError
         The file is not an image.
     """
+    if gan.sheet is None:
+        return None
     channels: Literal[1, 3] = 1 if gan.document is None or gan.document.architecture.img_channels == 1 else 3
-    pixels = codec.decode(path, channels)
+    pixels = codec.decode(gan.sheet, channels)
     sheet = Image.fromarray(pixels[0] if channels == 1 else pixels.transpose(1, 2, 0))
-    sheet.thumbnail((GRID_WIDTH, 4 * GRID_WIDTH), Image.Resampling.LANCZOS)
+    sheet.thumbnail((SHEET_WIDTH, 4 * SHEET_WIDTH), Image.Resampling.LANCZOS)
     small = np.asarray(sheet, dtype=np.uint8)
-    at = f"{gan.kimg:g} kimg"
     classes = "" if gan.document is None else f"; rows {', '.join(gan.document.classes)}"
-    title = f"{gan.key.name}, {at}" + ("" if gan.document is not None else ", unfinished")
-    alt = f"Samples of {gan.key.name} during training, up to {at}{classes}."
+    title = f"{gan.key.name}, {gan.kimg:g} kimg" + ("" if gan.document is not None else ", unfinished")
+    alt = f"Samples of {gan.key.name} during training, up to {gan.kimg:g} kimg{classes}."
     return encode(title, alt, small[None] if channels == 1 else small.transpose(2, 0, 1))
 
 
@@ -237,22 +225,23 @@ def pairs(records: StudyRecords, key: GanKey, score: ScoreRecord) -> Pairs | Non
     DataError
         The sheet of pairs beside the record is gone, or not the one that was recorded.
     """
-    found, name = score.memorization, f"{score.name}-nearest.png"
-    if found is None or not found.closest or name not in score.pictures:
+    copying, name = score.memorization, f"{score.name}-nearest.png"
+    if copying is None or not copying.closest or name not in score.pictures:
         return None
     path = records.workspace.score(score.name).with_name(name)
     if not path.is_file() or files.sha256_file(path) != score.pictures[name]:
         raise DataError(f"{path} is not there, or not the picture that was recorded.")
-    limits = {"features": found.train_features.threshold, "pixels": found.train_pixels.threshold}
+    limits = {"features": copying.train_features.threshold, "pixels": copying.train_pixels.threshold}
     sheet = codec.decode(path, 3)
     size = (sheet.shape[1] - 2) // 2
-    if sheet.shape[2] != len(found.closest) * (size + 2) - 2:
-        raise DataError(f"{path} does not hold the {len(found.closest)} pairs of its record.")
-    shown = [
+    if sheet.shape[2] != len(copying.closest) * (size + 2) - 2:
+        raise DataError(f"{path} does not hold the {len(copying.closest)} pairs of its record.")
+    pictures = [
         _pair(pair, limits[pair.nearest_by], sheet[:, :, i * (size + 2) : i * (size + 2) + size], size)
-        for i, pair in enumerate(found.closest[:PAIRS])
+        for i, pair in enumerate(copying.closest[:PAIRS])
     ]
-    return Pairs(f"{label(key.aug)}, {subset_title(key.subset, records.subset_keys())}", shown, found.verdict != "none")
+    title = f"{gan_label(key.aug)}, {subset_title(key.subset, records.subset_keys())}"
+    return Pairs(title, pictures, copying.verdict != "none")
 
 
 def _pair(pair: NearestPair, limit: float, column: Pixels, size: int) -> Picture:

@@ -2,109 +2,139 @@
 
 from __future__ import annotations
 
-import csv
-import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
+from typing import Any
 
 from usgan_cli.core.formats.comparison import Comparison, SeedComparison, SeedsRecord, TTestRecord
 from usgan_cli.core.formats.measured import Measured
-from usgan_cli.core.text import p_text, stars
+from usgan_cli.core.table import AdjustedP, Cell, Column, PValue, Table, Words
+from usgan_cli.core.text import number, training_label
 
-LATEX_NAMES = {"none": "StyleGAN2", "ada": "ADA", "diffaug": "DiffAug", "ada+diffaug": "ADA and DiffAug"}
-
-
-def to_csv(record: TTestRecord) -> str:
-    """Return the comparisons as CSV text, one row each, the baseline first; empty where a test is undefined."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    tests = ("t", "p", "p_holm", "t_corrected", "p_corrected", "p_corrected_holm", "p_wilcoxon", "effect_size")
-    head = ["n", "seed", "name", "aug", "ratio", "variant", f"{record.score}_mean", f"{record.score}_sd", "difference"]
-    head += ["interval_low", "interval_high", "corrected_low", "corrected_high", *tests]
-    for kind in ("mcnemar", "mcnemar_images"):
-        head += [f"{kind}_only_baseline", f"{kind}_only_other", f"{kind}_p"]
-    writer.writerow([*head, *(f"fold_{i}" for i in range(len(record.baseline_folds)))])
-    f1 = record.baseline_f1
-    start = [record.n, record.seed, record.baseline, "", 0.0, "", f1.mean, f1.sd]
-    writer.writerow([*start, *[""] * (len(head) - len(start)), *record.baseline_folds])
-    for c in record.comparisons:
-        described = [record.n, record.seed, c.name, c.aug, c.ratio, c.variant, c.f1.mean, c.f1.sd, c.difference]
-        found = [getattr(c, test) for test in tests]
-        pairs = [value for m in (c.mcnemar, c.mcnemar_images) for value in (m.only_baseline, m.only_other, m.p)]
-        blank = ["" if value is None else value for value in found]
-        writer.writerow([*described, *c.interval, *c.interval_corrected, *blank, *pairs, *c.folds])
-    return buffer.getvalue()
+STARS = "Stars: p adjusted by Holm below 0.05, 0.01, 0.001."
 
 
-def seeds_to_csv(record: SeedsRecord) -> str:
-    """Return the comparisons over seeds as CSV text, one row each."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    figures = ("difference", "sd_seeds", "sd_folds", "t", "p", "p_holm", "p_corrected")
-    head = ["n", "name", "aug", "ratio", "variant", f"{record.score}_mean", f"{record.score}_sd"]
-    seeds = [f"{what}_seed_{seed}" for what in ("baseline", "this") for seed in record.seeds]
-    writer.writerow([*head, "interval_low", "interval_high", *figures, *seeds])
-    for c in record.comparisons:
-        described = [record.n, c.name, c.aug, c.ratio, c.variant, c.f1.mean, c.f1.sd, *c.interval]
-        found = [getattr(c, figure) for figure in figures]
-        writer.writerow([*described, *("" if v is None else v for v in found), *c.baseline_by_seed, *c.by_seed])
-    return buffer.getvalue()
+@dataclass(frozen=True)
+class _Row:
+    """A training set that was compared with the baseline, or (without a comparison) the baseline itself."""
+
+    name: str
+    f1: Measured
+    scores: Sequence[float]
+    """Those by fold or seed that the CSV file lists."""
+    item: Comparison | SeedComparison | None
 
 
-def to_latex(record: TTestRecord) -> str:
-    r"""Return the comparisons as a LaTeX table (package booktabs), in percent; stars stand at adjusted values alone."""
-    rows = [f"Real alone & {_plus_minus(record.baseline_f1)} & & & & & \\\\"]
-    for c in record.comparisons:
-        cells = [*_described(c), _latex_p(c.p), _adjusted(c.p_holm), _latex_p(c.p_corrected)]
-        rows.append(" & ".join([*cells, _latex_p(c.mcnemar_images.p)]) + r" \\")
-    head = r"Training images & F1, \% & Difference [95\,\%] & $p$ & $p$, Holm & $p$, corrected & $p$, McNemar \\"
-    note = (
-        f"% n = {record.n}, seed {record.seed}: {record.score}, mean and standard deviation of "
-        f"{len(record.baseline_folds)} folds. Stars: p adjusted by Holm below 0.05, 0.01, 0.001. "
-        "McNemar: one prediction a test image."
+def comparison_table(record: TTestRecord) -> Table:
+    """Return the comparisons of one subset: in CSV F1 is from 0 to 1, in LaTeX in percent."""
+    columns = [
+        Column("n", "n", lambda _: record.n, shown=False),
+        Column("Seed", "seed", lambda _: record.seed, shown=False),
+        *_first_columns(record.score),
+        Column("", "corrected", _corrected_interval, shown=False, endings=("_low", "_high")),
+        _hidden("t"),
+        *_p_columns(),
+        _hidden("t_corrected"),
+        PValue("p, corrected", "p_corrected", partial(_value, path="p_corrected")),
+        *(_hidden(path) for path in ("p_corrected_holm", "p_wilcoxon", "effect_size")),
+        *(_hidden(f"mcnemar.{path}") for path in ("only_baseline", "only_other", "p")),
+        *(_hidden(f"mcnemar_images.{path}") for path in ("only_baseline", "only_other")),
+        PValue("p, McNemar", "mcnemar_images_p", partial(_value, path="mcnemar_images.p")),
+        *_score_columns([f"fold_{i}" for i in range(len(record.baseline_folds))]),
+    ]
+    rows = [_Row(record.baseline, record.baseline_f1, record.baseline_folds, None)]
+    rows += [_Row(item.name, item.f1, item.folds, item) for item in record.comparisons]
+    caption = (
+        f"n = {record.n}, seed {record.seed}: {record.score}, mean and standard deviation of "
+        f"{len(record.baseline_folds)} folds."
     )
-    return _tabular(note, head, rows)
+    return Table.of("comparisons", caption, columns, [("", rows)], [STARS, "McNemar: one prediction a test image."])
 
 
-def seeds_to_latex(record: SeedsRecord) -> str:
-    r"""Return the comparisons over seeds as a LaTeX table like that of `to_latex`."""
-    rows = [f"Real alone & {_plus_minus(record.baseline_f1)} & & & & & \\\\"]
-    for c in record.comparisons:
-        spread = f"${100 * c.sd_seeds:.2f}$ / ${100 * c.sd_folds:.2f}$"
-        cells = [*_described(c), spread, _latex_p(c.p), _adjusted(c.p_holm), _latex_p(c.p_corrected)]
-        rows.append(" & ".join(cells) + r" \\")
-    head = r"Training images & F1, \% & Difference [95\,\%] & SD, seeds / folds & $p$ & $p$, Holm & $p$, corrected \\"
-    note = (
-        f"% n = {record.n}, seeds {', '.join(map(str, record.seeds))}: {record.score}, mean and standard deviation of "
-        f"the seeds' means over {record.folds} folds; p and interval: Student's t over seeds. "
-        "Stars: p adjusted by Holm below 0.05, 0.01, 0.001."
+def seeds_table(record: SeedsRecord) -> Table:
+    """Return the comparisons over several seeds, in the same units."""
+    columns = [
+        Column("n", "n", lambda _: record.n, shown=False),
+        *_first_columns(record.score),
+        Column("SD, seeds / folds", "sd", _seeds_and_folds, endings=("_seeds", "_folds")),
+        _hidden("t"),
+        *_p_columns(),
+        PValue("p, corrected", "p_corrected", partial(_value, path="p_corrected")),
+        *_score_columns([f"{what}_seed_{seed}" for what in ("baseline", "this") for seed in record.seeds]),
+    ]
+    rows = [_Row(record.baseline, record.baseline_f1, [], None)]
+    rows += [_Row(item.name, item.f1, [*item.baseline_by_seed, *item.by_seed], item) for item in record.comparisons]
+    caption = (
+        f"n = {record.n}, seeds {', '.join(map(str, record.seeds))}: {record.score}, mean and standard deviation of "
+        f"the seeds' means over {record.folds} folds; p and interval: Student's t over seeds."
     )
-    return _tabular(note, head, rows)
+    return Table.of("comparisons", caption, columns, [("", rows)], [STARS])
 
 
-def _tabular(note: str, head: str, rows: list[str]) -> str:
-    lines = [note, r"\begin{tabular}{lcccccc}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
-    return "\n".join(lines) + "\n"
+def _value(row: _Row, path: str) -> Any:
+    """Return a field of the comparison, by its dotted name; None for the baseline."""
+    return None if row.item is None else attrgetter(path)(row.item)
 
 
-def _described(c: Comparison | SeedComparison) -> list[str]:
-    """Return the cells that every table begins with: what was trained on, its F1, and the difference."""
-    name = LATEX_NAMES.get(c.aug, _escaped(c.aug))
-    words = f"+ {100 * c.ratio:g}\\,\\% {name}" + (f" ({_escaped(c.variant)})" if c.variant else "")
-    low, high = (100 * value for value in c.interval)
-    return [words, _plus_minus(c.f1), f"${100 * c.difference:+z.2f}$ [${low:.2f}$, ${high:.2f}$]"]
+def _hidden(path: str) -> Column[_Row]:
+    """Return a column for CSV alone."""
+    return Column(path, path.replace(".", "_"), partial(_value, path=path), None, shown=False)
 
 
-def _adjusted(p: float | None) -> str:
-    """Return an adjusted p-value with its stars."""
-    return _latex_p(p) + (f"$^{{{stars(p)}}}$" if stars(p) else "")
+def _first_columns(score: str) -> list[Column[_Row]]:
+    """Return what every table begins with: the training set, its F1, and the difference from the baseline."""
+    return [
+        Words("Training images", "", _training, endings=("name", "aug", "ratio", "variant")),
+        Column("F1, %", score, _f1, endings=("_mean", "_sd")),
+        Column("Difference [95 %]", "", _difference, endings=("difference", "interval_low", "interval_high")),
+    ]
 
 
-def _plus_minus(value: Measured) -> str:
-    return f"${100 * value.mean:.2f} \\pm {100 * value.sd:.2f}$"
+def _p_columns() -> list[Column[_Row]]:
+    return [
+        PValue("p", "p", partial(_value, path="p")),
+        AdjustedP("p, Holm", "p_holm", partial(_value, path="p_holm")),
+    ]
 
 
-def _latex_p(p: float | None) -> str:
-    return "--" if p is None else f"${p_text(p)}$"
+def _score_columns(keys: Sequence[str]) -> list[Column[_Row]]:
+    """Return a column for CSV alone for each fold or seed."""
+    return [Column(key, key, partial(_score, i=i), None, shown=False) for i, key in enumerate(keys)]
 
 
-def _escaped(text: str) -> str:
-    return "".join(f"\\{letter}" if letter in "&%$#_{}" else letter for letter in text)
+def _score(row: _Row, i: int) -> float | None:
+    return row.scores[i] if i < len(row.scores) else None
+
+
+def _training(row: _Row) -> Cell:
+    item = row.item
+    if item is None:
+        return Cell(training_label(None), (row.name, "", 0.0, ""))
+    return Cell(training_label(item.aug, item.ratio, item.variant), (row.name, item.aug, item.ratio, item.variant))
+
+
+def _f1(row: _Row) -> Cell:
+    return Cell(f"{number(100 * row.f1.mean, 2)} ± {number(100 * row.f1.sd, 2)}", (row.f1.mean, row.f1.sd))
+
+
+def _difference(row: _Row) -> Cell | None:
+    if row.item is None:
+        return None
+    low, high = row.item.interval
+    points = number(100 * row.item.difference, 2, sign=True)
+    interval = f"[{number(100 * low, 2)}, {number(100 * high, 2)}]"
+    return Cell(points, (row.item.difference, low, high), interval)
+
+
+def _corrected_interval(row: _Row) -> Cell | None:
+    interval: tuple[float, float] | None = _value(row, "interval_corrected")
+    return None if interval is None else Cell("", interval)
+
+
+def _seeds_and_folds(row: _Row) -> Cell | None:
+    item = row.item
+    if not isinstance(item, SeedComparison):
+        return None
+    return Cell(f"{number(100 * item.sd_seeds, 2)} / {number(100 * item.sd_folds, 2)}", (item.sd_seeds, item.sd_folds))

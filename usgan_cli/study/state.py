@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from usgan_cli.core.errors import UsganError
 from usgan_cli.core.store.lifecycle import INPUT, Outcome, find_step
-from usgan_cli.study.plan import PlannedStep
+from usgan_cli.core.store.workspace import Workspace
+from usgan_cli.study.config import StudyConfig
+from usgan_cli.study.plan import PlannedStep, plan_study
 
 StateName = Literal["done", "stale", "follows", "unfinished", "missing", "impossible"]
+SHOWN = Workspace(Path("work"))
 Check = Callable[[PlannedStep], Outcome]
 """Asks a step's own command what it would do, without doing anything."""
 
@@ -93,3 +97,18 @@ def to_do(states: Sequence[StepState]) -> dict[StateName, int]:
     order: tuple[StateName, ...] = ("done", "unfinished", "stale", "follows", "missing", "impossible")
     counts = {name: sum(state.name == name for state in states) for name in order}
     return {name: count for name, count in counts.items() if count}
+
+
+def missing_steps(config: StudyConfig, workspace: Workspace) -> list[PlannedStep]:
+    """Return the steps of a study that are not finished in a workspace, except for its report.
+
+    They are planned for the workspace `SHOWN`: a report is sent to others, so the commands that it shows do not say
+    where the workspace is on this machine.
+    """
+    steps = [step for step in plan_study(config, SHOWN) if step.writes != SHOWN.report]
+    places = [workspace.root / step.place(SHOWN) for step in steps]
+    return [
+        step
+        for step, place in zip(steps, places, strict=True)
+        if not (place.is_file() or (place / "run.json").is_file())
+    ]

@@ -92,6 +92,12 @@ class TrainingState(Document):
         return folder / f"{self.tensors}.safetensors"
 
 
+LEAK_THRESHOLD = 0.8
+"""Above this p, ADA's augmentations begin to leak into generated images (Karras et al. 2020, section 2.2, figure 4)."""
+WINNING_R_T = 0.95
+"""Above this r_t, the discriminator knows its training images almost without fail: it overfits."""
+
+
 class LogRow(Part):
     """One line of `log.jsonl`. Means are over the steps since the line before."""
 

@@ -5,6 +5,7 @@ A record carries the settings that must agree before two scores may stand in one
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from usgan_cli.core.formats.measured import Measured
@@ -193,3 +194,33 @@ class SnapshotsRecord(Document):
     lowest_kimg: float
     """Where the distance to the test images is smallest."""
     pictures: dict[str, str]
+
+    @property
+    def best(self) -> SnapshotScore:
+        """The best generator."""
+        return min(self.snapshots, key=lambda one: abs(one.kimg - self.best_kimg))
+
+    @property
+    def last(self) -> SnapshotScore:
+        """The last generator."""
+        return self.snapshots[-1]
+
+
+def network_name(extractor: str) -> str:
+    """Return the name of an extractor's network, without the digest of its weights."""
+    return extractor.partition("@")[0]
+
+
+def is_fid(extractor: str) -> bool:
+    """Return whether an extractor is the FID Inception network, the only one whose Fréchet distance is called FID."""
+    return re.match(r"inception(?![a-z])", extractor, flags=re.IGNORECASE) is not None
+
+
+def distance_name(extractor: str) -> str:
+    """Return what the Fréchet distance in an extractor's features is called."""
+    return "FID" if is_fid(extractor) else "FD"
+
+
+def kernel_name(extractor: str) -> str:
+    """Return what the kernel distance in an extractor's features is called."""
+    return "KID" if is_fid(extractor) else "KD"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
+K = TypeVar("K")
 FoldOf = tuple[int, int]
 """A fold, from 0, and the number of folds."""
 
@@ -29,6 +32,75 @@ def gan_name(aug: str, n: int, seed: int, fold: FoldOf | None = None) -> str:
 def setting_name(aug: str | None, ratio: float, variants: Sequence[str] = ()) -> str:
     """Return the name of a classifier's training set: real, diffaug-x1, diffaug-x1-strict."""
     return "real" if aug is None else "-".join([f"{aug}-x{format_ratio(ratio)}", *variants])
+
+
+SNAPSHOTS = "-snapshots"
+"""Ends the name of the scores of a GAN's saved generators."""
+
+
+class SubsetKey(NamedTuple):
+    """Which training images: how many, and the seed of the draw."""
+
+    n: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """n100-s0."""
+        return subset_name(self.n, self.seed)
+
+    @classmethod
+    def parse(cls, name: str) -> SubsetKey | None:
+        """Return the subset of that name; None if it is not the name of one."""
+        match = re.fullmatch(r"n(\d+)-s(\d+)", name)
+        return match and cls(int(match[1]), int(match[2]))
+
+
+class GanKey(NamedTuple):
+    """Which GAN, its images or its scores."""
+
+    aug: str
+    n: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """diffaug-n100-s0."""
+        return gan_name(self.aug, self.n, self.seed)
+
+    @property
+    def subset(self) -> SubsetKey:
+        """The subset it was trained on."""
+        return SubsetKey(self.n, self.seed)
+
+    @classmethod
+    def parse(cls, name: str) -> GanKey | None:
+        """Return the GAN of that name; None if it is not the name of one (one fold's GAN has another)."""
+        match = re.fullmatch(r"(.+)-n(\d+)-s(\d+)", name)
+        return match and cls(match[1], int(match[2]), int(match[3]))
+
+    @classmethod
+    def parse_snapshots(cls, name: str) -> GanKey | None:
+        """Return the GAN whose saved generators have scores of that name."""
+        return cls.parse(name.removesuffix(SNAPSHOTS)) if name.endswith(SNAPSHOTS) else None
+
+
+class SeedsKey(NamedTuple):
+    """Which comparison over several seeds."""
+
+    n: int
+    seeds: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """n100-s0+1+2."""
+        return "+".join([subset_name(self.n, self.seeds[0]), *map(str, self.seeds[1:])])
+
+    @classmethod
+    def parse(cls, name: str) -> SeedsKey | None:
+        """Return the comparison of that name; None if it is not the name of one."""
+        match = re.fullmatch(r"n(\d+)-s(\d+(?:\+\d+)+)", name)
+        return match and cls(int(match[1]), tuple(map(int, match[2].split("+"))))
 
 
 @dataclass(frozen=True)
@@ -78,5 +150,11 @@ class Workspace:
 
     def ttest(self, n: int, seed: int, *more: int) -> Path:
         """Comparison of all classifiers trained on one subset, or on the subsets of several seeds: n100-s0+1.json."""
-        name = "+".join([subset_name(n, seed), *(str(other) for other in more)])
-        return self.root / "ttests" / f"{name}.json"
+        return self.root / "ttests" / f"{SeedsKey(n, (seed, *more)).name}.json"
+
+    def listed(self, folder: str, parse: Callable[[str], K | None], suffix: str = "") -> dict[K, Path]:
+        """Return the artefacts in a folder of the workspace ("gans") whose names `parse` understands."""
+        place = self.root / folder
+        paths = sorted(place.glob(f"[!.]*{suffix}")) if place.is_dir() else []
+        keys = {path: parse(path.name.removesuffix(suffix)) for path in paths}
+        return {key: path for path, key in keys.items() if key is not None}

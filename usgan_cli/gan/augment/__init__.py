@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from usgan_cli.core.errors import SettingsError
+from usgan_cli.core.formats.generator import LEAK_THRESHOLD
 from usgan_cli.gan.augment.ada import AdaAugment, AdaOperations
-from usgan_cli.gan.augment.controller import LEAK_THRESHOLD, AdaController
+from usgan_cli.gan.augment.controller import AdaController
 from usgan_cli.gan.augment.diffaug import DiffAugment
 from usgan_cli.gan.augment.warp import Fill
 

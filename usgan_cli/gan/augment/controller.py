@@ -12,10 +12,8 @@ import torch
 from torch import Tensor
 
 from usgan_cli.core.errors import FormatError, SettingsError
+from usgan_cli.core.formats.generator import LEAK_THRESHOLD
 from usgan_cli.core.machine.placement import to_device
-
-# Above it augmentations begin to leak into the generated images (Karras et al. 2020, section 2.2 and figure 4).
-LEAK_THRESHOLD = 0.8
 
 
 class AdaController:

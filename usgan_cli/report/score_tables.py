@@ -1,0 +1,325 @@
+"""The tables of image quality: this study's values, with the published ones in columns of their own.
+
+Each table holds scores that were measured with the same settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Generic, TypeVar
+
+from usgan_cli.core.formats.measured import Measured, measured
+from usgan_cli.core.formats.score import (
+    Copying,
+    Memorization,
+    Scores,
+    SetScores,
+    SnapshotsRecord,
+    distance_name,
+    is_fid,
+    kernel_name,
+)
+from usgan_cli.core.store.workspace import GanKey, SubsetKey
+from usgan_cli.core.table import Cell, Column, Interval, Spread, Table, Words
+from usgan_cli.core.text import gan_label, number, short_digests
+from usgan_cli.report import paper
+from usgan_cli.report.groups import ScoreGroup, SnapshotGroup
+from usgan_cli.report.paper import GanValues, MeanSd
+from usgan_cli.report.records import aug_order
+from usgan_cli.report.tables import LEAD, by_subset
+
+T = TypeVar("T")
+VERDICTS = {"none": "no sign of copies", "some": "some may be copies", "copies": "copies"}
+APART = "Measured with other settings than the first table, so kept apart"
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """Images that were scored: a GAN's, or real ones."""
+
+    subset: SubsetKey | None
+    label: str
+    scores: SetScores
+    aug: str | None = None
+    class_: str = ""
+    repeats: list[SetScores] = field(default_factory=list)
+    """Scores for each seed, where the row is of several trainings."""
+
+    @property
+    def published(self) -> tuple[int, GanValues] | None:
+        """The published values of the GAN at the nearest published n, and that n."""
+        return None if self.subset is None or self.aug is None else paper.nearest_values(self.subset.n, self.aug)
+
+    def by_class(self) -> list[ScoreRow]:
+        """Return a row for each class that was scored."""
+        classes = self.scores.classes if isinstance(self.scores, Scores) else {}
+        return [replace(self, scores=scores, class_=name) for name, scores in classes.items()]
+
+
+@dataclass(frozen=True)
+class GanRow(Generic[T]):
+    """A GAN with one of its records."""
+
+    key: GanKey
+    record: T
+
+    @property
+    def subset(self) -> SubsetKey:
+        """The subset it was trained on."""
+        return self.key.subset
+
+
+IMAGES: list[Column[ScoreRow]] = [*LEAD, Words("Images", "images", lambda row: row.label)]
+COUNT: Column[ScoreRow] = Column("Count", "count", lambda row: row.scores.count)
+JS: Column[ScoreRow] = Column("JS", "js", lambda row: row.scores.js, 3)
+SSIM: Column[ScoreRow] = Spread("SSIM", "ssim", lambda row: row.scores.ssim, 3)
+
+
+def _sections(group: ScoreGroup) -> list[tuple[str, list[ScoreRow]]]:
+    """Return the GANs of every subset with their own training images, then the yardsticks, under their headings."""
+    rows = []
+    for subset in dict.fromkeys(key.subset for key, _ in group.items):
+        members = [(key, score) for key, score in group.items if key.subset == subset]
+        rows += [ScoreRow(subset, gan_label(key.aug), score.fake, key.aug) for key, score in members]
+        own = next((score.subset for _, score in members if score.subset is not None), None)
+        rows += [] if own is None else [ScoreRow(subset, "Their own training images", own)]
+    return [*by_subset(rows), ("Yardsticks", _yardsticks(group))]
+
+
+def _yardsticks(group: ScoreGroup) -> list[ScoreRow]:
+    """Return the real images, then the baselines, each once."""
+    rows: list[ScoreRow] = []
+    for _, score in group.items:
+        name = "Real training images" if score.real_name == "train" else f"Real images: {score.real_name}"
+        kinds = {name: score.real} | {f"{k.capitalize()} training images": v for k, v in score.baselines.items()}
+        rows += [row for label, scores in kinds.items() if (row := ScoreRow(None, label, scores)) not in rows]
+    return sorted(rows, key=lambda row: not row.label.startswith("Real"))
+
+
+def _published(fid: bool, sizes: Iterable[int]) -> tuple[list[Column[ScoreRow]], list[str]]:
+    """Return the columns of published values, and the note that goes with them."""
+    columns: list[Column[ScoreRow]] = [
+        Column("n", "published_n", lambda row: row.published and row.published[0], group=paper.PUBLISHED),
+        Spread("FID", "published_fid", lambda row: row.published and row.published[1].fid, None, group=paper.PUBLISHED),
+        Column("JS", "published_js", lambda row: row.published and row.published[1].js, None, group=paper.PUBLISHED),
+        Spread(
+            "SSIM", "published_ssim", lambda row: row.published and row.published[1].ssim, None, group=paper.PUBLISHED
+        ),
+    ]
+    differs = any(paper.nearest_size(n) != n for n in sizes)
+    return columns[not differs : 1] + columns[1 + (not fid) :], [paper.ANOTHER_SIZE] if differs else []
+
+
+def quality_table(group: ScoreGroup, name: str) -> Table:
+    """Return the study's table 1: Fréchet distance, JS and SSIM of every GAN, and of real images."""
+    settings, distance = group.settings, distance_name(group.settings.extractor)
+    fid = is_fid(settings.extractor)
+    published, another_size = _published(fid, [key.n for key, _ in group.items])
+    columns: list[Column[ScoreRow]] = [
+        *IMAGES,
+        COUNT,
+        Spread(distance, "fd", lambda row: MeanSd(row.scores.fd, row.scores.fd_spread.sd), 1),
+        JS,
+        SSIM,
+        *published,
+    ]
+    features = short_digests(settings.extractor)
+    caption = (
+        f"Images against the {settings.reference_count} real test images: "
+        f"{'FID' if fid else f'Fréchet distance (FD) in the features of {features}'}, Jensen-Shannon distance of gray "
+        "values (JS), and mean structural similarity of random pairs (SSIM). A GAN can hardly come nearer than the "
+        "real training images do."
+    )
+    notes = [
+        f"± of {distance}: standard deviation over {settings.repeats} draws of half of both sets; "
+        f"± of SSIM: over {settings.ssim_pairs} pairs. JS: {settings.js_bins} gray values. Lower FD and JS are nearer."
+    ]
+    if not fid:
+        notes.append(
+            "FD in these features is not FID and cannot be compared with the published FID, which is in the table of "
+            "published values."
+        )
+    return Table.of(name, caption, columns, _sections(group), [*notes, *another_size, *group.apart(APART)])
+
+
+def _interval(title: str, measure: str, digits: int, scale: float = 1, group: str = "") -> Column[ScoreRow]:
+    """Return the column of a measure of `SetScores`, by its field's name, with its interval below it."""
+    return Interval(title, measure, partial(_with_interval, measure=measure), digits, scale, group=group)
+
+
+def _with_interval(row: ScoreRow, measure: str) -> tuple[float | None, tuple[float, float] | None]:
+    value = getattr(row.scores, measure)
+    return value.mean if isinstance(value, Measured) else value, row.scores.intervals.get(measure)
+
+
+def nearness_table(group: ScoreGroup, name: str) -> Table:
+    """Return the distances in features with their intervals, and whether images lie among the real ones."""
+    settings, kernel = group.settings, kernel_name(group.settings.extractor)
+    distance, among = "Distance", "Among the real ones"
+    columns = [
+        *IMAGES,
+        _interval(distance_name(settings.extractor), "fd", 1, group=distance),
+        _interval(f"{kernel} × 1000", "kid", 2, 1000, group=distance),
+        _interval("Precision", "precision", 2, group=among),
+        _interval("Recall", "recall", 2, group=among),
+        _interval("Density", "density", 2, group=among),
+        _interval("Coverage", "coverage", 2, group=among),
+    ]
+    sizes = sorted({s.fake.kid_subset_size for _, s in group.items if s.fake.kid_subset_size is not None})
+    caption = (
+        f"Distance to the test images, and share among them. {kernel} is the kernel distance, unbiased at any number "
+        "of images. Precision: share of these images that lie among the real test images; recall: share of the test "
+        "images that lie among these; density and coverage are their counterparts that outliers sway less. Below each "
+        "its 95 % interval."
+    )
+    note = (
+        f"Intervals over images, from {settings.repeats} half samples. {kernel} in {settings.kid_subsets} subsets of "
+        f"{' or '.join(map(str, sizes)) or 'no'} images, times 1000; precision and recall with {settings.precision_k} "
+        f"neighbours, density and coverage with {settings.density_k}."
+    )
+    return Table.of(name, caption, columns, _sections(group), [note, *group.apart(APART)])
+
+
+def variety_table(group: ScoreGroup, name: str) -> Table:
+    """Return structural similarity at several scales, and how much the images differ among themselves."""
+    among = "Among themselves"
+    columns = [
+        *IMAGES,
+        _interval("MS-SSIM to test images", "ms_ssim", 3),
+        _interval("SSIM of two", "diversity_ssim", 3, group=among),
+        _interval("MS-SSIM of two", "diversity_ms_ssim", 3, group=among),
+        _interval("Distance of two", "diversity_features", 3, group=among),
+    ]
+    caption = (
+        "Variety: two of a GAN's images should differ about as much as two real ones. Similarity above the real "
+        "images' and distance below theirs are signs of a generator that repeats itself."
+    )
+    note = "Distance of two: mean squared distance in features of length 1 (0 to 4). Below each its 95 % interval."
+    return Table.of(name, caption, columns, _sections(group), [note, *group.apart(APART)])
+
+
+def class_quality_table(group: ScoreGroup, name: str) -> Table:
+    """Return the scores of each class that has enough images."""
+    columns: list[Column[ScoreRow]] = [
+        *IMAGES,
+        Words("Class", "class", lambda row: row.class_),
+        COUNT,
+        _interval(distance_name(group.settings.extractor), "fd", 1),
+        _interval(f"{kernel_name(group.settings.extractor)} × 1000", "kid", 2, 1000),
+        _interval("Precision", "precision", 2),
+        _interval("Recall", "recall", 2),
+        JS,
+        SSIM,
+    ]
+    groups = [(title, [one for row in rows for one in row.by_class()]) for title, rows in _sections(group)]
+    caption = "The same for each class that has enough images on both sides, against the test images of that class."
+    return Table.of(name, caption, columns, groups, group.apart(APART))
+
+
+def seeds_quality_table(group: ScoreGroup, name: str) -> Table | None:
+    """Return every GAN's scores over several trainings, or None where each was trained once."""
+    extractor = group.settings.extractor
+    members: dict[tuple[int, str], list[SetScores]] = {}
+    for key, score in sorted(group.items, key=lambda item: (-item[0].n, aug_order(item[0].aug), item[0].seed)):
+        members.setdefault((key.n, key.aug), []).append(score.fake)
+    if all(len(repeats) == 1 for repeats in members.values()):
+        return None
+    published, another_size = _published(is_fid(extractor), [n for n, _ in members])
+    columns: list[Column[ScoreRow]] = [
+        LEAD[0],
+        Words("GAN", "gan", lambda row: row.label),
+        Column("Seeds", "seeds", lambda row: row.subset and len(row.repeats), shown=False),
+        Spread(distance_name(extractor), "fd", lambda row: _over(row, lambda s: s.fd), 1),
+        Spread(f"{kernel_name(extractor)} × 1000", "kid", lambda row: _over(row, lambda s: s.kid), 2, 1000),
+        Spread("Precision", "precision", lambda row: _over(row, lambda s: s.precision), 2),
+        Spread("Recall", "recall", lambda row: _over(row, lambda s: s.recall), 2),
+        Spread("JS", "js", lambda row: _over(row, lambda s: s.js), 3),
+        Spread("SSIM", "ssim", lambda row: _over(row, lambda s: s.ssim.mean), 3),
+        *published,
+    ]
+    groups = []
+    for n in dict.fromkeys(n for n, _ in members):
+        own = {aug: repeats for (other, aug), repeats in members.items() if other == n}
+        counts = " or ".join(str(count) for count in sorted({len(repeats) for repeats in own.values()}))
+        rows = [ScoreRow(SubsetKey(n, 0), gan_label(aug), all_[0], aug, repeats=all_) for aug, all_ in own.items()]
+        groups.append((f"n = {n}, {counts} seeds", rows))
+    groups.append(("Yardsticks", [replace(row, repeats=[row.scores]) for row in _yardsticks(group)]))
+    caption = (
+        "Every GAN over its trainings with several seeds, each on its own subset: mean ± standard deviation between "
+        "seeds."
+    )
+    return Table.of(name, caption, columns, groups, [*another_size, *group.apart(APART)])
+
+
+def _over(row: ScoreRow, measure: Callable[[SetScores], float | None]) -> MeanSd | None:
+    """Return a measure's mean over seeds, with its spread where there are several; None where a seed lacks it."""
+    values = [value for scores in row.repeats if (value := measure(scores)) is not None]
+    if len(values) < len(row.repeats):
+        return None
+    over = measured(values)
+    return MeanSd(over.mean, over.sd if len(values) > 1 else None)
+
+
+def copying_table(group: ScoreGroup, name: str) -> Table:
+    """Return how many images lie as close to real ones as copies would, for every GAN that was checked."""
+    training, test, authentic = "As close to a training image, %", "As close to a test image, %", "Authentic, %"
+    columns: list[Column[GanRow[Memorization]]] = [
+        *LEAD,
+        Words("GAN", "gan", lambda row: gan_label(row.key.aug)),
+        Words("Verdict", "verdict", lambda row: _verdict(row.record)),
+        _share("By features", "training_features", lambda row: _close(row.record.train_features), training),
+        _share("By pixels", "training_pixels", lambda row: _close(row.record.train_pixels), training),
+        _share("By features", "test_features", lambda row: _close(row.record.test_features), test),
+        _share("By pixels", "test_pixels", lambda row: _close(row.record.test_pixels), test),
+        Column("GAN", "authenticity", lambda row: row.record.authenticity, 0, 100, group=authentic),
+        Column("Test images", "authenticity_test", lambda row: row.record.authenticity_test, 0, 100, group=authentic),
+    ]
+    rows = [GanRow(key, score.memorization) for key, score in group.items if score.memorization is not None]
+    caption = (
+        "Share of generated images that lie as close to a real image as only the closest 1 % of other real images do; "
+        "in brackets the share of those real images. A generator that has learned the distribution has about as many; "
+        "one that stores its training images has more."
+    )
+    notes = [
+        "Authentic: not closer to the nearest training image than that one’s own nearest training image. Shares that "
+        "are far above the real images’ within four fifths of that distance make the verdict."
+    ]
+    return Table.of(name, caption, columns, by_subset(rows), notes)
+
+
+def _verdict(memorization: Memorization) -> Cell:
+    return Cell(VERDICTS[memorization.verdict], (memorization.verdict,), strong=memorization.verdict != "none")
+
+
+def _share(
+    title: str, key: str, value: Callable[[GanRow[Memorization]], Cell], group: str
+) -> Column[GanRow[Memorization]]:
+    return Column(title, key, value, group=group, endings=("", "_real"))
+
+
+def _close(copying: Copying) -> Cell:
+    share, expected = 100 * copying.share, 100 * copying.expected
+    return Cell(number(share, 1), (share, expected), f"({number(expected, 1)})", strong=copying.verdict != "none")
+
+
+def snapshots_table(group: SnapshotGroup, name: str) -> Table:
+    """Return for every training with saved generators the best of them and the last."""
+    distance = distance_name(group.settings.extractor)
+    columns: list[Column[GanRow[SnapshotsRecord]]] = [
+        *LEAD,
+        Words("GAN", "gan", lambda row: gan_label(row.key.aug)),
+        Column("Saved", "saved", lambda row: len(row.record.snapshots)),
+        Column("At kimg", "best_kimg", lambda row: row.record.best.kimg, None, group="Best"),
+        Interval(distance, "best_fd", lambda row: (row.record.best.fd, row.record.best.fd_interval), 1, group="Best"),
+        Column("At kimg", "last_kimg", lambda row: row.record.last.kimg, None, group="Last"),
+        Interval(distance, "last_fd", lambda row: (row.record.last.fd, row.record.last.fd_interval), 1, group="Last"),
+    ]
+    by = "its own training images" if group.settings.best_by == "fd_train" else "the test images"
+    caption = (
+        f"Saved generators of each training: {distance} to the {group.settings.reference_count} test images of the "
+        f"best one, which is the nearest to {by}, and of the last."
+    )
+    rows = [GanRow(key, record) for key, record in group.items]
+    return Table.of(name, caption, columns, by_subset(rows), group.apart("Measured with other settings"))
