@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 find_python() {
     local name
-    for name in "${PYTHON:-}" python3 python3.13 python3.12 python3.11 python; do
+    for name in "${PYTHON:-}" python3 python3.14 python3.13 python3.12 python3.11 python; do
         if [ -n "$name" ] && command -v "$name" >/dev/null 2>&1 &&
             "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             echo "$name"
@@ -19,10 +19,10 @@ find_python() {
 
 # The stamp holds what was installed from; when pyproject.toml or the extras change, install again.
 stamp=.venv/.usgan-installed
-wanted="${USGAN_EXTRAS} $(cksum <pyproject.toml)"
-if [ ! -x .venv/bin/python ] || [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+installed_from="${USGAN_EXTRAS} $(cksum <pyproject.toml)"
+if [ ! -x .venv/bin/python ] || [ "$(cat "$stamp" 2>/dev/null)" != "$installed_from" ]; then
     [ -x .venv/bin/python ] || "$(find_python)" -m venv .venv
     echo "Installing usgan into .venv (the first time takes a few minutes) ..." >&2
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[${USGAN_EXTRAS}]"
-    echo "$wanted" >"$stamp"
+    echo "$installed_from" >"$stamp"
 fi
