@@ -51,15 +51,20 @@ class UndecodableError(DataError):
 
 
 def decode(path: Path, channels: Literal[1, 3] = 1) -> Pixels:
-    """Decode an image file to pixels of shape [C, H, W] (see `decode_bytes`).
+    """Decode an image file to pixels of shape [C, H, W] (see `read_picture`)."""
+    return read_picture(path, channels).pixels
+
+
+def read_picture(path: Path, channels: Literal[1, 3] = 1) -> Picture:
+    """Decode an image file (see `decode_bytes`).
 
     Raises
     ------
     DataError
-        The file is not an image that can be decoded.
+        The file cannot be read or decoded; the message names it.
     """
     try:
-        return decode_bytes(path.read_bytes(), channels).pixels
+        return decode_bytes(path.read_bytes(), channels)
     except OSError as error:
         raise DataError(f"{path} cannot be decoded as an image: {error.strerror}.") from None
     except UndecodableError as error:
@@ -241,9 +246,7 @@ def to_float(pixels: torch.Tensor) -> torch.Tensor:
 
 def to_pixels(images: torch.Tensor) -> torch.Tensor:
     """Map floats in [-1, 1] to uint8 pixels: round(x * 127.5 + 128), clamped to [0, 255]."""
-    import torch
-
-    return (images.float() * 127.5 + 128).round().clamp(0, 255).to(torch.uint8)
+    return (images.float() * 127.5 + 128).round().clamp(0, 255).byte()
 
 
 def sheet(rows: Sequence[Sequence[Pixels]], gap: int = 2, background: int = 255) -> Pixels:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from usgan_cli.core.errors import DataError, MissingError
-from usgan_cli.core.images.codec import IMAGE_SUFFIXES, Picture, UndecodableError, decode_bytes
+from usgan_cli.core.images.codec import IMAGE_SUFFIXES, Picture, read_picture
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.store import files
 
@@ -31,9 +30,9 @@ def load_folders(folders: Sequence[Path]) -> list[ImageSet]:
         A folder has no images, a file cannot be decoded, or sizes differ; the message names files.
     """
     paths = [_paths(folder) for folder in folders]
-    pictures = [[_read(path, 1) for path in listed] for listed in paths]
+    pictures = [[read_picture(path, 1) for path in listed] for listed in paths]
     if any(picture.coloured for group in pictures for picture in group):
-        pictures = [[_read(path, 3) for path in listed] for listed in paths]
+        pictures = [[read_picture(path, 3) for path in listed] for listed in paths]
     return [_image_set(folder, listed, group) for folder, listed, group in zip(folders, paths, pictures, strict=True)]
 
 
@@ -58,13 +57,6 @@ def _paths(folder: Path) -> list[Path]:
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))
         raise DataError(f"The folder {folder} holds no images ({kinds}).")
     return paths
-
-
-def _read(path: Path, channels: Literal[1, 3]) -> Picture:
-    try:
-        return decode_bytes(path.read_bytes(), channels)
-    except UndecodableError as error:
-        raise DataError(f"{path} cannot be decoded as an image: {error.reason}.") from None
 
 
 def _image_set(folder: Path, paths: list[Path], pictures: list[Picture]) -> ImageSet:
