@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from usgan_cli.core.store.workspace import Workspace
     from usgan_cli.report.charts import Chart
 
@@ -39,5 +43,20 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def draw(name: str, title: str, alt: str, *_: object) -> Chart:
         return charts.Chart(name, title, alt, 100, b"<svg/>", b"")
+
+    monkeypatch.setattr(charts, "draw", draw)
+
+
+@pytest.fixture
+def drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draws one figure of each size and uses its files for the others, so that a large page has its real weight."""
+    from usgan_cli.report import charts
+
+    real_draw, drawn = charts.draw, {}
+
+    def draw(name: str, title: str, alt: str, size: tuple[float, float], plot: Callable[[Figure], None]) -> Chart:
+        if size not in drawn:
+            drawn[size] = real_draw(name, title, alt, size, plot)
+        return replace(drawn[size], name=name, title=title, alt=alt)
 
     monkeypatch.setattr(charts, "draw", draw)

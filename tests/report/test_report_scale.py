@@ -13,6 +13,7 @@ from usgan_cli.report.build import build_report
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("drawn_once")
 def test_36_gans_fit_in_one_page(tmp_path: Path) -> None:
     workspace = write_study(tmp_path, copying=["none-n50-s1"], snapshots=True, **FULL)
     summary = build_report(workspace, workspace.report, Silent())
@@ -21,9 +22,9 @@ def test_36_gans_fit_in_one_page(tmp_path: Path) -> None:
     page = Page(workspace.report)
     assert (workspace.report / "index.html").stat().st_size < 15e6
     folds = page.all("details")
-    assert len(folds) >= 6 and all("open" not in fold for fold in folds), "what is told of each GAN is folded away"
+    assert len(folds) >= 6 and all("open" not in fold for fold in folds), "the details of each GAN are folded away"
     names = [name for name, _ in page.tags]
     before, inside = page.text.split("<details", 1)[0], page.text.count("<img")
     assert before.count("<table") <= 4 and inside == names.count("img") == 16 + 36 * 5 + 36 + 1 + 4 + 12 + 12
     assert len(page.tables["f1"]) > 120 and len(page.tables["f1-seeds"]) > 40
-    assert len(summary.warnings) < 15, "like warnings are told together"
+    assert len(summary.warnings) < 15, "similar warnings are joined"
