@@ -3,7 +3,7 @@
     python scripts/compare_studies.py my.toml --moments 5 --jobs 2
 
 The study should say `threads` under [run]: with other numbers of threads, last digits differ. A killed study (SIGKILL)
-is begun again with the same command until it ends by itself. Exit status 1 if an artefact differs.
+is started again with the same command until it ends without being killed. Exit status 1 if an artefact differs.
 """
 
 from __future__ import annotations

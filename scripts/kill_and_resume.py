@@ -3,7 +3,7 @@
     python scripts/kill_and_resume.py --moments 20 --kimg 4
 
 Every training is killed again and again (SIGKILL, nothing can be tidied up), and the same command run once more until
-it finishes by itself; its generator must then be the same bytes as that of a training nobody disturbed. On a CPU in
+it finishes; its generator must then be the same bytes as that of a training nobody disturbed. On a CPU in
 float32 with one thread. Exit status 1 if one differs.
 """
 

@@ -49,7 +49,7 @@ def _default(parameter: Any) -> str:
 
 
 def updated(text: str) -> str:
-    """Return the README's text with the section made anew."""
+    """Return the README's text with the section written again."""
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
     return f"{before}{BEGIN}\n\n{options_section()}\n{END}{after}"

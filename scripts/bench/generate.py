@@ -3,7 +3,7 @@
     python scripts/bench/generate.py --sizes 32 64 128 256
     python scripts/bench/generate.py --sizes 256 --device cuda      (not measured yet)
 
-From z to the image in floats, with noise drawn anew, without gradients. The ratio is the median over rounds of plain
+From z to the image in floats, with newly drawn noise, without gradients. The ratio is the median over rounds of plain
 to fast; the share is of the matrix product's rate measured in the same run, at the operations of the convolutions
 alone.
 """

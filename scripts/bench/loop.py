@@ -3,7 +3,7 @@
     python scripts/bench/loop.py --kimg 200            # drift over a whole training
     python scripts/bench/loop.py --kimg 4 --parts      # shares of one iteration's time
 
-Random images of 32 pixels, preset `tiny` unless told otherwise. Drift is read off the training's own log and the
+Random images of 32 pixels, preset `tiny` by default. Drift is read off the training's own log and the
 processor's clock. Shares are timed inside one training: networks (forward and backward, with the augmentation), the
 augmentation's draws, optimiser (with replacing gradients that are not finite), average, and the rest (other random
 draws, cutting, sums, reports), which is the loop's own overhead.
@@ -43,7 +43,7 @@ def noise_images(count: int, size: int) -> ImageSet:
 
 
 class Timers:
-    """Seconds spent in methods of `Steps`, those inside one another counted once."""
+    """Seconds spent in methods of `Steps`, nested calls counted once."""
 
     def __init__(self) -> None:
         self.spent: dict[str, float] = defaultdict(float)

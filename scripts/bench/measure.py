@@ -1,7 +1,7 @@
 """What the benches share: the ways of computing, one process for each, taking turns, and what a machine can do.
 
 Every way of computing ("path") lives in a process of its own, so that its peak memory is its own, and the processes
-take turns, so that what else a machine does touches all of them alike. A process computes one round whenever it reads
+take turns, so that other load on the machine affects all of them equally. A process computes one round whenever it reads
 a line on its standard input and answers with a line of JSON.
 """
 
@@ -182,7 +182,7 @@ def peak_memory(device: str) -> float:
     """Return the most memory held so far: of the GPU, or resident; units of 1e6 bytes."""
     status = Path("/proc/self/status")
     if device == "cpu" and status.exists():
-        # Unlike getrusage's figure, this one begins anew with the program.
+        # Unlike getrusage's figure, this one starts at zero with the program.
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024 / 1e6
     return memory_mb(torch.device(device))

@@ -131,7 +131,7 @@ def judge(originals: list[Image.Image], thumbnails: list[codec.Pixels], own: lis
         both = [*thumbnails, *copies]
         found = find_near_pairs(both, Silent(), workers=workers)
         links = {(pair.first, pair.second): pair.score for pair in found}
-        # Of equal thumbnails, which one picture in the data twice also makes, the first stands for all.
+        # Of equal thumbnails (one picture may be in the data twice), the first represents all.
         first = {image.tobytes(): i for i, image in reversed([*enumerate(both)])}
         stands = [first[image.tobytes()] for image in both]
         ends = [(stands[i], stands[i + count]) for i in range(count)]

@@ -73,7 +73,7 @@ def random_weights(folder: Path) -> Path:
 
 
 def scenes(folder: Path, count: int, seed: int, contrast: float) -> Path:
-    """Write images with structure at several scales; no two are alike."""
+    """Write images with structure at several scales; no two are equal."""
     rng = np.random.default_rng(seed)
     for i in range(count):
         layers = [np.kron(rng.standard_normal((SIDE // s, SIDE // s)), np.ones((s, s))) for s in (1, 4, 16)]
@@ -134,7 +134,7 @@ def agree(count: int) -> None:
 
 
 def by_nonzero_eigenvalues(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """Return the distance without the roots of eigenvalues that are 0 but for rounding, of which there are many."""
+    """Return the distance without the roots of the many eigenvalues that are 0 but for rounding."""
     a, b = ((some - some.mean(0)) / np.sqrt(len(some) - 1) for some in (x, y))
     roots = np.sqrt(np.maximum(scipy.linalg.eigvalsh(a @ b.T @ b @ a.T), 0))
     return float(((x.mean(0) - y.mean(0)) ** 2).sum() + (a**2).sum() + (b**2).sum() - 2 * roots.sum())
