@@ -126,7 +126,7 @@ def test_classes_seeds_and_truncation(run: Run, work: Path) -> None:
     assert (code, "classes is ['benign', 'normal'] there and ['benign'] now" in err) == (1, True)
     # The place that later steps look in is left to the whole set.
     assert run(*words[:-2], "--format", "zip")[1] == f"{work / 'synthetic' / f'{NAME}-benign-normal-seeds-zip'}\n"
-    # All classes by name are all classes, in whatever order they are named.
+    # All classes by name are all classes, in any order.
     assert run("generate", "--count", 3)[0] == 0
     assert "up to date" in run("generate", "--count", 3, "--classes", "normal,malignant,benign")[2]
 

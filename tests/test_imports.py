@@ -79,7 +79,7 @@ class Imports(ast.NodeVisitor):
             parents = self.package.split(".")
             base = ".".join([*parents[: len(parents) - node.level + 1], *([node.module] if node.module else [])])
         for alias in node.names:
-            # `from package import module` and `from module import name` look alike; files tell them apart.
+            # `from package import module` and `from module import name` look the same; the files show which it is.
             inner = f"{base}.{alias.name}"
             self.found.append(Import(inner if inner in modules() else base, node.lineno, self.depth == 0))
 

@@ -1,4 +1,4 @@
-"""A study from nothing to its report, and again: nothing is done twice, and a changed setting redoes what it must."""
+"""A study from its images to its report, and again: nothing is done twice, and a changed setting redoes what it must."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Bench:
         }
 
     def redone(self, before: dict[str, tuple[int, int]]) -> set[str]:
-        """Artefacts of which a file is another one now."""
+        """Artefacts with a changed file."""
         after = self.stamps()
         changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
         return {artefact_of(name) for name in changed} - {"study.json"}
@@ -312,7 +312,7 @@ def test_status_shows_the_grid(made: Bench, tmp_path: Path) -> None:
     assert shown[1].row_count == 1
     bench = made.workspace.gan("diffaug", 18, 0)
     shown.clear()
-    with files.locked(bench):  # it is done: whoever holds it has nothing to do
+    with files.locked(bench):  # it is done: the process that holds it has nothing to do
         (outcome,) = status(replace(Session(made.workspace, Silent()), show=shown.extend))
     assert set(outcome.result["counts"]) == {"done"}
     with pytest.raises(MissingError, match="No study has been begun"):

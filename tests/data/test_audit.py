@@ -101,7 +101,7 @@ def test_the_page_stands_alone_and_shows_every_copy(audit: Audit, tmp_path: Path
     assert "Copies were ignored" in text
     assert "benign/x.png broken" in text
     assert "1_mask" not in text
-    # Conflicts (3 + 2), groups (3 + 2), the pair that is alike (2).
+    # Conflicts (3 + 2), groups (3 + 2), the similar pair (2).
     assert len(page.pictures) == 12
     assert "benign, benign/1 <b>.png" in page.pictures
     assert re.search(r"Conflict 2 2 images: 1 training, 1 dropped; agreement 0\.61, mirrored", text)

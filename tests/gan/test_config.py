@@ -1,4 +1,4 @@
-"""Presets against the published settings they stand for, and settings that cannot be."""
+"""Presets against the published settings they are named after, and impossible settings."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ class Browser:
         return [found["request"]["url"] for found in sent if not found["request"]["url"].startswith("data:")]
 
     def complaints(self) -> list[str]:
-        """Return what the console was told since the page was opened: errors, warnings and messages."""
+        """Return what was written to the console since the page was opened: errors, warnings and messages."""
         found = []
         for event in self.events:
             if event.get("method") == "Log.entryAdded":

@@ -65,7 +65,7 @@ class Page(HTMLParser):
                 heading = cells[0]
             elif (heading, cells[0]) == (group, first):
                 return cells
-        raise AssertionError(f"there is no row {first!r} under {group!r} in {table}")
+        raise AssertionError(f"there is not a row {first!r} under {group!r} in {table}")
 
 
 def read_table(report: Path, name: str) -> list[dict[str, str]]:

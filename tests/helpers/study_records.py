@@ -295,7 +295,7 @@ def _memorization(n: int, *, copies: bool) -> Memorization:
 
 
 def write_snapshots(workspace: Workspace, aug: str, n: int, seed: int) -> SnapshotsRecord:
-    """Write the scores of four saved generators, of which the third is the best."""
+    """Write the scores of four saved generators; the third is the best."""
     distances = {1.5: 190.0, 3.0: 130.0, 4.5: 104.0, 6.0: 111.0}
     name, shift = gan_name(aug, n, seed), n / 10 + 15 * AUGS.index(aug)
     record = SnapshotsRecord(

@@ -1,4 +1,4 @@
-"""Copies are found, whatever was done to hide them, and what only looks alike is not called a copy."""
+"""Copies are found after any change made to hide them, and images that only look similar are not called copies."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from usgan_cli.metrics.memorization import (
 
 
 def pictures(count: int, seed: int, size: int = 64) -> Pixels:
-    """Scenes with coarse and fine structure and speckle, no two alike."""
+    """Scenes with coarse and fine structure and speckle, no two equal."""
     rng = np.random.default_rng(seed)
     coarse = gaussian_filter(rng.standard_normal((count, 1, size, size)), (0, 0, 8, 8))
     fine = gaussian_filter(rng.standard_normal((count, 1, size, size)), (0, 0, 2, 2))

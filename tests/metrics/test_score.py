@@ -1,4 +1,4 @@
-"""A score record: the numbers it promises, against the sets it names, whatever else is on the machine."""
+"""A score record: the numbers it promises, against the sets it names, independent of what else is on the machine."""
 
 from __future__ import annotations
 

@@ -204,7 +204,7 @@ def test_weights_that_are_absent_are_named_before_anything_is_computed(
 
 @pytest.fixture
 def trained(tmp_path: Path) -> Workspace:
-    """A workspace with a GAN that has kept three generators, of which the second makes the training images' gray."""
+    """A workspace with a GAN that kept three generators; the second makes the training images' gray."""
     import torch
 
     workspace = Workspace(tmp_path / "work")

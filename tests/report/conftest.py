@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Records of 2 sizes and 3 GANs, of which one copies its training images."""
+    """Records of 2 sizes and 3 GANs; one GAN copies its training images."""
     from study_records import write_study
 
     return write_study(tmp_path_factory.mktemp("work"), copying=["none-n40-s0"], snapshots=True)

@@ -1,4 +1,4 @@
-"""The report's page: it needs nothing else, says what the records say, and shows whatever part of a study there is."""
+"""The report's page: it needs no other file, says what the records say, and shows an unfinished study too."""
 
 from __future__ import annotations
 

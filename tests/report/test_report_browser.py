@@ -55,7 +55,7 @@ def test_opens_from_a_file_alone_and_silently(page: Browser, report: Path) -> No
 
 
 def test_an_outside_request_would_be_seen(page: Browser) -> None:
-    """The check above can fail: a picture from elsewhere is refused by the page's own policy, and told."""
+    """The check above can fail: a picture from elsewhere is refused by the page's own policy, with an error."""
     page.evaluate(
         "new Promise(done => { const i = new Image(); i.onerror = done; i.src = 'http://127.0.0.1:9/x.png' })"
     )

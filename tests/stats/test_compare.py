@@ -42,7 +42,7 @@ def settings(**changes: Any) -> ClassifierSettings:
 
 
 def record(f1: list[float], name: str = "diffaug-x1", test: int = 20, **changes: Any) -> Classified:
-    """A classifier of which the first F1 * 20 test images are right, whatever the fold."""
+    """A classifier that is right about the first F1 * 20 test images, in every fold."""
     folds = [
         FoldScores(
             fold=i,

@@ -27,7 +27,7 @@ MISSING = [StepState("missing")] * 4
 
 
 class Watching(Silent):
-    """Keeps what it is told of the steps."""
+    """Keeps the events of the steps."""
 
     def __init__(self) -> None:
         super().__init__()

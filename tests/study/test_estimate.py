@@ -1,4 +1,4 @@
-"""Times are told from what steps like them took, and from nothing else unless it was measured."""
+"""Times are estimated from what similar steps took, or from a measurement, and from nothing else."""
 
 from __future__ import annotations
 

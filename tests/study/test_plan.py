@@ -125,7 +125,7 @@ def test_a_setting_that_is_left_out_of_the_file_has_the_command_s_default(table:
             continue
         assert name in parameters, f"{command} has no option {name}"
         default = parameters[name].default
-        # None in the file leaves the option out; whatever else stands there must be what leaving it out means.
+        # None in the file leaves the option out; any other value there must be what leaving the option out means.
         assert field.default in (None, default), name
 
 

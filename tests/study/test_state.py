@@ -18,7 +18,7 @@ def planned(path: Path, *changes: str, begun: bool = False) -> Outcome:
 
 
 def states(tmp_path: Path, answers: dict[str, Outcome | UsganError], there: set[str]) -> list[StepState]:
-    """A chain a <- b <- c, and d, of which each answers its dry run as told."""
+    """A chain a <- b <- c, and d; each answers its dry run with the given outcome."""
     for name in there:
         (tmp_path / name).mkdir()
     a, b, c, d = (tmp_path / name for name in "abcd")

@@ -130,7 +130,7 @@ def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
         (tmp_path / leftover).write_text("half")
     with files.locked(tmp_path / "x.json"):
         assert not (tmp_path / ".x.json.17.partial").exists()
-    # Temporary files of other artefacts may be in use by whoever holds their locks.
+    # Temporary files of other artefacts may be in use by processes that hold their locks.
     assert (tmp_path / ".y.json.17.partial").exists()
     assert (tmp_path / ".x.json.more.17.partial").exists()
 

@@ -68,7 +68,7 @@ class Maker:
 
     @property
     def left(self) -> list[str]:
-        """What stands beside the artefact, but for the lock's empty file."""
+        """What lies next to the artefact, except the lock's empty file."""
         return sorted(p.name for p in self.path.parent.iterdir() if not p.name.endswith(".lock"))
 
 

@@ -77,7 +77,7 @@ def test_the_largest_original_is_kept() -> None:
     assert choose_kept(found, [10, 10, 12, 5]).tolist() == [False, False, True, True]
     assert choose_kept(found, [10, 10, 10, 5]).tolist() == [True, False, False, True]
     chain = find_duplicates("abc", [0] * 3, [pair(0, 1), pair(1, 2)])
-    assert choose_kept(chain, [9, 8, 7]).tolist() == [True, False, True]  # 2 is no copy of 0
+    assert choose_kept(chain, [9, 8, 7]).tolist() == [True, False, True]  # 2 is not a copy of 0
 
 
 @given(PAIRS, st.integers(0, 3))

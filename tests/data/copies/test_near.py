@@ -1,4 +1,4 @@
-"""Near-duplicates: copies are found whatever was done to them, other images of the same class are not."""
+"""Near-duplicates: copies are found after any of the usual changes; other images of the same class are not."""
 
 from __future__ import annotations
 

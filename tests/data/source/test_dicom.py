@@ -98,7 +98,7 @@ def test_palette_ultrasound() -> None:
     assert expected.dtype == np.uint16
     got = decode(data, channels=3)
     np.testing.assert_array_equal(got, np.rint(expected / 257).astype(np.uint8).transpose(2, 0, 1))
-    assert got.max() > 200  # a palette of 16 bits cut to its low bytes would be noise, its high bytes alike
+    assert got.max() > 200  # a palette of 16 bits cut to its low bytes would be noise, and its high bytes nearly equal
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_frames_of_a_file_stay_together(tmp_path: Path) -> None:
     assert found.images[33].group == "p0"
     middle = scan(tmp_path / "s", SourceOptions(frames="middle"))
     assert [image.frame for image in middle.images if image.name == "a/0.dcm"] == [15]
-    # One patient in all is no patient: anonymised files say so, or the user does.
+    # A single patient for all files means that patients are unknown: the files were anonymised.
     for path in (tmp_path / "s").rglob("*.dcm"):
         dataset = pydicom.dcmread(path)
         dataset.PatientID = "ANON"
