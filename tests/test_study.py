@@ -1,4 +1,4 @@
-"""A study from its images to its report, and again: nothing is done twice, and a changed setting redoes what it must."""
+"""A study from images to report, and again: nothing is done twice, and a changed setting redoes what it must."""
 
 from __future__ import annotations
 

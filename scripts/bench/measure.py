@@ -1,8 +1,8 @@
 """What the benches share: the ways of computing, one process for each, taking turns, and what a machine can do.
 
 Every way of computing ("path") lives in a process of its own, so that its peak memory is its own, and the processes
-take turns, so that other load on the machine affects all of them equally. A process computes one round whenever it reads
-a line on its standard input and answers with a line of JSON.
+take turns, so that other load on the machine affects them equally. A process computes one round whenever it reads a
+line on its standard input and answers with a line of JSON.
 """
 
 from __future__ import annotations

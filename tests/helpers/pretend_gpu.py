@@ -11,8 +11,8 @@ and refuses what a GPU refuses or would quietly do wrong:
 - while a CUDA graph is recorded: reading a value, making a tensor on the host, copying between devices, waiting,
   shapes that depend on values, random numbers.
 
-Everything that makes the host wait for the device is counted in `waits`. A recorded graph repeats exactly the operators that
-were recorded, on the memory they were recorded with: a number that the host computed stays as it was.
+What makes the host wait for the device is counted in `waits`. A recorded graph repeats exactly the operators that were
+recorded, on the memory they were recorded with: a number that the host computed stays as it was.
 """
 
 from __future__ import annotations
