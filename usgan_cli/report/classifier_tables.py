@@ -17,7 +17,7 @@ from usgan_cli.core.table import AdjustedP, Cell, Column, Interval, PValue, Spre
 from usgan_cli.core.text import training_label
 from usgan_cli.report import paper
 from usgan_cli.report.groups import ClassifierGroup, in_order
-from usgan_cli.report.tables import LEAD, by_subset
+from usgan_cli.report.tables import LEAD, by_subset, published_p
 
 T = TypeVar("T")
 C = TypeVar("C")
@@ -61,17 +61,12 @@ def _training(row: AnyRow) -> Cell:
     return Cell(training_label(item.aug, item.ratio, item.variant), (item.aug, item.ratio))
 
 
-def _published(row: AnyRow) -> paper.PublishedF1 | None:
-    """Return the published F1 of a training set; of GANs only one ratio was published."""
-    item = row.trained
+def _published(row: AnyRow) -> paper.Published | None:
+    """Return what was published of a training set; with GANs' images only one ratio was published."""
+    item, size = row.trained, paper.nearest_size(row.key.n)
     if item is None or item.aug is None:
-        return paper.nearest_f1(row.key.n, None)
-    return paper.nearest_f1(row.key.n, item.aug) if item.ratio == paper.RATIO and not item.variant else None
-
-
-def _published_p(row: AnyRow) -> Cell | None:
-    known = _published(row)
-    return None if known is None or known.p is None else Cell(known.p, (known.p,))
+        return paper.values_at(size, None)
+    return paper.values_at(size, item.aug) if item.ratio == paper.RATIO and not item.variant else None
 
 
 F1: Column[AnyRow] = Spread("F1 test, %", "test_micro_f1", lambda row: row.f1, 2, 100)
@@ -85,7 +80,7 @@ COMPARED: list[Column[AnyRow]] = [
 PUBLISHED: list[Column[AnyRow]] = [
     Column("n", "published_n", lambda row: (known := _published(row)) and known.n, group=paper.PUBLISHED),
     Spread("F1 test, %", "published_f1", lambda row: (known := _published(row)) and known.f1, 2, group=paper.PUBLISHED),
-    Column("p", "published_p", _published_p, group=paper.PUBLISHED),
+    Column("p", "published_p", lambda row: published_p(_published(row)), group=paper.PUBLISHED),
 ]
 
 

@@ -122,7 +122,7 @@ def _plot_line(axes: Axes, line: _Line, shift: float) -> None:
 
 
 def _plot_published(axes: Axes, aug: str, sizes: Sequence[int], shift: float) -> None:
-    known = {n: values.fid for n in sizes if (values := paper.GANS.get((n, aug))) and values.fid is not None}
+    known = {n: values.fid for n in sizes if (values := paper.values_at(n, aug)) and values.fid is not None}
     if known:
         axes.errorbar(
             [n * shift * 1.06 for n in known],

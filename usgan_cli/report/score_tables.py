@@ -26,7 +26,7 @@ from usgan_cli.core.table import Cell, Column, Interval, Spread, Table, Words
 from usgan_cli.core.text import gan_label, number, short_digests
 from usgan_cli.report import paper
 from usgan_cli.report.groups import ScoreGroup, SnapshotGroup
-from usgan_cli.report.paper import GanValues, MeanSd
+from usgan_cli.report.paper import MeanSd, Published
 from usgan_cli.report.records import aug_order
 from usgan_cli.report.tables import LEAD, by_subset
 
@@ -48,9 +48,11 @@ class ScoreRow:
     """Scores for each seed, where the row is of several trainings."""
 
     @property
-    def published(self) -> tuple[int, GanValues] | None:
-        """The published values of the GAN at the nearest published n, and that n."""
-        return None if self.subset is None or self.aug is None else paper.nearest_values(self.subset.n, self.aug)
+    def published(self) -> Published | None:
+        """The published values of the GAN at the nearest published n."""
+        if self.subset is None or self.aug is None:
+            return None
+        return paper.values_at(paper.nearest_size(self.subset.n), self.aug)
 
     def by_class(self) -> list[ScoreRow]:
         """Return a row for each class that was scored."""
@@ -101,12 +103,10 @@ def _yardsticks(group: ScoreGroup) -> list[ScoreRow]:
 def _published(fid: bool, sizes: Iterable[int]) -> tuple[list[Column[ScoreRow]], list[str]]:
     """Return the columns of published values, and the note that goes with them."""
     columns: list[Column[ScoreRow]] = [
-        Column("n", "published_n", lambda row: row.published and row.published[0], group=paper.PUBLISHED),
-        Spread("FID", "published_fid", lambda row: row.published and row.published[1].fid, None, group=paper.PUBLISHED),
-        Column("JS", "published_js", lambda row: row.published and row.published[1].js, None, group=paper.PUBLISHED),
-        Spread(
-            "SSIM", "published_ssim", lambda row: row.published and row.published[1].ssim, None, group=paper.PUBLISHED
-        ),
+        Column("n", "published_n", lambda row: row.published and row.published.n, group=paper.PUBLISHED),
+        Spread("FID", "published_fid", lambda row: row.published and row.published.fid, None, group=paper.PUBLISHED),
+        Column("JS", "published_js", lambda row: row.published and row.published.js, None, group=paper.PUBLISHED),
+        Spread("SSIM", "published_ssim", lambda row: row.published and row.published.ssim, None, group=paper.PUBLISHED),
     ]
     differs = any(paper.nearest_size(n) != n for n in sizes)
     return columns[not differs : 1] + columns[1 + (not fid) :], [paper.ANOTHER_SIZE] if differs else []

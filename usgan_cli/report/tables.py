@@ -12,7 +12,7 @@ from usgan_cli.core.store.workspace import SubsetKey
 from usgan_cli.core.table import Cell, Column, Spread, Table, Words
 from usgan_cli.core.text import duration, gan_label
 from usgan_cli.report import paper
-from usgan_cli.report.paper import GanValues, MeanSd
+from usgan_cli.report.paper import Published
 from usgan_cli.report.protocol import Point
 from usgan_cli.report.records import subset_title
 
@@ -36,6 +36,11 @@ def by_subset(rows: Sequence[R], subsets: Sequence[SubsetKey] | None = None) -> 
     if subsets is None:
         subsets = [subset for subset in dict.fromkeys(row.subset for row in rows) if subset is not None]
     return [(subset_title(subset, subsets), [row for row in rows if row.subset == subset]) for subset in subsets]
+
+
+def published_p(values: Published | None) -> Cell | None:
+    """Return the cell of a published p-value."""
+    return None if values is None or values.p is None else Cell(values.p, (values.p,))
 
 
 @dataclass(frozen=True)
@@ -72,30 +77,14 @@ def _class_column(name: str) -> Column[_Counts]:
     return Column(name, name, lambda row: row.counts[name])
 
 
-@dataclass(frozen=True)
-class _Published:
-    """One line of the published results: a GAN's, or that of real images alone."""
-
-    n: int
-    aug: str | None
-
-    @property
-    def values(self) -> GanValues | None:
-        return None if self.aug is None else paper.GANS[self.n, self.aug]
-
-    @property
-    def f1(self) -> MeanSd:
-        return paper.BASELINES[self.n] if self.values is None else self.values.f1
-
-
-PUBLISHED_COLUMNS: list[Column[_Published]] = [
+PUBLISHED_COLUMNS: list[Column[Published]] = [
     Column("n", "n", lambda row: row.n, shown=False),
     Words("GAN", "gan", lambda row: "Real images alone" if row.aug is None else gan_label(row.aug)),
-    Spread("FID", "fid", lambda row: row.values and row.values.fid, None),
-    Column("JS", "js", lambda row: row.values and row.values.js, None),
-    Spread("SSIM", "ssim", lambda row: row.values and row.values.ssim, None),
+    Spread("FID", "fid", lambda row: row.fid, None),
+    Column("JS", "js", lambda row: row.js, None),
+    Spread("SSIM", "ssim", lambda row: row.ssim, None),
     Spread("F1 test, %", "f1", lambda row: row.f1, 2),
-    Column("p", "p", lambda row: row.values and Cell(row.values.p, (row.values.p,))),
+    Column("p", "p", published_p),
 ]
 
 
@@ -105,7 +94,7 @@ def published_table() -> Table:
         f"The values of {paper.CITATION} for BUSI at 256 × 256; F1 with 100 % synthetic images added to the real "
         "ones, p against real images alone."
     )
-    groups = [(f"n = {n}", [_Published(n, aug) for aug in (None, *paper.AUGS)]) for n in paper.SIZES]
+    groups = [(f"n = {n}", [values for values in paper.VALUES if values.n == n]) for n in paper.SIZES]
     return Table.of("published", caption, PUBLISHED_COLUMNS, groups)
 
 
