@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from usgan_cli.stats.ttest import corrected_resampled_t, mcnemar, paired_t
+from usgan_cli.stats.tests import corrected_resampled_t, mcnemar, paired_t
 
 Floats = NDArray[np.float64]
 CLASSES, FEATURES, SEPARATION = 3, 8, 0.55

@@ -19,7 +19,7 @@ from usgan_cli.core.formats.measured import measured
 from usgan_cli.core.text import stars
 from usgan_cli.stats.compare import Classified, compare, compare_seeds
 from usgan_cli.stats.export import comparison_table, seeds_table
-from usgan_cli.stats.ttest import corrected_resampled_t, effect_size, holm, mean_interval, wilcoxon
+from usgan_cli.stats.tests import corrected_resampled_t, effect_size, holm, mean_interval, wilcoxon
 
 A = [0.70, 0.74, 0.71, 0.78, 0.76]
 B = [0.68, 0.70, 0.72, 0.73, 0.75]
@@ -204,9 +204,9 @@ def test_mcnemar_pairs_predictions_by_fold_and_image_however_they_are_listed() -
 
 
 def test_a_wrong_or_lonely_baseline_is_refused() -> None:
-    with pytest.raises(SettingsError, match="no baseline"):
+    with pytest.raises(SettingsError, match="not real ones alone"):
         compare(record(A), [record(B)])
-    with pytest.raises(DataError, match="no classifier"):
+    with pytest.raises(DataError, match="No classifier"):
         compare(BASELINE, [])
 
 

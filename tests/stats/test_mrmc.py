@@ -15,7 +15,7 @@ from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import ttost_paired
 
 from usgan_cli.core.errors import DataError
-from usgan_cli.stats import mrmc, ttest
+from usgan_cli.stats import mrmc, tests
 from usgan_cli.stats.mrmc import Effect, compare_arms, effect_of, holm, judge
 
 # Van Dyke's study of spin-echo and cine MRI for aortic dissection: areas under the empirical ROC curves of five readers
@@ -203,7 +203,7 @@ def test_holm_is_the_closed_test_of_weighted_bonferroni(primary: int | None) -> 
         assert adjusted[3] is None
         assert adjusted[:3] == pytest.approx(closed)
         if primary is None:
-            assert adjusted[:3] == pytest.approx(ttest.holm([*p[:3], 1.0])[:3])
+            assert adjusted[:3] == pytest.approx(tests.holm([*p[:3], 1.0])[:3])
 
 
 def made(difference: float, between: float = 0.01, shared: float = 1e-5, repeats: int = 5) -> Effect:

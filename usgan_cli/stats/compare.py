@@ -13,7 +13,7 @@ from usgan_cli.core.formats.classifier import ClassifierRecord, ClassifierSettin
 from usgan_cli.core.formats.comparison import Comparison, SeedComparison, SeedsRecord, TTestRecord
 from usgan_cli.core.formats.measured import measured
 from usgan_cli.core.store.document import first_difference
-from usgan_cli.stats.ttest import (
+from usgan_cli.stats.tests import (
     corrected_resampled_t,
     effect_size,
     holm,
@@ -72,33 +72,24 @@ class Classified:
 def compare(baseline: Classified, others: Sequence[Classified]) -> TTestRecord:
     """Compare classifiers with synthetic images with the one without, paired by fold.
 
-    Parameters
-    ----------
-    baseline : Classified
-        Trained on real images alone.
-    others : sequence of Classified
-        The family of comparisons that Holm's correction covers.
-
-    Returns
-    -------
-    TTestRecord
+    Holm's correction covers `others`.
 
     Raises
     ------
     SettingsError
-        Two records differ in more than the synthetic images, or the baseline is none.
+        Two records differ in more than the synthetic images, or the baseline has some.
     DataError
         There is nothing to compare, or folds or test images do not match.
     """
     n, seed = baseline.record.n, baseline.record.settings.seed
     if not others:
         raise DataError(
-            f"There is no classifier with synthetic images to compare with the baseline (n={n}, seed {seed}).",
+            f"No classifier with synthetic images to compare with the baseline (n={n}, seed {seed}).",
             f"Train one: usgan train-cls --n {n} --aug diffaug --ratio 1",
         )
     if baseline.record.aug is not None:
         raise SettingsError(
-            f"The classifier {baseline.name!r} was trained with images of {baseline.record.aug!r}; it is no baseline.",
+            f"The baseline {baseline.name!r} has images of {baseline.record.aug!r}, not real ones alone.",
             f"Train one on real images alone: usgan train-cls --n {n}",
         )
     for other in others:
@@ -152,13 +143,12 @@ def check_pair(baseline: Classified, other: Classified) -> None:
 
 def settings_difference(one: ClassifierSettings, two: ClassifierSettings) -> str | None:
     """Return in words the first setting in which two classifiers differ, those of their training one by one."""
-    alike = two.model_copy(update={"training": one.training})
-    if difference := first_difference(one, alike):
+    if difference := first_difference(one, two.model_copy(update={"training": one.training})):
         return difference
     for name in sorted(one.training.keys() | two.training.keys()):
-        mine, theirs = (settings.training.get(name, "unset") for settings in (one, two))
-        if mine != theirs:
-            return f"{name}: {mine!r} and {theirs!r}"
+        values = [settings.training.get(name, "unset") for settings in (one, two)]
+        if values[0] != values[1]:
+            return f"{name}: {values[0]!r} and {values[1]!r}"
     return None
 
 
@@ -196,21 +186,21 @@ def _compare_one(baseline: Classified, other: Classified) -> Comparison:
 def compare_seeds(families: Sequence[tuple[Classified, Sequence[Classified]]]) -> SeedsRecord:
     """Summarise comparisons over several seeds, each with its own subset and folds.
 
-    Folds of one seed share images, so the unit of the t-test is the seed: its mean difference over folds. Between
-    seeds and between folds within a seed the spread is taken apart by a one-way analysis of variance. Beside it
-    stands the corrected t-test for repeated cross-validation (Bouckaert and Frank 2004) over all folds.
+    Folds of one seed share images, so the unit of the t-test is the seed: its mean difference over folds. A one-way
+    analysis of variance separates the spread between seeds from that between the folds of a seed. The corrected
+    t-test for repeated cross-validation (Bouckaert and Frank 2004) over all folds is recorded too.
 
     Parameters
     ----------
     families : sequence of (baseline, others)
-        One a seed.
+        One for each seed.
 
     Raises
     ------
     SettingsError
         Records differ in more than seed, subset and synthetic images.
     DataError
-        There are fewer than two seeds, or a seed lacks a way of training that another has.
+        There are fewer than two seeds, or a seed lacks a training set that another has.
     """
     if len(families) < 2:
         raise DataError("A summary over seeds needs at least two of them.", "Give --seeds for each.")
@@ -271,7 +261,7 @@ def _over_seeds(families: Sequence[tuple[Classified, Sequence[Classified]]], nam
     folds = differences.shape[1]
     by_seed = differences.mean(1)
     within = float(differences.var(axis=1, ddof=1).mean())
-    # The variance of seeds' means holds a part of the folds', which is no variance between seeds.
+    # The variance of the seeds' means contains a share of the folds' variance, which is taken out.
     between = max(float(by_seed.var(ddof=1)) - within / folds, 0.0)
     t, p = paired_t(ours.mean(1).tolist(), theirs.mean(1).tolist())
     return SeedComparison(

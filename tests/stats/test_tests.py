@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from usgan_cli.core.errors import DataError
-from usgan_cli.stats import ttest
-from usgan_cli.stats.ttest import (
+from usgan_cli.stats import tests
+from usgan_cli.stats.tests import (
     corrected_resampled_t,
     effect_size,
     holm,
@@ -145,7 +145,7 @@ def test_unequal_too_few_or_infinite_scores_are_refused(function: Any) -> None:
 
 
 def test_the_example_in_the_documentation_holds() -> None:
-    found = doctest.testmod(ttest)
+    found = doctest.testmod(tests)
     assert (found.attempted, found.failed) == (2, 0)
 
 

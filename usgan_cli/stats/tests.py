@@ -4,6 +4,8 @@ Student's paired t-test as in the study; the corrected resampled t-test of Nadea
 generalization error" (2003), section 4; Wilcoxon's signed-rank test (1945); Holm, "A simple sequentially rejective
 multiple test procedure" (1979); McNemar, "Note on the sampling error of the difference between correlated proportions
 or percentages" (1947), in its exact form; Cohen's d of paired samples (1988).
+
+Each raises `DataError` for fewer than two pairs, for unequal lengths and for values that are not finite.
 """
 
 from __future__ import annotations
@@ -33,18 +35,7 @@ class TResult(NamedTuple):
 
 
 def paired_t(a: Sequence[float], b: Sequence[float]) -> TResult:
-    """Return Student's paired t-test of `a` against `b`, two-sided.
-
-    Parameters
-    ----------
-    a, b : sequences of float, equally long
-        Scores matched by index; t is positive where `a` is larger.
-
-    Raises
-    ------
-    DataError
-        The lengths differ or are below 2, or a value is not finite.
-    """
+    """Return Student's paired t-test of `a` against `b`, two-sided; t is positive where `a` is larger."""
     differences = _differences(a, b)
     return _t_test(differences, 1 / len(differences))
 
@@ -61,11 +52,6 @@ def corrected_resampled_t(differences: Sequence[float], n_train: float, n_test: 
         Of the k folds.
     n_train, n_test : float
         Sizes of a fold's training and left-out part, or any numbers in that ratio: k - 1 and 1 for k folds.
-
-    Raises
-    ------
-    DataError
-        There are fewer than two differences, or one is not finite.
 
     Examples
     --------
@@ -90,15 +76,6 @@ def wilcoxon(a: Sequence[float], b: Sequence[float]) -> float | None:
 
     Up to 13 pairs it is exact (all changes of sign), ties and zeros included; with 5 folds it cannot fall below
     0.0625.
-
-    Parameters
-    ----------
-    a, b : sequences of float, equally long
-
-    Raises
-    ------
-    DataError
-        The lengths differ or are below 2, or a value is not finite.
     """
     differences = _differences(a, b)
     # Equal differences must tie although they were computed from different numbers.
