@@ -11,6 +11,7 @@ takes the device down is recorded, and the next one runs. Exit status 1 where so
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import subprocess
 import sys
@@ -56,28 +57,30 @@ class Options:
     only: tuple[str, ...]
 
 
-def functions() -> dict[str, Callable[[Check, Section], None]]:
-    """Return what each section does."""
-    from gpu import correctness, loop, machine, speed, uses
+FUNCTIONS = {
+    "device": "machine.device_and_floors",
+    "correctness": "correctness.correctness",
+    "training": "speed.training_speed",
+    "generation": "speed.generation_speed",
+    "profile": "speed.costly_kernels",
+    "loop": "loop.loop",
+    "commands": "uses.commands",
+    "classifier": "speed.classifier_speed",
+    "real training": "uses.real_training",
+}
 
-    return {
-        "device": machine.device_and_floors,
-        "correctness": correctness.correctness,
-        "training": speed.training_speed,
-        "generation": speed.generation_speed,
-        "profile": speed.costly_kernels,
-        "loop": loop.loop,
-        "commands": uses.commands,
-        "classifier": speed.classifier_speed,
-        "real training": uses.real_training,
-    }
+
+def function(name: str) -> Callable[[Check, Section], None]:
+    """Return what a section does; loaded only now, so that one that cannot be loaded takes no other with it."""
+    module, _, attribute = FUNCTIONS[name].partition(".")
+    found: Callable[[Check, Section], None] = getattr(importlib.import_module(f"gpu.{module}"), attribute)
+    return found
 
 
 def work(check: Check, names: list[str]) -> None:
     """Run sections one after the other, in a process of their own; end it where the device no longer answers."""
     import torch
 
-    known = functions()
     results = Results(check.out / "results.json")
     for name in names:
         left = check.ends - time.time()
@@ -87,7 +90,7 @@ def work(check: Check, names: list[str]) -> None:
         print(f"{name} ({seconds:.0f} s)", flush=True)
         section = Section(results, name, seconds)
         try:
-            known[name](check, section)
+            function(name)(check, section)
             section.end("done")
         except Exception:
             section.end("failed", traceback.format_exc(limit=-6))

@@ -73,7 +73,7 @@ def test_a_section_finds_a_pretended_gpu_in_order(tmp_path: Path, script: Module
     results = Results(tmp_path / "results.json")
     with pretend_gpu():
         section = Section(results, name, 60)
-        script.functions()[name](check(script, tmp_path, "cuda"), section)
+        script.function(name)(check(script, tmp_path, "cuda"), section)
     section.end("done")
     assert section.entry["rows"]
     assert wrong(results) == []
@@ -108,7 +108,7 @@ def test_a_failed_section_is_recorded_and_the_next_one_runs(
     def works(check: object, section: Any) -> None:
         section.row("after", 2.0, "s", ok=True)
 
-    monkeypatch.setattr(script, "functions", lambda: {"device": fails, "loop": works})
+    monkeypatch.setattr(script, "function", {"device": fails, "loop": works}.get)
     script.work(check(script, tmp_path, "cpu"), ["device", "loop"])
     found = sections(tmp_path)
     assert (found["device"]["status"], found["loop"]["status"]) == ("failed", "done")

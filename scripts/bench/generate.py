@@ -15,7 +15,8 @@ from statistics import median
 import measure
 import plain
 import torch
-from measure import CLASSES, Case, Round, Way, operations
+from measure import CLASSES, Case, Round, Way
+from operations import operations
 
 PASSES = 4
 """Batches in a round."""
@@ -42,7 +43,7 @@ def report(case: Case, peaks: dict[str, float], compared: list[Way], repeats: in
     for way in compared:
         each = median(times[way])
         ratio = median(a / b for a, b in zip(first, times[way], strict=True))
-        share = operations(case)[0] / 1e6 / each / peaks[way.precision]
+        share = operations(case.size, case.channel_base, case.channel_max)[0] / 1e6 / each / peaks[way.precision]
         print(measure.row(case, way, each, ratio, rounds[way][-1]["memory"], share), flush=True)
 
 

@@ -29,8 +29,6 @@ from usgan_cli.gan.networks import (
     Discriminator,
     DiscriminatorConfig,
     Generator,
-    channels_at,
-    resolutions,
 )
 
 CLASSES = 3
@@ -236,24 +234,6 @@ def matrix_peak(precision: str, device: str, side: int = 4096) -> float:
     a, b = (torch.randn([side, side], device=device).to(TYPES[precision]) for _ in range(2))
     fastest = min(seconds(lambda: torch.mm(a, b), device) for _ in range(4))
     return 2 * side**3 / fastest / 1e9
-
-
-def operations(case: Case) -> tuple[float, float]:
-    """Return the operations of the convolutions of one pass of the generator and the discriminator for one image.
-
-    A multiplication and an addition are two; a transposed convolution counts the pixels that go in, a strided one
-    those that come out.
-    """
-    width = {r: channels_at(r, case.channel_base, case.channel_max) for r in resolutions(case.size)}
-    generator = discriminator = 0
-    for r, c in width.items():
-        generator += 9 * c * c * r**2 + c * r**2
-        if r > 4:
-            below = width[r // 2]
-            generator += 9 * c * below * (r // 2) ** 2
-            discriminator += 9 * c * c * r**2 + 10 * c * below * (r // 2) ** 2
-    discriminator += width[case.size] * case.size**2 + 9 * (width[4] + 1) * width[4] * 16 + 16 * width[4] ** 2
-    return 2.0 * generator, 2.0 * discriminator
 
 
 def compared_with_peaks(args: argparse.Namespace) -> tuple[list[Way], dict[str, float]]:

@@ -17,13 +17,11 @@ from statistics import median
 import measure
 import plain
 import torch
-from measure import CLASSES, Case, Round, Way, operations
+from measure import CLASSES, Case, Round, Way
+from operations import WEIGHTS, gflop_per_image
 from torch import Tensor
 
 from usgan_cli.gan import losses
-
-WEIGHTS = {"generator": 1.0, "discriminator": 1.0, "path length": 1 / 4, "R1": 1 / 16}
-"""Share of each part in one iteration."""
 
 
 def phases(case: Case, way: Way) -> dict[str, Callable[[], None]]:
@@ -75,20 +73,6 @@ def start(case: Case, way: Way) -> Round:
     }
 
 
-def gflop_per_image(case: Case) -> float:
-    """Return the operations of one training image, 1e9.
-
-    A derivative by the input or by the weight costs what the convolution costs. The generator's step passes forward
-    and twice back through the generator, forward and once back through the discriminator; the discriminator's step
-    forward through the generator and, for both kinds of image, forward and twice back through the discriminator;
-    each regulariser forward, once back, and four times for the second derivatives.
-    """
-    generator, discriminator = operations(case)
-    passes_g = 3 + 1 + 6 * WEIGHTS["path length"] / 2
-    passes_d = 2 + 6 + 6 * WEIGHTS["R1"]
-    return (passes_g * generator + passes_d * discriminator) / 1e9
-
-
 def report(case: Case, peaks: dict[str, float], compared: list[Way], repeats: int, parts: bool) -> None:
     rounds = measure.take_turns(__file__, case, compared, repeats)
     totals = {way: [sum(one.values()) for one in found[:-1]] for way, found in rounds.items()}
@@ -96,7 +80,9 @@ def report(case: Case, peaks: dict[str, float], compared: list[Way], repeats: in
     for way in compared:
         per_thousand = median(totals[way])
         ratio = median(a / b for a, b in zip(first, totals[way], strict=True))
-        share = gflop_per_image(case) * 1000 / per_thousand / peaks[way.precision]
+        share = (
+            gflop_per_image(case.size, case.channel_base, case.channel_max) * 1000 / per_thousand / peaks[way.precision]
+        )
         print(measure.row(case, way, per_thousand, ratio, rounds[way][-1]["memory"], share), flush=True)
         if parts:
             medians = {name: median(one[name] for one in rounds[way][:-1]) for name in WEIGHTS}

