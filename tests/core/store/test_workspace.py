@@ -6,8 +6,19 @@ import itertools
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from usgan_cli.core.store.workspace import Workspace, format_ratio, gan_name, setting_name, subset_name
+from usgan_cli.core.store.workspace import (
+    GanKey,
+    SeedsKey,
+    SubsetKey,
+    Workspace,
+    format_ratio,
+    gan_name,
+    setting_name,
+    subset_name,
+)
 
 
 def test_places_are_the_documented_ones() -> None:
@@ -42,3 +53,32 @@ def test_names_do_not_collide() -> None:
     assert len({subset_name(n, seed) for _, n, seed in grid}) == 12
     assert setting_name(None, 1.0) == "real" == setting_name(None, 0.0)
     assert len({setting_name(aug, ratio) for aug in ("none", "ada") for ratio in (0.5, 1, 1.5, 2)}) == 8
+
+
+NUMBERS = st.integers(0, 10**6)
+
+
+@given(aug=st.sampled_from(["none", "ada", "diffaug", "ada+diffaug", "my-own-n5"]), n=NUMBERS, seed=NUMBERS)
+def test_names_are_understood_as_they_were_built(aug: str, n: int, seed: int) -> None:
+    gan, subset, seeds = GanKey(aug, n, seed), SubsetKey(n, seed), SeedsKey(n, (seed, seed + 1))
+    assert GanKey.parse(gan.name) == GanKey.parse_snapshots(f"{gan.name}-snapshots") == gan
+    assert SubsetKey.parse(subset.name) == gan.subset == subset
+    assert SeedsKey.parse(seeds.name) == seeds
+
+
+@pytest.mark.parametrize("name", ["", "n5", "n5-s", "ada-n5-s0-fold1of5", "real", "n5-s0+", "x n5-s0 y"])
+def test_other_names_are_understood_as_none(name: str) -> None:
+    assert [key.parse(name) for key in (SubsetKey, GanKey, SeedsKey)] == [None] * 3
+
+
+def test_artefacts_are_listed_by_what_they_are(tmp_path: Path) -> None:
+    work = Workspace(tmp_path)
+    assert work.listed("gans", GanKey.parse) == {}
+    for path in (work.gan("ada", 5, 0), work.gan("ada", 5, 0, (1, 5)), tmp_path / "gans" / ".ada-n5-s1.partial"):
+        path.mkdir(parents=True)
+    assert work.listed("gans", GanKey.parse) == {GanKey("ada", 5, 0): work.gan("ada", 5, 0)}
+    for path in (work.ttest(5, 0), work.ttest(5, 0, 1), work.ttest(5, 0).with_suffix(".csv")):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert work.listed("ttests", SubsetKey.parse, ".json") == {SubsetKey(5, 0): work.ttest(5, 0)}
+    assert work.listed("ttests", SeedsKey.parse, ".json") == {SeedsKey(5, (0, 1)): work.ttest(5, 0, 1)}
