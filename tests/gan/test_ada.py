@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
-from functools import reduce
 from pathlib import Path
 
 import pytest
@@ -21,9 +20,8 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from usgan_cli.core.errors import FormatError, SettingsError
 from usgan_cli.gan.augment import LEAK_THRESHOLD, AdaAugment, AdaController, AdaOperations, Fill
-from usgan_cli.gan.augment.ada import OPERATION_GROUPS, PIPES, _draw_blits, _draw_colors, _draw_geometry
+from usgan_cli.gan.augment.ada import OPERATION_GROUPS, PIPES
 from usgan_cli.gan.augment.color import band_taps, filter_images
-from usgan_cli.gan.augment.draws import Draws
 from usgan_cli.gan.augment.warp import fitted_window, sample_bilinear, warp
 from usgan_cli.gan.augment.wavelets import SYM2, SYM6, band_bank
 
@@ -48,8 +46,16 @@ def smooth_images(size: int = 32) -> Tensor:
     return F.interpolate(some_images(2, 1, 5), size=(size, size), mode="bicubic", align_corners=True)
 
 
-def some_draws(p: float, count: int = DRAWN) -> Draws:
-    return Draws(count, torch.tensor(p, dtype=torch.float64), torch.device("cpu"), seeded(3))
+def drawn(
+    operations: str | AdaOperations, p: float, width: int = 32, height: int = 32, count: int = DRAWN, seed: int = 3
+) -> dict[str, Tensor]:
+    """Many draws of the operations, each for one gray image."""
+    return AdaAugment(operations).draw([count, 1, height, width], p, seeded(seed), torch.device("cpu"))
+
+
+def random_transforms(count: int, size: int) -> Tensor:
+    """The pipe's geometric transforms, [N, 3, 3]."""
+    return drawn("bg", 0.8, size, size, count, seed=5)["transform"]
 
 
 def at_percentile(augment: AdaAugment, images: Tensor, percentile: float) -> Tensor:
@@ -110,13 +116,6 @@ def test_equal_band_gains_leave_an_image_alone() -> None:
 
 
 # The warp ---------------------------------------------------------------------------------------------------------
-
-
-def random_transforms(count: int, size: int, p: float = 0.8) -> Tensor:
-    draws = Draws(count, torch.tensor(p, dtype=torch.float64), torch.device("cpu"), seeded(5))
-    operations = AdaOperations.named("bg")
-    factors = _draw_blits(operations, draws, size, size) + _draw_geometry(operations, draws, size, size)
-    return reduce(torch.matmul, factors)
 
 
 @pytest.mark.parametrize("fill", ["reflect", -1.0])
@@ -296,27 +295,34 @@ def share(applied: Tensor) -> float:
 
 
 def test_flip_and_quarter_turn_rates() -> None:
-    flips = _draw_blits(AdaOperations.named("xflip"), some_draws(0.6), 32, 32)[0]
+    flips = drawn("xflip", 0.6)["transform"]
     assert share(flips[:, 0, 0] < 0) == pytest.approx(0.3, abs=0.02)
-    turns = _draw_blits(AdaOperations.named("rotate90"), some_draws(0.6), 32, 32)[0]
+    turns = drawn("rotate90", 0.6)["transform"]
     angles = torch.atan2(turns[:, 1, 0], turns[:, 0, 0]) / (math.pi / 2)
     for quarter, expected in ((0, 0.4 + 0.15), (1, 0.15), (-1, 0.15)):
         assert share((angles - quarter).abs() < 1e-6) == pytest.approx(expected, abs=0.02)
 
 
 def test_rotation_happens_with_p_over_both_of_its_places() -> None:
-    first, second = _draw_geometry(AdaOperations.named("rotate"), some_draws(0.6), 32, 32)
-    identity = torch.eye(3, dtype=torch.float64)
-    turned = [(factor - identity).abs().amax(dim=(1, 2)) > 0 for factor in (first, second)]
-    for each in turned:
-        assert share(each) == pytest.approx(1 - math.sqrt(0.4), abs=0.02)
-    assert share(turned[0] | turned[1]) == pytest.approx(0.6, abs=0.02)
-    angles = torch.atan2(first[:, 1, 0], first[:, 0, 0])[turned[0]] / math.pi
-    assert stats.kstest(angles.numpy(), stats.uniform(-1, 2).cdf).pvalue > 1e-3
+    # Between the rotations lies the anisotropic scale, here always there, so that transform = R1 A R2.
+    matrix = drawn(AdaOperations.named("rotate+aniso", rotate=0.6), 1.0)["transform"][:, :2, :2]
+    first = (matrix @ matrix.mT)[:, 0, 1].abs() > 1e-12  # R1 A A R1': diagonal without R1
+    second = (matrix.mT @ matrix)[:, 0, 1].abs() > 1e-12
+    for turned in (first, second):
+        assert share(turned) == pytest.approx(1 - math.sqrt(0.4), abs=0.02)
+    assert share(first | second) == pytest.approx(0.6, abs=0.02)
+
+
+def test_rotations_are_uniform_over_the_circle() -> None:
+    transform = drawn("rotate", 0.6)["transform"]
+    angles = torch.atan2(transform[:, 1, 0], transform[:, 0, 0]) / math.pi
+    turned = angles[angles != 0]
+    assert len(turned) / DRAWN == pytest.approx(0.6, abs=0.02)
+    assert stats.kstest(turned.numpy(), stats.uniform(-1, 2).cdf).pvalue > 1e-3
 
 
 def test_whole_pixel_translations_are_whole_and_uniform() -> None:
-    factor = _draw_blits(AdaOperations.named("xint"), some_draws(1.0), 64, 32)[0]
+    factor = drawn("xint", 1.0, 64, 32)["transform"]
     for axis, size in ((0, 64), (1, 32)):
         shift = factor[:, axis, 2]
         assert torch.equal(shift, shift.round())
@@ -328,7 +334,7 @@ def test_whole_pixel_translations_are_whole_and_uniform() -> None:
     ("operation", "axis", "std"), [("scale", 0, 0.2), ("aniso", 0, 0.2), ("aniso", 1, 0.2), ("xfrac", 0, 0.125)]
 )
 def test_normal_strengths(operation: str, axis: int, std: float) -> None:
-    factor = _draw_geometry(AdaOperations.named(operation), some_draws(1.0), 32, 32)[0]
+    factor = drawn(operation, 1.0)["transform"]
     values = factor[:, axis, 2] / 32 if operation == "xfrac" else factor[:, axis, axis].log2()
     assert stats.kstest(values.numpy(), stats.norm(0, std).cdf).pvalue > 1e-3
 
@@ -403,14 +409,14 @@ def test_unknown_names_are_refused_with_all_that_there_are(names: str) -> None:
 
 def test_ultrasound_keeps_the_probe_on_top_and_the_signs_of_contrast() -> None:
     operations = AdaOperations.named("ultrasound")
-    draws = some_draws(1.0)
-    inverse = reduce(torch.matmul, _draw_blits(operations, draws, 32, 32) + _draw_geometry(operations, draws, 32, 32))
+    draws = drawn(operations, 1.0)
+    inverse = draws["transform"]
     # Where the image's downward direction goes; the anisotropic scale lies between the two rotations and shears.
     down = inverse[:, :2, 1]
     tilt = torch.atan2(down[:, 0].abs(), down[:, 1]) * 180 / math.pi
     assert tilt.max() < 20 and tilt.quantile(0.99) < 10
     assert share(inverse[:, 0, 0] < 0) == pytest.approx(0.5, abs=0.02), "mirrored from side to side, and only so"
-    colors = reduce(torch.matmul, reversed(_draw_colors(operations, draws, 1)))
+    colors = draws["color"]
     assert (colors[:, 0, 0] > 0).all()
     assert colors[:, 0, 0].log2().std().item() == pytest.approx(0.25, rel=0.05)
     assert operations.imgfilter == operations.noise == operations.cutout == 0
