@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
-from typing import Any
 
-import typer
-
-from usgan_cli.cli import app
+from usgan_cli.cli import COMMANDS
+from usgan_cli.commands.common import StepOptions
+from usgan_cli.core.options import Options
+from usgan_cli.terminal.options import option_table
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 BEGIN = "<!-- options: made by scripts/update_readme.py -->"
 END = "<!-- end of options -->"
-SHARED = ("work", "force", "refresh", "dry_run", "json", "quiet", "help")
 INTRODUCTION = (
     "Every command has `--work DIR` (or the environment's `USGAN_WORK`; default `work`), `--force`, `--refresh`, "
     "`--dry-run`, `--json`, `--quiet` and `--help`."
@@ -22,30 +22,16 @@ INTRODUCTION = (
 def options_section() -> str:
     """Return the section's Markdown."""
     lines = [INTRODUCTION]
-    commands: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    for name, command in commands.items():
-        text = " ".join((command.help or "").split())
-        lines += ["", f"### usgan {name}", "", text, ""]
-        rows = [_row(parameter) for parameter in command.params if parameter.name not in SHARED]
-        if rows:
-            lines += ["| option | default | meaning |", "|---|---|---|", *rows]
+    for _, options, _ in COMMANDS:
+        lines += ["", *command_section(options)]
     return "\n".join(lines) + "\n"
 
 
-def _row(parameter: Any) -> str:
-    is_argument = parameter.param_type_name == "argument"
-    label = parameter.name.upper() if is_argument else parameter.opts[0]
-    meaning = (parameter.help or "").replace("|", r"\|")
-    return f"| `{label}` | {_default(parameter)} | {meaning} |"
-
-
-def _default(parameter: Any) -> str:
-    if parameter.required:
-        return "required"
-    value = parameter.default
-    if value is None or callable(value):
-        return ""
-    return "off" if value is False else f"`{value}`"
+def command_section(options: type[Options]) -> list[str]:
+    """Return one command's heading, help and table."""
+    help_text = " ".join((inspect.getdoc(options) or "").split())
+    table = option_table(options, leave_out=StepOptions)
+    return [f"### usgan {options.COMMAND}", "", help_text, *(["", *table] if table else [])]
 
 
 def updated(text: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
 import io
 import json
 import math
@@ -13,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,11 +21,11 @@ import typer
 from processes import USGAN, start, wait_until
 
 from usgan_cli import __version__, cli
-from usgan_cli.commands import phantom, prepare, score, train_cls, train_gan
-from usgan_cli.commands.study import STEPS
+from usgan_cli.commands.common import StepOptions
 from usgan_cli.core.formats.generator import Architecture, GeneratorDocument, write_tensors
 from usgan_cli.core.formats.synthetic import SyntheticManifest
 from usgan_cli.core.images import codec
+from usgan_cli.core.options import options_of
 
 ROOT = Path(__file__).resolve().parent.parent
 Run = Callable[..., tuple[int, str, str]]
@@ -76,27 +73,25 @@ def work(tmp_path: Path, source: Path, run: Run) -> Path:
     return folder
 
 
-def options_of(command: str) -> list[Any]:
+def parameters_of(command: str) -> list[Any]:
     group: Any = typer.main.get_command(cli.app)
     return list(group.commands[command].params)
 
 
 def numeric_options(command: str) -> set[str]:
-    if command not in STEPS:
-        return set()
-    hints = typing.get_type_hints(STEPS[command], localns={"Outcome": Any})
-    return {name for name, hint in hints.items() if {int, float} & {hint, *typing.get_args(hint)}}
+    return {one.name for one in options_of(OPTIONS[command]) if {int, float} & set(one.types)}
 
 
-COMMANDS = [*STEPS, "study", "status", "doctor", "export"]
+OPTIONS = {options.COMMAND: options for _, options, _ in cli.COMMANDS}
 
 
 def test_the_table_of_commands_is_complete() -> None:
     group: Any = typer.main.get_command(cli.app)
-    assert sorted(group.commands) == sorted(COMMANDS)
+    assert list(group.commands) == list(OPTIONS)
+    assert len(OPTIONS) == 13
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", OPTIONS)
 def test_every_command_and_option_has_help(command: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "400")
     monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 400)
@@ -106,7 +101,7 @@ def test_every_command_and_option_has_help(command: str, run: Run, monkeypatch: 
     group: Any = typer.main.get_command(cli.app)
     assert len(group.commands[command].help or "") > 20
     numbers = numeric_options(command)
-    for option in options_of(command):
+    for option in parameters_of(command):
         help_text = option.help or ""
         assert len(help_text) > 10, option.name
         assert help_text.rstrip().endswith((".", ")", "]")), f"{option.name}: {help_text}"
@@ -119,51 +114,9 @@ def test_every_command_and_option_has_help(command: str, run: Run, monkeypatch: 
             assert "default" in help_text or "in place of" in help_text, f"{option.name}: what without it?"
 
 
-@pytest.mark.parametrize("command", list(STEPS))
+@pytest.mark.parametrize("command", [name for name, cls in OPTIONS.items() if issubclass(cls, StepOptions)])
 def test_every_step_has_the_shared_options(command: str) -> None:
-    assert {"work", "force", "dry_run", "json", "quiet"} <= {option.name for option in options_of(command)}
-
-
-def defaults_of(command: Callable[..., Any]) -> dict[str, Any]:
-    return {name: parameter.default for name, parameter in inspect.signature(command).parameters.items()}
-
-
-def test_defaults_live_once() -> None:
-    from usgan_cli.classify.config import ClassifierConfig
-    from usgan_cli.data.phantom import PhantomConfig
-    from usgan_cli.data.prepare import PrepareConfig
-    from usgan_cli.gan.config import GanConfig
-    from usgan_cli.metrics.score import ScoreConfig
-    from usgan_cli.study.config import DataTable, GanTable, ScoreTable
-
-    def shared(command: Callable[..., Any], config: Any, *leave: str) -> None:
-        own = defaults_of(command)
-        fields = {
-            f.name: f.default
-            for f in dataclasses.fields(config)
-            if f.name in own and f.name not in leave and f.default is not dataclasses.MISSING
-        }
-        assert fields
-        # A None of the command keeps the config's value.
-        assert {name: own[name] for name in fields if own[name] is not None} == {
-            name: value for name, value in fields.items() if own[name] is not None
-        }
-
-    shared(train_cls.train_cls, ClassifierConfig)
-    shared(score.score, ScoreConfig)
-    shared(prepare.prepare, PrepareConfig, "test")
-    shared(phantom.phantom, PhantomConfig, "count")
-    shared(train_gan.train_gan, GanConfig, "precision")
-    # The share of test images is the study's 280 of 780, as a person would type it.
-    assert float(defaults_of(prepare.prepare)["test"]) == pytest.approx(PrepareConfig().test, abs=5e-4)
-    assert PrepareConfig(test=0.359).test_count(780) == PrepareConfig().test_count(780) == 280
-    # A study's file and the commands agree.
-    for table, command in ((GanTable, train_gan.train_gan), (ScoreTable, score.score)):
-        # The number of images scored depends on what is scored; in a workspace it is the config's.
-        own = defaults_of(command) | ({"count": ScoreConfig().count} if command is score.score else {})
-        assert {name: own[name] for name in table.model_fields} == table().model_dump()
-    assert DataTable().phantom_count == defaults_of(phantom.phantom)["count"]
-    assert str(DataTable().test) == defaults_of(prepare.prepare)["test"]
+    assert {"work", "force", "dry_run", "json", "quiet"} <= {option.name for option in parameters_of(command)}
 
 
 def test_version_and_no_arguments(run: Run) -> None:
@@ -326,7 +279,12 @@ def nothing(work: Path) -> None:
 BAD = [
     ("no source", nothing, "prepare {work}/nowhere --out {work}/new", ["no folder", "nowhere"]),
     ("wrong size", nothing, "prepare {source} --size 100 --out {work}/new", ["100", "power of two"]),
-    ("channels", nothing, "prepare {source} --channels 2 --out {work}/new", ["--channels is 1 or 3, not 2"]),
+    (
+        "channels",
+        nothing,
+        "prepare {source} --channels 2 --out {work}/new",
+        ["--channels is 2; it must be one of 1, 3"],
+    ),
     ("test share", nothing, "prepare {source} --test half --out {work}/new", ["--test", "'half'"]),
     ("changed setting", nothing, "prepare {source} --size 32 --test 6", ["size is 16 there and 32 now", "--refresh"]),
     ("no dataset", nothing, "subsample --n 4 --data {work}/nowhere", ["no prepared dataset", "usgan prepare"]),
@@ -347,7 +305,7 @@ BAD = [
     ),
     ("unknown preset", nothing, "train-gan --aug ada --n 6 --preset huge", ["'huge'", "tiny"]),
     ("paper's preset", nothing, "train-gan --aug ada --n 6 --preset paper256", ["256 pixels", "have 16"]),
-    ("unknown aug", nothing, "train-gan --aug adda --n 6", ["'adda'", "none, ada, diffaug"]),
+    ("unknown aug", nothing, "train-gan --aug adda --n 6", ["'adda'", "none, ada, diffaug", "did you mean ada?"]),
     (
         "no subset",
         nothing,
@@ -355,7 +313,12 @@ BAD = [
         ["subset of 5 images", "usgan subsample --n 5 --seed 0 --work"],
     ),
     ("fp16", nothing, "train-gan --aug ada --n 6 --precision fp16 --device cpu", ["fp16", "CPU", "bf16"]),
-    ("precision", nothing, "train-gan --aug ada --n 6 --precision half", ["'half' is not a precision"]),
+    (
+        "precision",
+        nothing,
+        "train-gan --aug ada --n 6 --precision half",
+        ["--precision is 'half'", "auto, float32, bf16, fp16"],
+    ),
     ("device", nothing, "train-gan --aug ada --n 6 --device tpu", ["'tpu' is not a device"]),
     ("odd batch", nothing, "train-gan --aug ada --n 6 --preset tiny --batch 3", ["even number", "3"]),
     (
@@ -481,7 +444,7 @@ def test_an_interruption_exits_with_130(run: Run, work: Path, monkeypatch: pytes
     def interrupt(folder: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("usgan_cli.core.formats.dataset.read_manifest", interrupt)
+    monkeypatch.setattr("usgan_cli.steps.inputs.read_manifest", interrupt)
     code, out, err = run("subsample", "--n", 4, "--work", work)
     assert (code, out) == (130, "")
     assert "interrupted" in err
@@ -492,13 +455,13 @@ def test_a_bug_keeps_its_traceback(run: Run, work: Path, monkeypatch: pytest.Mon
     def broken(folder: Path) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("usgan_cli.core.formats.dataset.read_manifest", broken)
+    monkeypatch.setattr("usgan_cli.steps.inputs.read_manifest", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         run("subsample", "--n", 4, "--work", work)
     code = (
-        "from usgan_cli import cli; from usgan_cli.core.formats import dataset\n"
+        "from usgan_cli import cli; from usgan_cli.steps import inputs\n"
         "def broken(folder): raise RuntimeError('a bug')\n"
-        "dataset.read_manifest = broken\nimport sys; sys.argv = ['usgan', 'subsample', '--n', '4']; cli.main()"
+        "inputs.read_manifest = broken\ncli.run(['subsample', '--n', '4'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 1

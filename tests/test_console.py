@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from usgan_cli import console
-from usgan_cli.console import Terminal
 from usgan_cli.core.text import duration
+from usgan_cli.terminal import console
+from usgan_cli.terminal.console import Terminal
 
 
 def test_paths_and_json_go_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:

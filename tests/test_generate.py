@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 
 from usgan_cli import cli
-from usgan_cli.commands import generate as command
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.generator import Architecture, GeneratorDocument, read_generator_document, write_tensors
 from usgan_cli.core.formats.synthetic import read_synthetic_manifest
@@ -26,6 +25,7 @@ from usgan_cli.core.store.lifecycle import FileRecord
 from usgan_cli.gan import onnx as exporting
 from usgan_cli.gan.networks import Generator
 from usgan_cli.gan.sample import make_images
+from usgan_cli.steps.generate import parse_seeds, spell_seeds
 
 SHAPE = {"resolution": 16, "img_channels": 1, "c_dim": 3, "z_dim": 8, "w_dim": 8}
 SHAPE |= {"mapping_layers": 2, "channel_base": 128, "channel_max": 16}
@@ -177,8 +177,8 @@ def test_a_dry_run_of_a_picture_writes_nothing(run: Run, work: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--format tar", "'tar' is not a format"),
-        ("--noise pink", "'pink' is not a kind of noise"),
+        ("--format tar", "--format is 'tar'; it must be one of png, zip, npz"),
+        ("--noise pink", "--noise is 'pink'; it must be one of random, const, none"),
         ("--classes cyst", "no class 'cyst'"),
         ("--classes ,", "--classes names none"),
         ("--classes benign,benign", "named twice"),
@@ -208,20 +208,23 @@ def test_what_cannot_be_meant_is_said_in_one_message(run: Run, work: Path, words
 
 @given(st.lists(st.integers(0, 60), unique=True, min_size=1, max_size=40))
 def test_seeds_are_spelled_as_they_are_read(seeds: list[int]) -> None:
-    assert command.parse_seeds(command._spelled(seeds)) == seeds
+    assert parse_seeds(spell_seeds(seeds)) == seeds
 
 
 def test_seeds_keep_their_order() -> None:
-    assert command.parse_seeds(" 9, 2-4 ,0") == [9, 2, 3, 4, 0]
+    assert parse_seeds(" 9, 2-4 ,0") == [9, 2, 3, 4, 0]
     for text in ("", "1,", "-1", "1-", "1.5", "0-99999999999"):
         with pytest.raises(SettingsError):
-            command.parse_seeds(text)
+            parse_seeds(text)
 
 
 def test_an_export_says_what_is_wrong_before_it_works(
     run: Run, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for words, message in ((("m.pt",), "--onnx FILE.onnx"), (("m.onnx", "--noise", "random"), "--noise const or none")):
+    for words, message in (
+        (("m.pt",), "--onnx FILE.onnx"),
+        (("m.onnx", "--noise", "random"), "--noise is 'random'; it must be one of const, none"),
+    ):
         code, out, err = run("export", "--onnx", *words)
         assert (code, out) == (1, "")
         assert message in err

@@ -1,4 +1,4 @@
-"""Imports run one way (cli -> commands -> steps -> domains -> core), and help loads nothing heavy."""
+"""Imports run one way (cli -> steps -> domains -> core, commands beside them), and help loads nothing heavy."""
 
 from __future__ import annotations
 
@@ -22,22 +22,16 @@ HEAVY = ("torch", "torchvision", "timm", "sklearn", "skimage", "matplotlib", "nu
 SHARED = {"", "core"}
 """What every part may import; the empty name is the package's own `__init__`, with its version."""
 ALLOWED = {
-    "": {"core", "commands", "steps"},
+    "": {"core", "commands", "terminal"},
     "core": SHARED,
     **{domain: {*SHARED, domain} for domain in DOMAINS},
-    "terminal": {*SHARED, "terminal"},
-    "steps": {*SHARED, *DOMAINS, "terminal", "steps"},
-    "commands": {*SHARED, "terminal", "steps", "commands"},
-    "cli": {*SHARED, "terminal", "commands"},
+    "study": {*SHARED, "study", "commands"},  # a plan is made of commands' options
+    "commands": {*SHARED, "commands"},  # declarations alone
+    "terminal": {*SHARED, "terminal", "commands", "study"},
+    "steps": {*SHARED, *DOMAINS, "commands", "terminal", "steps"},
+    "cli": {*SHARED, "commands", "terminal"},  # steps by name, once one is carried out
     "__main__": {"cli"},
 }
-if not (ROOT / PACKAGE / "steps").is_dir():  # commands still do the work themselves
-    ALLOWED |= {
-        "options": SHARED,
-        "console": SHARED,
-        "commands": {*SHARED, *DOMAINS, "commands", "options", "console", "terminal"},
-        "cli": {*SHARED, "commands", "options", "console", "terminal"},
-    }
 
 
 @dataclass(frozen=True)
@@ -144,7 +138,7 @@ def test_only_the_command_line_knows_typer() -> None:
         for found in imports_of(module)
         if found.target.partition(".")[0] in {"typer", "click"}
     }
-    assert knowing <= {"cli", "terminal", "commands", "options"}
+    assert knowing <= {"cli", "terminal"}
 
 
 def test_only_the_console_writes_to_the_terminal() -> None:

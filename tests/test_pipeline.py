@@ -11,19 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from calls import generate, phantom, prepare, report, score, study, subsample, train_cls, train_gan, ttest
 
 from usgan_cli import cli
-from usgan_cli.commands.generate import generate
-from usgan_cli.commands.phantom import phantom
-from usgan_cli.commands.prepare import prepare
-from usgan_cli.commands.report import report
-from usgan_cli.commands.score import score
-from usgan_cli.commands.session import Session
-from usgan_cli.commands.study import study
-from usgan_cli.commands.subsample import subsample
-from usgan_cli.commands.train_cls import train_cls
-from usgan_cli.commands.train_gan import train_gan
-from usgan_cli.commands.ttest import ttest
 from usgan_cli.core.errors import MissingError, SettingsError
 from usgan_cli.core.formats.classifier import ClassifierRecord, Predictions
 from usgan_cli.core.formats.comparison import TTestRecord
@@ -32,9 +22,10 @@ from usgan_cli.core.formats.score import ScoreRecord
 from usgan_cli.core.formats.synthetic import read_synthetic_manifest
 from usgan_cli.core.images.sets import load_synthetic
 from usgan_cli.core.progress import Silent
-from usgan_cli.core.store.lifecycle import Outcome
+from usgan_cli.core.store.step import Outcome
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.study.document import study_file
+from usgan_cli.terminal.session import Session
 
 pytestmark = pytest.mark.slow
 
@@ -85,16 +76,16 @@ class Pipeline:
 def carry_out(session: Session) -> list[Outcome]:
     """Run every step, as the command line would, for two GANs of one subset."""
     phantoms = session.workspace.root / "phantoms"
-    outcomes = [phantom(session, phantoms, count=40, size=64)]
-    outcomes.append(prepare(session, phantoms, size=32, test="15"))
-    outcomes += subsample(session, [N])
-    outcomes.append(train_cls(session, N, **CLASSIFIER))
+    outcomes = [phantom(session, out=phantoms, count=40, size=64)]
+    outcomes.append(prepare(session, source=phantoms, size=32, test=15))
+    outcomes += subsample(session, n=[N])
+    outcomes.append(train_cls(session, n=N, **CLASSIFIER))
     for aug in AUGS:
-        outcomes.append(train_gan(session, aug, N, **GAN))
-        outcomes.append(generate(session, aug, N, count=COUNT))
-        outcomes.append(score(session, aug, N, **SCORE))
-        outcomes.append(train_cls(session, N, aug=aug, **CLASSIFIER))
-    outcomes.append(ttest(session, N))
+        outcomes.append(train_gan(session, aug=aug, n=N, **GAN))
+        outcomes.append(generate(session, aug=aug, n=N, count=COUNT))
+        outcomes.append(score(session, aug=aug, n=N, **SCORE))
+        outcomes.append(train_cls(session, n=N, aug=aug, **CLASSIFIER))
+    outcomes.append(ttest(session, n=N))
     outcomes.append(report(session))
     return outcomes
 
@@ -242,7 +233,7 @@ def test_a_changed_setting_is_refused(done: Pipeline, step: Any, settings: dict[
 
 
 def test_how_often_a_state_is_saved_is_no_setting_of_the_result(done: Pipeline) -> None:
-    assert train_gan(done.session(), "none", N, **GAN, save_kimg=7.0, tick_kimg=7.0).status == "skipped"
+    assert train_gan(done.session(), aug="none", n=N, **GAN, save_kimg=7.0, tick_kimg=7.0).status == "skipped"
 
 
 def test_the_same_images_come_from_the_same_generator(done: Pipeline, tmp_path: Path) -> None:
@@ -255,7 +246,7 @@ def test_the_same_images_come_from_the_same_generator(done: Pipeline, tmp_path: 
 
 
 def test_the_same_command_trains_the_same_generator(done: Pipeline, tmp_path: Path) -> None:
-    again = train_gan(done.session(), "diffaug", N, out=tmp_path / "again", **GAN)
+    again = train_gan(done.session(), aug="diffaug", n=N, out=tmp_path / "again", **GAN)
     assert again.result["generator"] == next(
         outcome.result["generator"] for outcome in done.outcomes if outcome.path.name == f"diffaug-n{N}-s0"
     )
@@ -286,7 +277,7 @@ def test_an_unfinished_training_is_no_generator(done: Pipeline) -> None:
     (folder / "config.json").write_text((done.workspace.gan("none", N, 0) / "config.json").read_text())
     try:
         with pytest.raises(MissingError, match="has not finished"):
-            generate(done.session(), "ada", N)
+            generate(done.session(), aug="ada", n=N)
     finally:
         (folder / "config.json").unlink()
         folder.rmdir()
@@ -294,11 +285,11 @@ def test_an_unfinished_training_is_no_generator(done: Pipeline) -> None:
 
 def test_a_new_classifier_makes_the_comparison_and_the_report_anew(done: Pipeline) -> None:
     # Last: it changes the workspace.
-    assert train_cls(done.session(), N, aug="diffaug", ratio=0.5, **CLASSIFIER).path.name == "diffaug-x0.5"
-    again = ttest(done.session(), N)
+    assert train_cls(done.session(), n=N, aug="diffaug", ratio=0.5, **CLASSIFIER).path.name == "diffaug-x0.5"
+    again = ttest(done.session(), n=N)
     assert again.status == "done"
     assert [c["name"] for c in again.result["comparisons"]].count("diffaug-x0.5") == 1
     assert report(done.session()).status == "done"
     # The same subset drawn again is the same by content, so what was made from it still stands.
-    assert subsample(done.session(force=True), [N], seed=0)[0].status == "done"
-    assert train_cls(done.session(), N, **CLASSIFIER).status == "skipped"
+    assert subsample(done.session(force=True), n=[N], seed=0)[0].status == "done"
+    assert train_cls(done.session(), n=N, **CLASSIFIER).status == "skipped"

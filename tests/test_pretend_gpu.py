@@ -13,15 +13,14 @@ from pretend_gpu import CUDA, CaptureError, DeviceError, Gpu, Graph, RaceError, 
 from torch import Tensor
 
 from usgan_cli import cli
-from usgan_cli.classify.calibrate import seconds_per_image
 from usgan_cli.classify.config import ClassifierConfig
 from usgan_cli.core.machine.placement import to_device
-from usgan_cli.gan.calibrate import seconds_per_kimg
 from usgan_cli.gan.config import GanConfig, augmentation
 from usgan_cli.gan.shown import Shown
 from usgan_cli.gan.state import Training
 from usgan_cli.gan.steps import Steps
 from usgan_cli.gan.train import iterate
+from usgan_cli.steps.timing import seconds_per_image, seconds_per_kimg
 
 
 @pytest.fixture

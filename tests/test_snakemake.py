@@ -8,15 +8,15 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from calls import study
 
-from usgan_cli.commands.session import Session
-from usgan_cli.commands.study import study
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store.workspace import Workspace
-from usgan_cli.study.cluster import write_workflow
 from usgan_cli.study.config import load_study
-from usgan_cli.study.driver import StepFailedError
 from usgan_cli.study.plan import plan_study
+from usgan_cli.study.run import StepFailedError
+from usgan_cli.study.snakemake import write_workflow
+from usgan_cli.terminal.session import Session
 
 pytestmark = pytest.mark.slow
 

@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from calls import status, study
 
-from usgan_cli.commands.session import Session
-from usgan_cli.commands.status import status
-from usgan_cli.commands.study import study
 from usgan_cli.core.errors import BusyError, MissingError, SettingsError, UsganError
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store import files
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.study.document import read_study, study_file
-from usgan_cli.study.driver import StepFailedError
+from usgan_cli.study.run import StepFailedError
+from usgan_cli.terminal.session import Session
 
 pytestmark = pytest.mark.slow
 
@@ -269,7 +268,7 @@ def test_more_images_than_there_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"engine": "slurm"}, "no engine called 'slurm'"),
+        ({"engine": "slurm"}, "--engine is 'slurm'; it must be one of local, snakemake"),
         ({"engine_options": ["--profile", "slurm"]}, "'--profile' is an option for Snakemake"),
         ({"jobs": 2}, "'--jobs' is an option for Snakemake"),
         ({"calibrate": True}, "Add --dry-run"),
@@ -298,14 +297,14 @@ def test_status_tells_which_step_is_being_made(bench: Bench) -> None:
     shutil.rmtree(gan)
     progress = Silent()
     with files.locked(gan):
-        (outcome,) = status(Session(bench.workspace, progress))
+        outcome = status(Session(bench.workspace, progress))
     assert outcome.result["counts"]["running"] == 1
     assert f"train-gan gans/{gan.name}: by process {os.getpid()} of" in progress.notes[0]
 
 
 def test_status_shows_the_grid(made: Bench, tmp_path: Path) -> None:
     shown: list[Any] = []
-    (outcome,) = status(replace(Session(made.workspace, Silent()), show=shown.extend))
+    outcome = status(replace(Session(made.workspace, Silent()), show=shown.extend))
     assert outcome.result["name"] == "mine"
     assert outcome.result["counts"] == {"done": len(outcome.result["steps"])}
     assert "phantom ✓" in shown[0].plain
@@ -313,7 +312,7 @@ def test_status_shows_the_grid(made: Bench, tmp_path: Path) -> None:
     bench = made.workspace.gan("diffaug", 18, 0)
     shown.clear()
     with files.locked(bench):  # it is done: the process that holds it has nothing to do
-        (outcome,) = status(replace(Session(made.workspace, Silent()), show=shown.extend))
+        outcome = status(replace(Session(made.workspace, Silent()), show=shown.extend))
     assert set(outcome.result["counts"]) == {"done"}
     with pytest.raises(MissingError, match="No study has been begun"):
         status(Session(Workspace(tmp_path / "nowhere"), Silent()))

@@ -1,5 +1,7 @@
 """`python -m usgan_cli`: the command line without the installed script."""
 
-from usgan_cli.cli import main
+import sys
 
-main()
+from usgan_cli.cli import run
+
+sys.exit(run())

@@ -4,32 +4,49 @@ from __future__ import annotations
 
 import errno
 import signal
-import sys
+from functools import partial
 from types import FrameType
 from typing import Annotated
 
 import typer
 
-from usgan_cli import __version__, console
-from usgan_cli.commands import (
-    doctor,
-    export,
-    generate,
-    phantom,
-    prepare,
-    report,
-    score,
-    status,
-    study,
-    subsample,
-    train_cls,
-    train_gan,
-    ttest,
-)
-from usgan_cli.commands.session import step_command
+from usgan_cli import __version__
+from usgan_cli.commands.common import InWorkspace
+from usgan_cli.commands.doctor import Doctor
+from usgan_cli.commands.export import Export
+from usgan_cli.commands.generate import Generate
+from usgan_cli.commands.phantom import Phantom
+from usgan_cli.commands.prepare import Prepare
+from usgan_cli.commands.report import Report
+from usgan_cli.commands.score import Score
+from usgan_cli.commands.status import Status
+from usgan_cli.commands.study import Study
+from usgan_cli.commands.subsample import Subsample
+from usgan_cli.commands.train_classifier import TrainClassifier
+from usgan_cli.commands.train_gan import TrainGan
+from usgan_cli.commands.ttest import Ttest
 from usgan_cli.core.errors import UsganError
+from usgan_cli.terminal import console
+from usgan_cli.terminal.options import as_command
+from usgan_cli.terminal.session import carry_out
 
 DATA, GANS, VERDICT, ALL = "Data", "GANs", "Verdict", "All of it"
+COMMANDS: tuple[tuple[str, type[InWorkspace], str], ...] = (
+    (DATA, Phantom, "usgan_cli.steps.phantom:run"),
+    (DATA, Prepare, "usgan_cli.steps.prepare:run"),
+    (DATA, Subsample, "usgan_cli.steps.subsample:run"),
+    (GANS, TrainGan, "usgan_cli.steps.train_gan:run"),
+    (GANS, Generate, "usgan_cli.steps.generate:run"),
+    (GANS, Score, "usgan_cli.steps.score:run"),
+    (GANS, Export, "usgan_cli.steps.export:run"),
+    (VERDICT, TrainClassifier, "usgan_cli.steps.train_classifier:run"),
+    (VERDICT, Ttest, "usgan_cli.steps.ttest:run"),
+    (VERDICT, Report, "usgan_cli.steps.report:run"),
+    (ALL, Study, "usgan_cli.steps.study:run"),
+    (ALL, Status, "usgan_cli.steps.status:run"),
+    (ALL, Doctor, "usgan_cli.steps.doctor:run"),
+)
+"""Of each command: its heading in help, its options (which carry its name), and what carries it out."""
 EXIT_PROBLEM, EXIT_INTERRUPTED = 1, 130
 DISK_PROBLEMS = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
@@ -45,8 +62,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(asked: bool) -> None:
+    if asked:
         console.emit_paths([f"usgan {__version__}"])
         raise typer.Exit
 
@@ -54,7 +71,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def usgan(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Do GAN-made images help a classifier trained on a small medical image dataset, and can the answer be trusted?
@@ -64,31 +81,15 @@ def usgan(
     """
 
 
-for panel, command in (
-    (DATA, phantom.phantom),
-    (DATA, prepare.prepare),
-    (DATA, subsample.subsample),
-    (GANS, train_gan.train_gan),
-    (GANS, generate.generate),
-    (GANS, score.score),
-    (GANS, export.export),
-    (VERDICT, train_cls.train_cls),
-    (VERDICT, ttest.ttest),
-    (VERDICT, report.report),
-    (ALL, study.study),
-    (ALL, status.status),
-):
-    app.command(command.__name__.replace("_", "-"), rich_help_panel=panel)(step_command(command))
-app.command("doctor", rich_help_panel=ALL)(doctor.doctor)
-
-
-def main() -> None:
-    """Run the program and exit: 0 done, 1 a problem the user can mend, 2 wrong usage, 130 interrupted."""
-    sys.exit(run())
+for panel, options, step in COMMANDS:
+    app.command(options.COMMAND, rich_help_panel=panel)(as_command(options, partial(carry_out, step)))
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run one command and return its exit code; a UsganError becomes one message, a bug keeps its traceback."""
+    """Run one command and return its exit code: 0 done, 1 a problem the user can mend, 2 wrong usage, 130 interrupted.
+
+    A UsganError becomes one message; a bug keeps its traceback.
+    """
     signal.signal(signal.SIGTERM, _terminated)
     terminal = console.Terminal()
     try:

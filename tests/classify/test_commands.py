@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from calls import train_cls, ttest
 from classifier_toy import (
     AUGS,
     CLASSES,
@@ -24,9 +25,6 @@ from classifier_toy import (
 )
 
 from usgan_cli import cli
-from usgan_cli.commands.session import Session
-from usgan_cli.commands.train_cls import train_cls
-from usgan_cli.commands.ttest import ttest
 from usgan_cli.core.errors import DataError, MissingError, SettingsError, UsganError
 from usgan_cli.core.formats.classifier import ClassifierRecord, FoldRecord, Predictions
 from usgan_cli.core.formats.comparison import SeedsRecord, TTestRecord
@@ -35,6 +33,7 @@ from usgan_cli.core.formats.synthetic import read_synthetic_manifest
 from usgan_cli.core.images.sets import load_synthetic
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store.workspace import Workspace
+from usgan_cli.terminal.session import Session
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +48,11 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 @pytest.fixture(scope="module")
 def trained(work: Workspace) -> Workspace:
     session = Session(work, Silent())
-    train_cls(session, N, **FAST)
+    train_cls(session, n=N, **FAST)
     for ratio in (0.5, 1.0, 2.0):
-        train_cls(session, N, aug="ada", ratio=ratio, **FAST)
+        train_cls(session, n=N, aug="ada", ratio=ratio, **FAST)
     for aug in ("none", "diffaug"):
-        train_cls(session, N, aug=aug, **FAST)
+        train_cls(session, n=N, aug=aug, **FAST)
     return work
 
 
@@ -94,10 +93,10 @@ def test_no_image_or_member_of_its_group_is_on_both_sides_by_the_files_alone(tra
 
 def test_asking_for_more_than_exists_says_how_to_generate_the_rest(trained: Workspace) -> None:
     with pytest.raises(DataError, match="84 generated images; 108 are needed") as caught:
-        train_cls(Session(trained, Silent()), N, aug="ada", ratio=3.0, **FAST)
+        train_cls(Session(trained, Silent()), n=N, aug="ada", ratio=3.0, **FAST)
     assert f"usgan generate --aug ada --n {N} --seed 0 --count 108 --force" in (caught.value.hint or "")
     with pytest.raises(DataError, match="none can be selected"):
-        train_cls(Session(trained, Silent()), N, aug="ada", ratio=84 / N, select="distance", **FAST)
+        train_cls(Session(trained, Silent()), n=N, aug="ada", ratio=84 / N, select="distance", **FAST)
 
 
 @pytest.mark.parametrize("named", [False, True], ids=["by --aug", "by --synthetic"])
@@ -141,12 +140,12 @@ def test_the_command_that_an_error_prints_mends_it(
 
 def test_what_is_beyond_the_study_has_artefacts_of_its_own(trained: Workspace) -> None:
     session = Session(trained, Silent())
-    only = train_cls(session, N, aug="ada", synthetic_only=True, **FAST)
-    chosen = train_cls(session, N, aug="ada", select="confidence", **FAST)
+    only = train_cls(session, n=N, aug="ada", synthetic_only=True, **FAST)
+    chosen = train_cls(session, n=N, aug="ada", select="confidence", **FAST)
     assert (only.path.name, chosen.path.name) == ("ada-x1-only", "ada-x1-confidence")
     assert only.result["synthetic_only"] is True
     assert chosen.result["select"] == "confidence"
-    record = ttest(session, N).result
+    record = ttest(session, n=N).result
     variants = {c["name"]: c["variant"] for c in record["comparisons"]}
     assert variants["ada-x1-only"] == "synthetic alone"
     assert variants["ada-x1-confidence"] == "by confidence"
@@ -158,7 +157,7 @@ def test_strict_needs_gans_that_never_saw_the_fold(trained: Workspace) -> None:
     subset = Subset.read(trained.subset(N, 0)).content_digest()
 
     def strict() -> Any:
-        return train_cls(session, N, aug="ada", strict=True, **FAST)
+        return train_cls(session, n=N, aug="ada", strict=True, **FAST)
 
     with pytest.raises(MissingError, match="leaves out fold 0 is not there") as caught:
         strict()
@@ -194,16 +193,16 @@ def test_an_unfinished_classifier_is_continued_and_not_compared(trained: Workspa
     }
     for name in ("run.json", "result.json", "predictions.csv", "folds/fold2.json"):
         (folder / name).unlink()
-    assert "diffaug-x1" not in [c["name"] for c in ttest(session, N).result["comparisons"]]
-    assert train_cls(session, N, aug="diffaug", **FAST).status == "done"
+    assert "diffaug-x1" not in [c["name"] for c in ttest(session, n=N).result["comparisons"]]
+    assert train_cls(session, n=N, aug="diffaug", **FAST).status == "done"
     after = {p.name: p.read_bytes() for p in folder.iterdir() if p.suffix in {".json", ".csv"} and p.name != "run.json"}
     assert after == before
-    assert "diffaug-x1" in [c["name"] for c in ttest(session, N).result["comparisons"]]
+    assert "diffaug-x1" in [c["name"] for c in ttest(session, n=N).result["comparisons"]]
 
 
 def test_ttest_writes_three_forms_and_takes_records_by_name(trained: Workspace, tmp_path: Path) -> None:
     session = Session(trained, Silent())
-    whole = ttest(session, N)
+    whole = ttest(session, n=N)
     record = TTestRecord.read(whole.path)
     assert whole.path.with_suffix(".csv").is_file()
     assert r"\begin{tabular}" in whole.path.with_suffix(".tex").read_text()
@@ -221,12 +220,12 @@ def test_ttest_writes_three_forms_and_takes_records_by_name(trained: Workspace, 
     with pytest.raises(SettingsError, match="Which classifiers"):
         ttest(session)
     with pytest.raises(SettingsError, match="names the JSON file"):  # its own CSV would be written over it
-        ttest(session, N, out=tmp_path / "all.csv")
+        ttest(session, n=N, out=tmp_path / "all.csv")
 
 
 def test_records_of_other_folds_are_refused(trained: Workspace, tmp_path: Path) -> None:
     session = Session(trained, Silent())
-    other = train_cls(session, N, aug="ada", out=tmp_path / "two", **(FAST | {"folds": 2}))
+    other = train_cls(session, n=N, aug="ada", out=tmp_path / "two", **(FAST | {"folds": 2}))
     with pytest.raises(SettingsError, match="differ in folds: 3 and 2"):
         ttest(session, baseline=trained.classifier(N, 0, None, 0), classifier=[other.path], out=tmp_path / "t.json")
 
@@ -234,17 +233,17 @@ def test_records_of_other_folds_are_refused(trained: Workspace, tmp_path: Path) 
 def test_seeds_are_summarised(trained: Workspace) -> None:
     session = Session(trained, Silent())
     quick = dataclasses.replace(session, progress=Silent())
-    train_cls(quick, N, seed=1, **FAST)
+    train_cls(quick, n=N, seed=1, **FAST)
     with pytest.raises(MissingError, match="nothing to compare"):
-        ttest(session, N, seeds=[0, 1])
-    train_cls(quick, N, seed=1, aug="ada", **FAST)
+        ttest(session, n=N, seeds=[0, 1])
+    train_cls(quick, n=N, seed=1, aug="ada", **FAST)
     with pytest.raises(DataError, match="Seed 1 has no classifier"):
-        ttest(session, N, seeds=[0, 1])
+        ttest(session, n=N, seeds=[0, 1])
     # Only what both seeds have: leave the others where ttest does not look.
     for folder in trained.classifiers(N, 0).iterdir():
         if folder.is_dir() and folder.name not in {"real", "ada-x1"}:
             folder.rename(trained.root / folder.name)
-    outcome = ttest(session, N, seeds=[0, 1])
+    outcome = ttest(session, n=N, seeds=[0, 1])
     assert outcome.path.name == f"n{N}-s0+1.json"
     assert r"\begin{tabular}" in outcome.path.with_suffix(".tex").read_text()
     (one,) = SeedsRecord.read(outcome.path).comparisons
@@ -280,20 +279,20 @@ def with_images(work: Workspace) -> None:
 @pytest.mark.parametrize(
     ("settings", "prepare", "words"),
     [
-        ({"epochs": 0}, None, "epochs must be at least 1"),
+        ({"epochs": 0}, None, "--epochs is 0; it must be 1 or more"),
         ({"folds": 10}, None, "'benign' has 18 images in 9 groups"),
         ({"weights": "absent.pth"}, None, "no file or folder absent.pth"),
-        ({"select": "luck"}, None, "called 'luck'"),
+        ({"select": "luck"}, None, "one of confidence, distance"),
         ({"strict": True}, None, "--strict needs generated images"),
         ({"synthetic_only": True}, None, "--synthetic-only needs generated images"),
-        ({"class_weights": "few"}, None, "class_weights"),
+        ({"class_weights": "few"}, None, "one of none, balanced"),
         ({"freeze": False, "epochs": 1, "lr": 1e30, "head_lr": 1e30}, None, "diverged"),
         ({}, changed_png, r"train3\.png has changed"),
         ({}, one_class, "has no image of the class 'malignant': all are 'benign'"),
         ({}, one_of_a_class, "the class 'normal' has 1 image"),
         ({"backbone": "efficientnet_b99"}, None, "no network named 'efficientnet_b99'"),
         ({"aug": "ada", "ratio": 0.001}, with_images, "gives no image"),
-        ({"aug": "ada", "ratio": float("inf")}, with_images, "gives no image"),
+        ({"aug": "ada", "ratio": float("inf")}, with_images, "--ratio is inf"),
         ({"aug": "ada", "ratio": 0.05, "synthetic_only": True}, with_images, "2 generated images .* none is 'normal'"),
     ],
     ids=str,
@@ -302,5 +301,5 @@ def test_bad_input_gives_a_clear_message(settings: dict[str, Any], prepare: Any,
     own = new_workspace(tmp_path)
     n = (prepare(own) if prepare is not None else None) or N
     with pytest.raises(UsganError, match=words):
-        train_cls(Session(own, Silent()), n, **(FAST | settings))
+        train_cls(Session(own, Silent()), n=n, **(FAST | settings))
     assert not [path for path in own.classifiers(n, 0).glob("[!.]*") if path.is_dir()]

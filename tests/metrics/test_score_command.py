@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from calls import score
 
-from usgan_cli.commands.score import score
-from usgan_cli.commands.session import Session
 from usgan_cli.core.errors import DataError, MissingError, SettingsError, WeightsError
 from usgan_cli.core.formats.dataset import DataManifest, Subset
 from usgan_cli.core.formats.generator import Architecture, GeneratorDocument, write_tensors
@@ -21,10 +20,11 @@ from usgan_cli.core.images.folders import content_digest, load_folders
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store import files
 from usgan_cli.core.store.document import PlanDocument
-from usgan_cli.core.store.lifecycle import Outcome
+from usgan_cli.core.store.step import Outcome
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.gan.networks import Generator
 from usgan_cli.metrics import features
+from usgan_cli.terminal.session import Session
 
 ARCHITECTURE = Architecture(
     resolution=16, img_channels=1, c_dim=2, z_dim=8, w_dim=8, mapping_layers=1, channel_base=64, channel_max=8
@@ -47,7 +47,8 @@ class Fine:
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     Fine.computed = 0
-    monkeypatch.setattr(features, "make_extractor", lambda *_, **__: Fine())
+    for module in ("score", "snapshots"):
+        monkeypatch.setattr(f"usgan_cli.steps.{module}.make_extractor", lambda *_, **__: Fine())
 
 
 def pixels_of(seed: int, channels: int = 1, size: int = 16) -> codec.Pixels:
@@ -250,7 +251,7 @@ def trained(tmp_path: Path) -> Workspace:
 
 def snapshots(workspace: Workspace, **changes: Any) -> Outcome:
     options = {"extractor": "efficientnet-lite0", "device": "cpu", "repeats": 5, "count": 12} | changes
-    outcome = score(Session(workspace, Silent()), "ada", 20, snapshots=True, **options)
+    outcome = score(Session(workspace, Silent()), aug="ada", n=20, snapshots=True, **options)
     assert isinstance(outcome, Outcome)
     return outcome
 

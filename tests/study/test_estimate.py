@@ -6,20 +6,24 @@ from pathlib import Path
 
 import pytest
 
+from usgan_cli.commands.train_classifier import TrainClassifier
+from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.core.formats.generator import LogRow
 from usgan_cli.core.store.document import RunDocument, RunRecord
 from usgan_cli.core.store.lifecycle import PLAN_FILE
+from usgan_cli.core.store.workspace import AugName
 from usgan_cli.core.text import duration
 from usgan_cli.study.estimate import Estimator, learn_from_records, work_units
 from usgan_cli.study.plan import PlannedStep
 
 
-def train(aug: str, kimg: float, place: str = "x") -> PlannedStep:
-    return PlannedStep("train-gan", {"aug": aug, "n": 10, "seed": 0, "kimg": kimg}, Path(place))
+def train(aug: AugName, kimg: float, place: str = "x") -> PlannedStep:
+    return PlannedStep(TrainGan(aug=aug, n=10, kimg=kimg), Path(place), subset=(10, 0), aug=aug)
 
 
 def tune(ratio: float | None) -> PlannedStep:
-    return PlannedStep("train-cls", {"n": 100, "aug": "ada" if ratio else None, "ratio": ratio}, Path("y"))
+    aug: AugName | None = "ada" if ratio else None
+    return PlannedStep(TrainClassifier(n=100, aug=aug, ratio=ratio), Path("y"), subset=(100, 0), aug=aug)
 
 
 def test_nothing_is_made_up() -> None:

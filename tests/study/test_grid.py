@@ -7,16 +7,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from usgan_cli.commands.live import StudyTerminal, grid_parts
 from usgan_cli.core.store.workspace import Workspace
-from usgan_cli.study.config import StudyConfig
+from usgan_cli.study.config import parse_study
 from usgan_cli.study.estimate import Estimator
 from usgan_cli.study.grid import MARKS, WORDS, make_grid
 from usgan_cli.study.plan import plan_study
 from usgan_cli.study.state import StepState
+from usgan_cli.terminal.live import StudyTerminal, grid_parts
 
 GRID = {"sizes": [20, 10], "gans": ["none", "ada"], "seeds": [0, 1], "ratios": [0.5, 1.0]}
-CONFIG = StudyConfig.model_validate({"name": "mine", "grid": GRID})
+CONFIG = parse_study({"name": "mine", "grid": GRID})
 STEPS = plan_study(CONFIG, Workspace(Path("w")))
 
 

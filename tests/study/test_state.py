@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from usgan_cli.commands.common import StepOptions
 from usgan_cli.core.errors import MissingError, SettingsError, UsganError
 from usgan_cli.core.store.document import PlanDocument
-from usgan_cli.core.store.lifecycle import PLAN_FILE, Outcome
+from usgan_cli.core.store.lifecycle import PLAN_FILE
+from usgan_cli.core.store.step import Outcome
 from usgan_cli.core.store.workspace import Workspace
-from usgan_cli.study.config import GridTable, StudyConfig
+from usgan_cli.study.config import parse_study
 from usgan_cli.study.plan import PlannedStep, plan_study
-from usgan_cli.study.state import SHOWN, StepState, find_states, missing_steps, to_do
+from usgan_cli.study.state import StepState, find_states, missing_steps, to_do
+
+
+class Make(StepOptions):
+    COMMAND = "make"
 
 
 def planned(path: Path, *changes: str, begun: bool = False) -> Outcome:
@@ -23,10 +29,10 @@ def states(tmp_path: Path, answers: dict[str, Outcome | UsganError], there: set[
         (tmp_path / name).mkdir()
     a, b, c, d = (tmp_path / name for name in "abcd")
     steps = [
-        PlannedStep("make", {}, a),
-        PlannedStep("make", {}, b, (a,)),
-        PlannedStep("make", {}, c, (b,)),
-        PlannedStep("make", {}, d),
+        PlannedStep(Make(), a),
+        PlannedStep(Make(), b, (a,)),
+        PlannedStep(Make(), c, (b,)),
+        PlannedStep(Make(), d),
     ]
 
     def check(step: PlannedStep) -> Outcome:
@@ -114,11 +120,11 @@ def test_asking_anew_makes_again_what_is_there(tmp_path: Path) -> None:
 
 
 def test_what_a_study_lacks_is_named_without_the_place_of_its_workspace(tmp_path: Path) -> None:
-    config = StudyConfig(name="mine", grid=GridTable(sizes=[8], gans=["ada"]))
+    config = parse_study({"name": "mine", "grid": {"sizes": [8], "gans": ["ada"]}})
     workspace = Workspace(tmp_path)
     everything = missing_steps(config, workspace)
     assert [step.command for step in everything] == [step.command for step in plan_study(config, workspace)[:-1]]
-    assert not any(str(tmp_path) in step.line(SHOWN) for step in everything)
+    assert not any(str(tmp_path) in step.line for step in everything)
     workspace.subset(8, 0).parent.mkdir()
     workspace.subset(8, 0).write_text("{}")
     for name in ("run.json", "config.json"):

@@ -1,1 +1,1 @@
-"""One thin file per subcommand: options in, a request, the domain function, an outcome."""
+"""The options of each command, one dataclass a file, and nothing else: help loads no more than this."""

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, get_args
 
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.generator import Architecture
+from usgan_cli.core.store.workspace import AugName
 from usgan_cli.gan.augment import Augment, make_augment
 
-AugName = Literal["none", "ada", "diffaug", "ada+diffaug"]
-AUGS: tuple[AugName, ...] = ("none", "ada", "diffaug", "ada+diffaug")
+AUGS: tuple[AugName, ...] = get_args(AugName)
 PRESETS = ("paper256", "auto", "small", "tiny")
 
 

@@ -1,185 +1,168 @@
-"""The TOML file of a study: what is compared with what, and how. An unknown key is answered with the nearest known."""
+"""The TOML file of a study: what is compared with what, and how. An unknown key is answered with the nearest known.
+
+The tables `data`, `gan`, `generate`, `score` and `classifier` have the options of prepare, train-gan, generate, score
+and train-cls as keys, but for those that the grid decides.
+"""
 
 from __future__ import annotations
 
-import difflib
 import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
+from usgan_cli.commands.generate import Generate
+from usgan_cli.commands.phantom import Phantom
+from usgan_cli.commands.prepare import Prepare
+from usgan_cli.commands.score import Score
+from usgan_cli.commands.train_classifier import TrainClassifier
+from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.core.errors import MissingError, SettingsError
+from usgan_cli.core.options import OptionError, Options, check_keys, from_table, option, options_of, to_table
+from usgan_cli.core.store.workspace import AugName
 
 SHIPPED = ("demo", "paper", "smoke")
-PHANTOM = "phantom"
-HOURS = {
-    "phantom": 1.0,
-    "prepare": 2.0,
-    "subsample": 0.25,
-    "train-gan": 48.0,
-    "generate": 2.0,
-    "score": 2.0,
-    "train-cls": 12.0,
-    "ttest": 0.25,
-    "report": 0.5,
-}
-"""Longest time of each command on a cluster, hours; the commands are in the order in which they build on another."""
+PHANTOM = Path("phantom")
+"""The source that stands for simulated images."""
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Data(Prepare):
+    """Where the images come from and how they are prepared."""
+
+    source: Path = option(default=PHANTOM, help='A folder of images, or "phantom" for simulated ones.')
+    phantom_count: int = option(
+        default=Phantom(out=PHANTOM).count, help="Number of simulated images.", unit="images", least=10
+    )
 
 
-class DataTable(_Table):
-    """Where the images come from and how they are split."""
-
-    source: str = PHANTOM
-    """A folder of images, or "phantom" for simulated ones."""
-    phantom_count: int = Field(default=780, ge=10)
-    size: int = 256
-    channels: Literal[1, 3] = 1
-    fit: str = "stretch"
-    test: int | float = 0.359
-    split: str | None = None
-    seed: int = Field(default=0, ge=0)
-    duplicates: str = "group"
-    conflicts: str = "keep"
-    groups: str | None = None
-    classes: str | None = None
-    class_level: int | None = None
-    frames: str = "first"
-    format: str | None = None
-
-
-class GridTable(_Table):
+class Grid(Options):
     """What is crossed with what."""
 
-    sizes: list[int] = Field(min_length=1)
-    gans: list[Literal["none", "ada", "diffaug", "ada+diffaug"]] = Field(min_length=1)
-    seeds: list[int] = Field(default=[0], min_length=1)
-    ratios: list[float] = Field(default=[1.0], min_length=1)
+    sizes: tuple[int, ...] = option(help="Sizes of the training subsets.", unit="images", least=2)
+    gans: tuple[AugName, ...] = option(help="The GANs to compare.")
+    seeds: tuple[int, ...] = option(default=(0,), help="Repeats of the whole grid.", least=0)
+    ratios: tuple[float, ...] = option(default=(1.0,), help="Generated images per real training image.", above=0)
 
-    @model_validator(mode="after")
-    def _sensible(self) -> GridTable:
-        for name in ("sizes", "gans", "seeds", "ratios"):
-            values = getattr(self, name)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for one in options_of(type(self)):
+            values = getattr(self, one.name)
+            if not values:
+                raise OptionError(one, "is empty.")
             if len(set(values)) != len(values):
-                raise ValueError(f"{name} lists a value twice")
-        if min(self.sizes) < 2 or min(self.ratios) <= 0 or min(self.seeds) < 0:
-            raise ValueError("sizes must be 2 or more, ratios greater than 0 and seeds not negative")
-        return self
+                raise OptionError(one, "lists a value twice.")
 
 
-class GanTable(_Table):
-    """Options of train-gan; those left out keep the preset's values."""
-
-    preset: str = "auto"
-    kimg: float | None = None
-    minutes: float | None = None
-    batch: int | None = None
-    lr: float | None = None
-    r1_gamma: float | None = None
-    channel_base: int | None = None
-    channel_max: int | None = None
-    ema_kimg: float | None = None
-    mirror: bool = False
-    ada_ops: str = "bg"
-    ada_fill: float | None = None
-    ada_target: float = 0.6
-    ada_kimg: float = 500.0
-    policy: str = "translation,cutout"
-    diffaug_fill: float = 0.0
-    precision: str = "auto"
-    gpus: int = Field(default=1, ge=1)
-    save_minutes: float = 10.0
-    fd_every: float = 0
-
-
-class GenerateTable(_Table):
-    """Options of generate; the number of images follows from the ratios and from score's count."""
-
-    truncation: float = 1.0
-    noise: str = "random"
-    precision: str = "float32"
-
-
-class ScoreTable(_Table):
-    """Options of score."""
-
-    extractor: str = "inception"
-    count: int = Field(default=500, ge=2)
-    ssim_pairs: int = Field(default=1000, ge=1)
-    repeats: int = Field(default=100, ge=2)
-
-
-class ClassifierTable(_Table):
-    """Options of train-cls; those left out keep the command's values."""
-
-    backbone: str = "efficientnet_b2"
-    weights: str = "auto"
-    freeze: bool = False
-    folds: int = Field(default=5, ge=2)
-    size: int | None = None
-    class_weights: str | None = None
-    epochs: int | None = None
-    patience: int | None = None
-    batch: int | None = None
-    lr: float | None = None
-    head_lr: float | None = None
-    layer_decay: float | None = None
-    head_epochs: int | None = None
-    label_smoothing: float | None = None
-
-
-class RunTable(_Table):
+class Run(Options):
     """How steps are carried out; of this only the number of threads can change a result, in its last digits."""
 
-    threads: int | None = Field(default=None, ge=1)
-    """Processor threads of every step; None for all of the machine's. Equal numbers give equal bytes."""
+    threads: int | None = option(
+        default=None,
+        help="Processor threads of every step (default: all of the machine's). Equal numbers give equal bytes.",
+        least=1,
+    )
 
 
-class ClusterTable(_Table):
-    """What a cluster is asked for, with `--engine snakemake`."""
+class Cluster(Options):
+    """What jobs ask for, with `--engine snakemake`."""
 
-    gpus: int = Field(default=1, ge=0)
-    """GPUs of every step that computes with networks; a training asks for `gan.gpus` where that is more."""
-    cpus: int = Field(default=4, ge=1)
-    """Processor cores of every step, where `run.threads` does not say."""
-    mem_gb: float = Field(default=16, gt=0)
-    retries: int = Field(default=1, ge=0)
-    """How often a step that failed is tried again."""
-    program: str | None = None
-    """How a job calls the program ("usgan"); by default by the very Python that started the study."""
-    hours: dict[str, float] = {}
-    """Longest time of a step by its command; the others have the values of `HOURS`."""
-
-    @model_validator(mode="after")
-    def _known(self) -> ClusterTable:
-        for command, hours in self.hours.items():
-            if command not in HOURS:
-                near = difflib.get_close_matches(command, HOURS, n=1)
-                raise ValueError(
-                    f"hours names {command!r}, which is no step (did you mean {(near or list(HOURS))[0]!r}?)"
-                )
-            if hours <= 0:
-                raise ValueError(f"hours of {command} must be greater than 0")
-        return self
+    gpus: int = option(
+        default=1, help="GPUs of every step that computes with networks; a training asks for gan.gpus if that is more."
+        , least=0
+    )  # fmt: skip
+    cpus: int = option(default=4, help="Processor cores of every step, unless run.threads gives them.", least=1)
+    mem_gb: float = option(default=16.0, help="Memory of every step.", unit="GB", above=0)
+    retries: int = option(default=1, help="How often a step that failed is tried again.", least=0)
+    program: str | None = option(
+        default=None, help='How a job calls the program ("usgan"; default: the Python that started the study).'
+    )
 
 
-class StudyConfig(_Table):
-    """A whole study."""
+class Hours(Options):
+    """Longest time of each command on a cluster, hours; in the order in which they build on one another."""
+
+    phantom: float = option(default=1.0, help="phantom.", above=0)
+    prepare: float = option(default=2.0, help="prepare.", above=0)
+    subsample: float = option(default=0.25, help="subsample.", above=0)
+    train_gan: float = option(default=48.0, help="train-gan.", above=0, flag="train-gan")
+    generate: float = option(default=2.0, help="generate.", above=0)
+    score: float = option(default=2.0, help="score.", above=0)
+    train_cls: float = option(default=12.0, help="train-cls.", above=0, flag="train-cls")
+    ttest: float = option(default=0.25, help="ttest.", above=0)
+    report: float = option(default=0.5, help="report.", above=0)
+
+    def of(self, command: str) -> float:
+        """Return the hours of a command."""
+        hours: float = getattr(self, command.replace("-", "_"))
+        return hours
+
+
+STEP_ORDER = tuple(one.key for one in options_of(Hours))
+"""The commands of a study in the order in which they build on one another."""
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """A whole study. Where a table holds a command's options, the plan sets those that the grid decides."""
 
     name: str
-    data: DataTable = DataTable()
-    grid: GridTable
-    gan: GanTable = GanTable()
-    generate: GenerateTable = GenerateTable()
-    score: ScoreTable = ScoreTable()
-    classifier: ClassifierTable = ClassifierTable()
-    run: RunTable = RunTable()
-    cluster: ClusterTable = ClusterTable()
+    data: Data
+    grid: Grid
+    gan: TrainGan
+    generate: Generate
+    score: Score
+    classifier: TrainClassifier
+    run: Run
+    cluster: Cluster
+    hours: Hours
+
+
+TABLES: dict[str, type[Options]] = {
+    "data": Data,
+    "grid": Grid,
+    "gan": TrainGan,
+    "generate": Generate,
+    "score": Score,
+    "classifier": TrainClassifier,
+    "run": Run,
+    "cluster": Cluster,
+}
+DECIDED_BY_GRID: dict[str, dict[str, Any]] = {"gan": {"aug": "none", "n": 1}, "classifier": {"n": 1}}
+"""Stand-ins for required options that the plan sets for each step."""
+
+
+def parse_study(body: Mapping[str, Any]) -> StudyConfig:
+    """Return the study that the body of a TOML file describes.
+
+    Raises
+    ------
+    SettingsError
+        A key is unknown or missing, or a value is impossible.
+    """
+    check_keys(body, ["name", *TABLES], "")
+    if not isinstance(body.get("name"), str):
+        raise SettingsError("the key 'name' is missing, or is not text.")
+    given = {name: dict(_table(body, name)) for name in TABLES}
+    hours = given["cluster"].pop("hours", {})
+    made: dict[str, Any] = {
+        name: from_table(cls, given[name], name, **DECIDED_BY_GRID.get(name, {})) for name, cls in TABLES.items()
+    }
+    return StudyConfig(name=body["name"], hours=from_table(Hours, hours, "cluster.hours"), **made)
+
+
+def _table(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    table: Mapping[str, Any] = body.get(name, {})
+    check_keys(table, table, name)
+    return table
+
+
+def study_body(config: StudyConfig) -> dict[str, Any]:
+    """Return what `parse_study` reads: every key that is not the command's default."""
+    body: dict[str, Any] = {name: to_table(getattr(config, name)) for name in TABLES}
+    body["cluster"] |= {"hours": to_table(config.hours)}
+    return {"name": config.name, **body}
 
 
 def study_text(name_or_file: str) -> str:
@@ -214,25 +197,6 @@ def load_study(name_or_file: str) -> StudyConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{name_or_file} is not valid TOML: {error}.") from None
     try:
-        return StudyConfig.model_validate(body)
-    except ValidationError as error:
-        raise SettingsError(f"{name_or_file}: {_explain(error.errors()[0])}") from None
-
-
-def _explain(problem: Any) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] != "extra_forbidden":
-        return f"{where or 'the file'}: {problem['msg']}."
-    *tables, key = [str(part) for part in problem["loc"]]
-    known = list(_fields(StudyConfig, tables))
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    meant = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}."
-    return f"there is no key {where!r}; {meant}"
-
-
-def _fields(model: type[BaseModel], tables: list[str]) -> list[str]:
-    for table in tables:
-        annotation = model.model_fields[table].annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model = annotation
-    return list(model.model_fields)
+        return parse_study(body)
+    except SettingsError as error:
+        raise SettingsError(f"{name_or_file}: {error.message}", error.hint) from None

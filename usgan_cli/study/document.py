@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from usgan_cli.core.errors import MissingError, SettingsError
 from usgan_cli.core.store.document import Document
 from usgan_cli.core.store.workspace import Workspace
-from usgan_cli.study.config import StudyConfig
+from usgan_cli.study.config import StudyConfig, parse_study, study_body
 
 
 class StudyDocument(Document):
     """The study that a workspace was made by."""
 
     FORMAT = "usgan/study"
+    VERSION = 2
 
-    study: StudyConfig
+    study: dict[str, Any]
+    """The tables of its TOML file, without what is default."""
 
 
 def study_file(workspace: Workspace) -> Path:
@@ -36,7 +39,7 @@ def read_study(workspace: Workspace) -> StudyConfig:
         raise MissingError(
             f"No study has been begun in {workspace.root}.", "Begin one: usgan study demo (or name another --work)."
         )
-    return StudyDocument.read(path).study
+    return parse_study(StudyDocument.read(path).study)
 
 
 def claim_workspace(workspace: Workspace, config: StudyConfig, *, force: bool) -> None:
@@ -47,15 +50,15 @@ def claim_workspace(workspace: Workspace, config: StudyConfig, *, force: bool) -
     SettingsError
         It belongs to a study of another name.
     """
-    path = study_file(workspace)
+    path, body = study_file(workspace), study_body(config)
     if path.is_file() and not force:
         there = StudyDocument.read(path).study
-        if there.name != config.name:
+        if there.get("name") != config.name:
             raise SettingsError(
-                f"{workspace.root} belongs to the study {there.name!r}; this one is {config.name!r}.",
-                "Give each study a workspace of its own (--work DIR), or take this one over with --force, "
-                "which makes everything again.",
+                f"{workspace.root} belongs to the study {there.get('name')!r}; this one is {config.name!r}.",
+                "Give each study a workspace of its own (--work DIR), or take this one over with --force, which makes "
+                "everything again.",
             )
-        if there == config:
+        if there == body:
             return
-    StudyDocument(study=config).write(path)
+    StudyDocument(study=body).write(path)

@@ -6,25 +6,28 @@ import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from usgan_cli.commands.generate import Generate
+from usgan_cli.commands.score import DEFAULT_COUNT, Score
+from usgan_cli.commands.train_classifier import TrainClassifier
+from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.core.errors import UsganError
 from usgan_cli.core.formats.generator import read_log
 from usgan_cli.core.store.document import RunDocument, RunRecord, read_run
 from usgan_cli.study.plan import PlannedStep
 
 Calibrate = Callable[[PlannedStep], float | None]
-"""Measures how many seconds a unit of a step's work takes, on a small piece of it; None where it cannot tell."""
+"""Measures how many seconds a unit of a step's work takes, on a small piece of it; None if it cannot be measured."""
 
 
 def work_units(step: PlannedStep) -> float:
     """Return how much work a step is, in units that take equally long for all steps of a study of one `kind`."""
     options = step.options
-    if step.command == "train-gan":
-        return float(options.get("kimg") or 1)
-    if step.command in {"generate", "score"}:
-        return float(options["count"])
-    if step.command == "train-cls" and not options.get("freeze"):
-        images = options["n"] * (1 + (options.get("ratio") or 0))
-        return float(images)
+    if isinstance(options, TrainGan):
+        return options.kimg or 1.0
+    if isinstance(options, Generate | Score):
+        return float(options.count or DEFAULT_COUNT)
+    if isinstance(options, TrainClassifier) and not options.freeze:
+        return options.n * (1 + (options.ratio or 0))
     return 1.0
 
 
@@ -42,17 +45,16 @@ class Estimator:
     calibrate: Calibrate | None = None
 
     def learn(self, step: PlannedStep, seconds: float) -> None:
-        """Take in how long a step took."""
+        """Learn how long a step took."""
         self.rates.setdefault(kind(step), []).append(seconds / work_units(step))
 
     def seconds(self, step: PlannedStep) -> float | None:
         """Return how long a step will take; None if nothing like it was measured."""
-        exact = self.rates.get(kind(step), [])
-        alike = exact or [
-            rate for (command, _), rates in self.rates.items() if command == step.command for rate in rates
+        rates = self.rates.get(kind(step)) or [
+            rate for (command, _), others in self.rates.items() if command == step.command for rate in others
         ]
-        if alike:
-            return statistics.median(alike) * work_units(step)
+        if rates:
+            return statistics.median(rates) * work_units(step)
         if self.calibrate is None:
             return None
         if kind(step) not in self.calibrated:
@@ -60,17 +62,14 @@ class Estimator:
         rate = self.calibrated[kind(step)]
         return None if rate is None else rate * work_units(step)
 
-    def _of_command(self, command: str) -> list[float]:
-        return [rate for (name, _), rates in self.rates.items() if name == command for rate in rates]
-
     def total(self, steps: Iterable[PlannedStep]) -> tuple[float, int]:
-        """Return the seconds of all steps that can be told, and how many cannot."""
-        told = [self.seconds(step) for step in steps]
-        return sum(value for value in told if value is not None), sum(value is None for value in told)
+        """Return the seconds of all steps whose length is known, and the number of the others."""
+        lengths = [self.seconds(step) for step in steps]
+        return sum(value for value in lengths if value is not None), sum(value is None for value in lengths)
 
 
 def learn_from_records(estimator: Estimator, steps: Iterable[PlannedStep]) -> None:
-    """Take in how long finished steps took, as their records say."""
+    """Learn how long finished steps took, from their records."""
     for step in steps:
         try:
             seconds = _spent(step)

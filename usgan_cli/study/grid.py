@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from usgan_cli.commands.train_classifier import TrainClassifier
+from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.core.store.workspace import subset_name
 from usgan_cli.study.plan import PlannedStep
 
@@ -86,8 +88,8 @@ def make_grid(steps: Sequence[PlannedStep]) -> Grid:
         return Cell(tuple(indices), tuple(_short(steps[i]) for i in indices))
 
     rows = tuple(
-        Row(subset_name(*subset), tuple(cell(found.get(column, [])) for column in columns))
-        for subset, found in cells.items()
+        Row(subset_name(*subset), tuple(cell(columns_of.get(column, [])) for column in columns))
+        for subset, columns_of in cells.items()
     )
     legend = next((c.names for row in rows for c in row.cells[1:-1] if c.names), ())
     return Grid(columns, rows, tuple((name, cell(indices)) for name, indices in shared.items()), legend)
@@ -102,6 +104,9 @@ def _column(step: PlannedStep) -> str:
 
 
 def _short(step: PlannedStep) -> str:
-    if step.command == "train-cls":
-        return "F1" if step.aug is None else f"F1 x{step.options['ratio']:g}"
+    options = step.options
+    if isinstance(options, TrainClassifier):
+        return "F1" if options.ratio is None else f"F1 x{options.ratio:g}"
+    if isinstance(options, TrainGan) and options.fold is not None:
+        return f"GAN without fold {options.fold}"
     return {"train-gan": "GAN", "generate": "images"}.get(step.command, step.command)

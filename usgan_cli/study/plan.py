@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel
-
-from usgan_cli.core.store.workspace import Workspace, setting_name
+from usgan_cli.commands.common import StepOptions
+from usgan_cli.commands.phantom import Phantom
+from usgan_cli.commands.prepare import Prepare
+from usgan_cli.commands.report import Report
+from usgan_cli.commands.score import DEFAULT_COUNT
+from usgan_cli.commands.subsample import Subsample
+from usgan_cli.commands.ttest import Ttest
+from usgan_cli.core.options import narrowed
+from usgan_cli.core.store.workspace import SNAPSHOTS, AugName, Workspace, variants_of
 from usgan_cli.study.config import PHANTOM, StudyConfig
 
-POSITIONAL = frozenset({"source", "out"})
-"""Options that stand on the command line without a name."""
+LEAST_PHANTOM_SIZE = 64
+"""Pixels; smaller phantoms are reduced from this size by `prepare`."""
 
 
 @dataclass(frozen=True)
@@ -24,148 +28,155 @@ class PlannedStep:
 
     Attributes
     ----------
-    command : str
-        Its name on the command line.
-    options : dict
-        Its options by their names in Python; an option that is None is left at its default.
+    options : StepOptions
+        The command with its options.
     writes : Path
         The artefact it makes.
     needs : tuple of Path
         Artefacts of earlier steps that it reads.
+    subset : (int, int), optional
+        The (n, seed) that it belongs to; None for steps of the whole study.
+    aug : str, optional
+        The GAN that it belongs to.
     """
 
-    command: str
-    options: dict[str, Any]
+    options: StepOptions
     writes: Path
     needs: tuple[Path, ...] = ()
+    subset: tuple[int, int] | None = None
+    aug: AugName | None = None
 
     @property
-    def subset(self) -> tuple[int, int] | None:
-        """The (n, seed) that it belongs to; None for steps of the whole study."""
-        n, seed = self.options.get("n"), self.options.get("seed")
-        n = n[0] if isinstance(n, list) else n
-        return None if n is None or seed is None else (n, seed)
+    def command(self) -> str:
+        """Its name on the command line."""
+        return self.options.COMMAND
 
     @property
-    def aug(self) -> str | None:
-        """The GAN that it belongs to, if any."""
-        return self.options.get("aug")
+    def line(self) -> str:
+        """The command as a shell would take it."""
+        return shlex.join(["usgan", *self.options.words()])
 
-    def label(self, workspace: Workspace) -> str:
-        """Return what is made by which command: "train-gan gans/ada-n100-s0"."""
-        return f"{self.command} {self.place(workspace)}"
+    @property
+    def label(self) -> str:
+        """What is made by which command: "train-gan gans/ada-n100-s0"."""
+        return f"{self.command} {self.place}"
 
-    def place(self, workspace: Workspace) -> str:
-        """Return where the artefact is, relative to the workspace where it is in it."""
-        inside = self.writes.is_relative_to(workspace.root)
-        return (self.writes.relative_to(workspace.root) if inside else self.writes).as_posix()
-
-    def arguments(self, workspace: Workspace) -> list[str]:
-        """Return the command line without the program's name."""
-        words = [self.command]
-        for name, value in self.options.items():
-            option = f"--{name.replace('_', '-')}"
-            if name in POSITIONAL:
-                words.append(str(value))
-            elif isinstance(value, bool):
-                words += [option] if value else []
-            elif isinstance(value, list):
-                words += [word for item in value for word in (option, str(item))]
-            elif value is not None:
-                words += [option, _number(value) if isinstance(value, float) else str(value)]
-        return [*words, "--work", str(workspace.root)]
-
-    def line(self, workspace: Workspace) -> str:
-        """Return the command as a shell would take it."""
-        return shlex.join(["usgan", *self.arguments(workspace)])
-
-
-def _number(value: float) -> str:
-    """Return a number as a person would type it, in as many digits as give the same number back."""
-    short = f"{value:g}"
-    return short if float(short) == value else repr(value)
+    @property
+    def place(self) -> str:
+        """Where the artefact is, relative to the workspace if it is inside."""
+        root = self.options.work
+        return (self.writes.relative_to(root) if self.writes.is_relative_to(root) else self.writes).as_posix()
 
 
 def plan_study(config: StudyConfig, workspace: Workspace) -> list[PlannedStep]:
-    """Return the steps of a study in order.
-
-    Parameters
-    ----------
-    config : StudyConfig
-    workspace : Workspace
-    """
-    steps = _data_steps(config, workspace)
+    """Return the steps of a study in order."""
+    plan = _Plan(config, workspace)
+    steps = plan.data_steps()
     for seed in config.grid.seeds:
         for n in config.grid.sizes:
-            steps.append(_classifier_step(config, workspace, n, seed, None, 1.0))
-            for aug in config.grid.gans:
-                steps += _gan_steps(config, workspace, n, seed, aug)
-                steps += [_classifier_step(config, workspace, n, seed, aug, ratio) for ratio in config.grid.ratios]
-            compared = tuple(step.writes for step in steps if _of_subset(step, n, seed))
-            steps.append(PlannedStep("ttest", {"n": n, "seed": seed}, workspace.ttest(n, seed), compared))
+            steps += plan.subset_steps(n, seed)
     if len(config.grid.seeds) > 1:
-        steps += [_seeds_step(config, workspace, n, steps) for n in config.grid.sizes]
+        steps += [plan.seeds_step(n, steps) for n in config.grid.sizes]
     results = tuple(step.writes for step in steps if step.command in {"score", "ttest"})
-    steps.append(PlannedStep("report", {}, workspace.report, results))
-    return steps
+    return [*steps, PlannedStep(Report(work=workspace.root), workspace.report, results)]
 
 
-def _chosen(table: BaseModel, but: AbstractSet[str] = frozenset()) -> dict[str, Any]:
-    """Return a table's values that are not the command's own defaults, as a person would type them."""
-    return table.model_dump(exclude_defaults=True, exclude=set(but))
+class _Plan:
+    """Makes the steps of one study."""
 
+    def __init__(self, config: StudyConfig, workspace: Workspace) -> None:
+        self.config, self.workspace, self.work = config, workspace, workspace.root
 
-def _data_steps(config: StudyConfig, workspace: Workspace) -> list[PlannedStep]:
-    data = config.data
-    steps: list[PlannedStep] = []
-    source = Path(data.source)
-    if data.source == PHANTOM:
-        source = workspace.root / "phantoms"
-        phantom = {"out": source, "count": data.phantom_count, "size": max(data.size, 64), "seed": data.seed}
-        steps.append(PlannedStep("phantom", phantom, source))
-    own = _chosen(data, {"source", "phantom_count", "size", "test", "seed"})
-    prepare = {"source": source, "size": data.size, "test": str(data.test), **own, "seed": data.seed}
-    steps.append(PlannedStep("prepare", prepare, workspace.data, tuple(step.writes for step in steps)))
-    steps += [
-        PlannedStep("subsample", {"n": [n], "seed": seed}, workspace.subset(n, seed), (workspace.data,))
-        for seed in config.grid.seeds
-        for n in config.grid.sizes
-    ]
-    return steps
+    def data_steps(self) -> list[PlannedStep]:
+        """Return the steps up to the subsets."""
+        data, workspace = self.config.data, self.workspace
+        steps: list[PlannedStep] = []
+        source = data.source
+        if source == PHANTOM:
+            source = self.work / "phantoms"
+            size = max(data.size, LEAST_PHANTOM_SIZE)
+            phantom = Phantom(out=source, count=data.phantom_count, size=size, seed=data.seed, work=self.work)
+            steps.append(PlannedStep(phantom, source))
+        prepare = narrowed(data, Prepare).replace(source=source, work=self.work)
+        steps.append(PlannedStep(prepare, workspace.data, tuple(step.writes for step in steps)))
+        return steps + [
+            PlannedStep(
+                Subsample(n=(n,), seed=seed, work=self.work), workspace.subset(n, seed), (workspace.data,), (n, seed)
+            )
+            for seed in self.config.grid.seeds
+            for n in self.config.grid.sizes
+        ]
 
+    def subset_steps(self, n: int, seed: int) -> list[PlannedStep]:
+        """Return the steps of one subset: the baseline, then each GAN and its classifiers, then the comparison."""
+        steps = [self._classifier(n, seed, None, 1.0)]
+        for aug in self.config.grid.gans:
+            steps += self._gan_steps(n, seed, aug)
+            steps += [self._classifier(n, seed, aug, ratio) for ratio in self.config.grid.ratios]
+        compared = tuple(step.writes for step in steps if step.command == "train-cls")
+        ttest = Ttest(n=n, seed=seed, work=self.work)
+        return [*steps, PlannedStep(ttest, self.workspace.ttest(n, seed), compared, (n, seed))]
 
-def _gan_steps(config: StudyConfig, workspace: Workspace, n: int, seed: int, aug: str) -> list[PlannedStep]:
-    which = {"aug": aug, "n": n, "seed": seed}
-    gan, synthetic = workspace.gan(aug, n, seed), workspace.synthetic(aug, n, seed)
-    count = max(config.score.count, round(max(config.grid.ratios) * n))
-    training = _chosen(config.gan)
-    if config.gan.fd_every:
-        training["extractor"] = config.score.extractor
-    score = {"count": config.score.count, **_chosen(config.score, {"count"})}
-    return [
-        PlannedStep("train-gan", {**which, **training}, gan, (workspace.data, workspace.subset(n, seed))),
-        PlannedStep("generate", {**which, "count": count, **_chosen(config.generate)}, synthetic, (gan,)),
-        PlannedStep("score", {**which, **score}, workspace.score(synthetic.name), (synthetic, workspace.data)),
-    ]
+    def seeds_step(self, n: int, steps: Sequence[PlannedStep]) -> PlannedStep:
+        """Return the comparison over all seeds of one n."""
+        seeds = self.config.grid.seeds
+        compared = [step for step in steps if step.command == "train-cls" and step.subset in {(n, s) for s in seeds}]
+        ttest = Ttest(n=n, seeds=seeds, work=self.work)
+        return PlannedStep(ttest, self.workspace.ttest(n, *seeds), tuple(step.writes for step in compared))
 
+    def _gan_steps(self, n: int, seed: int, aug: AugName) -> list[PlannedStep]:
+        config, workspace = self.config, self.workspace
+        gan, images = workspace.gan(aug, n, seed), workspace.synthetic(aug, n, seed)
+        used = self._used(n)
+        count = config.generate.count or max(config.score.count or DEFAULT_COUNT, used)
+        generate = config.generate.replace(aug=aug, n=n, seed=seed, count=count, work=self.work)
+        score = config.score.replace(aug=aug, n=n, seed=seed, snapshots=False, work=self.work)
+        steps = [
+            self._training(n, seed, aug),
+            PlannedStep(generate, images, (gan,), (n, seed), aug),
+            PlannedStep(score, workspace.score(images.name), (images, workspace.data), (n, seed), aug),
+        ]
+        if config.score.snapshots:
+            snapshots = score.replace(snapshots=True, baselines=False)
+            place = workspace.score(gan.name + SNAPSHOTS)
+            steps.append(PlannedStep(snapshots, place, (gan, workspace.data), (n, seed), aug))
+        for fold in range(config.classifier.folds if config.classifier.strict else 0):
+            part = (fold, config.classifier.folds)
+            of_fold = workspace.gan(aug, n, seed, part)
+            generate = config.generate.replace(gan=of_fold, count=used, work=self.work)
+            steps.append(self._training(n, seed, aug, part))
+            place = workspace.synthetic(aug, n, seed, part)
+            steps.append(PlannedStep(generate, place, (of_fold,), (n, seed), aug))
+        return steps
 
-def _classifier_step(
-    config: StudyConfig, workspace: Workspace, n: int, seed: int, aug: str | None, ratio: float
-) -> PlannedStep:
-    options: dict[str, Any] = {"n": n, "seed": seed, "aug": aug, "ratio": ratio if aug is not None else None}
-    needs = [workspace.data, workspace.subset(n, seed)]
-    if aug is not None:
-        needs.append(workspace.synthetic(aug, n, seed))
-    path = workspace.classifiers(n, seed) / setting_name(aug, ratio)
-    return PlannedStep("train-cls", {**options, **_chosen(config.classifier)}, path, tuple(needs))
+    def _used(self, n: int) -> int:
+        """Return the number of generated images from which the largest ratio's are taken, or selected."""
+        used = max(round(max(self.config.grid.ratios) * n), 1)
+        return 2 * used if self.config.classifier.select is not None else used
 
+    def _training(self, n: int, seed: int, aug: AugName, part: tuple[int, int] | None = None) -> PlannedStep:
+        gan, score = self.config.gan, self.config.score
+        if gan.fd_every and gan.extractor == type(gan).extractor:
+            gan = gan.replace(extractor=score.extractor, weights=gan.weights or score.weights)
+        options = gan.replace(aug=aug, n=n, seed=seed, work=self.work)
+        if part is not None:
+            options = options.replace(fold=part[0], folds=part[1])
+        needs = (self.workspace.data, self.workspace.subset(n, seed))
+        return PlannedStep(options, self.workspace.gan(aug, n, seed, part), needs, (n, seed), aug)
 
-def _seeds_step(config: StudyConfig, workspace: Workspace, n: int, steps: Sequence[PlannedStep]) -> PlannedStep:
-    """Return the comparison over all seeds of one n."""
-    seeds = config.grid.seeds
-    compared = tuple(step.writes for step in steps if any(_of_subset(step, n, seed) for seed in seeds))
-    return PlannedStep("ttest", {"n": n, "seeds": list(seeds)}, workspace.ttest(n, *seeds), compared)
-
-
-def _of_subset(step: PlannedStep, n: int, seed: int) -> bool:
-    return step.command == "train-cls" and step.options["n"] == n and step.options["seed"] == seed
+    def _classifier(self, n: int, seed: int, aug: AugName | None, ratio: float) -> PlannedStep:
+        workspace, options = self.workspace, self.config.classifier.replace(n=n, seed=seed, work=self.work)
+        needs = [workspace.data, workspace.subset(n, seed)]
+        variants: list[str] = []
+        if aug is None:
+            options = options.replace(strict=False, synthetic_only=False, select=None)
+        else:
+            options = options.replace(aug=aug, ratio=ratio)
+            how = options.synthetic_only, options.strict, options.select
+            variants = variants_of(synthetic_only=how[0], strict=how[1], select=how[2])
+            parts = [(fold, options.folds) for fold in range(options.folds)] if options.strict else [None]
+            needs += [workspace.synthetic(aug, n, seed, part) for part in parts]
+            if options.strict:
+                needs += [workspace.gan(aug, n, seed, part) for part in parts]
+        path = workspace.classifier(n, seed, aug, ratio, variants)
+        return PlannedStep(options, path, tuple(needs), (n, seed), aug)

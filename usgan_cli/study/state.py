@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from usgan_cli.core.errors import UsganError
-from usgan_cli.core.store.lifecycle import INPUT, Outcome, find_step
+from usgan_cli.core.store.lifecycle import find_step
+from usgan_cli.core.store.step import INPUT, Outcome
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.study.config import StudyConfig
 from usgan_cli.study.plan import PlannedStep, plan_study
@@ -106,7 +107,7 @@ def missing_steps(config: StudyConfig, workspace: Workspace) -> list[PlannedStep
     where the workspace is on this machine.
     """
     steps = [step for step in plan_study(config, SHOWN) if step.writes != SHOWN.report]
-    places = [workspace.root / step.place(SHOWN) for step in steps]
+    places = [workspace.root / step.place for step in steps]
     return [
         step
         for step, place in zip(steps, places, strict=True)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ from usgan_cli.core.errors import BusyError, FormatError, SettingsError
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store import files, lifecycle
 from usgan_cli.core.store.document import Document
-from usgan_cli.core.store.lifecycle import Outcome, Request, Step
 from usgan_cli.core.store.provenance import package_versions
+from usgan_cli.core.store.step import Outcome, Request, Step
 
 STEP = Step("score", 1, {"count": 5, "net": {"depth": 2, "sizes": (1, 2)}}, {"data": "d" * 64})
 OTHER_INPUT = replace(STEP, inputs={"data": "e" * 64})
@@ -28,6 +29,13 @@ class Made(Document):
     FORMAT = "usgan/made"
 
     value: int
+
+
+MAKING: dict[str, Callable[..., AbstractContextManager[lifecycle.Making]]] = {
+    "file": lifecycle.making_file,
+    "folder": lifecycle.making_folder,
+    "grown": lifecycle.growing_folder,
+}
 
 
 class Maker:
@@ -45,10 +53,10 @@ class Maker:
         self, step: Step = STEP, *, force: bool = False, refresh: bool = False, dry_run: bool = False, **options: Any
     ) -> Outcome:
         request = Request(self.progress, force=force, refresh=refresh, dry_run=dry_run)
-        if self.kind == "file":
-            return lifecycle.make_file(self.path, step, self._document, self._summary, request, **options)
-        make = lifecycle.make_folder if self.kind == "folder" else lifecycle.grow_folder
-        return make(self.path, step, self._fill, self._summary, request, **options)
+        with MAKING[self.kind](self.path, step, self._summary, request, **options) as making:
+            if making.needed:
+                making.document = self._document() if self.kind == "file" else self._fill(making.place)
+        return making.outcome
 
     def _document(self) -> Made:
         self.worked += 1
@@ -183,7 +191,7 @@ def test_refreshing_does_not_replace_what_another_command_made(maker: Maker) -> 
 
 
 def test_refreshing_begins_an_unfinished_folder_of_other_settings_anew(tmp_path: Path) -> None:
-    maker = Maker("growing", tmp_path / "there")
+    maker = Maker("grown", tmp_path / "there")
     maker.failure = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         maker()
@@ -364,7 +372,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from usgan_cli.core.store import files, lifecycle
-from usgan_cli.core.store.lifecycle import Request, Step
+from usgan_cli.core.store.step import Request, Step
 from usgan_cli.core.store.document import Document
 from usgan_cli.core.progress import Silent
 
@@ -379,8 +387,10 @@ def fill(folder):
     stop()
 
 step = Step("score", 1, {"count": 5, "net": {"depth": 2, "sizes": [1, 2]}}, {"data": "d" * 64})
-make = {"file": lifecycle.make_file, "folder": lifecycle.make_folder, "grown": lifecycle.grow_folder}[sys.argv[1]]
-make(Path(sys.argv[2]), step, stop if sys.argv[1] == "file" else fill, lambda path: {}, Request(Silent()))
+kind, path = sys.argv[1], Path(sys.argv[2])
+make = {"file": lifecycle.making_file, "folder": lifecycle.making_folder, "grown": lifecycle.growing_folder}[kind]
+with make(path, step, lambda path: {}, Request(Silent())) as making:
+    stop() if kind == "file" else fill(making.place)
 """
 
 
@@ -434,12 +444,12 @@ def test_a_limit_that_is_raised_continues_what_is_there(tmp_path: Path) -> None:
 
 def test_work_that_fails_before_it_leaves_anything_leaves_nothing(tmp_path: Path) -> None:
     grown = Maker("grown", tmp_path / "made")
-
-    def refuses(folder: Path) -> Made:
-        raise SettingsError(f"impossible in {folder}")
-
-    with pytest.raises(SettingsError, match="impossible"):
-        lifecycle.grow_folder(grown.path, STEP, refuses, lambda _: {}, Request(Silent()))
+    request = Request(Silent())
+    with (
+        pytest.raises(SettingsError, match="impossible"),
+        lifecycle.growing_folder(grown.path, STEP, lambda _: {}, request) as making,
+    ):
+        raise SettingsError(f"impossible in {making.place}")
     assert not grown.path.exists()
     assert grown(replace(STEP, settings={"count": 1})).status == "done"
 
@@ -465,6 +475,18 @@ def test_recorded_versions_are_those_installed() -> None:
 
     assert versions()["usgan"] == __version__
     assert versions()["numpy"] == version("numpy")
+
+
+@pytest.mark.parametrize("kind", MAKING)
+def test_work_that_leaves_no_document_is_a_mistake_of_the_program(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "made.json"
+    with (
+        pytest.raises(RuntimeError, match="left no document"),
+        MAKING[kind](path, STEP, lambda _: {}, Request(Silent())) as making,
+        pytest.raises(RuntimeError, match="still being made"),
+    ):
+        _ = making.outcome
+    assert not path.exists()
 
 
 def test_a_limit_may_be_lifted_lowered_or_set_until_it_is_passed(tmp_path: Path) -> None:

@@ -9,19 +9,19 @@ import pytest
 
 from usgan_cli.core.errors import DataError, SettingsError
 from usgan_cli.core.progress import Silent
-from usgan_cli.core.store.lifecycle import FileRecord, Request, Step, make_recorded_file, record_path
+from usgan_cli.core.store.lifecycle import FileRecord, making_recorded_file, record_path
+from usgan_cli.core.store.step import Request, Step
 
 STEP = Step("draw", 1, {"size": 4}, {"gan": "g"})
 
 
 def make(path: Path, step: Step = STEP, text: str = "picture", **changes: Any) -> tuple[str, dict[str, Any]]:
-    def work(target: Path) -> dict[str, Any]:
-        target.write_text(text)
-        return {"length": len(text)}
-
-    outcome = make_recorded_file(path, step, work, Request(Silent(), **changes))
-    assert outcome.path == path
-    return outcome.status, outcome.result
+    with making_recorded_file(path, step, Request(Silent(), **changes)) as making:
+        if making.needed:
+            making.place.write_text(text)
+            making.about = {"length": len(text)}
+    assert making.outcome.path == path
+    return making.outcome.status, making.outcome.result
 
 
 def test_it_is_made_once_and_says_how(tmp_path: Path) -> None:
@@ -78,10 +78,7 @@ def test_a_file_that_is_gone_is_made_again_and_a_changed_one_is_noticed(tmp_path
 
 
 def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
-    def work(target: Path) -> dict[str, Any]:
-        target.write_text("half")
+    with pytest.raises(DataError), making_recorded_file(tmp_path / "a.png", STEP, Request(Silent())) as making:
+        making.place.write_text("half")
         raise DataError("no")
-
-    with pytest.raises(DataError):
-        make_recorded_file(tmp_path / "a.png", STEP, work, Request(Silent()))
     assert [p.name for p in tmp_path.iterdir() if not p.name.endswith(".lock")] == []

@@ -1,6 +1,6 @@
 """The life of an artefact: made once, skipped when nothing has changed, refused when something has.
 
-Every command makes its artefacts through `make_file`, `make_folder` or `grow_folder`, so all of them skip, refuse,
+Every step makes its artefacts through `making_file`, `making_folder` or `growing_folder`, so all of them skip, refuse,
 redo, lock, plan and publish alike.
 """
 
@@ -18,100 +18,18 @@ from typing import Any, Literal
 from usgan_cli.core.errors import DataError, FormatError, SettingsError
 from usgan_cli.core.machine import device as devices
 from usgan_cli.core.machine.memory import process_peak_memory_mb
-from usgan_cli.core.progress import Progress, Silent
+from usgan_cli.core.progress import Silent
 from usgan_cli.core.store import files
 from usgan_cli.core.store.document import Document, PlanDocument, RunDocument, RunRecord, read_run
 from usgan_cli.core.store.provenance import package_versions
+from usgan_cli.core.store.step import Outcome, Request, Step
 
 RUN_FILE = "run.json"
 PLAN_FILE = "config.json"
 
-INPUT = "its input"
-"""How a difference begins that is of an input and not of a setting."""
-
-Status = Literal["done", "skipped", "planned"]
 OnNewInputs = Literal["refuse", "redo"]
 Summary = Callable[[Path], dict[str, Any]]
 Reached = Callable[[Path], Mapping[str, float]]
-
-
-@dataclass(frozen=True)
-class Step:
-    """What an artefact is made from. Two equal steps make the same artefact.
-
-    Attributes
-    ----------
-    command : str
-    revision : int
-        Number of the step's code version; raised when the same settings begin to give other results.
-    settings : mapping
-        Resolved settings that decide the result, JSON-able.
-    inputs : mapping of str to str
-        Content digest of each input.
-    """
-
-    command: str
-    revision: int
-    settings: Mapping[str, Any]
-    inputs: Mapping[str, str] = field(default_factory=dict)
-
-    def differences(self, other: Step) -> list[str]:
-        """Return in words how what is on disk (`other`) differs from this step; empty if it does not."""
-        if self.command != other.command:
-            return [f"it was made by usgan {other.command}"]
-        mine, theirs = _flat(self.settings), _flat(other.settings)
-        found = [
-            f"{name} is {theirs.get(name, 'unset')!r} there and {mine.get(name, 'unset')!r} now"
-            for name in sorted(mine.keys() | theirs.keys())
-            if mine.get(name) != theirs.get(name)
-        ]
-        found += [
-            f"{INPUT} {name!r} has changed since"
-            for name in sorted(self.inputs.keys() | other.inputs.keys())
-            if self.inputs.get(name) != other.inputs.get(name)
-        ]
-        if self.revision != other.revision:
-            found.append(f"it was made by revision {other.revision} of this step (now {self.revision})")
-        return found
-
-
-@dataclass(frozen=True)
-class Request:
-    """How a step is to be carried out, whatever it makes."""
-
-    progress: Progress
-    force: bool = False
-    """Make it again whatever is there."""
-    refresh: bool = False
-    """Make it again where what is there was made otherwise (the default refuses); leave it where it is up to date."""
-    dry_run: bool = False
-    wait_s: float = 0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a step.
-
-    Attributes
-    ----------
-    path : Path
-        The artefact.
-    status : {"done", "skipped", "planned"}
-    result : dict
-        What `--json` shows: the artefact's main figures, or the plan.
-    changes : tuple of str
-        Where it is planned: how what is there differs from what is asked for.
-    begun : bool
-        Where it is planned: a part of it is there, from which the work goes on.
-    """
-
-    path: Path
-    status: Status
-    result: dict[str, Any]
-    changes: tuple[str, ...] = ()
-    begun: bool = False
-
-
 Allowance = Callable[[Step, Step], str | None]
 """Says of (the step, the differing one on disk) why it may go ahead without being asked, or None if it may not."""
 
@@ -149,16 +67,6 @@ def _limit(value: float | None) -> str:
     return "unlimited" if value is None else f"{value:g}"
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            flat.update(_flat(value, f"{prefix}{name}."))
-        else:
-            flat[prefix + name] = list(value) if isinstance(value, tuple) else value
-    return flat
-
-
 def find_step(path: Path) -> tuple[Step, bool] | None:
     """Return the step behind an artefact and whether it was finished; None if there is nothing at `path`.
 
@@ -192,58 +100,125 @@ def _step_of(run: RunRecord) -> Step:
     return Step(run.command, run.revision, run.settings, run.inputs)
 
 
-def make_file(
-    path: Path,
-    step: Step,
-    work: Callable[[], Document],
-    summary: Summary,
-    request: Request,
-    *,
-    on_new_inputs: OnNewInputs = "refuse",
-) -> Outcome:
-    """Make an artefact that is one JSON file.
+@dataclass
+class Making:
+    """An artefact that a step makes inside a `with` block, unless there is nothing to do.
+
+    Attributes
+    ----------
+    place : Path
+        Where the work writes: the artefact's own path, or a folder or file beside it that is published at the end.
+    document : Document, optional
+        The artefact's main document, which the block must set where `needed`.
+    about : dict
+        Of a picture or a model: what its record says of it.
+    """
+
+    place: Path
+    document: Document | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+    _outcome: Outcome | None = None
+
+    @property
+    def needed(self) -> bool:
+        """Whether there is work to do."""
+        return self._outcome is None
+
+    @property
+    def outcome(self) -> Outcome:
+        """What came of the step, once the block is left."""
+        if self._outcome is None:
+            raise RuntimeError(f"{self.place} is still being made")
+        return self._outcome
+
+    def result(self) -> Document:
+        """Return the document that the work has left."""
+        if self.document is None:
+            raise RuntimeError(f"the work at {self.place} left no document")
+        return self.document
+
+
+@contextmanager
+def making_file(
+    path: Path, step: Step, summary: Summary, request: Request, *, on_new_inputs: OnNewInputs = "refuse"
+) -> Iterator[Making]:
+    """Make an artefact that is one JSON file, which the block sets as `making.document`.
 
     Parameters
     ----------
     path : Path
     step : Step
-    work : callable
-        Does the work and returns the document to write.
     summary : callable
         Reads the finished artefact and returns what `--json` shows.
     request : Request
     on_new_inputs : {"refuse", "redo"}
         What to do where only the inputs have changed: "redo" is for artefacts that are cheap to derive again.
     """
-
-    def make() -> None:
-        with _clock(step) as finish:
-            document = work()
-        document.model_copy(update={"run": finish()}).write(path)
-
-    return _unless_settled(path, step, make, summary, request, _new_inputs if on_new_inputs == "redo" else _nothing)
+    with _settling(path, step, summary, request, _allowed_inputs(on_new_inputs)) as making:
+        clock = _Clock(step)
+        yield making
+        if making.needed:
+            making.result().model_copy(update={"run": clock.record()}).write(path)
 
 
-def make_folder(
-    path: Path,
-    step: Step,
-    work: Callable[[Path], Document],
-    summary: Summary,
-    request: Request,
-    *,
-    on_new_inputs: OnNewInputs = "refuse",
-) -> Outcome:
+@contextmanager
+def making_folder(
+    path: Path, step: Step, summary: Summary, request: Request, *, on_new_inputs: OnNewInputs = "refuse"
+) -> Iterator[Making]:
     """Make an artefact that is a folder, built beside its final place and published whole.
 
-    `work` fills the empty folder it is given and returns the folder's main document, whose content digest is
-    recorded. Other parameters are those of `make_file`.
+    The block fills the empty folder `making.place` and sets the folder's main document, whose content digest is
+    recorded. Parameters are those of `making_file`.
     """
+    with _settling(path, step, summary, request, _allowed_inputs(on_new_inputs)) as making:
+        if not making.needed:
+            yield making
+            return
+        with files.published_folder(path) as making.place:
+            clock = _Clock(step)
+            yield making
+            _finish(making, clock)
 
-    def make() -> None:
-        with files.published_folder(path) as folder:
-            _fill(folder, step, work)
 
-    return _unless_settled(path, step, make, summary, request, _new_inputs if on_new_inputs == "redo" else _nothing)
+@contextmanager
+def growing_folder(
+    path: Path, step: Step, summary: Summary, request: Request, *, reached: Reached | None = None
+) -> Iterator[Making]:
+    """Make an artefact that takes so long that it grows in place and can be continued after an interruption.
+
+    The folder holds `config.json` from the start and `run.json` only once it is finished; the block writes every
+    file whole, and finds in the folder what an earlier run has left, interrupted or with other limits.
+
+    Parameters
+    ----------
+    path, step, summary, request
+        As for `making_file`.
+    reached : callable, optional
+        Returns, for each setting that limits the work (None for no limit), how far the folder has come. The work goes
+        on from what is there when a limit is raised, or changed without having been passed.
+    """
+    allowed = _nothing if reached is None else _within(path, reached)
+    with _settling(path, step, summary, request, allowed) as making:
+        if not making.needed:
+            yield making
+            return
+        if path.exists() and (request.force or _is_other(path, step, allowed)):
+            shutil.rmtree(path)
+        path.mkdir(parents=True, exist_ok=True)
+        files.clear_partial(path)
+        settings, inputs = dict(step.settings), dict(step.inputs)
+        plan = PlanDocument(command=step.command, revision=step.revision, settings=settings, inputs=inputs)
+        plan.write(path / PLAN_FILE)
+        (path / RUN_FILE).unlink(missing_ok=True)
+        try:
+            clock = _Clock(step)
+            yield making
+            _finish(making, clock)
+        except BaseException:
+            # Nothing was begun, so nothing should stand in the way of other settings.
+            if [entry.name for entry in path.iterdir()] == [PLAN_FILE]:
+                shutil.rmtree(path)
+            raise
 
 
 def grow_folder(
@@ -255,39 +230,11 @@ def grow_folder(
     *,
     reached: Reached | None = None,
 ) -> Outcome:
-    """Make an artefact that takes so long that it grows in place and can be continued after an interruption.
-
-    The folder holds `config.json` from the start and `run.json` only once it is finished; `work` writes every
-    file whole, and finds in the folder what an earlier call has left, interrupted or with other limits.
-
-    Parameters
-    ----------
-    path, step, work, summary, request
-        As for `make_folder`.
-    reached : callable, optional
-        Returns, for each setting that limits the work (None for no limit), how far the folder has come. The work goes
-        on from what is there when a limit is raised, or changed without having been passed.
-    """
-
-    def make() -> None:
-        if path.exists() and (request.force or _is_other(path, step, allowed)):
-            shutil.rmtree(path)
-        path.mkdir(parents=True, exist_ok=True)
-        files.clear_partial(path)
-        settings, inputs = dict(step.settings), dict(step.inputs)
-        plan = PlanDocument(command=step.command, revision=step.revision, settings=settings, inputs=inputs)
-        plan.write(path / PLAN_FILE)
-        (path / RUN_FILE).unlink(missing_ok=True)
-        try:
-            _fill(path, step, work)
-        except BaseException:
-            # Nothing was begun, so nothing should stand in the way of other settings.
-            if [entry.name for entry in path.iterdir()] == [PLAN_FILE]:
-                shutil.rmtree(path)
-            raise
-
-    allowed = _nothing if reached is None else _within(path, reached)
-    return _unless_settled(path, step, make, summary, request, allowed)
+    """As `growing_folder`, for work that is a function."""
+    with growing_folder(path, step, summary, request, reached=reached) as making:
+        if making.needed:
+            making.document = work(path)
+    return making.outcome
 
 
 def _is_other(path: Path, step: Step, allowed: Allowance) -> bool:
@@ -296,32 +243,31 @@ def _is_other(path: Path, step: Step, allowed: Allowance) -> bool:
     return found is not None and bool(step.differences(found[0])) and allowed(step, found[0]) is None
 
 
-def _fill(folder: Path, step: Step, work: Callable[[Path], Document]) -> None:
-    """Do the work in a folder, and say in `run.json` that it is finished."""
-    with _clock(step) as finish:
-        document = work(folder)
-    RunDocument(content=document.content_digest(), run=finish()).write(folder / RUN_FILE)
+def _allowed_inputs(on_new_inputs: OnNewInputs) -> Allowance:
+    return _new_inputs if on_new_inputs == "redo" else _nothing
 
 
-def _unless_settled(
-    path: Path,
-    step: Step,
-    make: Callable[[], None],
-    summary: Summary,
-    request: Request,
-    allowed: Allowance,
-) -> Outcome:
-    """Make the artefact, holding its lock, unless there is nothing to do; look again once the lock is held."""
-    first = Silent()
-    if (outcome := _settled(path, step, summary, replace(request, progress=first), allowed)) is not None:
+def _finish(making: Making, clock: _Clock) -> None:
+    """Mark the folder as finished, in `run.json`."""
+    content = making.result().content_digest()
+    RunDocument(content=content, run=clock.record()).write(making.place / RUN_FILE)
+
+
+@contextmanager
+def _settling(path: Path, step: Step, summary: Summary, request: Request, allowed: Allowance) -> Iterator[Making]:
+    """Hold the artefact's lock for the block, unless there is nothing to do; look again once the lock is held."""
+    making, first = Making(path), Silent()
+    making._outcome = _settled(path, step, summary, replace(request, progress=first), allowed)
+    if not making.needed:
         for note in first.notes:
             request.progress.note(note)
-        return outcome
+        yield making
+        return
     with files.locked(path, wait_s=request.wait_s):
-        if (outcome := _settled(path, step, summary, request, allowed)) is not None:
-            return outcome
-        make()
-    return Outcome(path, "done", summary(path))
+        making._outcome = _settled(path, step, summary, request, allowed)
+        yield making
+    if making.needed:
+        making._outcome = Outcome(path, "done", summary(path))
 
 
 def _settled(
@@ -370,26 +316,28 @@ def _allowed_changes(
     return changes
 
 
-@contextmanager
-def _clock(step: Step) -> Iterator[Callable[[], RunRecord]]:
-    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    begin = time.perf_counter()
+class _Clock:
+    """Measures a step from now on."""
 
-    def finish() -> RunRecord:
-        wall = time.perf_counter() - begin
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        self.started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        self.begin = time.perf_counter()
+
+    def record(self) -> RunRecord:
+        """Return the record of the step up to now."""
+        wall = time.perf_counter() - self.begin
         return RunRecord(
-            command=step.command,
-            revision=step.revision,
-            settings=dict(step.settings),
-            inputs=dict(step.inputs),
+            command=self.step.command,
+            revision=self.step.revision,
+            settings=dict(self.step.settings),
+            inputs=dict(self.step.inputs),
             packages=package_versions(),
             device=devices.describe_current(),
-            started=started,
+            started=self.started,
             wall_s=round(wall, 3),
             peak_memory_mb=round(process_peak_memory_mb(), 1),
         )
-
-    yield finish
 
 
 class FileRecord(Document):
@@ -408,16 +356,11 @@ def record_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
-def make_recorded_file(path: Path, step: Step, work: Callable[[Path], dict[str, Any]], request: Request) -> Outcome:
+@contextmanager
+def making_recorded_file(path: Path, step: Step, request: Request) -> Iterator[Making]:
     """Make an artefact that is one binary file; it is skipped, refused, redone and planned as every other.
 
-    Parameters
-    ----------
-    path : Path
-    step : Step
-    work : callable
-        Writes the file to the path that it is given, and returns what its record says of it.
-    request : Request
+    The block writes the file to `making.place`, and sets in `making.about` what its record says of it.
 
     Raises
     ------
@@ -429,20 +372,22 @@ def make_recorded_file(path: Path, step: Step, work: Callable[[Path], dict[str, 
     record = record_path(path)
     if path.is_dir() or (path.exists() and not record.exists()):
         raise SettingsError(f"{path} exists and was not made by usgan.", "Choose another place, or move it away.")
-
-    def make() -> FileRecord:
-        with files.atomic_path(path) as temporary:
-            about = work(temporary)
-            sha256 = files.sha256_file(temporary)
-        return FileRecord(file=path.name, sha256=sha256, about=about)
-
-    def summary(found: Path) -> dict[str, Any]:
-        told = FileRecord.read(found)
-        if files.sha256_file(path) != told.sha256:
-            raise DataError(f"{path} has changed since it was made.", "Make it again with --force.")
-        return told.about
-
     if record.exists() and not path.exists():
         request = replace(request, force=True)
-    outcome = make_file(record, step, make, summary, request)
-    return Outcome(path, outcome.status, outcome.result)
+    with making_file(record, step, _about, request) as making:
+        if making.needed:
+            with files.atomic_path(path) as making.place:
+                yield making
+                sha256 = files.sha256_file(making.place)
+            making.document = FileRecord(file=path.name, sha256=sha256, about=making.about)
+        else:
+            yield making
+    making._outcome = replace(making.outcome, path=path)
+
+
+def _about(record: Path) -> dict[str, Any]:
+    """Return what a record says of its file, which must still be the one that was made."""
+    document, path = FileRecord.read(record), record.with_suffix("")
+    if files.sha256_file(path) != document.sha256:
+        raise DataError(f"{path} has changed since it was made.", "Make it again with --force.")
+    return document.about

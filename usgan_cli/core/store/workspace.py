@@ -6,8 +6,10 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
+AugName = Literal["none", "ada", "diffaug", "ada+diffaug"]
+"""A GAN by what the discriminator sees its images through."""
 K = TypeVar("K")
 FoldOf = tuple[int, int]
 """A fold, from 0, and the number of folds."""
@@ -27,6 +29,12 @@ def gan_name(aug: str, n: int, seed: int, fold: FoldOf | None = None) -> str:
     """Return the name of a GAN, its images and its scores: diffaug-n100-s0, or diffaug-n100-s0-fold0of5."""
     part = "" if fold is None else f"-fold{fold[0]}of{fold[1]}"
     return f"{aug}-{subset_name(n, seed)}{part}"
+
+
+def variants_of(*, synthetic_only: bool, strict: bool, select: str | None) -> list[str]:
+    """Return what a classifier's name carries besides GAN and ratio."""
+    variants = ["only"] * synthetic_only + ["strict"] * strict
+    return variants if select is None else [*variants, select]
 
 
 def setting_name(aug: str | None, ratio: float, variants: Sequence[str] = ()) -> str:

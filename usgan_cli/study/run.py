@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from usgan_cli.core.errors import SettingsError, UsganError
 from usgan_cli.core.progress import Progress
-from usgan_cli.core.store.workspace import Workspace
-from usgan_cli.study.config import HOURS
+from usgan_cli.study.config import STEP_ORDER
 from usgan_cli.study.plan import PlannedStep
 from usgan_cli.study.state import StepState
 
-Runner = Callable[..., Any]
+Runner = Callable[[PlannedStep], object]
+"""Carries out one step."""
 
 
 class StepFailedError(UsganError):
@@ -23,26 +23,22 @@ class StepFailedError(UsganError):
 
 
 class Watcher(Progress, Protocol):
-    """Progress that also hears how the steps of a plan are getting on."""
+    """Progress that also shows how far the steps of a plan are."""
 
     def moved(self, index: int, state: str, seconds: float = 0) -> None:
-        """Say that the step at `index` is now "running", "done", "failed" or "left out", after so many seconds."""
+        """Show the step at `index` as "running", "done", "failed" or "left out", after so many seconds."""
 
 
-def select_steps(
-    steps: Sequence[PlannedStep], workspace: Workspace, only: Sequence[str] = (), begin: str | None = None
-) -> set[int]:
+def select_steps(steps: Sequence[PlannedStep], only: Sequence[str] = (), begin: str | None = None) -> set[int]:
     """Return the places in the plan of the steps that are asked for.
 
     Parameters
     ----------
-    steps : sequence of PlannedStep
-    workspace : Workspace
     only : sequence of str
         Commands ("score"), artefacts ("diffaug-n100-s0", "gans/diffaug-n100-s0") or patterns of them ("*n50*"); all
         steps where it is empty.
     begin : str, optional
-        The command to begin with: steps of commands before it, in the order of `HOURS`, are left out.
+        The command to begin with: steps of commands before it, in the order of `STEP_ORDER`, are left out.
 
     Raises
     ------
@@ -50,7 +46,7 @@ def select_steps(
         No step of the plan is called so.
     """
     present = {step.command for step in steps}
-    commands = [command for command in HOURS if command in present]
+    commands = [command for command in STEP_ORDER if command in present]
     chosen = set(range(len(steps)))
     if begin is not None:
         if begin not in commands:
@@ -59,29 +55,28 @@ def select_steps(
     if only:
         matched: set[int] = set()
         for pattern in only:
-            found = {i for i, step in enumerate(steps) if _is_called(step, workspace, pattern)}
-            if not found:
+            named = {i for i, step in enumerate(steps) if _is_called(step, pattern)}
+            if not named:
                 raise SettingsError(
                     f"No step of the study is called {pattern!r}.",
                     f"Use a command ({', '.join(commands)}) or an artefact, as --dry-run lists them.",
                 )
-            matched |= found
+            matched |= named
         chosen &= matched
     if not chosen:
         raise SettingsError("Nothing is left of the study by --only and --from together.")
     return chosen
 
 
-def _is_called(step: PlannedStep, workspace: Workspace, pattern: str) -> bool:
-    names = (step.command, step.place(workspace), step.writes.name, step.writes.stem)
+def _is_called(step: PlannedStep, pattern: str) -> bool:
+    names = (step.command, step.place, step.writes.name, step.writes.stem)
     return any(fnmatchcase(name, pattern) for name in names)
 
 
 def run_plan(
     steps: Sequence[PlannedStep],
     states: Sequence[StepState],
-    runners: Mapping[str, Runner],
-    workspace: Workspace,
+    run: Runner,
     watcher: Watcher,
     *,
     chosen: Collection[int] | None = None,
@@ -91,13 +86,8 @@ def run_plan(
 
     Parameters
     ----------
-    steps : sequence of PlannedStep
     states : sequence of StepState
-        Where each of them stands.
-    runners : mapping
-        What carries out each command, called with the step's options.
-    workspace : Workspace
-    watcher : Watcher
+        The state of each step.
     chosen : collection of int, optional
         Places in the plan of the steps to carry out; all by default.
     keep_going : bool
@@ -117,13 +107,13 @@ def run_plan(
         if broken := [str(path) for path in step.needs if path in failed]:
             failed.add(step.writes)
             watcher.moved(index, "left out")
-            watcher.warn(f"{title} left out: {step.line(workspace)} (it needs {broken[0]})")
+            watcher.warn(f"{title} left out: {step.line} (it needs {broken[0]})")
             continue
-        watcher.note(f"{title} {step.line(workspace)}")
+        watcher.note(f"{title} {step.line}")
         watcher.moved(index, "running")
         began = time.monotonic()
         try:
-            runners[step.command](**{name: value for name, value in step.options.items() if value is not None})
+            run(step)
         except UsganError as error:
             failed.add(step.writes)
             first = first or (step, error)
@@ -136,6 +126,6 @@ def run_plan(
     if first is not None:
         stopped, cause = first
         raise StepFailedError(
-            f"The step failed: {stopped.line(workspace)}\n{cause.message}",
+            f"The step failed: {stopped.line}\n{cause.message}",
             cause.hint or "Mend it and run the same study again; what is done is skipped.",
         )

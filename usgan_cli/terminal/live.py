@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from usgan_cli import console
 from usgan_cli.core.text import duration
 from usgan_cli.study.estimate import Estimator
 from usgan_cli.study.grid import MARKS, WORDS, Cell, Grid, make_grid
 from usgan_cli.study.plan import PlannedStep
 from usgan_cli.study.state import StepState
+from usgan_cli.terminal import console
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -36,13 +36,10 @@ class StudyTerminal(console.Terminal):
     ----------
     name : str
         The study's.
-    steps : sequence of PlannedStep
-    states : sequence of StepState
     estimator : Estimator
-        Says how much time is left, and learns from every step.
+        Estimates the time left, and learns from every step.
     chosen : set of int
         Places in the plan of the steps to be carried out.
-    quiet : bool
     """
 
     def __init__(
@@ -79,7 +76,7 @@ class StudyTerminal(console.Terminal):
                 self._live = False
 
     def moved(self, index: int, state: str, seconds: float = 0) -> None:
-        """Take in how a step is getting on, and without a terminal say what is left."""
+        """Show how far a step is; without a terminal, print what is left."""
         self.states[index] = state
         if state == "done":
             self.estimator.learn(self.steps[index], seconds)

@@ -24,9 +24,9 @@ from usgan_cli.core.errors import MissingError
 from usgan_cli.core.machine import device
 from usgan_cli.core.store import files
 from usgan_cli.core.store.workspace import Workspace
-from usgan_cli.study.config import HOURS, StudyConfig
-from usgan_cli.study.driver import StepFailedError
+from usgan_cli.study.config import StudyConfig
 from usgan_cli.study.plan import PlannedStep
+from usgan_cli.study.run import StepFailedError
 
 ON_THE_SPOT = frozenset({"subsample", "ttest", "report"})
 """Commands of seconds, which run where Snakemake runs rather than as jobs of a cluster."""
@@ -101,14 +101,14 @@ def write_workflow(
     folder = snakemake_folder(workspace)
     shutil.rmtree(folder / "done", ignore_errors=True)
     chosen = [steps[i] for i in sorted(todo)]
-    markers = {step.writes: _marker(folder, step, workspace) for step in chosen}
+    markers = {step.writes: _marker(folder, step) for step in chosen}
     rules = [
         {
-            "rule": re.sub(r"\W", "_", step.label(workspace)),
+            "rule": re.sub(r"\W", "_", step.label),
             "needs": [str(markers[path]) for path in step.needs if path in markers],
             "marker": str(markers[step.writes]),
-            "log": str(folder / "logs" / f"{_file_name(step, workspace)}.log"),
-            "command": _command(config, step, workspace, force=force),
+            "log": str(folder / "logs" / f"{_file_name(step)}.log"),
+            "command": _command(config, step, force=force),
             "here": step.command in ON_THE_SPOT,
             "threads": _threads(config, machine),
             "resources": _resources(config, step, machine),
@@ -120,20 +120,21 @@ def write_workflow(
     return path
 
 
-def _file_name(step: PlannedStep, workspace: Workspace) -> str:
-    return re.sub(r"[^\w.+-]", "_", f"{step.command}-{step.place(workspace)}")
+def _file_name(step: PlannedStep) -> str:
+    return re.sub(r"[^\w.+-]", "_", f"{step.command}-{step.place}")
 
 
-def _marker(folder: Path, step: PlannedStep, workspace: Workspace) -> Path:
-    return folder / "done" / _file_name(step, workspace)
+def _marker(folder: Path, step: PlannedStep) -> Path:
+    return folder / "done" / _file_name(step)
 
 
-def _command(config: StudyConfig, step: PlannedStep, workspace: Workspace, *, force: bool) -> str:
+def _command(config: StudyConfig, step: PlannedStep, *, force: bool) -> str:
     """Return the step's command line for a shell on any node, with the number of threads that the study names."""
     program = [config.cluster.program] if config.cluster.program else [sys.executable, "-m", "usgan_cli"]
     threads = config.run.threads
     environment = [] if threads is None else ["env", *(f"{name}={threads}" for name in THREAD_VARIABLES)]
-    return shlex.join([*environment, *program, *step.arguments(workspace), "--force" if force else "--refresh"])
+    options = step.options.replace(force=True) if force else step.options.replace(refresh=True)
+    return shlex.join([*environment, *program, *options.words()])
 
 
 def _threads(config: StudyConfig, machine: Machine | None) -> int:
@@ -142,13 +143,13 @@ def _threads(config: StudyConfig, machine: Machine | None) -> int:
 
 def _resources(config: StudyConfig, step: PlannedStep, machine: Machine | None) -> dict[str, Any]:
     cluster = config.cluster
-    minutes = round(60 * cluster.hours.get(step.command, HOURS[step.command]))
-    found: dict[str, Any] = {"mem_mb": round(1000 * cluster.mem_gb), "runtime": max(1, minutes)}
+    minutes = round(60 * config.hours.of(step.command))
+    asked: dict[str, Any] = {"mem_mb": round(1000 * cluster.mem_gb), "runtime": max(1, minutes)}
     without = step.command not in ON_GPUS or (machine is not None and machine.gpus == 0)
     gpus = 0 if without else cluster.gpus
     if gpus and step.command == "train-gan":
         gpus = max(gpus, config.gan.gpus)
-    return found | ({"gpu": gpus} if gpus else {})
+    return asked | ({"gpu": gpus} if gpus else {})
 
 
 def snakemake_command(plan: Path, limits: Sequence[str], engine_options: Sequence[str]) -> list[str]:

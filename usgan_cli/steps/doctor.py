@@ -1,0 +1,84 @@
+"""`usgan doctor`: what this machine has, and what is lacking for which command."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from usgan_cli.commands.doctor import Doctor
+from usgan_cli.core.errors import WeightsError
+from usgan_cli.core.machine import device as devices
+from usgan_cli.core.machine.memory import keep_freed_memory
+from usgan_cli.core.machine.weights import find_local
+from usgan_cli.core.store.provenance import package_versions
+from usgan_cli.core.store.workspace import Workspace
+from usgan_cli.terminal import console
+from usgan_cli.terminal.session import Session
+
+NEEDS = {
+    "inception": "score --extractor inception (the FID)",
+    "efficientnet_b2": "train-cls with its default backbone",
+    "tf_efficientnet_lite0": "train-cls, score: works offline",
+    "tf_efficientnet_lite2": "train-cls, score: works offline",
+}
+ARTEFACTS = {
+    "subsets": "subsets/*.json",
+    "finished GANs": "gans/*/generator.json",
+    "synthetic sets": "synthetic/*/manifest.json",
+    "scores": "scores/*.json",
+    "classifiers": "classifiers/*/*/result.json",
+    "comparisons": "ttests/*.json",
+}
+
+
+def run(options: Doctor, session: Session) -> None:
+    """Show what the machine has, on standard error, or with --json as one object on standard output."""
+    examined = examine(session.workspace)
+    if options.json:
+        console.emit_json(examined)
+        return
+    rows = [(name, entry["found"] or "absent", entry["need"]) for name, entry in examined["weights"].items()]
+    session.table("Machine", ("", "value"), [(name, str(value)) for name, value in examined["machine"].items()])
+    session.table("Packages", ("package", "version"), list(examined["packages"].items()))
+    session.table("Pretrained weights", ("weights", "where", "needed for"), rows)
+    session.table("Workspace", ("artefact", "number"), [(k, str(v)) for k, v in examined["workspace"].items()])
+
+
+def examine(workspace: Workspace) -> dict[str, Any]:
+    """Return what `doctor` shows."""
+    device = devices.resolve_device("auto")
+    machine = {
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "processors": os.cpu_count(),
+        "device": devices.describe(device),
+        "gpus": torch.cuda.device_count(),
+        "all CPU threads against one": f"{devices.gain_of_threads():.1f} times as fast just now",
+        "precision (auto)": devices.resolve_precision("auto", device),
+        "processor has bf16": devices.cpu_has_bf16(),
+        "large blocks kept": keep_freed_memory(),
+        "executable": sys.executable,
+    }
+    counts: dict[str, Any] = {name: len(list(workspace.root.glob(pattern))) for name, pattern in ARTEFACTS.items()}
+    prepared = (workspace.data / "manifest.json").is_file()
+    return {
+        "machine": machine,
+        "packages": package_versions(),
+        "weights": {name: {"found": _where(name), "need": need} for name, need in NEEDS.items()},
+        "workspace": {"folder": str(workspace.root), "prepared data": prepared, **counts},
+    }
+
+
+def _where(name: str) -> str | None:
+    """Return where pretrained weights are, None if nowhere."""
+    try:
+        weights = find_local(name)
+    except WeightsError as error:
+        return f"unusable: {error.message}"
+    path: Path | None = None if weights is None else weights.path
+    return None if path is None else str(path)

@@ -1,0 +1,94 @@
+"""What earlier steps made: found by --aug --n --seed in the workspace, or by the folder named outright."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from usgan_cli.commands.common import NamedGan, OfGan
+from usgan_cli.core.errors import MissingError, SettingsError
+from usgan_cli.core.formats.dataset import DataManifest, Subset, read_manifest
+from usgan_cli.core.images.sets import ImageSet, load_listed, load_split
+from usgan_cli.core.store import files
+from usgan_cli.terminal.session import Session
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A prepared dataset, its images not yet loaded."""
+
+    folder: Path
+    manifest: DataManifest
+
+    @property
+    def digest(self) -> str:
+        """Content digest of what it is."""
+        return self.manifest.content_digest()
+
+    def load(self, subset: Subset) -> ImageSet:
+        """Load the images of a subset."""
+        name = f"n{subset.n}-s{subset.seed}"
+        return load_listed(self.folder, self.manifest, subset.pick(self.manifest), name)
+
+    def test_images(self) -> ImageSet:
+        """Load the test images."""
+        return load_split(self.folder, "test")
+
+    def training_images(self) -> ImageSet:
+        """Load all training images."""
+        return load_split(self.folder, "train")
+
+
+def find_data(session: Session, data: Path | None) -> Dataset:
+    """Return the prepared dataset: the folder named, or the workspace's."""
+    folder = data or session.workspace.data
+    return Dataset(folder, read_manifest(folder))
+
+
+def read_subset(session: Session, n: int, seed: int) -> Subset:
+    """Read the subset of n images, or say how to draw it."""
+    path = session.workspace.subset(n, seed)
+    if not path.is_file():
+        raise MissingError(
+            f"The subset of {n} images (seed {seed}) has not been drawn: {path} is missing.",
+            f"Draw it: usgan subsample --n {n} --seed {seed}{work_option(session)}",
+        )
+    return Subset.read(path)
+
+
+def find_gan(session: Session, options: NamedGan) -> Path:
+    """Return the folder of a GAN: the one named, or the one that --aug --n --seed select."""
+    return _named_or_selected(session, options, options.gan, "gan")
+
+
+def find_images(session: Session, options: OfGan, named: Path | None) -> Path:
+    """Return the folder of generated images: the one named, or the one that --aug --n --seed select."""
+    return _named_or_selected(session, options, named, "synthetic")
+
+
+def _named_or_selected(session: Session, options: OfGan, named: Path | None, kind: str) -> Path:
+    if named is not None:
+        if options.aug is not None or options.n is not None:
+            raise SettingsError(f"--{kind} names the folder outright; leave out --aug and --n.")
+        return named
+    if options.aug is None or options.n is None:
+        raise SettingsError(f"Which one? Give --aug and --n (and --seed), or --{kind} DIR.")
+    workspace = session.workspace
+    place, command = (workspace.gan, "train-gan") if kind == "gan" else (workspace.synthetic, "generate")
+    folder = place(options.aug, options.n, options.seed)
+    if not folder.is_dir():
+        which = f"--aug {options.aug} --n {options.n} --seed {options.seed}{work_option(session)}"
+        raise MissingError(f"There is no {folder}.", f"Make it: usgan {command} {which}")
+    return folder
+
+
+def weights_input(weights: str | None) -> dict[str, str]:
+    """Return the content digest of a weights file that the user named, as an input of the step that uses it."""
+    path = Path(weights or "")
+    return {"weights": files.sha256_file(path)} if path.is_file() else {}
+
+
+def work_option(session: Session) -> str:
+    """Return the option that hints must carry when the workspace is not the default one."""
+    root = session.workspace.root
+    return "" if root == Path("work") else f" --work {root}"

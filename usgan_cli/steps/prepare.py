@@ -1,0 +1,93 @@
+"""`usgan prepare`: from images in almost any arrangement to a dataset with a split that can be trusted."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from usgan_cli.commands.prepare import Prepare
+from usgan_cli.core.errors import SettingsError
+from usgan_cli.core.formats.dataset import read_manifest
+from usgan_cli.core.options import settings_for
+from usgan_cli.core.store import files
+from usgan_cli.core.store.lifecycle import making_folder
+from usgan_cli.core.store.step import Outcome, Step
+from usgan_cli.data.audit import Audit
+from usgan_cli.data.prepare import PrepareConfig, prepare
+from usgan_cli.data.source.contents import GROUPS_FROM_FOLDER, NO_GROUPS, ImageSource, SourceOptions
+from usgan_cli.data.source.scan import scan
+from usgan_cli.terminal.session import Session
+
+REVISION = 2
+DEFAULT_TEST = Prepare(source=Path()).test
+
+
+def run(options: Prepare, session: Session) -> Outcome:
+    """Write the dataset, and show the audit of its source."""
+    target = options.out or session.workspace.data
+    reading = _reading(options)
+    source = scan(options.source, reading, exclude=[target, session.workspace.root])
+    _check_split(options, source)
+    chosen = settings_for(options, PrepareConfig)
+    config = PrepareConfig(**{**chosen, "split": options.split or "own", "reading": reading})
+    inputs = {"source": source.digest()}
+    if isinstance(reading.groups, Path):
+        inputs["groups"] = files.sha256_file(reading.groups)
+    step = Step("prepare", REVISION, _settings(options, config, source), inputs)
+    audits: list[Audit] = []
+    with making_folder(target, step, _summary, session.request) as making:
+        if making.needed:
+            making.document = prepare(config, source, making.place, session.progress, audited=audits.append)
+    for audit in audits:
+        session.table(f"Audit of {audit.source}", ("", ""), audit.rows())
+    return making.outcome
+
+
+def _reading(options: Prepare) -> SourceOptions:
+    names = next(csv.reader([options.classes], skipinitialspace=True)) if options.classes else []
+    classes = tuple(name.strip() for name in names)
+    if any(not name for name in classes):
+        raise SettingsError(f"--classes has an empty name: {options.classes!r}.")
+    groups: Path | Literal["folder", "none"] | None = None
+    if options.groups == GROUPS_FROM_FOLDER:
+        groups = "folder"
+    elif options.groups == NO_GROUPS:
+        groups = "none"
+    elif options.groups is not None:
+        groups = Path(options.groups)
+    return SourceOptions(options.format, classes, options.class_level, options.frames, groups)
+
+
+def _check_split(options: Prepare, source: ImageSource) -> None:
+    if source.has_split and options.test != DEFAULT_TEST and options.split is None:
+        raise SettingsError(
+            f"{options.source} comes with its own split, and --test asks for another.",
+            "Choose: --split new draws one of --test images; without --test its own is kept.",
+        )
+    if options.split == "own" and not source.has_split:
+        raise SettingsError(
+            f"--split own: {options.source} comes with no split.", "Leave the option out to have one drawn."
+        )
+
+
+def _settings(options: Prepare, config: PrepareConfig, source: ImageSource) -> dict[str, Any]:
+    """Return the settings that decide the dataset; a split that the source brings needs neither count nor seed."""
+    settings = options.recorded(config.reading, asdict(config.reading)) | asdict(config)
+    settings |= settings.pop("reading") | {"groups": source.groups_from, "format": source.format}
+    if source.has_split and config.split != "new":
+        return settings | {"test": None, "seed": None}
+    return settings | {"split": "new"}
+
+
+def _summary(path: Path) -> dict[str, Any]:
+    manifest = read_manifest(path)
+    return {
+        "classes": manifest.classes,
+        "train": manifest.class_counts("train"),
+        "test": manifest.class_counts("test"),
+        "left_out": len(manifest.left_out),
+        "duplicate_groups": len(manifest.duplicates),
+        "conflicts": manifest.conflicts,
+    }

@@ -1,0 +1,286 @@
+"""`usgan score`: how far generated images are from real ones, what real ones reach, and whether they are copies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from usgan_cli.commands.score import DEFAULT_COUNT, Score
+from usgan_cli.core.errors import SettingsError
+from usgan_cli.core.formats.dataset import Subset
+from usgan_cli.core.formats.generator import read_generator_document
+from usgan_cli.core.formats.score import ScoreRecord, SetScores
+from usgan_cli.core.formats.synthetic import SyntheticManifest, read_synthetic_manifest
+from usgan_cli.core.images import codec
+from usgan_cli.core.images.folders import content_digest, load_folders
+from usgan_cli.core.images.sets import ImageSet, load_synthetic
+from usgan_cli.core.machine.device import resolve_device
+from usgan_cli.core.machine.seeds import numpy_generator
+from usgan_cli.core.options import settings_for
+from usgan_cli.core.store import files
+from usgan_cli.core.store.lifecycle import making_file
+from usgan_cli.core.store.step import Outcome, Step
+from usgan_cli.metrics.config import ScoreConfig
+from usgan_cli.metrics.features import make_extractor
+from usgan_cli.metrics.pictures import gray_values, nearest_distances
+from usgan_cli.metrics.score import Scored, score
+from usgan_cli.steps.inputs import Dataset, find_data, find_gan, find_images, weights_input
+from usgan_cli.steps.snapshots import score_snapshots_of
+from usgan_cli.terminal.session import Session
+
+REVISION = 2
+
+
+def run(options: Score, session: Session) -> Outcome:
+    """Score one set of generated images, or with --snapshots every saved generator of a training."""
+    _check_together(options)
+    if options.snapshots:
+        gan = find_gan(session, options)
+        return score_snapshots_of(gan, options.replace(count=options.count or DEFAULT_COUNT), session)
+    compared = _folders(options, session) if options.real is not None else _workspace(options, session)
+    target = options.out or session.workspace.score(compared.name)
+    config = ScoreConfig(**settings_for(options, ScoreConfig) | {"count": None})
+    settings = options.recorded(config) | {"count": compared.count, "weights": options.weights or "auto"}
+    step = Step("score", REVISION, settings, {**compared.inputs, **weights_input(options.weights)})
+    with making_file(target, step, _summary, session.request) as making:
+        if making.needed:
+            device = resolve_device(options.device)
+            images = compared.load()
+            scored = score(
+                config,
+                name=target.stem,
+                gan_name=compared.gan_name,
+                fake=images.fake,
+                test=images.test,
+                test_digest=compared.reference,
+                real=images.real,
+                subset=images.subset,
+                extractor=make_extractor(
+                    options.extractor, weights=options.weights, device=device, progress=session.progress
+                ),
+                cache_dir=session.workspace.cache,
+                progress=session.progress,
+                with_baselines=options.baselines,
+            )
+            pictures = _write_pictures(scored, target, full=options.pictures)
+            making.document = scored.record.model_copy(update={"pictures": pictures})
+    if making.outcome.status == "done":
+        _show(session, ScoreRecord.read(target))
+    return making.outcome
+
+
+def _check_together(options: Score) -> None:
+    """Refuse options that contradict one another."""
+    folders = {"--real": options.real, "--fake": options.fake}
+    named = [name for name, value in folders.items() if value is not None]
+    workspace = {
+        "--aug": options.aug,
+        "--n": options.n,
+        "--synthetic": options.synthetic,
+        "--gan": options.gan,
+        "--data": options.data,
+        "--snapshots": options.snapshots or None,
+    }
+    others = [name for name, value in workspace.items() if value is not None]
+    if len(named) == 1:
+        raise SettingsError(f"{named[0]} needs {' and '.join(set(folders) - set(named))} beside it.")
+    if named and others:
+        raise SettingsError(f"--real and --fake name folders of images; leave out {others[0]}.")
+    if options.train is not None and not named:
+        raise SettingsError("--train goes with --real and --fake; in a workspace the training images are known.")
+    if named and options.baselines and options.train is None:
+        raise SettingsError("--baselines are made from training images.", "Name them: --train DIR")
+    if options.snapshots and (options.baselines or options.synthetic is not None):
+        raise SettingsError("--snapshots is of a GAN's saved generators; leave out --baselines and --synthetic.")
+    if options.gan is not None and not options.snapshots:
+        raise SettingsError("--gan is for --snapshots; a score is of generated images.", "Name them: --synthetic DIR")
+
+
+@dataclass(frozen=True)
+class ImageSets:
+    """The images of one score; None where there are none."""
+
+    fake: ImageSet
+    test: ImageSet
+    real: ImageSet | None
+    subset: ImageSet | None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What one score compares.
+
+    Attributes
+    ----------
+    name : str
+        What the generated images are called.
+    count : int
+        Number of generated images used.
+    reference : str
+        Content digest of what the real images are.
+    inputs : dict
+        Content digest of everything that is read, by role.
+    """
+
+    name: str
+    gan_name: str
+    count: int
+    reference: str
+    inputs: dict[str, str]
+
+    def load(self) -> ImageSets:
+        """Load the images."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class InWorkspace(Compared):
+    """Images made by `usgan generate`, and the dataset behind them."""
+
+    folder: Path
+    data: Dataset
+    subset: Subset | None
+
+    def load(self) -> ImageSets:
+        """Load the images."""
+        subset = None if self.subset is None else self.data.load(self.subset)
+        fake = load_synthetic(self.folder, self.count)
+        return ImageSets(fake, self.data.test_images(), self.data.training_images(), subset)
+
+
+@dataclass(frozen=True)
+class InFolders(Compared):
+    """Images of two or three folders, which are loaded to know what they are."""
+
+    images: ImageSets
+
+    def load(self) -> ImageSets:
+        """Return the images."""
+        return self.images
+
+
+def _workspace(options: Score, session: Session) -> InWorkspace:
+    folder = find_images(session, options, options.synthetic)
+    data, made = find_data(session, options.data), read_synthetic_manifest(folder)
+    subset = _subset_of(session, made)
+    asked = options.count or DEFAULT_COUNT
+    count = min(asked, len(made.images))
+    if count < asked:
+        session.progress.warn(
+            f"{folder} holds {count} images, fewer than {asked}: the Fréchet distance is not comparable with one of "
+            "more images."
+        )
+    # Of the images only: more of them behind those that are used change nothing.
+    used = made.model_copy(update={"images": made.images[:count]})
+    inputs = {"data": data.digest, "synthetic": used.content_digest()}
+    if subset is not None:
+        inputs["subset"] = subset.content_digest()
+    return InWorkspace(folder.name, made.gan_name, count, data.digest, inputs, folder, data, subset)
+
+
+def _subset_of(session: Session, made: SyntheticManifest) -> Subset | None:
+    """Return the training images of a GAN of this workspace; None for a GAN from elsewhere."""
+    folder = session.workspace.root / "gans" / made.gan_name
+    if not (folder / "generator.json").is_file():
+        return None
+    document = read_generator_document(folder)
+    path = session.workspace.subset(document.n, document.seed)
+    return Subset.read(path) if path.is_file() else None
+
+
+def _folders(options: Score, session: Session) -> InFolders:
+    folders = {"real": options.real, "fake": options.fake, "train": options.train}
+    given = {role: folder for role, folder in folders.items() if folder is not None}
+    sets = dict(zip(given, load_folders(list(given.values())), strict=True))
+    fake = sets["fake"]
+    count = min(options.count or len(fake), len(fake))
+    if options.count is not None and count < options.count:
+        session.progress.warn(f"{options.fake} holds {count} images, fewer than {options.count}.")
+    # A folder is sorted by class, so images are drawn from all of it; a generator's first images have all classes.
+    chosen = np.sort(numpy_generator("score", "count").permutation(len(fake))[:count])
+    inputs = {role: content_digest(images) for role, images in sets.items()}
+    name = given["fake"].resolve().name
+    images = ImageSets(fake.take(chosen), sets["real"], sets.get("train"), None)
+    return InFolders(name, name, count, inputs["real"], inputs, images)
+
+
+def _write_pictures(scored: Scored, target: Path, *, full: bool) -> dict[str, str]:
+    """Write the closest pairs, and on request the curves, beside the record; return their digests."""
+    drawn: dict[str, bytes] = {}
+    if scored.suspects is not None:
+        drawn["nearest"] = codec.encode_png(scored.suspects.sheet)
+    if full:
+        drawn["grays"] = gray_values(scored.test, scored.fake, scored.record.fake.js)
+        if scored.suspects is not None:
+            drawn["distances"] = nearest_distances(scored.suspects.distances)
+    digests = {}
+    for kind, data in drawn.items():
+        path = target.with_name(f"{target.stem}-{kind}.png")
+        files.write_bytes(path, data)
+        digests[path.name] = files.sha256_bytes(data)
+    return digests
+
+
+def _summary(path: Path) -> dict[str, Any]:
+    return ScoreRecord.read(path).model_dump(mode="json", exclude={"run", "real_name"})
+
+
+def _show(session: Session, record: ScoreRecord) -> None:
+    """Show every set's numbers, the generated images' by class, and whether they are copies."""
+    sets: dict[str, SetScores] = {record.name: record.fake}
+    sets |= {f"... {name}": scores for name, scores in record.fake.classes.items()}
+    if record.subset is not None:
+        sets["its training images"] = record.subset
+    floor = "real training images" if record.memorization is not None else record.real_name
+    sets[floor] = record.real
+    sets |= {f"{name} training images": scores for name, scores in record.baselines.items()}
+    fid = record.settings.extractor.startswith("inception")
+    session.table(
+        f"Against {record.settings.reference_count} real test images ({record.settings.extractor}); ± 95 % interval, "
+        "but of SSIM standard deviation over pairs",
+        ("images", "count", "FID" if fid else "FD", "KID x 1000" if fid else "KD x 1000", "JS", "SSIM"),
+        [
+            (
+                name,
+                str(scores.count),
+                _number(scores, "fd", 2),
+                _number(scores, "kid", 2, 1000),
+                _number(scores, "js", 3),
+                f"{scores.ssim.mean:.3f} ± {scores.ssim.sd:.3f}",
+            )
+            for name, scores in sets.items()
+        ],
+    )
+    session.table(
+        "Are they among the real images, and different from one another (low SSIM of two, high distance in features)?",
+        ("images", "precision", "recall", "density", "coverage", "SSIM of two", "distance"),
+        [
+            (
+                name,
+                *(_number(scores, field, 2) for field in ("precision", "recall", "density", "coverage")),
+                _number(scores, "diversity_ssim", 3),
+                _number(scores, "diversity_features", 3),
+            )
+            for name, scores in sets.items()
+        ],
+    )
+    for note in record.notes:
+        session.progress.note(note)
+    if (copies := record.memorization) is not None:
+        (session.progress.note if copies.verdict == "none" else session.progress.warn)(copies.words)
+
+
+def _number(scores: SetScores, field: str, digits: int, scale: float = 1) -> str:
+    """Return a number and how far its interval reaches."""
+    value = getattr(scores, field)
+    value = getattr(value, "mean", value)
+    if value is None:
+        return ""
+    text = f"{scale * value:.{digits}f}"
+    if field not in scores.intervals:
+        return text
+    reach = max(abs(bound - value) for bound in scores.intervals[field])
+    return f"{text} ± {scale * reach:.{digits}f}"

@@ -1,0 +1,202 @@
+"""`usgan score --snapshots`: every generator that a training has saved, finished or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from usgan_cli.commands.score import Score
+from usgan_cli.core.apportion import class_order
+from usgan_cli.core.errors import DataError, FormatError, MissingError
+from usgan_cli.core.formats.dataset import Subset
+from usgan_cli.core.formats.generator import Architecture, read_generator_document, read_tensors
+from usgan_cli.core.formats.score import SnapshotsRecord
+from usgan_cli.core.images.codec import Pixels
+from usgan_cli.core.images.sets import ImageSet
+from usgan_cli.core.machine.device import resolve_device
+from usgan_cli.core.store import files
+from usgan_cli.core.store.document import PlanDocument
+from usgan_cli.core.store.lifecycle import making_file
+from usgan_cli.core.store.step import Outcome, Step
+from usgan_cli.core.store.workspace import SNAPSHOTS
+from usgan_cli.gan.sample import build_generator, make_images, row_of_seeds
+from usgan_cli.metrics.features import Extractor, make_extractor
+from usgan_cli.metrics.pictures import snapshot_curve
+from usgan_cli.metrics.snapshots import Snapshot, score_snapshots
+from usgan_cli.steps.inputs import Dataset, find_data, weights_input
+from usgan_cli.terminal.session import Session
+
+REVISION = 1
+SNAPSHOT = "kimg*.safetensors"
+SETTINGS = ("count", "repeats", "pictures", "snapshots", "extractor")
+"""Options of `usgan score` that decide the result."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training, finished or not, and the generators that it has saved."""
+
+    name: str
+    architecture: Architecture
+    n: int
+    seed: int
+    class_counts: dict[str, int] | None
+    """None while it is unfinished."""
+    saved: tuple[Path, ...]
+    digests: dict[str, str]
+    """Digest of each saved generator, by its file's name."""
+
+
+def score_snapshots_of(folder: Path, options: Score, session: Session) -> Outcome:
+    """Score every saved generator of a training against the test images, and name the best.
+
+    Raises
+    ------
+    MissingError
+        The folder holds no training, or the training has saved no generators.
+    DataError
+        The generators make images of another size than the dataset's.
+    """
+    training = _read_training(folder)
+    data = find_data(session, options.data)
+    _check_size(training, data)
+    path = session.workspace.subset(training.n, training.seed)
+    subset = Subset.read(path) if path.is_file() else None
+    target = options.out or session.workspace.score(training.name + SNAPSHOTS)
+    inputs = {"data": data.digest, "snapshots": files.digest_json(training.digests), **weights_input(options.weights)}
+    if subset is not None:
+        inputs["subset"] = subset.content_digest()
+    settings = {name: getattr(options, name) for name in SETTINGS} | {"weights": options.weights or "auto"}
+    step = Step("score", REVISION, settings, inputs)
+    with making_file(target, step, _summary, session.request, on_new_inputs="redo") as making:
+        if making.needed:
+            train = None if subset is None else data.load(subset)
+            record, extractor = _score(options, session, training, data, train)
+            making.document = _with_curve(record, extractor, target) if options.pictures else record
+    if making.outcome.status == "done":
+        _show(session, SnapshotsRecord.read(target))
+    return making.outcome
+
+
+def _read_training(folder: Path) -> Training:
+    """Read `generator.json`, or while the training is unfinished its `config.json`."""
+    saved = tuple(sorted((folder / "snapshots").glob(SNAPSHOT)))
+    digests = {path.name: files.sha256_file(path) for path in saved}
+    if (folder / "generator.json").is_file() or not (folder / "config.json").is_file():
+        document = read_generator_document(folder)
+        architecture, counts = document.architecture, document.class_counts
+        training = Training(document.name, architecture, document.n, document.seed, counts, saved, digests)
+    else:
+        settings = PlanDocument.read(folder / "config.json").settings
+        missing = [name for name in (*Architecture.model_fields, "n", "seed") if name not in settings]
+        if missing:
+            raise FormatError(f"{folder / 'config.json'}: field 'settings.{missing[0]}' is missing.")
+        architecture = Architecture(**{name: settings[name] for name in Architecture.model_fields})
+        n, seed = settings["n"], settings["seed"]
+        training = Training(folder.resolve().name, architecture, n, seed, None, saved, digests)
+    if not saved:
+        raise MissingError(
+            f"There are no saved generators in {folder / 'snapshots'}.",
+            "Train with --fd-every, which keeps each generator that it measures.",
+        )
+    return training
+
+
+def _check_size(training: Training, data: Dataset) -> None:
+    made = training.architecture.resolution, training.architecture.img_channels
+    there = data.manifest.size, data.manifest.channels
+    if made != there:
+        raise DataError(
+            f"{training.name} makes images of {made[0]} pixels and {made[1]} channels, {data.folder} has {there[0]} "
+            f"and {there[1]}.",
+            "Name the dataset that it was trained on: --data",
+        )
+
+
+def _score(
+    options: Score, session: Session, training: Training, data: Dataset, train: ImageSet | None
+) -> tuple[SnapshotsRecord, Extractor]:
+    device = resolve_device(options.device)
+    extractor = make_extractor(options.extractor, weights=options.weights, device=device, progress=session.progress)
+    counts = training.class_counts or (None if train is None else train.class_counts())
+    shares = list((counts or data.manifest.class_counts("train")).values())
+    record = score_snapshots(
+        _snapshots(training, shares, options.count or 0, device),
+        name=training.name,
+        test=data.test_images(),
+        test_digest=data.digest,
+        train=train,
+        extractor=extractor,
+        cache_dir=session.workspace.cache,
+        progress=session.progress,
+        repeats=options.repeats,
+        seed=0,
+    )
+    return record, extractor
+
+
+def _with_curve(record: SnapshotsRecord, extractor: Extractor, target: Path) -> SnapshotsRecord:
+    """Draw the snapshots' curve beside the record."""
+    picture = snapshot_curve(record, "FID" if extractor.is_fid else f"FD ({extractor.name})")
+    path = target.with_suffix(".png")
+    files.write_bytes(path, picture)
+    return record.model_copy(update={"pictures": {path.name: files.sha256_bytes(picture)}})
+
+
+def _snapshots(training: Training, shares: Sequence[int], count: int, device: torch.device) -> Iterator[Snapshot]:
+    """Yield the saved generators; all make their images from the same seeds, in the classes' shares."""
+    seeds, labels = row_of_seeds(training.seed, count), class_order(list(shares), count)
+    for path in training.saved:
+        digest = training.digests[path.name]
+        make = partial(_images, training.architecture, path, digest, device, seeds, labels)
+        yield Snapshot(float(path.stem.removeprefix("kimg")), f"snapshots/{path.name}", digest, make)
+
+
+def _images(
+    architecture: Architecture, path: Path, digest: str, device: torch.device, seeds: list[int], labels: list[int]
+) -> Pixels:
+    generator = build_generator(architecture, read_tensors(path, digest), device)
+    return np.stack(list(make_images(generator, seeds, labels)))
+
+
+def _summary(path: Path) -> dict[str, Any]:
+    return SnapshotsRecord.read(path).model_dump(mode="json", exclude={"run"})
+
+
+def _show(session: Session, record: SnapshotsRecord) -> None:
+    fid = record.extractor.startswith("inception")
+    distance, kernel = ("FID", "KID") if fid else ("FD", "KD")
+    session.table(
+        f"{record.count} images of each saved generator of {record.name} ({record.extractor})",
+        (
+            "kimg",
+            f"{distance}, test",
+            "95 % interval",
+            f"{kernel} x 1000",
+            "precision",
+            "recall",
+            f"{distance}, training",
+        ),
+        [
+            (
+                f"{one.kimg:g}",
+                f"{one.fd:.2f}",
+                "" if one.fd_interval is None else f"{one.fd_interval[0]:.2f} to {one.fd_interval[1]:.2f}",
+                f"{1000 * one.kid:.2f}",
+                "" if one.precision is None else f"{one.precision:.2f}",
+                "" if one.recall is None else f"{one.recall:.2f}",
+                "" if one.fd_train is None else f"{one.fd_train:.2f}",
+            )
+            for one in record.snapshots
+        ],
+    )
+    by = "its training images" if record.best_by == "fd_train" else "the test images, so its score there flatters it"
+    session.progress.note(
+        f"Best: {record.best_kimg:g} kimg, nearest to {by}. Nearest to the test images: {record.lowest_kimg:g} kimg."
+    )

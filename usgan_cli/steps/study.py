@@ -1,0 +1,204 @@
+"""`usgan study`: all steps of a study, in order, in one process or as Snakemake's jobs; what is done is skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from usgan_cli.commands.study import Study
+from usgan_cli.core.errors import SettingsError
+from usgan_cli.core.machine import device
+from usgan_cli.core.progress import Silent
+from usgan_cli.core.store import files
+from usgan_cli.core.store.step import Outcome, Status
+from usgan_cli.core.text import duration
+from usgan_cli.steps import generate, phantom, prepare, report, score, subsample, train_classifier, train_gan, ttest
+from usgan_cli.steps.timing import Timing
+from usgan_cli.study.config import StudyConfig, load_study, study_text
+from usgan_cli.study.document import claim_workspace, study_file
+from usgan_cli.study.estimate import Estimator, learn_from_records
+from usgan_cli.study.grid import MARKS, WORDS
+from usgan_cli.study.plan import PlannedStep, plan_study
+from usgan_cli.study.run import StepFailedError, run_plan, select_steps
+from usgan_cli.study.snakemake import run_snakemake
+from usgan_cli.study.state import StepState, find_states, to_do
+from usgan_cli.terminal import console
+from usgan_cli.terminal.live import StudyTerminal
+from usgan_cli.terminal.session import Run, Session
+
+RUNS: Mapping[str, Run] = {
+    "phantom": phantom.run,
+    "prepare": prepare.run,
+    "subsample": subsample.run,
+    "train-gan": train_gan.run,
+    "generate": generate.run,
+    "score": score.run,
+    "train-cls": train_classifier.run,
+    "ttest": ttest.run,
+    "report": report.run,
+}
+
+
+def run(options: Study, session: Session) -> list[Outcome]:
+    """Plan a study, and show or carry out what is not done."""
+    if options.engine == "local" and (options.engine_options or options.jobs is not None):
+        option = options.engine_options[0] if options.engine_options else "--jobs"
+        raise SettingsError(f"{option!r} is an option for Snakemake.", "Add --engine snakemake.")
+    if options.calibrate and not options.dry_run:
+        raise SettingsError("--calibrate estimates how long a study would take.", "Add --dry-run.")
+    if options.print_:
+        console.emit_text(study_text(options.name))
+        return []
+    config = load_study(options.name)
+    if options.source is not None:
+        config = replace(config, data=config.data.replace(source=Path(options.source)))
+    if config.run.threads is not None:
+        device.limit_threads(config.run.threads)
+    planned = Planned.of(options, session, config)
+    if options.dry_run:
+        return [planned.show(calibrate=options.calibrate)]
+    return [planned.carry_out(options)]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A study's steps, their states, and which of them are asked for."""
+
+    session: Session
+    config: StudyConfig
+    steps: list[PlannedStep]
+    chosen: set[int]
+    states: list[StepState]
+    estimator: Estimator
+
+    @classmethod
+    def of(cls, options: Study, session: Session, config: StudyConfig) -> Planned:
+        """Plan a study in the session's workspace."""
+        steps = plan_study(config, session.workspace)
+        chosen = select_steps(steps, options.only, options.begin)
+        estimator = Estimator()
+        learn_from_records(estimator, steps)
+        return cls(session, config, steps, chosen, states_of(session, steps), estimator)
+
+    @property
+    def todo(self) -> list[int]:
+        """Places in the plan of the steps to carry out."""
+        return [i for i in sorted(self.chosen) if not self.states[i].done]
+
+    def show(self, *, calibrate: bool) -> Outcome:
+        """Show the plan with the state of each step, and about how long it will take."""
+        note, estimator = self.session.progress.note, self.estimator
+        if calibrate:
+            estimator.calibrate = Timing(self.config, self.session)
+        width = len(str(len(self.steps)))
+        plan = []
+        for i, step in enumerate(self.steps):
+            state = self.states[i]
+            name, why = (state.name, state.why) if i in self.chosen else ("left out", "")
+            seconds = None if state.done or i not in self.chosen else estimator.seconds(step)
+            note(f"{i + 1:{width}} {MARKS[name]} {step.line}" + (f"  # about {duration(seconds)}" if seconds else ""))
+            if why:
+                note(f"{'':{width}}   {WORDS[name]}: {why}")
+            plan.append({"command": step.line, "state": name, "why": why, "seconds": seconds})
+        shown = {entry["state"] for entry in plan}
+        note("   ".join(f"{MARKS[name]} {WORDS[name]}" for name in MARKS if name in shown))
+        note(self._summary())
+        total, unknown = estimator.total(self.steps[i] for i in self.todo)
+        result = {"name": self.config.name, "steps": plan, "seconds": total, "of_unknown_length": unknown}
+        return Outcome(self.session.workspace.report / report.PAGE, "planned", result)
+
+    def carry_out(self, options: Study) -> Outcome:
+        """Carry out what is not done, while no other process works on this workspace's study."""
+        self.session.progress.note(self._summary())
+        if not options.keep_going:
+            self._refuse_the_impossible()
+        with _claimed(self.session, self.config):
+            if not self.todo:
+                return self._outcome("skipped")
+            if options.engine == "snakemake":
+                run_snakemake(
+                    self.config,
+                    self.steps,
+                    self.todo,
+                    self.session.workspace,
+                    jobs=options.jobs,
+                    force=options.force,
+                    keep_going=options.keep_going,
+                    engine_options=options.engine_options,
+                )
+            else:
+                self._run_here(keep_going=options.keep_going)
+        return self._outcome("done")
+
+    def _run_here(self, *, keep_going: bool) -> None:
+        """Carry the steps out one after another, in this process."""
+        quiet = self.session.quiet
+        terminal = StudyTerminal(self.config.name, self.steps, self.states, self.estimator, self.chosen, quiet=quiet)
+        runner = _Runner(replace(self.session, progress=terminal, refresh=True, table=Session.table), terminal)
+        with terminal.shown():
+            run_plan(self.steps, self.states, runner, terminal, chosen=self.chosen, keep_going=keep_going)
+
+    def _refuse_the_impossible(self) -> None:
+        """Raise at once for a step that cannot be carried out, rather than hours later."""
+        for i in self.todo:
+            if self.states[i].name == "impossible":
+                raise StepFailedError(f"This step cannot be carried out: {self.steps[i].line}\n{self.states[i].why}")
+
+    def _summary(self) -> str:
+        counts = to_do([self.states[i] for i in sorted(self.chosen)])
+        parts = [f"{count} {WORDS[name]}" for name, count in counts.items()]
+        text = f"{self.config.name}: {len(self.chosen)} of {len(self.steps)} steps: {', '.join(parts)}."
+        seconds, unknown = self.estimator.total(self.steps[i] for i in self.todo)
+        if seconds:
+            text += f" About {duration(seconds)}" + (f", and {unknown} of unknown length." if unknown else ".")
+        elif self.todo:
+            text += " How long it takes is not known yet (--dry-run --calibrate measures it)."
+        return text
+
+    def _outcome(self, status: Status) -> Outcome:
+        page, root = self.session.workspace.report / report.PAGE, self.session.workspace.root
+        result = {"name": self.config.name, "steps": len(self.steps), "carried_out": len(self.todo)}
+        return Outcome(page if page.is_file() else root, status, result)
+
+
+@dataclass(frozen=True)
+class _Runner:
+    """Carries out a planned step in this process."""
+
+    session: Session
+    terminal: StudyTerminal
+
+    def __call__(self, step: PlannedStep) -> None:
+        # The one table that a study is made for; the others are in the report.
+        shows = step.command == "ttest"
+        session = replace(self.session, table=self.terminal.table) if shows else self.session
+        RUNS[step.command](step.options, session)
+
+
+@dataclass(frozen=True)
+class _Check:
+    """Asks a step's command what it would do, without doing anything."""
+
+    session: Session
+
+    def __call__(self, step: PlannedStep) -> Outcome:
+        returned = RUNS[step.command](step.options, self.session)
+        outcomes = returned if isinstance(returned, list) else [] if returned is None else [returned]
+        pending = [outcome for outcome in outcomes if outcome.status == "planned"]
+        return (pending or outcomes)[0]
+
+
+def states_of(session: Session, steps: list[PlannedStep]) -> list[StepState]:
+    """Return the state of each step of a plan in the session's workspace."""
+    asking = Session(session.workspace, Silent(), force=session.force, refresh=True, dry_run=True)
+    return find_states(steps, _Check(asking))
+
+
+@contextmanager
+def _claimed(session: Session, config: StudyConfig) -> Iterator[None]:
+    """Hold the only right to work on the workspace's study, which is this one."""
+    with files.locked(study_file(session.workspace)):
+        claim_workspace(session.workspace, config, force=session.force)
+        yield

@@ -1,0 +1,154 @@
+"""How long a step of a study will take on this machine: a few timed steps of the very network that it trains."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from timm import create_model
+
+from usgan_cli.classify.config import ClassifierConfig
+from usgan_cli.classify.models import INPUT_SIZE, pretrained_settings
+from usgan_cli.commands.train_classifier import TrainClassifier
+from usgan_cli.commands.train_gan import TrainGan
+from usgan_cli.core.errors import UsganError
+from usgan_cli.core.formats.dataset import read_manifest
+from usgan_cli.core.images.sets import ImageSet
+from usgan_cli.core.machine import device as devices
+from usgan_cli.core.machine.seeds import numpy_generator
+from usgan_cli.core.options import settings_for
+from usgan_cli.gan.config import GanConfig, augmentation
+from usgan_cli.gan.shown import Shown
+from usgan_cli.gan.state import Training
+from usgan_cli.gan.steps import Steps
+from usgan_cli.steps.train_gan import resolve
+from usgan_cli.study.config import StudyConfig
+from usgan_cli.study.estimate import work_units
+from usgan_cli.study.plan import PlannedStep
+from usgan_cli.terminal.session import Session
+
+CLASSES = 3
+"""Classes of a dataset that is not prepared yet; their number hardly changes the speed."""
+CPU_BATCH = 4
+"""Images a step with which timing begins on a CPU, where an image of a large network takes seconds."""
+SHORT_STEP_S = 0.5
+"""Where a step of so few images is shorter than this, the overhead of a step counts: the true batch is timed."""
+REPEATS = 2
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Times a unit of a planned step's work: a kimg of a training, an image of all epochs and folds."""
+
+    study: StudyConfig
+    session: Session
+
+    def __call__(self, step: PlannedStep) -> float | None:
+        """Return the seconds, or None for steps that are not trainings and those that cannot be timed."""
+        options = step.options
+        if not isinstance(options, TrainGan) and not (isinstance(options, TrainClassifier) and not options.freeze):
+            return None
+        self.session.progress.note(f"Timing a few steps of: {step.line}")
+        try:
+            seconds = self._gan(options) if isinstance(options, TrainGan) else self._classifier(options)
+        except UsganError as error:
+            self.session.progress.warn(f"It cannot be timed: {error.message}")
+            return None
+        return seconds / work_units(step)
+
+    def _gan(self, options: TrainGan) -> float:
+        device = devices.resolve_device(options.device)
+        config = self.gan_config(options, device)
+        limits = [] if config.minutes is None else [config.minutes * 60]
+        if config.kimg is not None:
+            limits.append(seconds_per_kimg(config, device) * config.kimg)
+        return min(limits)
+
+    def gan_config(self, options: TrainGan, device: torch.device) -> GanConfig:
+        """Return the configuration that the training will have."""
+        folder, data = self.session.workspace.data, self.study.data
+        size, channels, classes = data.size, int(data.channels), CLASSES
+        if (folder / "manifest.json").is_file():
+            manifest = read_manifest(folder)
+            size, channels, classes = manifest.size, manifest.channels, len(manifest.classes)
+        return resolve(options, size, channels, classes, device)
+
+    def _classifier(self, options: TrainClassifier) -> float:
+        config = ClassifierConfig(**settings_for(options, ClassifierConfig))
+        images = options.n * (1 + (options.ratio or 0))
+        # Each fold is left out of one training; a training may end before its last epoch.
+        return seconds_per_image(config) * images * config.epochs * (config.folds - 1)
+
+
+def seconds_per_kimg(config: GanConfig, device: torch.device) -> float:
+    """Return the seconds that a thousand images of training take, without saving and measuring."""
+    devices.prepare(device)
+    if device.type != "cpu":
+        return _seconds_per_image(config, device) * 1000
+    batch = min(config.batch, CPU_BATCH)
+    small = replace(config, batch=batch, mbstd_group_size=min(config.mbstd_group_size, batch))
+    seconds = _seconds_per_image(small, device)
+    if batch < config.batch and seconds * batch < SHORT_STEP_S:
+        seconds = _seconds_per_image(config, device)
+    return seconds * 1000
+
+
+def _seconds_per_image(config: GanConfig, device: torch.device) -> float:
+    training = Training.start(config, device)
+    steps = Steps(config, training, Shown(_random_images(config), config, device), augmentation(config), device)
+    parts: tuple[tuple[Callable[[], object], float], ...] = (
+        (steps.generator_step, 1.0),
+        (steps.discriminator_step, 1.0),
+        (steps.path_length_step, 1 / config.pl_interval),
+        (steps.r1_step, 1 / config.r1_interval),
+        (steps.average_step, 1.0),
+    )
+    for part, _ in parts:  # the first of each kind also prepares
+        part()
+    return sum(_timed(part, device) * share for part, share in parts) / config.batch
+
+
+def _random_images(config: GanConfig) -> ImageSet:
+    shape = (max(2 * config.c_dim, 2), config.img_channels, config.resolution, config.resolution)
+    pixels = numpy_generator(0, "calibration").integers(0, 256, shape, dtype=np.uint8)
+    classes = tuple(str(i) for i in range(max(config.c_dim, 1)))
+    labels = np.arange(len(pixels)) % len(classes)
+    return ImageSet("calibration", pixels, labels, classes, ("",) * len(pixels), np.arange(len(pixels)))
+
+
+def seconds_per_image(config: ClassifierConfig) -> float:
+    """Return the seconds that a training image takes in one epoch of fine-tuning.
+
+    The network's weights are random, since they do not change its speed; nothing is downloaded.
+    """
+    device = devices.resolve_device(config.device)
+    model = create_model(config.backbone, num_classes=CLASSES).to(device).to(memory_format=torch.channels_last).train()
+    side = config.size or pretrained_settings(model).get("input_size", INPUT_SIZE)[-1]
+    images = torch.rand(config.batch, 3, side, side, device=device).contiguous(memory_format=torch.channels_last)
+    step = _FineTuning(model, images)
+    step()
+    return _timed(step, device) / config.batch
+
+
+@dataclass(frozen=True)
+class _FineTuning:
+    """One step of fine-tuning on random images."""
+
+    model: torch.nn.Module
+    images: torch.Tensor
+
+    def __call__(self) -> None:
+        self.model(self.images).float().logsumexp(1).sum().backward()
+
+
+def _timed(step: Callable[[], object], device: torch.device) -> float:
+    """Return the seconds that one of a few steps takes."""
+    began = time.perf_counter()
+    for _ in range(REPEATS):
+        step()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return (time.perf_counter() - began) / REPEATS

@@ -1,0 +1,209 @@
+"""`usgan train-cls`: train the classifier on real images, alone or with generated ones, fold by fold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from usgan_cli.classify.config import ClassifierConfig, check_config, settings_of
+from usgan_cli.classify.fold_images import Treatment, synthetic_count
+from usgan_cli.classify.train import Origin, train_classifier
+from usgan_cli.commands.train_classifier import TrainClassifier
+from usgan_cli.commands.train_gan import TrainGan
+from usgan_cli.core.errors import DataError, MissingError, SettingsError
+from usgan_cli.core.formats.classifier import ClassifierRecord
+from usgan_cli.core.formats.dataset import DataManifest, Subset
+from usgan_cli.core.formats.synthetic import SyntheticManifest, read_synthetic_manifest, used_digest
+from usgan_cli.core.images.sets import load_synthetic
+from usgan_cli.core.options import settings_for
+from usgan_cli.core.store.document import RunDocument
+from usgan_cli.core.store.lifecycle import growing_folder
+from usgan_cli.core.store.step import Outcome, Step
+from usgan_cli.core.store.workspace import variants_of
+from usgan_cli.steps.inputs import find_data, read_subset, weights_input, work_option
+from usgan_cli.terminal.session import Session
+
+REVISION = 3
+SHOWN = (
+    "test_micro_f1",
+    "test_macro_f1",
+    "test_balanced_accuracy",
+    "test_auc",
+    "test_brier",
+    "test_calibration_error",
+    "val_micro_f1",
+)
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A folder of generated images."""
+
+    folder: Path
+    manifest: SyntheticManifest
+
+
+def run(options: TrainClassifier, session: Session) -> Outcome:
+    """Train one classifier a fold on the subset and the generated images asked for."""
+    data = find_data(session, options.data)
+    subset = read_subset(session, options.n, options.seed)
+    config = ClassifierConfig(**settings_for(options, ClassifierConfig))
+    check_config(config)
+    _check_together(options)
+    generated = _find_generated(options, session, subset)
+    digests = [_digest(one.manifest, options, data.manifest, subset) for one in generated]
+    aug = None if not generated else (options.aug or generated[0].manifest.gan_name)
+    ratio = ratio_of(options)
+    variants = variants_of(synthetic_only=options.synthetic_only, strict=options.strict, select=options.select)
+    target = options.out or session.workspace.classifier(options.n, options.seed, aug, ratio, variants)
+    inputs = {"data": data.digest, "subset": subset.content_digest(), **weights_input(options.weights)}
+    for i, digest in enumerate(digests):
+        inputs["synthetic" if not options.strict else f"synthetic of fold {i}"] = digest
+    settings = options.recorded(config, settings_of(config)) | {"n": options.n, "aug": aug, "ratio": ratio}
+    step = Step("train-cls", REVISION, settings, inputs)
+    with growing_folder(target, step, _summary, session.request) as making:
+        if making.needed:
+            making.document = train_classifier(
+                config,
+                origin=Origin(target.name, options.n, subset.content_digest(), data.digest),
+                treatment=Treatment(
+                    aug=aug,
+                    ratio=ratio,
+                    synthetic=tuple(load_synthetic(one.folder) for one in generated),
+                    digests=tuple(digests),
+                    protocol="strict" if options.strict else "standard",
+                    synthetic_only=options.synthetic_only,
+                    select=options.select,
+                ),
+                real=data.load(subset),
+                test=data.test_images(),
+                target=making.place,
+                progress=session.progress,
+                cache_dir=session.workspace.cache,
+                jobs=options.jobs,
+            )
+    if making.outcome.status == "done":
+        _show(session, making.outcome.result, options)
+    return making.outcome
+
+
+def ratio_of(options: TrainClassifier) -> float:
+    """Return the number of generated images per real training image; 0 for the baseline."""
+    if options.aug is None and options.synthetic is None:
+        return 0.0
+    return 1.0 if options.ratio is None else options.ratio
+
+
+def _check_together(options: TrainClassifier) -> None:
+    """Refuse options that contradict one another."""
+    if options.aug is not None and options.synthetic is not None:
+        raise SettingsError("--synthetic names the images outright; leave out --aug.")
+    if options.aug is None and options.synthetic is None:
+        needing = {
+            "--ratio": options.ratio,
+            "--synthetic-only": options.synthetic_only,
+            "--strict": options.strict,
+            "--select": options.select,
+        }
+        for option, value in needing.items():
+            if value:
+                raise SettingsError(f"{option} needs generated images: give --aug, or --synthetic DIR.")
+    elif options.ratio == 0:
+        raise SettingsError("--ratio 0 uses no generated images: leave out --aug for the baseline.")
+    if options.strict and options.aug is None:
+        raise SettingsError("--strict takes one set of generated images a fold: give --aug, not --synthetic.")
+
+
+def _digest(made: SyntheticManifest, options: TrainClassifier, manifest: DataManifest, subset: Subset) -> str:
+    """Return the digest of the generated images that are used; of all where they are chosen among all."""
+    if options.strict or options.select is not None:
+        return made.content_digest()
+    return used_digest(made, subset.class_counts(manifest), synthetic_count(ratio_of(options), options.n))
+
+
+def _find_generated(options: TrainClassifier, session: Session, subset: Subset) -> list[Generated]:
+    """Return the folders of generated images: none for the baseline, one, or one a fold in the strict protocol."""
+    if options.aug is None and options.synthetic is None:
+        return []
+    if options.strict:
+        return [_of_fold(options, session, fold, subset) for fold in range(options.folds)]
+    if options.synthetic is not None:
+        generated = Generated(options.synthetic, read_synthetic_manifest(options.synthetic))
+        gan = session.workspace.root / "gans" / generated.manifest.gan_name
+        which = f"--gan {gan if gan.is_dir() else 'DIR'} --out {generated.folder}"
+    else:
+        folder = session.workspace.synthetic(options.aug or "", options.n, options.seed)
+        which = f"--aug {options.aug} --n {options.n} --seed {options.seed}"
+        if not (folder / "manifest.json").is_file():
+            ratio = ratio_of(options)
+            more = f" --ratio {ratio:g}" if ratio > 2 else ""  # the default makes as many as ratio 2 needs
+            raise MissingError(
+                f"There are no generated images in {folder}.",
+                f"Make them: usgan generate {which}{more}{work_option(session)}",
+            )
+        generated = Generated(folder, read_synthetic_manifest(folder))
+    _check_enough(options, session, generated, which)
+    return [generated]
+
+
+def _of_fold(options: TrainClassifier, session: Session, fold: int, subset: Subset) -> Generated:
+    """Return one fold's generated images, once it is shown that their GAN never saw its validation images."""
+    aug, part = options.aug or "", (fold, options.folds)
+    gan = session.workspace.gan(aug, options.n, options.seed, part)
+    folder = session.workspace.synthetic(aug, options.n, options.seed, part)
+    which = f"--n {options.n} --seed {options.seed}{work_option(session)}"
+    train = f"usgan train-gan --aug {aug} {which} --fold {fold} --folds {options.folds}"
+    if not (gan / "run.json").is_file():
+        raise MissingError(f"The GAN that leaves out fold {fold} is not there: {gan}.", f"Train it: {train}")
+    make = f"usgan generate --gan {gan} --count {synthetic_count(ratio_of(options), options.n)}"
+    if not (folder / "manifest.json").is_file():
+        raise MissingError(
+            f"There are no images of the GAN that leaves out fold {fold}: {folder} is missing.",
+            f"Make them: {make}{work_option(session)}",
+        )
+    generated = Generated(folder, read_synthetic_manifest(folder))
+    run = RunDocument.read(gan / "run.json")
+    expected = {"fold": fold, "folds": options.folds, "seed": options.seed}
+    recorded = {name: run.run.settings.get(name, getattr(TrainGan, name, None)) for name in expected}
+    if recorded != expected or run.run.inputs.get("subset") != subset.content_digest():
+        raise DataError(
+            f"{gan} was not trained on this subset without the validation images of fold {fold} of {options.folds}.",
+            f"Train it again: {train} --force",
+        )
+    if run.content != generated.manifest.gan:
+        raise DataError(f"{folder} was made by another GAN than {gan}.", f"Make it again: {make} --force")
+    _check_enough(options, session, generated, f"--gan {gan}")
+    return generated
+
+
+def _check_enough(options: TrainClassifier, session: Session, generated: Generated, which: str) -> None:
+    made = generated.manifest
+    there, count = len(made.images), synthetic_count(ratio_of(options), options.n)
+    # As they were made: other settings would change the images that smaller ratios were trained on.
+    kind = [] if made.truncation_psi == 1 else [f" --truncation {made.truncation_psi:g}"]
+    kind += [] if made.noise == "random" else [f" --noise {made.noise}"]
+    kind += [] if made.form == "png" else [f" --format {made.form}"]
+    command = f"usgan generate {which}{''.join(kind)}"
+    if there < count:
+        raise DataError(
+            f"{made.gan_name} has {there} generated images; {count} are needed.",
+            f"Make more: {command} --count {count} --force{work_option(session)}",
+        )
+    if options.select is not None and there == count:
+        raise DataError(
+            f"{made.gan_name} has {there} generated images, and all are needed: none can be selected.",
+            f"Make more: {command} --count {2 * count} --force{work_option(session)}",
+        )
+
+
+def _show(session: Session, result: dict[str, Any], options: TrainClassifier) -> None:
+    rows = [(name, f"{100 * result[name]['mean']:.2f} ± {100 * result[name]['sd']:.2f}") for name in SHOWN]
+    title = f"{result['name']}, n = {options.n}: in %, mean ± sd of {options.folds} folds"
+    session.table(title, ("score", "value"), rows)
+
+
+def _summary(path: Path) -> dict[str, Any]:
+    record = ClassifierRecord.read(path / "result.json")
+    chosen = {"name", "n", "aug", "ratio", "protocol", "synthetic_only", "select", "classes", "c", "confusion", *SHOWN}
+    return record.model_dump(mode="json", include=chosen)

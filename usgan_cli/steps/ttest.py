@@ -1,0 +1,193 @@
+"""`usgan ttest`: compare every classifier with generated images against the baseline, paired by fold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from usgan_cli.commands.ttest import Ttest
+from usgan_cli.core.errors import MissingError, SettingsError
+from usgan_cli.core.formats.classifier import ClassifierRecord, Predictions
+from usgan_cli.core.formats.comparison import (
+    SHARED_TEST_IMAGES,
+    Comparison,
+    McNemar,
+    SeedComparison,
+    SeedsRecord,
+    TTestRecord,
+)
+from usgan_cli.core.store import files
+from usgan_cli.core.store.lifecycle import making_file
+from usgan_cli.core.store.step import Outcome, Step
+from usgan_cli.core.table import Table
+from usgan_cli.core.text import p_text, stars
+from usgan_cli.stats.compare import Classified, compare, compare_seeds
+from usgan_cli.stats.export import comparison_table, seeds_table
+from usgan_cli.steps.inputs import work_option
+from usgan_cli.terminal.session import Session
+
+REVISION = 2
+Family = tuple[Classified, list[Classified]]
+"""A baseline, and the classifiers that are compared with it."""
+
+
+def run(options: Ttest, session: Session) -> Outcome:
+    """Compare the classifiers of one subset, or of several seeds."""
+    if options.out is not None and options.out.suffix != ".json":
+        raise SettingsError(
+            f"--out names the JSON file, beside which the .csv and .tex are written; it is {options.out}.",
+            f"Give --out {options.out.with_suffix('.json')}",
+        )
+    if options.baseline is not None or options.classifier:
+        if options.baseline is None or not options.classifier or options.n is not None or options.seeds:
+            raise SettingsError(
+                "--baseline and --classifier belong together and name the records outright.",
+                "Give both, without --n and --seeds.",
+            )
+        others = [_read(folder) for folder in options.classifier]
+        return _compare_one_seed(options, session, (_read(options.baseline), others))
+    if options.n is None:
+        raise SettingsError("Which classifiers? Give --n (and --seed), or --baseline DIR and --classifier DIR.")
+    if options.seeds:
+        families = [_family(session, options.n, seed) for seed in options.seeds]
+        return _compare_seeds(options, session, options.n, families)
+    return _compare_one_seed(options, session, _family(session, options.n, options.seed))
+
+
+def _compare_one_seed(options: Ttest, session: Session, family: Family) -> Outcome:
+    baseline, others = family
+    n, seed = baseline.record.n, baseline.record.settings.seed
+    target = options.out or session.workspace.ttest(n, seed)
+    step = Step("ttest", REVISION, options.recorded() | {"n": n, "seed": seed}, _digests(family))
+    with making_file(target, step, _summary, session.request, on_new_inputs="redo") as making:
+        if making.needed:
+            record = compare(baseline, others)
+            _write_table(target, comparison_table(record))
+            making.document = record
+    if making.outcome.status != "planned":
+        _show(session, TTestRecord.read(target))
+    return making.outcome
+
+
+def _compare_seeds(options: Ttest, session: Session, n: int, families: list[Family]) -> Outcome:
+    seeds = list(options.seeds)
+    target = options.out or session.workspace.ttest(n, *seeds)
+    inputs = {
+        f"seed {seed} {name}": digest
+        for seed, family in zip(seeds, families, strict=True)
+        for name, digest in _digests(family).items()
+    }
+    step = Step("ttest", REVISION, options.recorded() | {"n": n, "seeds": seeds}, inputs)
+    with making_file(target, step, _seeds_summary, session.request, on_new_inputs="redo") as making:
+        if making.needed:
+            record = compare_seeds(families)
+            _write_table(target, seeds_table(record))
+            making.document = record
+    if making.outcome.status != "planned":
+        _show_seeds(session, SeedsRecord.read(target))
+    return making.outcome
+
+
+def _write_table(target: Path, table: Table) -> None:
+    """Write the comparison for other programs, beside its record."""
+    files.write_text(target.with_suffix(".csv"), table.to_csv())
+    files.write_text(target.with_suffix(".tex"), table.to_latex())
+
+
+def _digests(family: Family) -> dict[str, str]:
+    baseline, others = family
+    return {one.name: one.record.content_digest() for one in [baseline, *others]}
+
+
+def _read(folder: Path) -> Classified:
+    """Read a finished classifier."""
+    if not (folder / "run.json").is_file():
+        raise MissingError(f"There is no finished classifier in {folder}.", "Train it: usgan train-cls")
+    record = ClassifierRecord.read(folder / "result.json")
+    return Classified(record, Predictions.read(folder / "predictions.csv"))
+
+
+def _family(session: Session, n: int, seed: int) -> Family:
+    """Read the baseline and every other finished classifier of one subset."""
+    folder = session.workspace.classifiers(n, seed)
+    which = f"--n {n} --seed {seed}{work_option(session)}"
+    names = [path.parent.name for path in sorted(folder.glob("[!.]*/run.json"))]
+    if "real" not in names:
+        raise MissingError(
+            f"There is no baseline for n={n}, seed {seed}: {folder / 'real'} is missing or unfinished.",
+            f"Train it: usgan train-cls {which}",
+        )
+    others = [_read(folder / name) for name in names if name != "real"]
+    if not others:
+        raise MissingError(
+            f"There is nothing to compare with the baseline of n={n}, seed {seed}.",
+            f"Train a classifier with generated images: usgan train-cls --aug diffaug {which}",
+        )
+    return _read(folder / "real"), others
+
+
+def _summary(path: Path) -> dict[str, Any]:
+    return TTestRecord.read(path).model_dump(mode="json", exclude={"run"})
+
+
+def _seeds_summary(path: Path) -> dict[str, Any]:
+    return SeedsRecord.read(path).model_dump(mode="json", exclude={"run"})
+
+
+def _show(session: Session, record: TTestRecord) -> None:
+    first = _percent(record.baseline_f1.mean, record.baseline_f1.sd)
+    rows: list[tuple[str, ...]] = [("real (baseline)", first, "", "", "")]
+    rows += [(*_described(other), p_text(other.p), _adjusted(other.p_holm)) for other in record.comparisons]
+    title = f"n = {record.n}: {record.score} over {len(record.baseline_folds)} folds; stars at Holm's p alone"
+    session.table(title, ("classifier", "F1 %", "difference [95 %]", "p", "p Holm"), rows)
+    more = [
+        (
+            other.name,
+            "-" if other.effect_size is None else f"{other.effect_size:+z.2f}",
+            p_text(other.p_corrected),
+            p_text(other.p_corrected_holm),
+            p_text(other.p_wilcoxon),
+            _mcnemar(other.mcnemar_images),
+        )
+        for other in record.comparisons
+    ]
+    head = ("classifier", "d", "p corrected", "its Holm", "p Wilcoxon", "p McNemar (b:c)")
+    session.table("Beside it: effect size, and tests that the study did not make", head, more)
+    session.progress.note(SHARED_TEST_IMAGES)
+
+
+def _show_seeds(session: Session, record: SeedsRecord) -> None:
+    first = _percent(record.baseline_f1.mean, record.baseline_f1.sd)
+    rows: list[tuple[str, ...]] = [("real (baseline)", first, *[""] * 5)]
+    rows += [
+        (
+            *_described(other),
+            f"{100 * other.sd_seeds:.2f} / {100 * other.sd_folds:.2f}",
+            p_text(other.p),
+            _adjusted(other.p_holm),
+            p_text(other.p_corrected),
+        )
+        for other in record.comparisons
+    ]
+    head = ("classifier", "F1 %", "difference [95 %]", "sd seeds / folds", "p", "p Holm", "p corrected")
+    session.table(f"n = {record.n}: {record.score} over {len(record.seeds)} seeds", head, rows)
+
+
+def _described(other: Comparison | SeedComparison) -> tuple[str, str, str]:
+    """Return a classifier's name, its F1, and the difference to the baseline with its interval, in percent."""
+    low, high = other.interval
+    difference = f"{100 * other.difference:+z.2f} [{100 * low:+z.2f}, {100 * high:+z.2f}]"
+    return other.name, _percent(other.f1.mean, other.f1.sd), difference
+
+
+def _percent(mean: float, sd: float) -> str:
+    return f"{100 * mean:.2f} ± {100 * sd:.2f}"
+
+
+def _adjusted(value: float | None) -> str:
+    """Return an adjusted p-value with its stars."""
+    return f"{p_text(value)} {stars(value)}".strip()
+
+
+def _mcnemar(test: McNemar) -> str:
+    return f"{p_text(test.p)} ({test.only_baseline}:{test.only_other})"

@@ -1,0 +1,84 @@
+"""One run of a command: where it works, what it reports to, and how its outcome is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from usgan_cli.commands.common import InWorkspace, StepOptions
+from usgan_cli.core.progress import Progress
+from usgan_cli.core.store.step import Outcome, Request
+from usgan_cli.core.store.workspace import Workspace
+from usgan_cli.terminal import console
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Run = Callable[[Any, "Session"], "Outcome | list[Outcome] | None"]
+"""What carries a command out, from its options and a session."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """Where a command works and what it reports to.
+
+    Attributes
+    ----------
+    table : callable
+        Shows a table: title, head, rows.
+    show : callable
+        Shows anything that rich can draw.
+    quiet : bool
+        Whether `progress` shows only warnings and errors.
+    """
+
+    workspace: Workspace
+    progress: Progress
+    force: bool = False
+    refresh: bool = False
+    dry_run: bool = False
+    table: Callable[[str, Sequence[str], Sequence[Sequence[str]]], None] = lambda *_: None
+    show: Callable[[Sequence[RenderableType]], None] = lambda _: None
+    quiet: bool = False
+
+    @classmethod
+    def of(cls, options: InWorkspace, progress: Progress | None = None) -> Session:
+        """Return the session that a command's options ask for, on the terminal or reporting to `progress` alone."""
+        how = options if isinstance(options, StepOptions) else StepOptions(work=options.work)
+        terminal = console.Terminal(quiet=how.quiet)
+        session = cls(Workspace(how.work), progress or terminal, how.force, how.refresh, how.dry_run, quiet=how.quiet)
+        return session if progress is not None else replace(session, table=terminal.table, show=terminal.show)
+
+    @property
+    def request(self) -> Request:
+        """How artefacts are to be made."""
+        return Request(self.progress, force=self.force, refresh=self.refresh, dry_run=self.dry_run)
+
+
+def step_of(place: str) -> Run:
+    """Return the function named "module:function"."""
+    module, _, name = place.partition(":")
+    run: Run = getattr(import_module(module), name)
+    return run
+
+
+def carry_out(place: str, options: InWorkspace) -> None:
+    """Carry a command out on the terminal, and print the path of what was written, or with --json the result."""
+    session = Session.of(options)
+    returned = step_of(place)(options, session)
+    outcomes = returned if isinstance(returned, list) else [] if returned is None else [returned]
+    if options.json and outcomes:
+        shown = [{"path": str(one.path), "status": one.status, "result": one.result} for one in outcomes]
+        console.emit_json({"command": options.COMMAND, "artefacts": shown})
+        return
+    for outcome in outcomes:
+        if outcome.status == "planned" and (rows := _plan_rows(outcome)):
+            session.table(f"Would write {outcome.path}", ("setting", "value"), rows)
+    console.emit_paths([outcome.path for outcome in outcomes])
+
+
+def _plan_rows(outcome: Outcome) -> list[tuple[str, str]]:
+    parts = (outcome.result.get(part, {}) for part in ("settings", "inputs"))
+    return [(key, str(value)) for part in parts for key, value in part.items()]
