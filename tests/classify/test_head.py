@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from usgan_cli.classify import head
 from usgan_cli.classify.config import C_GRID, ClassifierConfig
-from usgan_cli.classify.head import HeadData, LinearHead, fit_heads, pooled_features
+from usgan_cli.classify.head import LinearHead, fit_heads, pooled_features
 from usgan_cli.classify.models import Backbone, fit_to_input, open_backbone
 from usgan_cli.core.progress import Silent
 
@@ -113,16 +113,16 @@ def test_the_head_is_scikit_learns(classes, class_weights):
 
 def test_one_penalty_is_chosen_on_all_folds_validation_images_together():
     rng = np.random.default_rng(3)
-    data = [HeadData(blobs(24, rng), blobs(12, rng)) for _ in range(3)]
+    train, val = [blobs(24, rng) for _ in range(3)], [blobs(12, rng) for _ in range(3)]
     # By the third fold alone, whose labels are wrong, the weakest head is best; all together say otherwise.
-    data[2] = HeadData(data[2].train, (data[2].val[0], (data[2].val[1] + 1) % 3))
-    heads, c = fit_heads(data)
+    val[2] = (val[2][0], (val[2][1] + 1) % 3)
+    heads, c = fit_heads(train, val)
 
     def best(folds: list[int]) -> float:
         ranks = {}
         for one in C_GRID:
-            p = np.concatenate([heads[i].probability(data[i].val[0], one) for i in folds])
-            y = np.concatenate([data[i].val[1] for i in folds])
+            p = np.concatenate([heads[i].probability(val[i][0], one) for i in folds])
+            y = np.concatenate([val[i][1] for i in folds])
             ranks[one] = ((p.argmax(1) == y).mean(), np.log(np.maximum(p[np.arange(len(y)), y], 1e-12)).mean())
         return max(ranks, key=ranks.__getitem__)
 

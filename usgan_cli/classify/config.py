@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from usgan_cli.core.errors import SettingsError
@@ -81,25 +82,25 @@ class ClassifierConfig:
     device: str = "auto"
 
 
-LEAST = {"folds": 2, "epochs": 1, "patience": 1, "batch": 2, "weight_decay": 0, "warmup_epochs": 0, "head_epochs": 0}
-LEAST |= dict.fromkeys(("rotate", "zoom", "shift", "brightness", "contrast"), 0)
+RULES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
+    ("folds batch", lambda value: value >= 2, "at least 2"),
+    ("epochs patience", lambda value: value >= 1, "at least 1"),
+    ("weight_decay warmup_epochs head_epochs", lambda value: value >= 0, "at least 0"),
+    ("rotate zoom shift brightness contrast", lambda value: value >= 0, "at least 0"),
+    ("lr head_lr", lambda value: value > 0, "greater than 0"),
+    ("label_smoothing drop_rate", lambda value: 0 <= value < 1, "at least 0 and less than 1"),
+    ("layer_decay", lambda value: 0 < value <= 1, "greater than 0 and at most 1"),
+)
+"""Names of settings, which finite values they may have, and the same in words."""
 
 
 def check_config(config: ClassifierConfig) -> None:
     """Raise a `SettingsError` that names the first impossible setting."""
-    for name, least in LEAST.items():
-        value = getattr(config, name)
-        if not (math.isfinite(value) and value >= least):
-            raise SettingsError(f"{name} must be at least {least}; it is {value:g}.")
-    for name in ("lr", "head_lr"):
-        value = getattr(config, name)
-        if not (math.isfinite(value) and value > 0):
-            raise SettingsError(f"{name} must be greater than 0; it is {value:g}.")
-    for name in ("label_smoothing", "drop_rate"):
-        if not 0 <= getattr(config, name) < 1:
-            raise SettingsError(f"{name} must be at least 0 and less than 1; it is {getattr(config, name):g}.")
-    if not 0 < config.layer_decay <= 1:
-        raise SettingsError(f"layer_decay must be greater than 0 and at most 1; it is {config.layer_decay:g}.")
+    for names, allowed, words in RULES:
+        for name in names.split():
+            value = getattr(config, name)
+            if not (math.isfinite(value) and allowed(value)):
+                raise SettingsError(f"{name} must be {words}; it is {value:g}.")
     if config.head_epochs >= config.epochs:
         raise SettingsError(f"head_epochs must be less than epochs ({config.epochs}); it is {config.head_epochs}.")
     if config.class_weights not in CLASS_WEIGHTS:

@@ -180,16 +180,16 @@ def with_real_classes(real: ImageSet, synthetic: ImageSet) -> ImageSet:
     DataError
         Their classes or channels differ from those of the real images.
     """
-    if set(synthetic.classes) != set(real.classes):
-        raise DataError(
-            f"The generated images {synthetic.name!r} have the classes {', '.join(synthetic.classes)}; "
-            f"the real ones have {', '.join(real.classes)}.",
-        )
-    if synthetic.pixels.shape[1] != real.pixels.shape[1]:
-        raise DataError(
-            f"The generated images {synthetic.name!r} have {synthetic.pixels.shape[1]} channels; "
-            f"the real ones have {real.pixels.shape[1]}.",
-        )
+    for what, theirs, ours in (
+        ("classes", sorted(synthetic.classes), sorted(real.classes)),
+        ("channels", [str(synthetic.pixels.shape[1])], [str(real.pixels.shape[1])]),
+    ):
+        if theirs != ours:
+            raise DataError(
+                f"The {what} of the generated images {synthetic.name!r} are not those of the real ones: "
+                f"{', '.join(theirs)} and {', '.join(ours)}.",
+                "Generate images with a GAN that was trained on this dataset.",
+            )
     real_index = np.array([real.classes.index(name) for name in synthetic.classes], dtype=np.int64)
     return replace(synthetic, labels=real_index[synthetic.labels], classes=real.classes)
 

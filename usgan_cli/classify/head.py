@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -124,14 +123,6 @@ LabelledFeatures = tuple[NDArray[np.float32], NDArray[np.int64]]
 """Features [N, V, D] of V views of every image, and labels [N]."""
 
 
-@dataclass(frozen=True)
-class HeadData:
-    """The features that one fold's linear head is fitted to and validated on."""
-
-    train: LabelledFeatures
-    val: LabelledFeatures
-
-
 class LinearHead:
     """A multinomial logistic regression on features, fitted with every penalty of the grid.
 
@@ -186,18 +177,20 @@ def _compressed(features: NDArray[np.float32]) -> Floats:
     return compressed
 
 
-def fit_heads(data: Sequence[HeadData], class_weights: str = "none") -> tuple[list[LinearHead], float]:
+def fit_heads(
+    train: Sequence[LabelledFeatures], val: Sequence[LabelledFeatures], class_weights: str = "none"
+) -> tuple[list[LinearHead], float]:
     """Fit one linear head a fold; return them with the penalty that is best on all folds' validation images together.
 
     A single fold's 10 or 20 validation images choose badly: one penalty for all folds, chosen on every image of the
     subset, was better on other images by half a point of F1. The best micro-F1 (here the accuracy) wins; among
     equals the smallest log loss.
     """
-    heads = [LinearHead(*fold.train, class_weights) for fold in data]
-    truth = np.concatenate([fold.val[1] for fold in data])
+    heads = [LinearHead(*fold, class_weights) for fold in train]
+    truth = np.concatenate([labels for _, labels in val])
 
     def rank(c: float) -> tuple[float, float]:
-        p = np.concatenate([head.probability(fold.val[0], c) for head, fold in zip(heads, data, strict=True)])
+        p = np.concatenate([head.probability(features, c) for head, (features, _) in zip(heads, val, strict=True)])
         return float((p.argmax(1) == truth).mean()), -log_loss(truth, p)
 
     return heads, max(C_GRID, key=rank)

@@ -23,7 +23,7 @@ from usgan_cli.classify.finetune import LabelledImages, finetune_fold
 from usgan_cli.classify.fold_files import read_fold, state_path, write_fold
 from usgan_cli.classify.fold_images import ClassifierImages, FoldImages, Treatment, assign_images, preference
 from usgan_cli.classify.folds import Indices
-from usgan_cli.classify.head import HeadData, fit_heads, pooled_features
+from usgan_cli.classify.head import fit_heads, pooled_features
 from usgan_cli.classify.models import Backbone, fit_to_input, open_backbone
 from usgan_cli.classify.scores import FoldPredictions
 from usgan_cli.core.errors import SettingsError
@@ -170,15 +170,15 @@ def _fit_folds(
     distinct = {id(fold.synthetic): fold.synthetic for fold in images.folds if fold.synthetic is not None}
     real, test, *others = features.of(images.real, images.test, *distinct.values())
     synthetic = dict(zip(distinct, others, strict=True))
-    data = []
-    for fold in images.folds:
-        train = [real[fold.train], *([] if fold.synthetic is None else [synthetic[id(fold.synthetic)]])]
-        val = real[fold.val], images.real.labels[fold.val]
-        data.append(HeadData((np.concatenate(train), images.training_labels(fold)), val))
-    heads, c = fit_heads(data, config.class_weights)
+    train = [
+        (np.concatenate([real[fold.train], synthetic.get(id(fold.synthetic), real[:0])]), images.training_labels(fold))
+        for fold in images.folds
+    ]
+    val = [(real[fold.val], images.real.labels[fold.val]) for fold in images.folds]
+    heads, c = fit_heads(train, val, config.class_weights)
     for fold in todo:
-        head, val_features = heads[fold.index], data[fold.index].val[0]
-        predicted = FoldPredictions(0, c, val=head.probability(val_features, c), test=head.probability(test, c))
+        head, own = heads[fold.index], val[fold.index][0]
+        predicted = FoldPredictions(0, c, val=head.probability(own, c), test=head.probability(test, c))
         write_fold(target, images, fold, predicted)
 
 
