@@ -94,7 +94,7 @@ def test_the_threshold_is_the_first_percentile_of_other_real_images() -> None:
     other = Nearest(np.zeros(200, dtype=np.int64), np.arange(1.0, 201.0))
     found = closeness(Nearest(np.zeros(4, dtype=np.int64), np.array([0.5, 2.0, 2.1, 100.0])), other)
     assert (found.threshold, found.share, found.expected, found.clear) == (2, 0.5, 0.01, 0.25)
-    with pytest.raises(DataError, match="there are none"):
+    with pytest.raises(DataError, match="no other real images"):
         closeness(other, Nearest(np.zeros(0, dtype=np.int64), np.zeros(0)))
 
 

@@ -215,7 +215,7 @@ def test_ten_images_and_fewer() -> None:
     three = run(config, fake=FAKE.take(np.arange(3)))
     assert (three.fake.precision, three.fake.intervals) == (None, {})
     assert three.fake.density is not None  # balls are of the 25 real images
-    assert any("no intervals" in note for note in three.notes)
+    assert any("intervals are left out" in note for note in three.notes)
     with pytest.raises(DataError, match="'fake' has 1 images; a Fréchet distance needs at least two"):
         run(config, fake=FAKE.take(np.arange(1)))
 
@@ -254,7 +254,7 @@ def test_the_same_inputs_give_the_same_record_with_and_without_cache(tmp_path: P
     assert ScoreRecord.read(path) == run()
 
 
-def test_many_images_are_compared_in_part_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_images_are_compared_in_part_and_a_note_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run().fake
     monkeypatch.setattr("usgan_cli.metrics.score.MOST_REDRAWN", 20)
     monkeypatch.setattr("usgan_cli.metrics.score.MOST_COMPARED", 22)
@@ -262,7 +262,7 @@ def test_many_images_are_compared_in_part_and_it_is_said(monkeypatch: pytest.Mon
     assert (record.fake.fd, record.fake.js) == (whole.fd, whole.js)
     assert record.fake.kid_subset_size == 22
     assert record.fake.fd_spread.sd > whole.fd_spread.sd
-    assert any("more than 22 images" in note for note in record.notes)
+    assert any("at most 22 images" in note for note in record.notes)
 
 
 def test_images_of_another_size_or_too_few_are_refused() -> None:

@@ -25,32 +25,21 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Halves:
-    """Which images each draw takes.
-
-    Attributes
-    ----------
-    real : int64 array [R, N1 // 2]
-        Rows of the first set, without repeats.
-    other : int64 array [R, N2 // 2]
-        Rows of the second.
-    """
+    """Which images each of R draws takes, without repeats."""
 
     real: NDArray[np.int64]
+    """Rows of the first set, [R, N1 // 2]."""
     other: NDArray[np.int64]
+    """Rows of the second set, [R, N2 // 2]."""
 
     def __len__(self) -> int:
         return len(self.real)
 
 
 def half_samples(real: int, other: int, repeats: int, generator: np.random.Generator) -> Halves:
-    """Draw halves of two sets of `real` and `other` images, `repeats` times.
+    """Draw halves of two sets of `real` and `other` images, at least 2 each, `repeats` times.
 
-    Parameters
-    ----------
-    real, other : int
-        Sizes of the sets, at least 2; where one is odd, the smaller half is taken.
-    repeats : int
-    generator : numpy.random.Generator
+    Of an odd number the smaller half is taken.
     """
 
     def draw(count: int) -> NDArray[np.int64]:
@@ -61,7 +50,7 @@ def half_samples(real: int, other: int, repeats: int, generator: np.random.Gener
 
 
 def membership(rows: NDArray[np.int64], count: int) -> NDArray[np.float64]:
-    """Return a matrix [R, count] with 1 where a draw has taken an image, so that sums over draws are products."""
+    """Return a matrix [R, count] with 1 where a draw contains an image, so that sums over draws are products."""
     taken = np.zeros((len(rows), count))
     np.put_along_axis(taken, rows, 1, axis=1)
     return taken
@@ -70,17 +59,10 @@ def membership(rows: NDArray[np.int64], count: int) -> NDArray[np.float64]:
 def interval(
     value: float, draws: NDArray[np.float64], lowest: float = -np.inf, highest: float = np.inf
 ) -> tuple[float, float]:
-    """Return the 95 % interval around a metric's value: the draws give its width.
+    """Return the 95 % interval around a metric's value, within the bounds that the metric cannot cross.
 
-    The draws' mean is not used: of half of the images every biased metric is more biased.
-
-    Parameters
-    ----------
-    value : float
-    draws : float array [R]
-        At least two.
-    lowest, highest : float
-        Bounds that the metric cannot cross.
+    The spread of the draws [R], at least two, gives its width. Their mean is not used: of half of the images every
+    biased metric is more biased.
     """
     reach = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) * float(draws.std(ddof=1))
     return max(value - reach, lowest), min(value + reach, highest)

@@ -1,8 +1,8 @@
-"""How different the images of one set are from one another, in a network's features.
+"""How different the images of one set are, in a network's features.
 
 After LPIPS (Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric", 2018, equation 1)
 with the extractor's pooled features in place of its maps: each image's features are scaled to length 1, and the
-distance of two images is the squared difference, 0 to 4. A generator whose images are all alike comes near 0.
+distance of two images is the squared difference, 0 to 4. A generator of nearly equal images comes near 0.
 """
 
 from __future__ import annotations

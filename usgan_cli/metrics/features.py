@@ -44,30 +44,22 @@ BATCH_SIZE = 16
 
 
 class Extractor(Protocol):
-    """A fixed map from images to vectors of features.
-
-    Attributes
-    ----------
-    name : str
-        Kind and the first 12 digits of the weights' digest: features of one name can be compared.
-    dim : int
-        Number of features D.
-    is_fid : bool
-        Whether Fréchet distances in these features may be called FID.
-    """
+    """A fixed map from images to vectors of features."""
 
     @property
-    def name(self) -> str: ...  # noqa: D102
+    def name(self) -> str:
+        """Kind and the first 12 digits of the weights' digest: features of one name can be compared."""
 
     @property
-    def dim(self) -> int: ...  # noqa: D102
+    def dim(self) -> int:
+        """Number of features D."""
 
     @property
-    def is_fid(self) -> bool: ...  # noqa: D102
+    def is_fid(self) -> bool:
+        """Whether Fréchet distances in these features may be called FID."""
 
     def __call__(self, pixels: Pixels, *, batch_size: int = BATCH_SIZE, progress: Progress | None = None) -> Features:
         """Return the features, float32 [N, D], of uint8 pixels [N, C, H, W] with C of 1 or 3."""
-        ...
 
 
 class NetworkExtractor:
@@ -110,15 +102,9 @@ class NetworkExtractor:
 
 
 class _Resized(nn.Module):
-    """A timm model without its classifier, shown images stretched to its size and scaled as it was trained.
+    """A timm model without its classifier, applied to images stretched to its size (height, width).
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-    size : pair of int
-        Height and width, pixels.
-    mean, std : three floats
-        What a channel in [0, 1] is shifted and divided by.
+    `mean` and `std` are what a channel in [0, 1] was shifted and divided by in its training.
     """
 
     shift: torch.Tensor
@@ -148,11 +134,11 @@ class _Resized(nn.Module):
 
 
 class _Inception(nn.Module):
-    """The FID network, which resizes and scales by itself."""
+    """The FID network, which contains its own resizing and scaling."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        # The library unpickles whatever file it is given, so it gets tensors that were read without running code.
+        # The library unpickles its file, so it gets one of tensors that were read without running code.
         checked = io.BytesIO()
         torch.save(read_state(path), checked)
         checked.seek(0)
@@ -192,31 +178,34 @@ def make_extractor(
     WeightsError
         The weights are absent or not the expected ones.
     SettingsError
-        There is no such extractor, or it was asked for without weights ("none").
+        The name is unknown, or the weights are "none".
     """
     device = torch.device(device)
     if str(weights) == "none":
-        raise SettingsError(f"The feature extractor {name} means nothing without its pretrained weights.")
-    given = None if weights is None or str(weights) == "auto" else Path(weights)
+        raise SettingsError(
+            f"The feature extractor {name} means nothing without its pretrained weights.", "Use --weights auto."
+        )
+    path = None if weights is None or str(weights) == "auto" else Path(weights)
     if name == "inception":
-        found = find_weights("inception", given, offline=offline, progress=progress)
-        return NetworkExtractor(f"{name}@{found.sha256[:12]}", _Inception(found.path), 2048, is_fid=True, device=device)
+        located = find_weights("inception", path, offline=offline, progress=progress)
+        inception = _Inception(located.path)
+        return NetworkExtractor(f"{name}@{located.sha256[:12]}", inception, 2048, is_fid=True, device=device)
     if name not in LITE_SIZES and not name.startswith(TIMM):
         known = f"Choose one of {', '.join(EXTRACTORS)}, or {TIMM}NAME with a model of timm."
         raise SettingsError(f"There is no feature extractor {name!r}.", known)
-    wanted = name.removeprefix(TIMM) if name.startswith(TIMM) else f"tf_{name.replace('-', '_')}"
-    model, loaded = load_backbone(wanted, given or "auto", num_classes=0, offline=offline, progress=progress)
+    backbone = name.removeprefix(TIMM) if name.startswith(TIMM) else f"tf_{name.replace('-', '_')}"
+    model, loaded = load_backbone(backbone, path or "auto", num_classes=0, offline=offline, progress=progress)
     assert loaded is not None  # only "none" gives none
     if name in LITE_SIZES:
         network = _Resized(model, (LITE_SIZES[name], LITE_SIZES[name]))
     else:
-        shown = timm.data.resolve_model_data_config(model)
-        network = _Resized(model, shown["input_size"][1:], shown["mean"], shown["std"])
+        trained_on = timm.data.resolve_model_data_config(model)
+        network = _Resized(model, trained_on["input_size"][1:], trained_on["mean"], trained_on["std"])
     return NetworkExtractor(f"{name}@{loaded.sha256[:12]}", network, _dim(network), is_fid=False, device=device)
 
 
 def _dim(network: nn.Module) -> int:
-    """Return the number of features; what a timm model says of itself is not always what it returns."""
+    """Return the number of features; what a timm model declares is not always what it returns."""
     with torch.inference_mode():
         shape = network.eval()(torch.zeros(1, 3, 8, 8, dtype=torch.uint8)).shape
     if len(shape) != 2:
@@ -226,13 +215,7 @@ def _dim(network: nn.Module) -> int:
 
 @dataclass(frozen=True)
 class Embedded:
-    """Images with their features.
-
-    Attributes
-    ----------
-    images : ImageSet
-    features : float32 array [N, D]
-    """
+    """Images with their features [N, D]."""
 
     images: ImageSet
     features: Features
@@ -260,23 +243,10 @@ def cached_features(
     batch_size: int = BATCH_SIZE,
     progress: Progress | None = None,
 ) -> Features:
-    """Return the features of `pixels` from the cache, or compute and keep them.
+    """Return the features [N, D] of `pixels` from the cache, or compute and keep them; without a folder, keep nothing.
 
     A file's name is the digest of the pixels and of the extractor's name, so that moved or renamed images are
     found again and changed ones are not. Several processes may share the folder: files appear whole.
-
-    Parameters
-    ----------
-    extractor : Extractor
-    pixels : uint8 array [N, C, H, W]
-    cache_dir : Path or None
-        None keeps nothing.
-    batch_size : int
-    progress : Progress, optional
-
-    Returns
-    -------
-    float32 array [N, D]
     """
     if cache_dir is None:
         return extractor(pixels, batch_size=batch_size, progress=progress)
@@ -297,7 +267,7 @@ def _content_key(extractor: Extractor, pixels: Pixels) -> str:
 
 
 def _read_features(path: Path, shape: tuple[int, int], progress: Progress) -> Features | None:
-    """Return what a cache file holds, or None where there is none or it is damaged, which is said."""
+    """Return what a cache file holds, or None if it is absent or damaged, which is reported."""
     if not path.is_file():
         return None
     try:

@@ -17,20 +17,10 @@ from usgan_cli.metrics.bootstrap import Halves, membership
 def frechet_distance(x1: NDArray[np.floating], x2: NDArray[np.floating]) -> float:
     """Return the (squared) Fréchet distance of two sets of features, computed in float64.
 
-    With C1 = A1ᵀA1 and C2 = A2ᵀA2 the trace of (C1 C2)^½ is the sum of the singular values of A1 A2ᵀ, exactly,
-    whatever the rank. A is the centred features over sqrt(n - 1), or, with more images than features, the
-    triangular factor of its QR decomposition; so the matrix has at most min(n, D) rows and columns, and no
-    square root of an ill-conditioned D x D matrix is taken.
-
-    Parameters
-    ----------
-    x1 : float array [N1, D]
-    x2 : float array [N2, D]
-
-    Returns
-    -------
-    float
-        At least 0.
+    With C1 = A1ᵀA1 and C2 = A2ᵀA2 the trace of (C1 C2)^½ is the sum of the singular values of A1 A2ᵀ, exactly and for
+    every rank. A is the centred features [N, D] over sqrt(N - 1), or, with more images than features, the triangular
+    factor of its QR decomposition; so the matrix has at most min(N, D) rows and columns, and the square root of an
+    ill-conditioned D x D matrix is avoided.
 
     Raises
     ------
@@ -49,19 +39,7 @@ def frechet_distance(x1: NDArray[np.floating], x2: NDArray[np.floating]) -> floa
 
 
 def frechet_draws(x1: NDArray[np.floating], x2: NDArray[np.floating], halves: Halves) -> NDArray[np.float64]:
-    """Return the Fréchet distance of every draw of halves: read their spread, not their mean.
-
-    Parameters
-    ----------
-    x1 : float array [N1, D]
-    x2 : float array [N2, D]
-    halves : Halves
-        At least two images of each set in each draw.
-
-    Returns
-    -------
-    float64 array [len(halves)]
-    """
+    """Return the Fréchet distance [R] of every draw of halves (2 images or more): read their spread, not their mean."""
     centre = x1.mean(axis=0, dtype=np.float64)
     a, b = x1.astype(np.float64) - centre, x2.astype(np.float64) - centre
     if min(halves.real.shape[1], halves.other.shape[1]) > a.shape[1]:

@@ -39,10 +39,6 @@ def js_distance(
     base : float
         Base of the logarithm: e bounds the distance by sqrt(ln 2) = 0.83, 2 bounds it by 1.
 
-    Returns
-    -------
-    float
-
     Raises
     ------
     DataError
@@ -54,21 +50,9 @@ def js_distance(
 def js_draws(
     real: NDArray[np.uint8], other: NDArray[np.uint8], halves: Halves, *, bins: int, base: float
 ) -> NDArray[np.float64]:
-    """Return the Jensen-Shannon distance of every draw of halves of two sets of 8-bit images.
+    """Return the Jensen-Shannon distance [R] of every draw of halves of two sets of 8-bit images [N, ...].
 
-    Parameters
-    ----------
-    real : uint8 array [N1, ...]
-    other : uint8 array [N2, ...]
-    halves : Halves
-    bins : int
-        Number of bins of equal width over 0 to 256.
-    base : float
-        Base of the logarithm.
-
-    Returns
-    -------
-    float64 array [len(halves)]
+    The bins are over 0 to 256.
     """
     p, q = (
         membership(rows, len(images)) @ _image_histograms(images, bins)
@@ -92,7 +76,7 @@ def _histogram(values: NDArray[np.number], bins: int, value_range: tuple[float, 
     if not values.size:
         raise DataError("A set without pixels has no gray-value histogram.")
     low, high = value_range
-    # NumPy leaves values outside the range out without a word. Written so that NaN is refused too.
+    # NumPy silently leaves out values outside the range. Written so that NaN is refused too.
     if not (values.min() >= low and values.max() <= high):
         raise DataError(f"Gray values reach from {values.min()} to {values.max()}; the bins from {low} to {high}.")
     if values.dtype == np.uint8:  # counting levels first is several times faster

@@ -34,15 +34,8 @@ def kernel_distance(
 ) -> float:
     """Return the mean over subsets of the unbiased squared maximum mean discrepancy, computed in float64.
 
-    Parameters
-    ----------
-    x1 : float array [N1, D]
-    x2 : float array [N2, D]
-    size : int
-        Images in each subset, drawn without replacement: at least 2, at most N1 and N2. With N1 = N2 = size all
-        subsets are the same.
-    subsets : int
-    generator : numpy.random.Generator
+    Each subset of the features [N1, D] and [N2, D] holds `size` images of either set, drawn without replacement: at
+    least 2, at most N1 and N2. With N1 = N2 = size all subsets are the same.
 
     Raises
     ------

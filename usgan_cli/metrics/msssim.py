@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
 
 from usgan_cli.core.images.codec import Pixels
-from usgan_cli.metrics.pairs import Pairs, check_comparable
+from usgan_cli.metrics.pairs import Pairs, check_comparable, measure_pairs
 
 WEIGHTS = np.array([0.0448, 0.2856, 0.3001, 0.2363, 0.1333])
 RADIUS, SIGMA = 5, 1.5
@@ -28,57 +28,35 @@ Floats = NDArray[np.float64]
 
 
 def ms_ssim(a: Pixels, b: Pixels) -> float:
-    """Return the multi-scale structural similarity of two images, 0 to 1.
+    """Return the multi-scale structural similarity of two uint8 images [C, H, W], 0 to 1.
 
-    Parameters
-    ----------
-    a, b : uint8 arrays [C, H, W]
-        Gray levels 0 to 255, at least `LEAST_SIZE` pixels a side; a scale's mean is over pixels and channels.
+    A scale's mean is over pixels and channels.
 
     Raises
     ------
     DataError
-        The images are not uint8, not of one shape, or too small.
+        The images are not uint8, not of one shape, or below `LEAST_SIZE` pixels a side.
     """
-    check_comparable(a[None], b[None], LEAST_SIZE, "MS-SSIM")
-    return _similarity(_scales(a), _scales(b))
+    return float(pair_ms_ssim(a[None], b[None], Pairs(np.array([0]), np.array([0])))[0])
 
 
 def pair_ms_ssim(a: Pixels, b: Pixels, pairs: Pairs) -> NDArray[np.float64]:
-    """Return the multi-scale structural similarity of pairs of images, float64 [len(pairs)].
-
-    Parameters
-    ----------
-    a : uint8 array [N1, C, H, W]
-    b : uint8 array [N2, C, H, W]
-    pairs : Pairs
-
-    Raises
-    ------
-    DataError
-        A set is empty, or the images are not uint8, not of one shape, or too small.
-    """
+    """Return the multi-scale structural similarity [P] of pairs of images of two sets [N, C, H, W] (see `ms_ssim`)."""
     check_comparable(a, b, LEAST_SIZE, "MS-SSIM")
-    values = np.empty(len(pairs))
-    known, of_known = -1, _scales(a[0])
-    for i in np.argsort(pairs.first, kind="stable"):
-        if pairs.first[i] != known:
-            known, of_known = pairs.first[i], _scales(a[pairs.first[i]])
-        values[i] = _similarity(of_known, _scales(b[pairs.second[i]]))
-    return values
+    return measure_pairs(a, b, pairs, _scales, _similarity)
 
 
 def _scales(image: Pixels) -> list[tuple[Floats, Floats, Floats]]:
     """Return, at every scale, the image [C, H, W] and its windows' means and variances."""
-    found = []
+    scales = []
     levels = image.astype(np.float64)
     for scale in range(len(WEIGHTS)):
         if scale:
             even = levels[:, : levels.shape[1] // 2 * 2, : levels.shape[2] // 2 * 2]
             levels = (even[:, ::2, ::2] + even[:, 1::2, ::2] + even[:, ::2, 1::2] + even[:, 1::2, 1::2]) / 4
         means = _windows(levels)
-        found.append((levels, means, np.maximum(_windows(levels**2) - means**2, 0)))
-    return found
+        scales.append((levels, means, np.maximum(_windows(levels**2) - means**2, 0)))
+    return scales
 
 
 def _similarity(a: list[tuple[Floats, Floats, Floats]], b: list[tuple[Floats, Floats, Floats]]) -> float:
@@ -88,7 +66,7 @@ def _similarity(a: list[tuple[Floats, Floats, Floats]], b: list[tuple[Floats, Fl
         term = (2 * (_windows(levels1 * levels2) - both) + C2) / (variances1 + variances2 + C2)
         if len(terms) < len(WEIGHTS) - 1:
             term = term[:, RADIUS:-RADIUS, RADIUS:-RADIUS]
-        else:  # luminance counts at the coarsest scale alone
+        else:  # luminance counts at the coarsest scale only
             term *= (2 * both + C1) / (means1**2 + means2**2 + C1)
         terms.append(max(float(term.mean()), 0.0))
     return float(np.prod(np.array(terms) ** WEIGHTS))

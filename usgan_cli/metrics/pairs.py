@@ -1,8 +1,10 @@
-"""Random pairs of images for measures that compare two images, and what the pairs' mean would be with other images."""
+"""Random pairs of images for measures of two images, the measure of each pair, and draws of the pairs' mean."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,18 +14,12 @@ from usgan_cli.core.images.codec import Pixels
 from usgan_cli.core.machine.seeds import numpy_generator
 from usgan_cli.metrics.bootstrap import Halves, membership
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Pairs:
-    """Which images are compared.
-
-    Attributes
-    ----------
-    first : int64 array [P]
-        Index in the first set.
-    second : int64 array [P]
-        Index in the second set, which may be the first.
-    """
+    """Indices [P] of the images compared, in a first and a second set, which may be the same."""
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
@@ -33,16 +29,10 @@ class Pairs:
 
 
 def across(first: int, second: int, count: int, seed: int) -> Pairs:
-    """Draw pairs of an image of each of two sets, uniformly with replacement.
+    """Draw `count` pairs of an image of each of two sets of these sizes, uniformly with replacement.
 
     The images of the first set are the same draw for every second set, so that two generators are compared with the
     same real images.
-
-    Parameters
-    ----------
-    first, second : int
-        Sizes of the sets.
-    count, seed : int
     """
     return Pairs(
         numpy_generator(seed, "ssim", "real").integers(first, size=count),
@@ -60,7 +50,7 @@ def within(size: int, count: int, seed: int) -> Pairs:
 def pair_draws(
     values: NDArray[np.float64], pairs: Pairs, halves: Halves, sizes: tuple[int, int]
 ) -> NDArray[np.float64]:
-    """Return the mean over the pairs of which a draw has taken both images, for every draw that has such a pair.
+    """Return the mean value of the pairs whose images are both in a draw, for every draw that contains such a pair.
 
     Parameters
     ----------
@@ -74,6 +64,23 @@ def pair_draws(
     both = membership(halves.real, sizes[0])[:, pairs.first] * membership(halves.other, sizes[1])[:, pairs.second]
     counts = both.sum(axis=1)
     return np.asarray((both @ values)[counts > 0] / counts[counts > 0])
+
+
+def measure_pairs(
+    a: Pixels, b: Pixels, pairs: Pairs, prepare: Callable[[Pixels], T], similarity: Callable[[T, T], float]
+) -> NDArray[np.float64]:
+    """Return the similarity [P] of pairs of images of two sets [N, C, H, W]; `prepare` is applied to each image before.
+
+    Pairs are taken in the order of the first image, which is then prepared once.
+    """
+    values = np.empty(len(pairs))
+    index, first = -1, prepare(a[0])
+    for i in np.argsort(pairs.first, kind="stable"):
+        if pairs.first[i] != index:
+            index = pairs.first[i]
+            first = prepare(a[index])
+        values[i] = similarity(first, prepare(b[pairs.second[i]]))
+    return values
 
 
 def check_comparable(a: Pixels, b: Pixels, least: int, measure: str) -> None:

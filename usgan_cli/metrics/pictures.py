@@ -17,13 +17,9 @@ GENERATED, REAL, LIMIT = "#c1440e", "#1f4e79", "#555555"
 
 
 def gray_values(test: Pixels, fake: Pixels, js: float) -> bytes:
-    """Return a PNG file with the gray-value distributions of real test images and of generated ones.
+    """Return a PNG file with the gray-value distributions of real test images and of generated ones [N, C, H, W].
 
-    Parameters
-    ----------
-    test, fake : uint8 arrays [N, C, H, W]
-    js : float
-        The Jensen-Shannon distance, for the title.
+    `js` is their Jensen-Shannon distance, for the title.
     """
 
     def plot(figure: Figure) -> None:
@@ -40,37 +36,34 @@ def gray_values(test: Pixels, fake: Pixels, js: float) -> bytes:
 def nearest_distances(distances: dict[str, tuple[NDArray[np.float64], NDArray[np.float64], float]]) -> bytes:
     """Return a PNG file with the distributions of the distances to the nearest training image.
 
-    Parameters
-    ----------
-    distances : dict
-        By measure: those of generated images, those of held-out test images, and the threshold of a copy.
+    By measure: those of generated images, those of held-out test images, and the threshold of a copy.
     """
 
     def plot(figure: Figure) -> None:
         panels = figure.subplots(1, len(distances), squeeze=False)[0]
-        for axes, (how, (fake, test, threshold)) in zip(panels, distances.items(), strict=True):
+        for axes, (measure, (fake, test, threshold)) in zip(panels, distances.items(), strict=True):
             for values, colour, label in ((test, REAL, "held-out real images"), (fake, GENERATED, "generated images")):
                 order = np.sort(values)
                 axes.step(order, np.arange(1, len(order) + 1) / len(order), color=colour, where="post", label=label)
             axes.axvline(threshold, color=LIMIT, linestyle="--", linewidth=1, label="close as a copy")
-            axes.set(xlabel=f"distance to the nearest training image, by {how}", ylabel="share of images")
+            axes.set(xlabel=f"distance to the nearest training image, by {measure}", ylabel="share of images")
         panels[0].legend()
 
     return _png(plot, width=9.0)
 
 
 def snapshot_curve(record: SnapshotsRecord, distance: str) -> bytes:
-    """Return a PNG file with the Fréchet distance over training; `distance` is what it is called."""
+    """Return a PNG file with the Fréchet distance over training; `distance` is its name."""
 
     def plot(figure: Figure) -> None:
         axes = figure.subplots()
-        kimg = [one.kimg for one in record.snapshots]
-        fd = np.array([one.fd for one in record.snapshots])
-        bounds = [one.fd_interval or (one.fd, one.fd) for one in record.snapshots]
+        kimg = [score.kimg for score in record.snapshots]
+        fd = np.array([score.fd for score in record.snapshots])
+        bounds = [score.fd_interval or (score.fd, score.fd) for score in record.snapshots]
         reach = np.abs(np.array(bounds).T - fd)
         axes.errorbar(kimg, fd, yerr=reach, color=REAL, marker="o", capsize=3, label="to the test images")
         if record.best_by == "fd_train":
-            own = [one.fd_train or 0.0 for one in record.snapshots]
+            own = [score.fd_train or 0.0 for score in record.snapshots]
             axes.plot(kimg, own, color=GENERATED, marker="s", label="to its training images")
         axes.axvline(record.best_kimg, color=LIMIT, linestyle="--", linewidth=1, label="best")
         axes.set(xlabel="kimg", ylabel=distance, title=record.name)

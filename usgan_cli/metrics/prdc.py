@@ -22,14 +22,7 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Distances:
-    """Euclidean distances between feature vectors.
-
-    Attributes
-    ----------
-    real : float64 array [N1, N1]
-    fake : float64 array [N2, N2]
-    cross : float64 array [N1, N2]
-    """
+    """Euclidean distances between feature vectors: [N1, N1], [N2, N2] and [N1, N2]."""
 
     real: Matrix
     fake: Matrix
@@ -54,10 +47,10 @@ def euclidean(a: NDArray[np.floating], b: NDArray[np.floating]) -> Matrix:
     """
     a, b = a.astype(np.float64, copy=False), b.astype(np.float64, copy=False)
     squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * (a @ b.T)
-    found = np.sqrt(np.maximum(squares, 0))
+    lengths = np.sqrt(np.maximum(squares, 0))
     if a is b:
-        np.fill_diagonal(found, 0)
-    return np.asarray(found)
+        np.fill_diagonal(lengths, 0)
+    return np.asarray(lengths)
 
 
 def radii(own: Matrix, k: int) -> NDArray[np.float64]:
@@ -73,31 +66,15 @@ def radii(own: Matrix, k: int) -> NDArray[np.float64]:
     return np.asarray(np.partition(own, k, axis=1)[:, k])  # place 0 is the image itself
 
 
-def precision_recall(found: Distances, *, k: int) -> tuple[float, float]:
-    """Return the share of generated images within a real image's ball, and of real ones within a generated one's.
-
-    Parameters
-    ----------
-    found : Distances
-    k : int
-
-    Returns
-    -------
-    precision, recall : float
-        0 to 1.
-    """
-    within_real = found.cross <= radii(found.real, k)[:, None]
-    within_fake = found.cross <= radii(found.fake, k)
+def precision_recall(pairwise: Distances, *, k: int) -> tuple[float, float]:
+    """Return the share of generated images within a real image's ball, and of real ones within a generated one's."""
+    within_real = pairwise.cross <= radii(pairwise.real, k)[:, None]
+    within_fake = pairwise.cross <= radii(pairwise.fake, k)
     return float(within_real.any(axis=0).mean()), float(within_fake.any(axis=1).mean())
 
 
-def density_coverage(found: Distances, *, k: int) -> tuple[float, float]:
+def density_coverage(pairwise: Distances, *, k: int) -> tuple[float, float]:
     """Return how many real images' balls a generated image lies in, over k, and the share of balls with one in them.
-
-    Parameters
-    ----------
-    found : Distances
-    k : int
 
     Returns
     -------
@@ -106,20 +83,20 @@ def density_coverage(found: Distances, *, k: int) -> tuple[float, float]:
     coverage : float
         0 to 1; for two samples of one distribution and of one size about 1 - 2^-k.
     """
-    within = found.cross < radii(found.real, k)[:, None]
+    within = pairwise.cross < radii(pairwise.real, k)[:, None]
     return float(within.sum(axis=0).mean() / k), float(within.any(axis=1).mean())
 
 
-def prdc(found: Distances) -> NDArray[np.float64]:
+def prdc(pairwise: Distances) -> NDArray[np.float64]:
     """Return precision, recall, density and coverage with the published k; NaN where a set has too few images."""
     values = np.full(4, np.nan)
-    if min(len(found.real), len(found.fake)) > PRECISION_K:
-        values[:2] = precision_recall(found, k=PRECISION_K)
-    if len(found.real) > DENSITY_K:
-        values[2:] = density_coverage(found, k=DENSITY_K)
+    if min(len(pairwise.real), len(pairwise.fake)) > PRECISION_K:
+        values[:2] = precision_recall(pairwise, k=PRECISION_K)
+    if len(pairwise.real) > DENSITY_K:
+        values[2:] = density_coverage(pairwise, k=DENSITY_K)
     return values
 
 
-def prdc_draws(found: Distances, halves: Halves) -> NDArray[np.float64]:
+def prdc_draws(pairwise: Distances, halves: Halves) -> NDArray[np.float64]:
     """Return precision, recall, density and coverage [R, 4] of every draw of halves."""
-    return np.array([prdc(found.take(real, fake)) for real, fake in zip(halves.real, halves.other, strict=True)])
+    return np.array([prdc(pairwise.take(real, fake)) for real, fake in zip(halves.real, halves.other, strict=True)])

@@ -1,5 +1,5 @@
-"""All numbers for a generator, beside what real images reach: the study's three (Maack et al. 2022, tables 1 and 2),
-and those that say whether to believe them.
+"""All numbers of a generator, and those of real images for comparison: the study's three (Maack et al. 2022, tables 1
+and 2), and those that say whether to believe them.
 
 The reference is always the real test images. The real training images and the GAN's own training images are
 scored in the same way: the floor of the Fréchet distance and the ceiling of the structural similarity.
@@ -8,7 +8,7 @@ scored in the same way: the floor of the Fréchet distance and the ceiling of th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +39,7 @@ LEAST_OF_CLASS = 10
 """A class with fewer images on either side has no numbers of its own."""
 
 MOST_COMPARED = 10_000
-"""Of larger sets, distances between all images are taken of this many, drawn by the seed."""
+"""Of larger sets, distances between all images use this many, drawn by the seed."""
 
 MOST_REDRAWN = 2_000
 """The same for the draws behind the intervals of distances in features."""
@@ -52,21 +52,14 @@ LOWEST = {"fd": 0.0, "js": 0.0, **dict.fromkeys(KNN_NAMES, 0.0), "ms_ssim": 0.0,
 
 @dataclass(frozen=True)
 class Scored:
-    """A record with what its pictures show.
-
-    Attributes
-    ----------
-    record : ScoreRecord
-    suspects : Suspects or None
-        The generated images closest to training images; None where those are not known.
-    fake, test : uint8 arrays [N, C, H, W]
-        The images compared.
-    """
+    """A record, and what its pictures show."""
 
     record: ScoreRecord
     suspects: Suspects | None
+    """The generated images closest to training images; None if those are not known."""
     fake: Pixels
     test: Pixels
+    """The images compared, [N, C, H, W]."""
 
 
 def score(
@@ -89,9 +82,8 @@ def score(
     Parameters
     ----------
     config : ScoreConfig
-    name : str
-        Name of the record.
-    gan_name : str
+    name, gan_name : str
+        Names of the record and of the generator.
     fake : ImageSet
         Generated images in their fixed order.
     test : ImageSet
@@ -102,7 +94,7 @@ def score(
         All real training images; of more than `config.count`, that many are chosen by the seed. Without any, one half
         of the test images is scored against the other half.
     subset : ImageSet or None
-        The GAN's own training images; None leaves them out, and copies are then looked for among `real`.
+        The GAN's own training images; without them, copies are searched for among `real`.
     extractor : Extractor
         Of the kind that `config.extractor` names.
     cache_dir : Path or None
@@ -116,7 +108,7 @@ def score(
     DataError
         Sizes or channels differ, a set has too few images, or there are fewer than `config.count` generated images.
     SettingsError
-        Baselines are asked for without training images.
+        Baselines are to be scored without training images.
     """
     count = len(fake) if config.count is None else config.count
     if count > len(fake):
@@ -132,50 +124,50 @@ def score(
         )
     if with_baselines and real is None:
         raise SettingsError("Trivial baselines are made from training images; there are none.", "Name them: --train")
-    shown = fake.take(np.arange(count))
+    fake = fake.take(np.arange(count))
 
     def embedded(images: ImageSet) -> Embedded:
         return embed(extractor, images, cache_dir, progress=progress)
 
-    reference, generated = embedded(test), embedded(shown)
-    seen = None if subset is None else embedded(subset)
+    reference, generated = embedded(test), embedded(fake)
+    training = None if subset is None else embedded(subset)
     sets = {"fake": (reference, generated)}
     if real is None:
         sets["real"] = _two_halves(reference, config.seed)
     else:
         chosen = np.sort(numpy_generator(config.seed, "score", "real").permutation(len(real))[:count])
-        if seen is None:  # any of them may have been copied
-            seen = embedded(real)
-            sets["real"] = (reference, seen.take(chosen))
+        if training is None:  # any of them may have been copied
+            training = embedded(real)
+            sets["real"] = (reference, training.take(chosen))
         else:
             sets["real"] = (reference, embedded(real.take(chosen)))
         if with_baselines:
-            made = _baselines(real.take(chosen), config.seed)
-            sets |= {key: (reference, embedded(images)) for key, images in made.items()}
-    if subset is not None and seen is not None:
-        sets["subset"] = (reference, seen)
-    suspects = None if seen is None else look_for_copies(generated, seen, reference)
-    found = {}
+            trivial = _baselines(real.take(chosen), config.seed)
+            sets |= {key: (reference, embedded(images)) for key, images in trivial.items()}
+    if subset is not None and training is not None:
+        sets["subset"] = (reference, training)
+    suspects = None if training is None else look_for_copies(generated, training, reference)
+    scores = {}
     with progress.task("Scores", len(sets), "sets") as task:
         for key, (against, other) in sets.items():
-            found[key] = score_set(config, against, other)
+            scores[key] = score_set(config, against, other)
             task.advance()
     record = ScoreRecord(
         name=name,
         gan_name=gan_name,
         settings=_settings(config, extractor, test_digest, len(test), count),
-        fake=found["fake"],
-        real=found["real"],
+        fake=scores["fake"],
+        real=scores["real"],
         real_name=real.name if real is not None else "one half of the real images against the other",
-        real_count=found["real"].count,
-        subset=found.get("subset"),
+        real_count=scores["real"].count,
+        subset=scores.get("subset"),
         subset_count=None if subset is None else len(subset),
-        baselines={key: found[key] for key in BASELINES if key in found},
+        baselines={key: scores[key] for key in BASELINES if key in scores},
         memorization=None if suspects is None else suspects.record,
-        notes=list(_notes(test, shown, training_known=seen is not None)),
+        notes=list(_notes(test, fake, training_known=training is not None)),
         pictures={},
     )
-    return Scored(record, suspects, shown.pixels, test.pixels)
+    return Scored(record, suspects, fake.pixels, test.pixels)
 
 
 def score_set(config: ScoreConfig, reference: Embedded, other: Embedded) -> Scores:
@@ -188,9 +180,9 @@ def score_set(config: ScoreConfig, reference: Embedded, other: Embedded) -> Scor
     part = {measure: -(-number // max(len(classes), 1)) for measure, number in pairs.items()}
     by_class = {}
     for name in classes:
-        real, made = (found.take(_rows_of(found.images, name)) for found in (reference, other))
-        if min(len(real), len(made)) >= LEAST_OF_CLASS:
-            by_class[name] = _measure(config, real, made, part)
+        real, others = (images.take(_rows_of(images.images, name)) for images in (reference, other))
+        if min(len(real), len(others)) >= LEAST_OF_CLASS:
+            by_class[name] = _measure(config, real, others, part)
     return Scores(**whole.model_dump(), classes=by_class)
 
 
@@ -199,7 +191,7 @@ def _rows_of(images: ImageSet, name: str) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Measures:
     """Numbers by their names, with the draws behind their intervals where there are enough images."""
 
     values: dict[str, float]
@@ -252,8 +244,8 @@ def _subset_size(reference: Embedded, other: Embedded) -> int:
     return subset_size(min(len(reference), MOST_COMPARED), min(len(other), MOST_COMPARED))
 
 
-def _in_features(config: ScoreConfig, reference: Embedded, other: Embedded) -> _Found:
-    """Return Fréchet and kernel distance, precision and its kin, and diversity."""
+def _in_features(config: ScoreConfig, reference: Embedded, other: Embedded) -> _Measures:
+    """Return Fréchet and kernel distance, precision, recall, density, coverage, and diversity."""
     x1, x2 = reference.features, other.features
     some1, some2 = (_at_most(MOST_COMPARED, x, config.seed) for x in (x1, x2))
     size, generator = _subset_size(reference, other), numpy_generator(config.seed, "score", "kid")
@@ -262,10 +254,10 @@ def _in_features(config: ScoreConfig, reference: Embedded, other: Embedded) -> _
         "kid": kernel_distance(some1, some2, size=size, subsets=SUBSETS, generator=generator),
         "diversity_features": feature_diversity(x2),
     }
-    among = dict(zip(KNN_NAMES, prdc(distances(some1, some2)), strict=True))
-    values.update({name: float(value) for name, value in among.items() if not np.isnan(value)})
+    by_neighbours = zip(KNN_NAMES, prdc(distances(some1, some2)), strict=True)
+    values.update({name: float(value) for name, value in by_neighbours if not np.isnan(value)})
     if not _enough(reference, other):
-        return _Found(values, {})
+        return _Measures(values, {})
     few1, few2 = (_at_most(MOST_REDRAWN, x, config.seed) for x in (x1, x2))
     halves = _halves(config, len(few1), len(few2))
     draws = {
@@ -273,25 +265,25 @@ def _in_features(config: ScoreConfig, reference: Embedded, other: Embedded) -> _
         "kid": kernel_draws(few1, few2, halves),
         "diversity_features": diversity_draws(few2, halves.other),
     }
-    again = prdc_draws(distances(few1, few2), halves)
+    neighbour_draws = zip(KNN_NAMES, prdc_draws(distances(few1, few2), halves).T, strict=True)
     # Half of a small set may have too few neighbours where the whole has enough.
-    draws.update({name: again[:, i] for i, name in enumerate(KNN_NAMES) if not np.isnan(again[:, i]).any()})
-    return _Found(values, draws)
+    draws.update({name: column for name, column in neighbour_draws if not np.isnan(column).any()})
+    return _Measures(values, draws)
 
 
-def _in_grays(config: ScoreConfig, reference: Embedded, other: Embedded) -> _Found:
+def _in_grays(config: ScoreConfig, reference: Embedded, other: Embedded) -> _Measures:
     """Return the distance of the gray-value distributions."""
     a, b = reference.images.pixels, other.images.pixels
     value = js_distance(a, b, bins=config.js_bins, value_range=LEVELS, base=config.js_log_base)
     if not _enough(reference, other):
-        return _Found({"js": value}, {})
+        return _Measures({"js": value}, {})
     halves = _halves(config, len(a), len(b))
-    return _Found({"js": value}, {"js": js_draws(a, b, halves, bins=config.js_bins, base=config.js_log_base)})
+    return _Measures({"js": value}, {"js": js_draws(a, b, halves, bins=config.js_bins, base=config.js_log_base)})
 
 
 def _in_pairs(
     config: ScoreConfig, reference: Embedded, other: Embedded, pairs: dict[str, int]
-) -> tuple[dict[str, Measured], _Found]:
+) -> tuple[dict[str, Measured], _Measures]:
     """Return the similarity of random pairs of images, across the sets and within the second."""
     a, b = reference.images.pixels, other.images.pixels
     halves = _halves(config, len(a), len(b))
@@ -306,11 +298,11 @@ def _in_pairs(
             (f"diversity_{name}", b, within(len(b), pairs[name], config.seed), own),
         )
         for field, first, chosen, drawn in cases:
-            found = measure(first, b, chosen)
-            similarities[field] = measured(found)
+            by_pair = measure(first, b, chosen)
+            similarities[field] = measured(by_pair)
             if _enough(reference, other):
-                draws[field] = pair_draws(found, chosen, drawn, (len(first), len(b)))
-    return similarities, _Found({name: value.mean for name, value in similarities.items()}, draws)
+                draws[field] = pair_draws(by_pair, chosen, drawn, (len(first), len(b)))
+    return similarities, _Measures({name: value.mean for name, value in similarities.items()}, draws)
 
 
 def _at_most(most: int, x: Features, seed: int) -> Features:
@@ -328,11 +320,8 @@ def _two_halves(reference: Embedded, seed: int) -> tuple[Embedded, Embedded]:
 
 
 def _baselines(real: ImageSet, seed: int) -> dict[str, ImageSet]:
-    made = dict(zip(BASELINES, (baselines.blurred(real.pixels), baselines.noisy(real.pixels, seed)), strict=True))
-    return {
-        name: ImageSet(f"{name} {real.name}", pixels, real.labels, real.classes, real.files, real.groups)
-        for name, pixels in made.items()
-    }
+    trivial = zip(BASELINES, (baselines.blurred(real.pixels), baselines.noisy(real.pixels, seed)), strict=True)
+    return {name: replace(real, name=f"{name} {real.name}", pixels=pixels) for name, pixels in trivial}
 
 
 def _settings(
@@ -356,36 +345,36 @@ def _settings(
 
 
 def _notes(test: ImageSet, fake: ImageSet, *, training_known: bool) -> Iterator[str]:
-    """Say what could not be measured, and why."""
+    """Yield what could not be measured, and why."""
     height = min(test.pixels.shape[2:])
     if height < LEAST_SIZE:
         yield f"MS-SSIM needs images of {LEAST_SIZE} pixels or more; these have {height}."
     if len(test.classes) > 1 and set(test.classes) & set(fake.classes):
-        made = fake.class_counts()
+        generated = fake.class_counts()
         for name, number in test.class_counts().items():
-            if number and not made.get(name, 0):
+            if number and not generated.get(name, 0):
                 yield f"No generated image is of the class {name}, which counts against the whole set's numbers."
-            elif min(number, made.get(name, 0)) < LEAST_OF_CLASS:
-                counts = f"{number} real, {made.get(name, 0)} generated"
+            elif min(number, generated.get(name, 0)) < LEAST_OF_CLASS:
+                counts = f"{number} real, {generated.get(name, 0)} generated"
                 yield f"The class {name} has too few images for numbers of its own ({counts})."
     if min(len(test), len(fake)) < LEAST_IMAGES:
-        yield f"Fewer than {LEAST_IMAGES} images on one side: there are no intervals."
+        yield f"Fewer than {LEAST_IMAGES} images on one side: intervals are left out."
     if max(len(test), len(fake)) > MOST_REDRAWN:
         yield (
-            f"Of more than {MOST_COMPARED} images, KID, precision, recall, density and coverage are of so many; of "
-            f"more than {MOST_REDRAWN}, intervals of numbers in features are of so many, and too wide."
+            f"KID, precision, recall, density and coverage use at most {MOST_COMPARED} images of a set; intervals of "
+            f"numbers in features use at most {MOST_REDRAWN}, and are too wide for more."
         )
     if not training_known:
-        yield "The training images are not known (--train names them), so copies of them were not looked for."
+        yield "The training images are not known (name them with --train), so copies of them were not searched for."
 
 
 def _check(images: ImageSet, test: ImageSet) -> None:
     if len(images) < 2:
         raise DataError(f"The set {images.name!r} has {len(images)} images; a Fréchet distance needs at least two.")
-    shape, wanted = images.pixels.shape[1:], test.pixels.shape[1:]
-    if shape != wanted:
+    shape, expected = images.pixels.shape[1:], test.pixels.shape[1:]
+    if shape != expected:
         raise DataError(
             f"The images of {images.name!r} have shape {list(shape)} (channels, height, width), "
-            f"the real test images {list(wanted)}.",
+            f"the real test images {list(expected)}.",
             "Score images against the dataset that the GAN was trained on (--data).",
         )

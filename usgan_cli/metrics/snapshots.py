@@ -21,22 +21,15 @@ from usgan_cli.metrics.prdc import PRECISION_K, distances, precision_recall
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A saved generator.
-
-    Attributes
-    ----------
-    kimg : float
-        Thousands of real images shown when it was saved.
-    file, sha256 : str
-        Its tensors' file and digest.
-    make : callable
-        Returns its images, uint8 [count, C, H, W], from the same seeds for every snapshot.
-    """
+    """A saved generator."""
 
     kimg: float
+    """Thousands of real images shown when it was saved."""
     file: str
     sha256: str
+    """Its tensors' file and digest."""
     make: Callable[[], Pixels]
+    """Returns its images [count, C, H, W], from the same seeds for every snapshot."""
 
 
 def score_snapshots(
@@ -52,45 +45,30 @@ def score_snapshots(
     repeats: int,
     seed: int,
 ) -> SnapshotsRecord:
-    """Score the images of every saved generator against the real test images.
+    """Score the images of every saved generator, from the first to the last, against the real test images.
 
-    Parameters
-    ----------
-    snapshots : iterable of Snapshot
-        From the first to the last.
-    name : str
-    test : ImageSet
-    test_digest : str
-        Content digest of what `test` is.
-    train : ImageSet or None
-        The GAN's own training images. The best generator is chosen by them: chosen by the test images, it would look
-        better on those than it is.
-    extractor : Extractor
-    cache_dir : Path or None
-        Folder of the cached features of real images.
-    progress : Progress
-    repeats : int
-        Draws behind the intervals.
-    seed : int
+    The best generator is chosen by the GAN's own training images `train`, if they are known: chosen by the test images,
+    it would look better on those than it is. `test_digest` is the content digest of what `test` is; `repeats` are the
+    draws behind the intervals; the features of real images are cached in `cache_dir`.
 
     Raises
     ------
     MissingError
-        There are no snapshots.
+        `snapshots` is empty.
     """
     reference = embed(extractor, test, cache_dir, progress=progress)
-    seen = None if train is None else embed(extractor, train, cache_dir, progress=progress)
-    found = []
+    training = None if train is None else embed(extractor, train, cache_dir, progress=progress)
+    scores = []
     count = 0
     for snapshot in snapshots:
-        made = extractor(snapshot.make(), progress=progress)
-        count = len(made)
-        found.append(_score(snapshot, reference, seen, made, repeats, seed))
-        progress.note(f"{snapshot.kimg:g} kimg: {found[-1].fd:.2f} to the test images")
-    if not found:
+        features = extractor(snapshot.make(), progress=progress)
+        count = len(features)
+        scores.append(_score(snapshot, reference, training, features, repeats, seed))
+        progress.note(f"{snapshot.kimg:g} kimg: {scores[-1].fd:.2f} to the test images")
+    if not scores:
         raise MissingError(f"{name} has no saved generators.", "Train it with --fd-every, which keeps them.")
-    lowest = min(found, key=lambda one: one.fd)
-    best = min(found, key=lambda one: one.fd if one.fd_train is None else one.fd_train)
+    lowest = min(scores, key=lambda score: score.fd)
+    best = min(scores, key=lambda score: score.fd if score.fd_train is None else score.fd_train)
     return SnapshotsRecord(
         name=name,
         extractor=extractor.name,
@@ -98,7 +76,7 @@ def score_snapshots(
         reference_count=len(test),
         train_count=None if train is None else len(train),
         count=count,
-        snapshots=found,
+        snapshots=scores,
         best_kimg=best.kimg,
         best_by="fd" if train is None else "fd_train",
         lowest_kimg=lowest.kimg,
@@ -107,26 +85,26 @@ def score_snapshots(
 
 
 def _score(
-    snapshot: Snapshot, reference: Embedded, seen: Embedded | None, made: Features, repeats: int, seed: int
+    snapshot: Snapshot, reference: Embedded, training: Embedded | None, fake: Features, repeats: int, seed: int
 ) -> SnapshotScore:
     real = reference.features
-    fd = frechet_distance(real, made)
+    fd = frechet_distance(real, fake)
     spread = None
-    if min(len(real), len(made)) >= LEAST_IMAGES:
-        halves = half_samples(len(real), len(made), repeats, numpy_generator(seed, "score", "halves"))
-        spread = interval(fd, frechet_draws(real, made, halves), 0.0)
-    among: tuple[float | None, float | None] = (None, None)
-    if min(len(real), len(made)) > PRECISION_K:
-        among = precision_recall(distances(real, made), k=PRECISION_K)
-    size, generator = subset_size(len(real), len(made)), numpy_generator(seed, "score", "kid")
+    if min(len(real), len(fake)) >= LEAST_IMAGES:
+        halves = half_samples(len(real), len(fake), repeats, numpy_generator(seed, "score", "halves"))
+        spread = interval(fd, frechet_draws(real, fake, halves), 0.0)
+    precision, recall = None, None
+    if min(len(real), len(fake)) > PRECISION_K:
+        precision, recall = precision_recall(distances(real, fake), k=PRECISION_K)
+    size, generator = subset_size(len(real), len(fake)), numpy_generator(seed, "score", "kid")
     return SnapshotScore(
         kimg=snapshot.kimg,
         file=snapshot.file,
         sha256=snapshot.sha256,
         fd=fd,
         fd_interval=spread,
-        kid=kernel_distance(real, made, size=size, subsets=SUBSETS, generator=generator),
-        precision=among[0],
-        recall=among[1],
-        fd_train=None if seen is None else frechet_distance(seen.features, made),
+        kid=kernel_distance(real, fake, size=size, subsets=SUBSETS, generator=generator),
+        precision=precision,
+        recall=recall,
+        fd_train=None if training is None else frechet_distance(training.features, fake),
     )

@@ -13,7 +13,6 @@ RECORDED_PACKAGES = (
     "numpy",
     "scipy",
     "scikit-learn",
-    "scikit-image",
     "pillow",
     "pydicom",
     "python-gdcm",
