@@ -96,7 +96,7 @@ def test_warnings_in_words(study: Workspace, tmp_path: Path, undrawn: None) -> N
     def told(start: str) -> str:
         return next(warning for warning in summary.warnings if warning.startswith(start))
 
-    assert "none-n40-s0 (27.0 % far too close to training images)" in told("This GAN copies real images")
+    assert "none-n40-s0 (27.0 % far too close to training images)" in told("GANs that copy real images")
     leaking = told("ADA's p stayed above 0.8")
     assert "ada-n40-s0 (p = 0.90)" in leaking and "n100" not in leaking
     idle = told("ADA hardly augmented")

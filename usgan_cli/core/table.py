@@ -83,14 +83,13 @@ class Column(Generic[R_contra]):
         return f"{self.title}, {self.group[0].lower()}{self.group[1:]}" if self.group else self.title
 
     def cell(self, row: R_contra) -> Cell:
-        """Return the cell of a row; a dash where there is no value."""
+        """Return the cell of a row; a dash where nothing was measured."""
         value = self.value(row)
         if value is None:
             return Cell(DASH, (None,) * len(self.endings))
-        return value if isinstance(value, Cell) else self.format(value)
+        return value if isinstance(value, Cell) else self._format(value)
 
-    def format(self, value: Any) -> Cell:
-        """Return the cell that shows a value."""
+    def _format(self, value: Any) -> Cell:
         return Cell(number(self.scale * value, self.digits), (self.scale * value,))
 
 
@@ -100,8 +99,7 @@ class Words(Column[R_contra]):
 
     text: ClassVar[bool] = True
 
-    def format(self, value: Any) -> Cell:
-        """Return the text itself."""
+    def _format(self, value: Any) -> Cell:
         return Cell(str(value), (value,))
 
 
@@ -111,8 +109,7 @@ class Spread(Column[R_contra]):
 
     endings: tuple[str, ...] = ("", "_sd")
 
-    def format(self, value: Any) -> Cell:
-        """Return "mean ± sd"."""
+    def _format(self, value: Any) -> Cell:
         if value.sd is None:
             return Cell(number(self.scale * value.mean, self.digits), (self.scale * value.mean, None))
         mean, sd = self.scale * value.mean, self.scale * value.sd
@@ -127,8 +124,7 @@ class Interval(Column[R_contra]):
     sign: bool = False
     """Whether a plus sign is shown."""
 
-    def format(self, value: Any) -> Cell:
-        """Return the number, with the interval below it."""
+    def _format(self, value: Any) -> Cell:
         middle, bounds = value
         if middle is None:
             return Cell(DASH, (None,) * 3)
@@ -144,8 +140,7 @@ class Interval(Column[R_contra]):
 class PValue(Column[R_contra]):
     """A column of p-values as they are."""
 
-    def format(self, value: Any) -> Cell:
-        """Return the p-value with three decimals."""
+    def _format(self, value: Any) -> Cell:
         return Cell(p_value(value), (value,))
 
 
@@ -153,8 +148,7 @@ class PValue(Column[R_contra]):
 class AdjustedP(Column[R_contra]):
     """A column of adjusted p-values, the only ones with stars."""
 
-    def format(self, value: Any) -> Cell:
-        """Return the p-value with its stars."""
+    def _format(self, value: Any) -> Cell:
         mark = stars(value)
         return Cell(f"{p_value(value)} {mark}".rstrip(), (value,), strong=bool(mark))
 

@@ -6,6 +6,7 @@ readable.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from usgan_cli.core.formats.classifier import ClassifierRecord
@@ -49,6 +50,11 @@ def cautions(study: Study) -> list[Caution]:
     return [Caution(topic, text) for topic, texts in topics for text in texts]
 
 
+def _of(names: Sequence[str], text: str) -> list[str]:
+    """Return the sentence that something holds of these; none where there are none."""
+    return [f"{text}: {joined(names, MOST_NAMED)}."] if names else []
+
+
 def find_stale(records: StudyRecords) -> list[str]:
     """Return in words which records were made from inputs that have since been replaced."""
     subsets: list[str] = []
@@ -68,13 +74,12 @@ def find_stale(records: StudyRecords) -> list[str]:
             other_subset.append(name)
         if record.aug is not None and _has_other_images(records, GanKey(record.aug, *subset), record):
             other_images.append(name)
-    stale = [
-        ("Drawn from another version of the dataset: subset", subsets),
-        ("Made by an earlier version of their GAN: the images of", images),
-        ("Trained on another version of its subset: classifier", other_subset),
-        ("Trained on other images than its GAN's folder has now: classifier", other_images),
+    return [
+        *_of(subsets, "Subsets drawn from another version of the dataset"),
+        *_of(images, "Images made by an earlier version of their GAN"),
+        *_of(other_subset, "Classifiers trained on another version of their subset"),
+        *_of(other_images, "Classifiers trained on other images than their GAN's folder has now"),
     ]
-    return [f"{what} {joined(names, MOST_NAMED)}." for what, names in stale if names]
 
 
 def _has_other_images(records: StudyRecords, key: GanKey, record: ClassifierRecord) -> bool:
@@ -92,18 +97,13 @@ def _has_other_images(records: StudyRecords, key: GanKey, record: ClassifierReco
 
 def _copying(records: StudyRecords) -> list[str]:
     sentences = []
-    for verdict, one, several in (
-        ("copies", "This GAN copies real images", "These GANs copy real images"),
-        ("some", "Some images of this GAN may be copies", "Some images of these GANs may be copies"),
-    ):
+    for verdict, what in (("copies", "GANs that copy real images"), ("some", "GANs that may copy some real images")):
         names = [
             f"{key.name} ({_clear_shares(score.memorization)})"
             for key, score in records.scores.items()
             if score.memorization is not None and score.memorization.verdict == verdict
         ]
-        if names:
-            what = one if len(names) == 1 else several
-            sentences.append(f"{what}: {joined(names, MOST_NAMED)}. Look at the closest pairs.")
+        sentences += _of(names, f"{what}; look at the closest pairs")
     return sentences
 
 
@@ -143,32 +143,30 @@ def _named(gan: GanRun) -> str:
 
 
 def _augmentation(records: StudyRecords) -> list[str]:
-    sentences = []
     adaptive = [gan for gan in records.logged_gans() if gan.uses("ada")]
     leaking = [f"{_named(gan)} (p = {number(p, 2)})" for gan in adaptive if (p := gan.log[-1].p) > LEAK_THRESHOLD]
-    if leaking:
-        sentences.append(
-            f"ADA's p stayed above {LEAK_THRESHOLD} to the end, where its augmentations begin to show in the generated "
-            f"images: {joined(leaking, MOST_NAMED)}."
-        )
     idle = [_named(gan) for gan in adaptive if max(row.p for row in gan.log) < IDLE_P]
-    if idle:
-        sentences.append(
+    return [
+        *_of(
+            leaking,
+            f"ADA's p stayed above {LEAK_THRESHOLD} to the end, where its augmentations begin to show in the generated "
+            "images",
+        ),
+        *_of(
+            idle,
             f"ADA hardly augmented (p stayed below {IDLE_P}), because the discriminator did not overfit in so short a "
-            f"training: this is the GAN without ADA with other random draws: {joined(idle, MOST_NAMED)}."
-        )
-    return sentences
+            "training: this is the GAN without ADA with other random draws",
+        ),
+    ]
 
 
 def _discriminators(records: StudyRecords) -> list[str]:
     ends = [(gan, gan.log[-1].r_t) for gan in records.logged_gans()]
-    winning = [f"{_named(gan)} (r_t = {number(r_t, 2)})" for gan, r_t in ends if r_t > WINNING_R_T]
-    if not winning:
-        return []
-    return [
+    return _of(
+        [f"{_named(gan)} (r_t = {number(r_t, 2)})" for gan, r_t in ends if r_t > WINNING_R_T],
         f"The discriminator was winning at the end (r_t above {WINNING_R_T}): it knew real images from generated "
-        f"ones almost without fail, as it does once it has learned them by heart: {joined(winning, MOST_NAMED)}."
-    ]
+        "ones almost without fail, as it does once it has learned them by heart",
+    )
 
 
 def _lengths(records: StudyRecords) -> list[str]:
@@ -235,10 +233,7 @@ def _majority(records: StudyRecords) -> list[str]:
         return []
     share = max(records.data.class_counts("test").values()) / len(records.data.of("test"))
     names = [f"{k.name}/{r.name}" for k, r in records.all_classifiers() if r.test_micro_f1.mean <= share]
-    if not names:
-        return []
-    what = f"No better than always naming the commonest class (F1 {number(100 * share, 2)} %)"
-    return [f"{what}: {joined(names, MOST_NAMED)}."]
+    return _of(names, f"No better than always naming the commonest class (F1 {number(100 * share, 2)} %)")
 
 
 def _significance(study: Study) -> list[str]:
@@ -251,17 +246,14 @@ def _significance(study: Study) -> list[str]:
             lost.append(f"{training_at(one)} (p {p_equals(item.p)}, adjusted {p_value(item.p_holm)})")
         elif below(item.p_holm) and item.p_corrected is not None and not below(item.p_corrected):
             doubted.append(f"{training_at(one)} (p {p_equals(item.p_corrected)})")
-    sentences = undefined
-    if lost:
-        sentences.append(
-            "Significant alone, but not significant after correction for the number of comparisons: "
-            f"{joined(lost, MOST_NAMED)}."
-        )
-    if doubted:
-        sentences.append(
-            "Significant by the t-test, but not by the one that allows for the folds' shared training "
-            f"images: {joined(doubted, MOST_NAMED)}."
-        )
+    sentences = [
+        *undefined,
+        *_of(lost, "Significant alone, but not significant after correction for the number of comparisons"),
+        *_of(
+            doubted,
+            "Significant by the t-test, but not by the one that allows for the folds' shared training images",
+        ),
+    ]
     few = sorted({len(key.seeds) for key, _ in study.over_seeds if len(key.seeds) < ENOUGH_SEEDS})
     if few:
         sentences.append(

@@ -135,19 +135,25 @@ def classifier_groups(records: StudyRecords) -> tuple[list[ClassifierGroup], lis
         if settings.subset == subsets.setdefault(key, settings.subset):
             settings = settings.model_copy(update={"subset": ""})
         items.append((key, record, settings))
-    rejected: list[str] = []
-    groups = []
-    for group in _group(items):
-        keys = dict.fromkeys(key for key, _ in group.items)
-        ttests = {key: ttest for key in keys if (ttest := _valid_ttest(records, key, group, rejected)) is not None}
-        seeds = {key: record for key, record in records.seeds.items() if _matches_means(group, record)}
-        groups.append(ClassifierGroup(group.settings, group.items, group.difference, ttests, seeds))
+    plain, rejected = _group(items), []
+    ttests: list[dict[SubsetKey, TTestRecord]] = [{} for _ in plain]
     for key, ttest in records.ttests.items():
-        if all(ttest.settings != classifier.settings for classifier in records.classifiers.get(key, {}).values()):
+        home = next((i for i, group in enumerate(plain) if _is_of(ttest, key, group)), None)
+        if home is None:
             rejected.append(f"The comparison {key.name} belongs to classifiers that are not there; it is left out.")
+        elif name := _replaced(ttest, records.classifiers[key]):
+            rejected.append(
+                f"The comparison {key.name} is older than classifier {name}; its p-values are left out. "
+                f"Make it again: usgan ttest --n {key.n} --seed {key.seed} --force"
+            )
+        else:
+            ttests[home][key] = ttest
+    groups = []
+    for group, own in zip(plain, ttests, strict=True):
+        seeds = {key: record for key, record in records.seeds.items() if _matches_means(group, record)}
+        groups.append(ClassifierGroup(group.settings, group.items, group.difference, own, seeds))
     shown = {key for group in groups for key in group.seeds}
-    rejected += [_seeds_rejected(key) for key in records.seeds if key not in shown]
-    return groups, rejected
+    return groups, [*rejected, *(_seeds_rejected(key) for key in records.seeds if key not in shown)]
 
 
 def _without_seed(settings: P, follows: bool) -> P:
@@ -170,29 +176,20 @@ def _group(items: list[tuple[K, T, P]]) -> list[Group[P, K, T]]:
     ]
 
 
-def _valid_ttest(
-    records: StudyRecords,
-    key: SubsetKey,
-    group: Group[ClassifierSettings, SubsetKey, ClassifierRecord],
-    rejected: list[str],
-) -> TTestRecord | None:
-    """Return a subset's comparison if it was made from the classifiers of this group that are on disk.
+def _is_of(ttest: TTestRecord, key: SubsetKey, group: Group[P, SubsetKey, ClassifierRecord]) -> bool:
+    """Return whether a subset's comparison has the settings of this group's classifiers."""
+    return any(home == key and ttest.settings == classifier.settings for home, classifier in group.items)
 
-    If they have been replaced since, a sentence that says so is added to `rejected`.
-    """
-    record = records.ttests.get(key)
-    members = {classifier.name: classifier for home, classifier in group.items if home == key}
-    if record is None or any(record.settings != classifier.settings for classifier in members.values()):
-        return None
-    compared = {record.baseline: record.baseline_folds} | {c.name: c.folds for c in record.comparisons}
-    for name, folds in compared.items():
-        if name in members and _fold_scores(members[name]) != folds:
-            rejected.append(
-                f"The comparison {key.name} is older than classifier {name}; its p-values are left out. "
-                f"Make it again: usgan ttest --n {key.n} --seed {key.seed} --force"
-            )
-            return None
-    return record
+
+def _replaced(ttest: TTestRecord, classifiers: dict[str, ClassifierRecord]) -> str | None:
+    """Return the first classifier that has other scores than the comparison was made from."""
+    compared = {ttest.baseline: ttest.baseline_folds} | {item.name: item.folds for item in ttest.comparisons}
+    same = (
+        (name, classifiers[name])
+        for name in compared
+        if name in classifiers and classifiers[name].settings == ttest.settings
+    )
+    return next((name for name, classifier in same if _fold_scores(classifier) != compared[name]), None)
 
 
 def _fold_scores(record: ClassifierRecord) -> list[float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -140,6 +140,8 @@ class StudyRecords:
     ttests: dict[SubsetKey, TTestRecord] = field(default_factory=dict)
     seeds: dict[SeedsKey, SeedsRecord] = field(default_factory=dict)
     runs: list[RunRecord] = field(default_factory=list)
+    digests: dict[str, str] = field(default_factory=dict)
+    """Digests of everything that was read, by its place in the workspace: what a report depends on."""
     unreadable: list[str] = field(default_factory=list)
     """Records that could not be read, each with the reason."""
 
@@ -174,26 +176,6 @@ class StudyRecords:
         """Return whether there is nothing to report."""
         return self.data is None and not self.subset_keys() and not self.unreadable
 
-    def digests(self) -> dict[str, str]:
-        """Return the content digest of every record, by its name: what a report depends on."""
-        digests = {} if self.data is None else {"data": self.data.content_digest()}
-        kinds: dict[str, Mapping[Any, Document]] = {
-            "subset": self.subsets,
-            "synthetic": self.synthetic,
-            "score": self.scores,
-            "ttest": self.ttests,
-            "snapshots": self.snapshots,
-            "seeds": self.seeds,
-        }
-        for kind, records in kinds.items():
-            digests |= {f"{kind} {key.name}": record.content_digest() for key, record in records.items()}
-        for key, record in self.all_classifiers():
-            digests[f"classifier {key.name} {record.name}"] = record.content_digest()
-        for gan_key, gan in self.gans.items():
-            content = None if gan.document is None else gan.document.content_digest()
-            digests[f"gan {gan_key.name}"] = files.digest_json([content, [row.model_dump() for row in gan.log]])
-        return digests | {f"unreadable {i}": files.digest_json(text) for i, text in enumerate(self.unreadable)}
-
 
 class _Reader:
     """Reads records, and keeps the reasons why some cannot be read."""
@@ -201,6 +183,7 @@ class _Reader:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.runs: list[RunRecord] = []
+        self.digests: dict[str, str] = {}
         self.unreadable: list[str] = []
 
     def read(self, read: Callable[[Path], T], path: Path) -> T | None:
@@ -213,11 +196,18 @@ class _Reader:
             reason = f"{error.filename}: {error.strerror}."
         # A report is sent to others, so it does not show where the workspace is on this machine.
         self.unreadable.append(reason.replace(f"{self.workspace.root}/", ""))
+        self._note(path, files.digest_json(reason))
         return None
 
     def file(self, path: Path, kind: type[D]) -> D | None:
         """Return a record, or None where there is none or it cannot be read."""
-        return self.read(kind.read, path) if path.is_file() else None
+        record = self.read(kind.read, path) if path.is_file() else None
+        if record is not None:
+            self._note(path, record.content_digest())
+        return record
+
+    def _note(self, path: Path, digest: str) -> None:
+        self.digests[path.relative_to(self.workspace.root).as_posix()] = digest
 
     def paths(self, folder: str, parse: Callable[[str], K | None], suffix: str = "") -> list[tuple[K, Path]]:
         """Return the artefacts in a folder of the workspace in the order of their keys."""
@@ -240,13 +230,11 @@ class _Reader:
     def gan(self, key: GanKey, path: Path) -> GanRun:
         """Return a GAN's training."""
         plan = self.file(path / "config.json", PlanDocument)
-        return GanRun(
-            key,
-            self.folder(path, "generator.json", GeneratorDocument),
-            {} if plan is None else plan.settings,
-            self.read(read_log, path) or [],
-            max((path / "samples").glob("[!.]*.png"), default=None),
-        )
+        document = self.folder(path, "generator.json", GeneratorDocument)
+        log = self.read(read_log, path) or []
+        self._note(path / "log.jsonl", files.digest_json([row.model_dump() for row in log]))
+        sheet = max((path / "samples").glob("[!.]*.png"), default=None)
+        return GanRun(key, document, {} if plan is None else plan.settings, log, sheet)
 
     def classifiers(self, path: Path) -> dict[str, ClassifierRecord]:
         """Return the classifiers of one subset by name."""
@@ -285,5 +273,6 @@ def collect(workspace: Workspace) -> StudyRecords:
         reader.files("ttests", SubsetKey.parse, TTestRecord),
         reader.files("ttests", SeedsKey.parse, SeedsRecord),
         reader.runs,
+        reader.digests,
         reader.unreadable,
     )

@@ -26,7 +26,7 @@ def run(options: Report, session: Session) -> Outcome:
     """Write the report, if any record has changed."""
     target = options.out or session.workspace.report
     missing = _missing(session.workspace)
-    inputs = collect(session.workspace).digests()
+    inputs = collect(session.workspace).digests
     if missing:
         inputs["missing"] = files.digest_json([item.line for item in missing])
     step = Step("report", REVISION, options.recorded(), inputs)
