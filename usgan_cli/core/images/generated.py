@@ -105,7 +105,7 @@ class _NpzWriter:
             "class_names": np.array(self.classes, dtype=np.str_),
             "seeds": np.array(self.seeds, dtype=np.int64),
         }
-        np.savez(path, allow_pickle=False, **arrays)
+        np.savez(path, **arrays)
 
 
 def _entry(file: str, name: str, seed: int, data: bytes) -> SyntheticImage:
