@@ -22,7 +22,7 @@ NAMED = {
 LOADED_BY_OTHERS = {"tensorboard", "gdcm"}
 """Modules that torch.utils.tensorboard and pydicom import."""
 USED_IF_INSTALLED = {"medmnist", "triton"}
-"""Modules that are used where they happen to be installed: a table of class names, and the compiler beside torch on Linux."""
+"""Modules used where they happen to be installed: a table of class names, and the compiler that comes with torch."""
 
 
 def imported() -> set[str]:
