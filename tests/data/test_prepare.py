@@ -59,7 +59,7 @@ def test_colour(source: Path, tmp_path: Path) -> None:
     assert codec.decode(tmp_path / "data" / red.file, 3)[:, 3, 3].tolist() == [200, 0, 0]
 
 
-def test_copies_stay_on_one_side_and_are_told(source: Path, tmp_path: Path) -> None:
+def test_copies_stay_on_one_side_and_are_reported(source: Path, tmp_path: Path) -> None:
     # The same pixels in another format and under another class: not the same bytes.
     Image.open(source / "benign" / "benign (1).png").save(source / "malignant" / "copy.bmp")
     Image.open(source / "benign" / "benign (2).png").save(source / "benign" / "again.tif")
@@ -75,12 +75,12 @@ def test_copies_stay_on_one_side_and_are_told(source: Path, tmp_path: Path) -> N
         ["images/benign/benign-1.png", "images/malignant/copy.png"],
     ]
     assert manifest.conflicts == [["images/benign/benign-1.png", "images/malignant/copy.png"]]
-    told = "\n".join(progress.warnings)
-    assert "2 pictures occur more than once (4 images" in told
-    assert "benign/benign (1).png = malignant/copy.bmp" in told
+    text = "\n".join(progress.warnings)
+    assert "2 pictures occur more than once (4 images" in text
+    assert "benign/benign (1).png = malignant/copy.bmp" in text
 
 
-def test_copies_that_prevent_the_exact_split_are_told(tmp_path: Path) -> None:
+def test_copies_that_prevent_the_exact_split_are_reported(tmp_path: Path) -> None:
     for name in "ab":
         for i in range(4):
             codec.write_png(
@@ -170,7 +170,7 @@ def test_groups_from_folders(tmp_path: Path) -> None:
         scan(tmp_path / "s", SourceOptions(groups="folder", class_level=2))
 
 
-def test_what_was_enlarged_is_told(source: Path, tmp_path: Path) -> None:
+def test_what_was_enlarged_is_reported(source: Path, tmp_path: Path) -> None:
     progress = Silent()
     prepare(PrepareConfig(32, 1, 12), source, tmp_path / "data", progress)
     # All are 30 wide, below 32.

@@ -36,19 +36,19 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def made(source: Path, target: Path, **settings: object) -> tuple[DataManifest, Audit, Silent]:
     audits: list[Audit] = []
-    told = Silent()
+    progress = Silent()
     config = PrepareConfig(size=16, test=6, **settings)  # type: ignore[arg-type]
-    manifest = prepare(config, source, target, told, audited=audits.append)
+    manifest = prepare(config, source, target, progress, audited=audits.append)
     assert manifest == DataManifest.read(target / "manifest.json")
     assert audits[0].source in (target / "audit.html").read_text(encoding="utf-8")
     files = {path.relative_to(target).as_posix() for path in target.glob("images/*/*")}
     assert files == {image.file for image in manifest.images}
-    return manifest, audits[0], told
+    return manifest, audits[0], progress
 
 
 def test_near_copies_stay_together(source: Path, tmp_path: Path) -> None:
     for seed in range(5):
-        manifest, audit, told = made(source, tmp_path / str(seed), seed=seed)
+        manifest, audit, progress = made(source, tmp_path / str(seed), seed=seed)
         split = {image.source: (image.split, image.group) for image in manifest.images}
         assert split["benign/0.png"] == split["benign/6.png"]
         assert split["benign/1.png"] == split["benign/7.png"]
@@ -62,7 +62,7 @@ def test_near_copies_stay_together(source: Path, tmp_path: Path) -> None:
     ]
     assert manifest.conflicts == [["images/benign/2.png", "images/malignant/7.png"]]
     assert min(pair.score for pair in manifest.near_copies) > 0.8
-    assert any("benign/2.png = malignant/7.png" in warning for warning in told.warnings)
+    assert any("benign/2.png = malignant/7.png" in warning for warning in progress.warnings)
     assert (manifest.duplicate_policy, manifest.conflict_policy) == ("group", "keep")
 
 
@@ -78,14 +78,14 @@ def test_copies_are_dropped_and_conflicts_too(source: Path, tmp_path: Path) -> N
     assert dict(audit.rows())["Dropped as copies or conflicts"] == "4"
 
 
-def test_ignored_copies_that_cross_are_told(source: Path, tmp_path: Path) -> None:
+def test_ignored_copies_that_cross_are_reported(source: Path, tmp_path: Path) -> None:
     crossing = []
     for seed in range(5):
-        manifest, audit, told = made(source, tmp_path / str(seed), seed=seed, duplicates="ignore")
+        manifest, audit, progress = made(source, tmp_path / str(seed), seed=seed, duplicates="ignore")
         assert len({image.group for image in manifest.images}) == 16
         assert len(manifest.duplicates) == 3  # they are known all the same
         crossing.append(len(audit.divided()))
-        assert any("both sides of the split" in warning for warning in told.warnings) == (crossing[-1] > 0)
+        assert any("both sides of the split" in warning for warning in progress.warnings) == (crossing[-1] > 0)
     assert max(crossing) > 0
 
 

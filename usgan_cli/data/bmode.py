@@ -50,21 +50,11 @@ class Scanner:
 
 
 def envelope(echogenicity_db: Field, scanner: Scanner, generator: np.random.Generator) -> Field:
-    """Return the magnitude of the received, demodulated signal.
+    """Return the magnitude of the received, demodulated signal over the field of view [rows, columns].
 
-    Parameters
-    ----------
-    echogenicity_db : float32 array [rows, columns]
-        Level of the backscattered signal over the field of view, decibels.
-    scanner : Scanner
-    generator : numpy.random.Generator
-        Draws the scatterers.
-
-    Returns
-    -------
-    float32 array [rows, columns]
-        In a region at 0 dB larger than the point-spread function it is Rayleigh distributed with mean square 1.
-        Near the left and right borders scatterers of the opposite side add a little.
+    `echogenicity_db` is the level of the backscattered signal. In a region at 0 dB larger than the point-spread
+    function the magnitude is Rayleigh distributed with mean square 1. Near the left and right borders scatterers of the
+    opposite side add a little.
     """
     rows, columns = echogenicity_db.shape
     amplitude = np.exp(echogenicity_db * np.float32(np.log(10) / 20))
@@ -102,17 +92,10 @@ def centres(count: int, length_mm: float) -> Field:
 
 
 def receive(echo_db: Field, loss_db_per_mm: Field, scanner: Scanner, generator: np.random.Generator) -> Field:
-    """Return the envelope of what the scanner receives, in decibels, with the noise of its electronics.
+    """Return the received envelope [rows, columns] in decibels, with the noise of the scanner's electronics.
 
-    Parameters
-    ----------
-    echo_db : float32 array [cells, cells]
-        Echogenicity over the field of view.
-    loss_db_per_mm : float32 array [cells, cells]
-        Two-way attenuation that the scanner's time gain does not make up for.
-    scanner : Scanner
-    generator : numpy.random.Generator
-        Draws scatterers and noise.
+    `echo_db` is the echogenicity over the field of view, `loss_db_per_mm` the two-way attenuation that the scanner's
+    time gain does not make up for.
     """
     rows, columns = echo_db.shape
     level_db = echo_db - np.cumsum(loss_db_per_mm, axis=0, dtype=np.float32) * np.float32(scanner.depth_mm / rows)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from usgan_cli.core.formats.dataset import LeftOut
 from usgan_cli.core.progress import Progress
 from usgan_cli.core.text import listed, plural
-from usgan_cli.data.copies.groups import ConflictPolicy, DuplicatePolicy, Duplicates, divided
+from usgan_cli.data.copies.groups import ConflictPolicy, DuplicatePolicy, Duplicates, Groups, divided
 from usgan_cli.data.source import classes, files
 from usgan_cli.data.source.contents import ImageSource
 from usgan_cli.data.source.decode import UNDECODABLE, Decoded
@@ -85,10 +85,37 @@ def report_duplicates(
         progress.warn(f"{stand} under more than one class, so a label is wrong: {conflicts}.{left_out}")
 
 
-def report_divided(groups: NDArray[np.int64], in_test: NDArray[np.bool_], progress: Progress) -> None:
+def report_split(classes: Sequence[str], total: NDArray[np.int64], test: NDArray[np.int64], progress: Progress) -> None:
+    """Report how many images of each class, of `total`, are for training and for testing."""
+    share = ", ".join(f"{name} {a}/{b}" for name, a, b in zip(classes, total - test, test, strict=True))
+    progress.note(
+        f"{plural(total.sum(), 'image')}: {(total - test).sum()} for training, {test.sum()} for testing ({share})."
+    )
+
+
+def report_inexact_split(
+    classes: Sequence[str], test: NDArray[np.int64], exact: NDArray[np.int64], progress: Progress
+) -> None:
+    """Warn where groups prevented the classes' exact shares of the test side."""
+    if (test != exact).any():
+        got, meant = (", ".join(f"{name} {n}" for name, n in zip(classes, x, strict=True)) for x in (test, exact))
+        progress.warn(
+            f"Images that must stay together prevent the exact split: the test side has {got} instead of {meant}."
+        )
+
+
+def report_own_split(groups: Groups, in_test: NDArray[np.bool_], progress: Progress) -> None:
+    """Warn where the source's own split divides a group."""
+    if crossing := divided(groups, in_test):
+        progress.warn(
+            f"The source's own split divides {plural(len(crossing), 'group')} of copies or of one patient "
+            f"({sum(map(len, crossing))} images), so the test side is not independent. Draw another: --split new"
+        )
+
+
+def report_divided(groups: Groups, in_test: NDArray[np.bool_], progress: Progress) -> None:
     """Warn of ignored copies on both sides of the split."""
-    crossing = divided(groups, in_test)
-    if crossing:
+    if crossing := divided(groups, in_test):
         leaked = sum(int(in_test[group].sum()) for group in crossing)
         progress.warn(
             f"{plural(len(crossing), 'group')} of copies {'lies' if len(crossing) == 1 else 'lie'} on both sides of "

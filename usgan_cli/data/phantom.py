@@ -66,20 +66,9 @@ class PhantomConfig:
 
 
 def simulate(kind: Kind, seed: int, size: int = 256) -> Pixels:
-    """Simulate one B-mode image.
+    """Simulate one B-mode image [1, size, size]: the log-compressed envelope, whose anatomy depends on `seed` alone.
 
-    Parameters
-    ----------
-    kind : "benign", "malignant" or "normal"
-    seed : int
-        Decides everything about the image.
-    size : int
-        Height and width, pixels, 16 to 1024. The anatomy does not depend on it.
-
-    Returns
-    -------
-    uint8 array [1, size, size]
-        Log-compressed envelope, black at the lower end of the scanner's dynamic range.
+    `size` is 16 to 1024 pixels.
     """
     generator = numpy_generator(seed, "phantom", kind)
     canvas = Canvas(_draw_scanner(generator), max(_GRID, size), generator)

@@ -20,7 +20,7 @@ from usgan_cli.core.formats.dataset import DataImage, DataManifest, LeftOut, Nea
 from usgan_cli.core.images.codec import Fit
 from usgan_cli.core.machine.device import available_cores
 from usgan_cli.core.progress import Progress
-from usgan_cli.core.text import on_one_line, plural
+from usgan_cli.core.text import on_one_line
 from usgan_cli.data import notes
 from usgan_cli.data.audit import Audit, AuditImage, Side, write_audit
 from usgan_cli.data.copies.groups import (
@@ -28,7 +28,6 @@ from usgan_cli.data.copies.groups import (
     DuplicatePolicy,
     Duplicates,
     Settled,
-    divided,
     find_duplicates,
     join_groups,
     settle,
@@ -44,33 +43,24 @@ SplitFrom = Literal["own", "new"]
 
 @dataclass(frozen=True)
 class PrepareConfig:
-    """Settings of the prepared dataset.
-
-    Attributes
-    ----------
-    size : int
-        Height and width, pixels: a power of two from 16 to 1024, as StyleGAN2 needs.
-    test : int or float
-        Test images: a whole number is a count, a fraction between 0 and 1 is a share of all images.
-    fit : "stretch", "pad" or "crop"
-        How an image becomes a square (see `images.fit`).
-    split : "own" or "new"
-        Whether a split that the source comes with is kept; `test` and `seed` then have no effect.
-    duplicates : "group", "drop" or "ignore"
-        Keep copies on one side; keep only the largest of them; or draw the split as if there were none.
-    conflicts : "keep", "drop" or "error"
-        What is done with the same picture under more than one class.
-    """
+    """Settings of the prepared dataset."""
 
     size: int = 256
+    """Height and width, pixels: a power of two from 16 to 1024, as StyleGAN2 needs."""
     channels: Literal[1, 3] = 1
     test: int | float = 280 / 780
+    """Test images: a whole number is a count, a fraction between 0 and 1 is a share of all images."""
     seed: int = 0
+    """Of the split."""
     fit: Fit = "stretch"
+    """How an image becomes a square (see `codec.fit`)."""
     split: SplitFrom = "own"
+    """Whether a split that the source comes with is kept; `test` and `seed` then have no effect."""
     reading: SourceOptions = field(default_factory=SourceOptions)
     duplicates: DuplicatePolicy = "group"
+    """Keep copies on one side; keep only the largest of them; or draw the split as if there were none."""
     conflicts: ConflictPolicy = "keep"
+    """What is done with the same picture under more than one class."""
 
     def __post_init__(self) -> None:
         if self.size not in {16, 32, 64, 128, 256, 512, 1024}:
@@ -116,9 +106,8 @@ def prepare(
     target : Path
         An empty folder, or one to be made.
     progress : Progress
-        Receives notes and warnings about what was left out and about duplicates.
     workers : int, optional
-        Threads; the result does not depend on it. Default: one per core, up to 32.
+        Threads (default: one per core, up to 32); the result does not depend on them.
     audited : callable, optional
         Called with the audit once it is written.
 
@@ -198,7 +187,7 @@ def _inspect(
 
 
 def _split(config: PrepareConfig, source: ImageSource, inspected: _Inspected, progress: Progress) -> _Split:
-    """Draw the split, or take the source's own."""
+    """Draw the split, or take the source's own; report both sides and warn of divided groups."""
     images, kept = inspected.kept, inspected.settled.kept
     labels = np.array([source.classes.index(item.source.class_) for item in images], dtype=np.int64)
     groups = join_groups(
@@ -208,13 +197,22 @@ def _split(config: PrepareConfig, source: ImageSource, inspected: _Inspected, pr
     )
     own = config.split == "own" and source.has_split
     if own:
+        progress.note("The split is the one that the source comes with.")
         in_test = np.array([item.source.side == "test" for item in images])
         count = int(in_test.sum())
-        _check_own_split(labels, in_test, groups, source.classes, progress)
+        hint = "Have usgan draw the split: --split new"
     else:
         count = config.test_count(len(images))
         in_test = stratified_group_split(labels, groups, count, config.seed)
-        _check_split(labels, in_test, count, source.classes, progress)
+        hint = "Choose another number of test images, or give the class more images."
+    total = np.bincount(labels, minlength=len(source.classes))
+    test = np.bincount(labels[in_test], minlength=len(source.classes))
+    _check_sides(source.classes, total, test, hint)
+    notes.report_split(source.classes, total, test, progress)
+    if own:
+        notes.report_own_split(groups, in_test, progress)
+    else:
+        notes.report_inexact_split(source.classes, test, largest_remainder(total, count), progress)
     if config.duplicates == "ignore":
         notes.report_divided(inspected.duplicates.groups[kept], in_test, progress)
     return _Split(groups, in_test, count / len(images), own)
@@ -309,58 +307,13 @@ def _check_classes(source: ImageSource, decoded: Sequence[Decoded], undecodable:
         )
 
 
-def _check_sides(
-    labels: NDArray[np.int64], in_test: NDArray[np.bool_], classes: Sequence[str], hint: str, progress: Progress
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Report the split and refuse a side without a class; return how many images each class has, all and test."""
-    total = np.bincount(labels, minlength=len(classes))
-    test = np.bincount(labels[in_test], minlength=len(classes))
+def _check_sides(classes: Sequence[str], total: NDArray[np.int64], test: NDArray[np.int64], hint: str) -> None:
+    """Refuse a split with a side that lacks a class."""
     for name, n_test, n_train in zip(classes, test, total - test, strict=True):
         if n_test == 0 or n_train == 0:
             side = "test" if n_test == 0 else "training"
             raise DataError(
-                f"With {test.sum()} of {len(labels)} images for testing, the {side} side has none of the class "
+                f"With {test.sum()} of {total.sum()} images for testing, the {side} side has none of the class "
                 f"{name!r}.",
                 hint,
             )
-    share = ", ".join(f"{name} {a}/{b}" for name, a, b in zip(classes, total - test, test, strict=True))
-    progress.note(
-        f"{plural(len(labels), 'image')}: {len(labels) - test.sum()} for training, {test.sum()} for testing ({share})."
-    )
-    return total, test
-
-
-def _check_own_split(
-    labels: NDArray[np.int64],
-    in_test: NDArray[np.bool_],
-    groups: NDArray[np.int64],
-    classes: Sequence[str],
-    progress: Progress,
-) -> None:
-    """Check the split that the source comes with, and warn where it divides a group."""
-    progress.note("The split is the one that the source comes with.")
-    _check_sides(labels, in_test, classes, "Have usgan draw the split: --split new", progress)
-    crossing = divided(groups, in_test)
-    if crossing:
-        progress.warn(
-            f"The source's own split divides {plural(len(crossing), 'group')} of copies or of one patient "
-            f"({sum(map(len, crossing))} images), so the test side is not independent. Draw another: --split new"
-        )
-
-
-def _check_split(
-    labels: NDArray[np.int64],
-    in_test: NDArray[np.bool_],
-    count: int,
-    classes: Sequence[str],
-    progress: Progress,
-) -> None:
-    """Check the split that was drawn; warn where groups prevented exact shares."""
-    hint = "Choose another number of test images, or give the class more images."
-    total, test = _check_sides(labels, in_test, classes, hint, progress)
-    exact = largest_remainder(total, count)
-    if (test != exact).any():
-        got, meant = (", ".join(f"{name} {n}" for name, n in zip(classes, x, strict=True)) for x in (test, exact))
-        progress.warn(
-            f"Images that must stay together prevent the exact split: the test side has {got} instead of {meant}."
-        )

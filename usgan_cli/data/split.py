@@ -32,10 +32,8 @@ def stratified_group_split(
 
     Parameters
     ----------
-    labels : int64 array [N]
-        Class of each image, from 0.
-    groups : int64 array [N]
-        Images of one group stay on one side.
+    labels, groups : int64 arrays [N]
+        Class, from 0, and group of each image.
     test_count : int
         Number of test images, 1 to N - 1.
     seed : int

@@ -56,14 +56,8 @@ def subsample(manifest: DataManifest, n: int, seed: int) -> Subset:
 def stratified_nested_order(labels: NDArray[np.int64], groups: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     """Order images so that every start of the order is stratified; the starts are nested by construction.
 
-    Parameters
-    ----------
-    labels : int64 array [N]
-        Class of each image.
-    groups : int64 array [N]
-        Copies of one image share a group; a copy comes after all first copies of its class, so that a small start
-        is not made smaller by repetitions.
-    seed : int
+    `labels` and `groups` [N] are the class and the group of each image. A copy comes after all first copies of its
+    class, so that a small start is not made smaller by repetitions.
 
     Returns
     -------

@@ -126,10 +126,10 @@ def test_pairs_and_scores_depend_neither_on_order_nor_on_threads(
 def test_registration_undoes_a_known_crop(thumbnails: list[Pixels], pictures: list[Image.Image]) -> None:
     crop = look(pictures[0].crop((8, 4, 240, 250)))
     start, share = np.array([[4, 8]], np.float32) / 256, np.array([(246 + 232) / 512], np.float32)
-    told = agreement(thumbnails[0][None], crop[None], start, share)
+    aware = agreement(thumbnails[0][None], crop[None], start, share)
     unaware = agreement(thumbnails[0][None], crop[None], np.zeros((1, 2), np.float32), np.ones(1, np.float32))
-    assert told > 0.9
-    np.testing.assert_allclose(unaware, told, atol=0.03)
+    assert aware > 0.9
+    np.testing.assert_allclose(unaware, aware, atol=0.03)
 
 
 def test_sampling_is_linear_interpolation() -> None:

@@ -45,7 +45,7 @@ def test_a_table_with_groups_and_split(source: Path, tmp_path: Path) -> None:
     assert prepare(SMALL, listed, tmp_path / "val", Silent()).class_counts("train") == {"benign": 5, "malignant": 5}
 
 
-def test_a_split_that_divides_a_group_is_told(source: Path, tmp_path: Path) -> None:
+def test_a_split_that_divides_a_group_is_reported(source: Path, tmp_path: Path) -> None:
     rows = [
         (f"source/{path}", name, "one" if i in {5, 6} else f"{name}{i}", "test" if i <= 5 else "train")
         for path, name, i in noise_rows()

@@ -17,7 +17,7 @@ from usgan_cli.core.images import codec
 from usgan_cli.core.progress import Silent
 from usgan_cli.data.prepare import PrepareConfig, prepare
 from usgan_cli.data.source.contents import SourceOptions
-from usgan_cli.data.source.decode import UNDECODABLE, in_order
+from usgan_cli.data.source.decode import UNDECODABLE, ordered_map
 from usgan_cli.data.source.names import safe_name, unique_names
 
 SMALL = PrepareConfig(size=16, test=12)
@@ -34,8 +34,10 @@ def test_broken_files_are_left_out(source: Path, tmp_path: Path) -> None:
         ("benign/benign (3).png", f"{UNDECODABLE}: its content is no known image format"),
         ("benign/benign (4).png", f"{UNDECODABLE}: truncated, damaged or of an unknown kind"),
     ]
-    told = "Left out 2 images that cannot be decoded: benign/benign (3).png (its content is no known image format), ben"
-    assert any(told in warning for warning in progress.warnings)
+    message = (
+        "Left out 2 images that cannot be decoded: benign/benign (3).png (its content is no known image format), ben"
+    )
+    assert any(message in warning for warning in progress.warnings)
 
 
 def test_hostile_files_are_left_out_with_reasons(source: Path, tmp_path: Path) -> None:
@@ -131,7 +133,7 @@ def test_results_come_in_order_and_not_far_ahead() -> None:
         time.sleep(0.002 * (i % 3))
         return i * i
 
-    results = in_order(slow, items(), 3)
+    results = ordered_map(slow, items(), 3)
     assert [next(results) for _ in range(10)] == [i * i for i in range(10)]
     assert len(drawn) <= 10 + 3 * 4
     assert list(results) == [i * i for i in range(10, 100)]
@@ -142,7 +144,7 @@ def test_results_come_in_order_and_not_far_ahead() -> None:
         return i
 
     with pytest.raises(ValueError, match="5"):
-        list(in_order(fails, range(1000), 3))
+        list(ordered_map(fails, range(1000), 3))
 
 
 def test_names_are_safe_and_unique() -> None:

@@ -72,7 +72,7 @@ def test_a_new_split_takes_all_parts(tmp_path: Path) -> None:
     assert {image.source.partition("/")[0] for image in manifest.of("test")} == {"train", "val", "test"}
 
 
-def test_copies_across_the_published_split_are_told(tmp_path: Path) -> None:
+def test_copies_across_the_published_split_are_reported(tmp_path: Path) -> None:
     made = arrays()
     made["test_images"][3] = made["train_images"][5]
     progress = Silent()

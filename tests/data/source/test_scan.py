@@ -145,7 +145,7 @@ def test_folders_that_could_both_be_classes_must_be_chosen(scanned: Scanned) -> 
             scanned(options=SourceOptions(class_level=level))
 
 
-def test_patients_above_the_classes_must_be_told(scanned: Scanned) -> None:
+def test_patients_above_the_classes_must_be_chosen(scanned: Scanned) -> None:
     with pytest.raises(SettingsError, match="either could be the classes"):
         scanned("p1/benign/1.png", "p2/malignant/1.png", "p3/benign/1.png", "p3/malignant/1.png")
 

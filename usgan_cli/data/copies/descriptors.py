@@ -132,23 +132,10 @@ class Candidates:
 def find_candidates(
     thumbnails: Sequence[Pixels], *, threshold: float = LEAST_SIMILARITY, mirrored: bool = True, workers: int = 1
 ) -> Candidates:
-    """Compare every image with every other by descriptors.
+    """Compare each of N thumbnails [128, 128] with every other by descriptors.
 
-    Parameters
-    ----------
-    thumbnails : sequence of N uint8 arrays [128, 128]
-    threshold : float
-        Least correlation of a candidate.
-    mirrored : bool
-        Look for mirrored copies as well.
-    workers : int
-        Threads; the result does not depend on it.
-
-    Returns
-    -------
-    Candidates
-        Each pair once, ordered by index, in the direction and crop that fits best; of one image, its 16 best
-        candidates in each direction, mirrored or not.
+    Returns the pairs that correlate by `threshold` or more: each once, ordered by index, in the direction and crop that
+    fits best; of one image its 16 best candidates in each direction, mirrored or not.
     """
     count = len(thumbnails)
     starts = range(0, count, _QUERIES)

@@ -90,27 +90,12 @@ def connected_groups(count: int, pairs: Iterable[tuple[int, int]]) -> Groups:
     return number[inverse]
 
 
-def same_value_pairs(values: Sequence[Hashable]) -> list[tuple[int, int]]:
-    """Return pairs (first, i) of the indices of equal values, enough to connect them."""
-    first_with: dict[Hashable, int] = {}
-    pairs = [(first_with.setdefault(value, i), i) for i, value in enumerate(values)]
-    return [pair for pair in pairs if pair[0] != pair[1]]
-
-
 def join_groups(*labellings: Sequence[Hashable]) -> Groups:
-    """Join images that are of one group by any of several labellings.
-
-    Parameters
-    ----------
-    *labellings : sequences of N hashables
-        Images with equal labels belong together.
-
-    Returns
-    -------
-    int64 array [N]
-        Group of each image, numbered from 0 by first appearance.
-    """
-    pairs = [pair for labels in labellings for pair in same_value_pairs(labels)]
+    """Return groups [N], numbered from 0 by first appearance, of images with equal labels in any of the labellings."""
+    pairs: list[tuple[int, int]] = []
+    for labels in labellings:
+        first_with: dict[Hashable, int] = {}
+        pairs += [(first_with.setdefault(label, i), i) for i, label in enumerate(labels)]
     return connected_groups(len(labellings[0]), pairs)
 
 
@@ -130,16 +115,9 @@ def divided(groups: Groups, in_test: NDArray[np.bool_]) -> list[list[int]]:
 def find_duplicates(
     digests: Sequence[Hashable], labels: Sequence[Hashable], near: Sequence[NearPair] = ()
 ) -> Duplicates:
-    """Group images by the digests of their pixels and by their near-copies.
+    """Group N images by the digests of their pixels (see `pixel_digest`) and by their near-copies.
 
-    Parameters
-    ----------
-    digests : sequence of N hashables
-        Digest of each image (see `pixel_digest`).
-    labels : sequence of N hashables
-        Class of each image.
-    near : sequence of NearPair
-        See `near.find_near_pairs`; those that score less than `DUPLICATE` are listed but not linked.
+    `labels` are the images' classes. Near pairs that score less than `DUPLICATE` are listed but not linked.
     """
     exact_groups = join_groups(digests)
     between = [pair for pair in near if exact_groups[pair.first] != exact_groups[pair.second]]
@@ -158,20 +136,10 @@ def find_duplicates(
 def choose_kept(
     duplicates: Duplicates, areas: Sequence[int], among: NDArray[np.bool_] | None = None
 ) -> NDArray[np.bool_]:
-    """Choose images so that no two are direct copies, the largest originals first.
+    """Return a mask [N] of images of which no two are direct copies, chosen `among` these (default: all).
 
-    Parameters
-    ----------
-    duplicates : Duplicates
-    areas : sequence of N int
-        Pixels of each original; of equally large ones the first stays.
-    among : bool array [N], optional
-        The images to choose from. Default: all.
-
-    Returns
-    -------
-    bool array [N]
-        True for images to keep. Only an image that is directly a copy of a kept one is dropped.
+    The image with the largest area, in pixels, is kept, of equally large ones the first. Only a direct copy of a kept
+    image is dropped.
     """
     copies: dict[int, set[int]] = {}
     for a, b in duplicates.links():
@@ -203,16 +171,13 @@ def settle(
     policy: DuplicatePolicy,
     conflict_policy: ConflictPolicy,
 ) -> Settled:
-    """Decide what happens to copies and conflicts.
+    """Decide what happens to the copies and conflicts among N images.
 
     Parameters
     ----------
     duplicates : Duplicates
-        Of N images.
-    names : sequence of N str
-        Where each image comes from.
-    areas : sequence of N int
-        Pixels of each original.
+    names, areas : sequences of N str and int
+        Path in the source and number of pixels of each original.
     policy : "group", "drop" or "ignore"
         Keep copies together; keep only the largest original of each; or do as if there were none.
     conflict_policy : "keep", "drop" or "error"

@@ -65,14 +65,15 @@ def find_near_pairs(
     mirrored : bool
         Look for mirrored copies as well.
     workers : int, optional
-        Threads; the result does not depend on it. Default: one per core, up to 16.
+        Threads (default: one per core, up to 16).
 
     Returns
     -------
     list of NearPair
         Those with a score of at least `RELATED`, by index. Equal thumbnails are compared with others once: each is
-        paired with the first equal one. The pairs and scores do not depend on the order of the images. A copy is
-        missed if it was cut to less than about 85 % of a side or rotated, or if 16 others resemble it more.
+        paired with the first equal one. The pairs and scores depend neither on the order of the images nor on the
+        threads. A copy is missed if it was cut to less than about 85 % of a side or rotated, or if 16 others resemble
+        it more.
     """
     workers = workers or min(16, os.cpu_count() or 1)
     equal: dict[bytes, list[int]] = {}

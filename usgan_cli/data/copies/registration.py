@@ -49,7 +49,7 @@ def agreement(first: Pixels, second: Pixels, start: Stack, share: Stack) -> Stac
     Returns
     -------
     float32 array [P]
-        1 for the same picture; 0 for pairs that were given up on, and where there is too little texture to say.
+        1 for the same picture; 0 for pairs that were given up on, and for too little texture to decide.
     """
     # Of each axis: scale, and shift of the centre as a share of the side.
     scale = np.repeat(share.astype(np.float64)[:, None], 2, axis=1)

@@ -13,11 +13,11 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 from usgan_cli.core.errors import DataError, SettingsError
 from usgan_cli.core.formats.dataset import LeftOut
 from usgan_cli.core.text import on_one_line
+from usgan_cli.data.source.contents import Side, SourceImage, in_order
 from usgan_cli.data.source.files import Listing
 from usgan_cli.data.source.names import path_key, same_name, shown
 
@@ -29,26 +29,12 @@ NOT_CHOSEN = "its class was not chosen"
 
 LAYOUT_HINT = "A source is a folder with one folder of images per class: SOURCE/benign/*.png, SOURCE/malignant/*.png."
 
-Side = Literal["train", "test"]
-
 _MASK_STEM = re.compile(r"(?P<image>.+)_mask(_\d+)?", re.IGNORECASE)
 _MASK_FOLDERS = frozenset({"mask", "masks"})
 _IMAGE_FOLDERS = frozenset({"image", "images", "img", "imgs"})
 _TRAIN_WORDS = frozenset({"train", "training"})
 _TEST_WORDS = frozenset({"test", "testing"})
 _VALIDATION_WORDS = frozenset({"val", "valid", "validation"})
-
-
-@dataclass(frozen=True)
-class Placed:
-    """A file and where it belongs."""
-
-    name: str
-    """In the tree."""
-    relative: str
-    """Below the folder that holds the classes."""
-    class_: str
-    side: Side | None = None
 
 
 @dataclass(frozen=True)
@@ -59,11 +45,11 @@ class Layout:
     """The folder that holds the classes, relative to the tree's top ("a/b/"); empty for the top itself."""
     classes: tuple[str, ...]
     """Sorted by name, or in the order of the user's choice."""
-    placed: tuple[Placed, ...]
+    images: tuple[SourceImage, ...]
     """By class, then in natural order."""
     left_out: tuple[LeftOut, ...]
     nested: int
-    """How many of the files lie in folders inside their class folder."""
+    """How many of the images lie in folders inside their class folder."""
 
 
 def sides_of(words: Collection[str]) -> dict[str, Side] | None:
@@ -89,10 +75,8 @@ def arrange(listing: Listing, images: Collection[str], top: Path, level: int | N
         Those of the listing's files that are images, masks among them.
     top : Path
         The tree, for messages.
-    level : int, optional
-        Which folder of an image's path below the lone folders is its class: 1 the outermost, -1 the innermost.
-    chosen : sequence of str
-        The classes to take, in order; empty for all, sorted by name.
+    level, chosen
+        See `SourceOptions`: `class_level` and `classes`.
 
     Raises
     ------
@@ -128,9 +112,7 @@ def arrange(listing: Listing, images: Collection[str], top: Path, level: int | N
                 "Choose a --work or --out outside the images.",
             )
     classes = _choose(candidates, inside, chosen, where, masked={name.removeprefix(root) for name in masks})
-    order = {name: i for i, name in enumerate(classes)}
-
-    placed: list[Placed] = []
+    arranged: list[SourceImage] = []
     rejected = dict.fromkeys(_below(set(listing.files) - set(images), root), NOT_AN_IMAGE)
     rejected |= {name.removeprefix(root): reason for name, reason in masks.items() if name.startswith(root)}
     rejected |= {name: NO_CLASS for name in rejected if "/" not in name}
@@ -138,21 +120,20 @@ def arrange(listing: Listing, images: Collection[str], top: Path, level: int | N
         parts = name.split("/")
         if len(parts) <= depth:
             rejected[name] = NO_CLASS
-        elif (class_ := shown(parts[depth - 1])) not in order:
+        elif (class_ := shown(parts[depth - 1])) not in classes:
             rejected[name] = NOT_CHOSEN
         else:
-            placed.append(Placed(root + name, shown(name), class_, split[parts[0]] if split else None))
-    placed.sort(key=lambda item: (order[item.class_], path_key(item.relative)))
+            arranged.append(SourceImage(root + name, shown(name), class_, split[parts[0]] if split else None))
     left_out = {shown(name): reason for name, reason in rejected.items()}
     prefix = shown(root)
     left_out |= {
         item.source.removeprefix(prefix): item.reason for item in listing.left_out if item.source.startswith(prefix)
     }
-    nested = sum(item.relative.count("/") > depth for item in placed)
-    return Layout(root, classes, tuple(placed), _in_order(left_out), nested)
+    nested = sum(image.relative.count("/") > depth for image in arranged)
+    return Layout(root, classes, in_order(arranged, classes), _listed_in_order(left_out), nested)
 
 
-def _in_order(left_out: dict[str, str]) -> tuple[LeftOut, ...]:
+def _listed_in_order(left_out: dict[str, str]) -> tuple[LeftOut, ...]:
     """Sort as a person would read it: files beside the class folders first, then folder by folder."""
 
     def key(name: str) -> tuple[str, list[tuple[list[int | str], str]]]:

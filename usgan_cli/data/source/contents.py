@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
@@ -16,10 +16,11 @@ from usgan_cli.core.images import codec
 from usgan_cli.core.images.codec import IMAGE_SUFFIXES, Picture, Pixels, UndecodableError
 from usgan_cli.core.store import files
 from usgan_cli.data.source import dicom
-from usgan_cli.data.source.classes import Side
 from usgan_cli.data.source.dicom import Frames
 from usgan_cli.data.source.files import Tree
+from usgan_cli.data.source.names import path_key
 
+Side = Literal["train", "test"]
 LayoutName = Literal["class folders", "BUSI with masks", "phantoms", "table", "MedMNIST"]
 Format = Literal["folders", "zip", "dicom", "csv", "medmnist"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -34,30 +35,20 @@ Load = Callable[[Literal[1, 3]], Iterator[Picture]]
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """How a source is read.
-
-    Attributes
-    ----------
-    format : str, optional
-        One of `FORMATS`; by default the source is recognised by its content.
-    classes : tuple of str
-        The classes to take, in order; by default all, sorted by name (MedMNIST: by label).
-    class_level : int, optional
-        Which folder is the class: 1 the outermost below lone folders, -1 the innermost. By default the outermost, or
-        the one inside folders named train, test and the like.
-    frames : "first", "middle" or "all"
-        Which frames of a DICOM file, or pages of a TIFF file, are taken.
-    groups : str or Path, optional
-        Images of one group (a patient) stay together: a CSV file with the columns path and group, "folder" for the
-        folder that each file lies in, "none" for no groups. By default what the source says: the column group,
-        or DICOM's PatientID.
-    """
+    """How a source is read."""
 
     format: Format | None = None
+    """By default the source is recognised by its content."""
     classes: tuple[str, ...] = ()
+    """The classes to take, in order; by default all, sorted by name (MedMNIST: by label)."""
     class_level: int | None = None
+    """Which folder is the class: 1 the outermost below lone folders, -1 the innermost. By default the outermost, or the
+    one inside folders named train, test and the like."""
     frames: Frames = "first"
+    """Which frames of a DICOM file, or pages of a TIFF file, are taken."""
     groups: Path | Literal["folder", "none"] | None = None
+    """Images of one group (a patient) stay together: a CSV file with the columns path and group, "folder" for the
+    folder of each file, "none" for no groups. By default what the source says: the column group, or PatientID."""
 
     def __post_init__(self) -> None:
         if self.format is not None and self.format not in FORMATS:
@@ -73,31 +64,20 @@ class SourceOptions:
 
 @dataclass(frozen=True)
 class SourceImage:
-    """One image of the source.
-
-    Attributes
-    ----------
-    name : str
-        Its file, as the source knows it; frames of one file share it.
-    relative : str
-        What the manifest calls it: the path below the folder of the classes with forward slashes, and `#3` for the
-        third frame of a file with several.
-    class_ : str
-    side : "train" or "test", optional
-        Where the source's own split puts it.
-    group : str, optional
-        Its patient.
-    frame : int, optional
-        From 0; None for the only one of its file.
-    dicom : bool
-    """
+    """One image of the source."""
 
     name: str
+    """Its file, as the source knows it; frames of one file share it."""
     relative: str
+    """What the manifest calls it: the path below the folder of the classes with forward slashes, and `#3` for the third
+    frame of a file with several."""
     class_: str
     side: Side | None = None
+    """Where the source's own split puts it."""
     group: str | None = None
+    """Its patient."""
     frame: int | None = None
+    """From 0; None for the only one of its file."""
     dicom: bool = False
 
     @property
@@ -106,43 +86,33 @@ class SourceImage:
         return self.relative if self.frame is None else self.relative.rpartition("#")[0]
 
 
+def in_order(images: Iterable[SourceImage], classes: Sequence[str]) -> tuple[SourceImage, ...]:
+    """Sort images by class, then in natural order of their paths."""
+    return tuple(sorted(images, key=lambda image: (classes.index(image.class_), path_key(image.relative))))
+
+
 @dataclass(frozen=True)
 class ImageSource:
-    """The images of a source.
-
-    Attributes
-    ----------
-    root : Path
-        What holds the classes: the folder itself or the only folder inside it, an archive, a table.
-    format : str
-    layout : str
-    classes : tuple of str
-    images : tuple of SourceImage
-        By class, then in natural order of the file names.
-    left_out : tuple of LeftOut
-    nested : int
-        How many images lie in folders inside their class folder.
-    groups_from : {"none", "csv", "folder", "column", "PatientID"}
-        What the groups of the images are.
-    unused_groups : int
-        Lines of the CSV file of groups that name no image.
-    read : callable
-        Returns the bytes of a file by its name.
-    arrays : callable, optional
-        For a source that is one file of arrays: yields the name and the pixels ([H, W] or [H, W, 3]) of every image.
-    """
+    """The images of a source."""
 
     root: Path
+    """What holds the classes: the folder itself or the only folder inside it, an archive, a table."""
     format: Format
     layout: LayoutName
     classes: tuple[str, ...]
     images: tuple[SourceImage, ...]
+    """By class, then in natural order of the file names."""
     left_out: tuple[LeftOut, ...]
     nested: int = 0
+    """How many images lie in folders inside their class folder."""
     groups_from: GroupsFrom = "none"
+    """What the groups of the images are."""
     unused_groups: int = 0
+    """Lines of the CSV file of groups that name no image."""
     read: Callable[[str], bytes] = field(repr=False, compare=False, default=lambda _: b"")
+    """Returns the bytes of a file by its name."""
     arrays: Callable[[], Iterator[tuple[str, Pixels]]] | None = field(repr=False, compare=False, default=None)
+    """For a source that is one file of arrays: yields the name and the pixels ([H, W] or [H, W, 3]) of every image."""
 
     @property
     def has_split(self) -> bool:

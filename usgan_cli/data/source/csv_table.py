@@ -12,17 +12,18 @@ from usgan_cli.core.errors import DataError
 from usgan_cli.core.formats.dataset import LeftOut
 from usgan_cli.core.images.codec import UndecodableError
 from usgan_cli.data.source import dicom
-from usgan_cli.data.source.classes import NOT_AN_IMAGE, NOT_CHOSEN, Side, pick_classes, sides_of
+from usgan_cli.data.source.classes import NOT_AN_IMAGE, NOT_CHOSEN, pick_classes, sides_of
 from usgan_cli.data.source.contents import (
     GroupsFrom,
     ImageSource,
+    Side,
     SourceImage,
     SourceOptions,
     expand_frames,
     file_kind,
+    in_order,
 )
 from usgan_cli.data.source.files import FolderTree
-from usgan_cli.data.source.names import path_key
 
 NO_FILE = "there is no such file"
 LISTED_TWICE = "listed before with the same label"
@@ -42,18 +43,8 @@ class TableRow:
 def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> tuple[set[str], list[TableRow]]:
     """Read a CSV file in UTF-8 with a line of column names, separated by commas, semicolons or tabs.
 
-    Parameters
-    ----------
-    path : Path
-    required, optional : sequence of str
-        Names of columns, in lower case; others are passed over. Cells are stripped of blanks around them.
-
-    Returns
-    -------
-    columns : set of str
-        Which of these columns the file has.
-    rows : list of TableRow
-        A required cell is never empty; an optional one that is absent is the empty string.
+    Column names are compared in lower case, other columns are ignored, and blanks around cells are removed. Returns
+    which of the columns the file has, and its rows: a required cell is never empty, an absent optional one is "".
 
     Raises
     ------
@@ -141,7 +132,6 @@ def scan(table: Path, options: SourceOptions) -> ImageSource:
             f"Not one of the {absent} files that {table} lists is there (the first: {rows[0].cells['path']}).",
             f"Paths are relative to the folder of the table, {table.parent}.",
         )
-    images.sort(key=lambda image: (classes.index(image.class_), path_key(image.relative)))
     groups_from: GroupsFrom = "PatientID" if any(image.group for image in images) else "none"
     if "group" in columns:
         groups_from = "column"
@@ -150,7 +140,7 @@ def scan(table: Path, options: SourceOptions) -> ImageSource:
         "csv",
         "table",
         classes,
-        tuple(images),
+        in_order(images, classes),
         tuple(left_out),
         groups_from=groups_from,
         read=folder.read,

@@ -68,16 +68,8 @@ def decode_all(
 ) -> list[Decoded | LeftOut]:
     """Decode every image of a source and write it as the square PNG file `target/images/<class>/<name>.png`.
 
-    Parameters
-    ----------
-    source : ImageSource
-    target : Path
-        A folder that is not yet a dataset: files are not written atomically.
-    channels, size, fit
-        See `codec.decode_bytes` and `codec.fit`.
-    progress : Progress
-    workers : int, optional
-        Threads; the result does not depend on it. Default: one per core, up to 32.
+    Files are not written atomically: `target` is not yet a dataset. See `codec.decode_bytes` and `codec.fit` for
+    `channels`, `size` and `fit`. `workers` are threads (default: one per core, up to 32).
 
     Returns
     -------
@@ -123,7 +115,7 @@ def decode_all(
         # shared by all threads, so it is set before they start and restored after they have ended.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         warnings.simplefilter("ignore", UserWarning)
-        for unit in in_order(convert, source.load_all(), workers or min(_MOST_WORKERS, available_cores())):
+        for unit in ordered_map(convert, source.load_all(), workers or min(_MOST_WORKERS, available_cores())):
             results.update(unit)
             task.advance(len(unit))
     return [results[i] for i in range(len(paths))]
@@ -139,7 +131,7 @@ def _dataset_files(source: ImageSource) -> list[str]:
     return [f"images/{folders[name]}/{unique}.png" for name in source.classes for unique in unique_names(stems[name])]
 
 
-def in_order(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+def ordered_map(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
     """Yield `function(item)` for each item in order, computed by `workers` threads.
 
     Items are drawn only a little ahead of the results, so that memory does not grow with their number.

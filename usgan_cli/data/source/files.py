@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 
 from usgan_cli.core.errors import DataError
 from usgan_cli.core.formats.dataset import LeftOut
@@ -47,23 +46,6 @@ class Listing:
     left_out: tuple[LeftOut, ...] = ()
     reserved: tuple[str, ...] = ()
     """Places in the tree where results are written, whether they exist or not; what they hold is not listed."""
-
-
-class Tree(Protocol):
-    """Where files are listed and read."""
-
-    @property
-    def top(self) -> Path:
-        """The folder or the archive."""
-
-    def listing(self) -> Listing:
-        """List the tree."""
-
-    def read(self, name: str) -> bytes:
-        """Return a file's bytes, or raise `UndecodableError` with the reason why it cannot be read."""
-
-    def head(self, name: str, count: int) -> bytes:
-        """Return a file's first bytes, fewer or none if it cannot be read."""
 
 
 def is_hidden(name: str) -> bool:
@@ -220,6 +202,9 @@ class ZipTree:
                 raise DataError(f"{self.top} is encrypted.", "Unpack it with its password, then name the folder.")
             self._open.append(archive)
         return self._open[0]
+
+
+Tree = FolderTree | ZipTree
 
 
 def _member(info: zipfile.ZipInfo) -> tuple[tuple[str, ...], str | None]:

@@ -26,8 +26,7 @@ from usgan_cli.core.errors import DataError
 from usgan_cli.core.formats.dataset import LeftOut
 from usgan_cli.core.images.codec import MAX_PIXELS, Pixels
 from usgan_cli.data.source.classes import NOT_CHOSEN, pick_classes, sides_of
-from usgan_cli.data.source.contents import ImageSource, SourceImage, SourceOptions
-from usgan_cli.data.source.names import path_key
+from usgan_cli.data.source.contents import ImageSource, SourceImage, SourceOptions, in_order
 
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
@@ -71,10 +70,8 @@ def scan(path: Path, options: SourceOptions) -> ImageSource:
                 images.append(SourceImage(name, name, class_, sides.get(part)))
             else:
                 left_out.append(LeftOut(source=name, reason=NOT_CHOSEN))
-    images.sort(key=lambda image: (classes.index(image.class_), path_key(image.relative)))
-    return ImageSource(
-        path, "medmnist", "MedMNIST", classes, tuple(images), tuple(left_out), arrays=partial(iterate, arrays)
-    )
+    ordered = in_order(images, classes)
+    return ImageSource(path, "medmnist", "MedMNIST", classes, ordered, tuple(left_out), arrays=partial(iterate, arrays))
 
 
 def open_arrays(path: Path) -> Arrays:

@@ -109,17 +109,16 @@ def _scan_tree(tree: Tree, source_format: Format, options: SourceOptions) -> Ima
     pictures = [name for name, kind in kinds.items() if kind is not None]
     layout = classes.arrange(_without_records(listing), pictures, tree.top, options.class_level, options.classes)
     root = tree.top / layout.root if layout.root else tree.top
-    if any(kinds[item.name] == "dicom" for item in layout.placed):
+    if any(kinds[image.name] == "dicom" for image in layout.images):
         dicom.require(str(root))
     images: list[SourceImage] = []
     rejected: list[LeftOut] = []
-    for item in layout.placed:
-        image = SourceImage(item.name, item.relative, item.class_, item.side, dicom=kinds[item.name] == "dicom")
+    for image in layout.images:
         try:
-            images += expand_frames(image, tree, options.frames)
+            images += expand_frames(replace(image, dicom=kinds[image.name] == "dicom"), tree, options.frames)
         except UndecodableError as error:
             reason = MASK if error.reason == dicom.SEGMENTATION else error.reason
-            rejected.append(LeftOut(source=item.relative, reason=reason))
+            rejected.append(LeftOut(source=image.relative, reason=reason))
     layout_name: LayoutName = "class folders"
     left_out = (*layout.left_out, *rejected)
     if f"{layout.root}{PHANTOMS}" in listing.files:
