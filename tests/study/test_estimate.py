@@ -9,8 +9,7 @@ import pytest
 from usgan_cli.commands.train_classifier import TrainClassifier
 from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.core.formats.generator import LogRow
-from usgan_cli.core.store.document import RunDocument, RunRecord
-from usgan_cli.core.store.lifecycle import PLAN_FILE
+from usgan_cli.core.store.document import PlanDocument, RunDocument, RunRecord
 from usgan_cli.core.store.workspace import AugName
 from usgan_cli.core.text import duration
 from usgan_cli.study.estimate import Estimator, learn_from_records, work_units
@@ -81,7 +80,7 @@ def test_finished_artefacts_tell_how_long_they_took(tmp_path: Path) -> None:
     done, unfinished, absent = (train("ada", 2, str(tmp_path / name)) for name in ("done", "unfinished", "absent"))
     done.writes.mkdir()
     unfinished.writes.mkdir()
-    (unfinished.writes / PLAN_FILE).write_text("{}")
+    (unfinished.writes / PlanDocument.FILE).write_text("{}")
     RunDocument(content="", run=run_record(8)).write(done.writes / "run.json")
     estimator = Estimator()
     learn_from_records(estimator, [done, unfinished, absent])

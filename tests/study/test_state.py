@@ -7,7 +7,6 @@ from pathlib import Path
 from usgan_cli.commands.common import StepOptions
 from usgan_cli.core.errors import MissingError, SettingsError, UsganError
 from usgan_cli.core.store.document import PlanDocument
-from usgan_cli.core.store.lifecycle import PLAN_FILE
 from usgan_cli.core.store.step import Outcome
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.study.config import parse_study
@@ -42,7 +41,7 @@ def states(tmp_path: Path, answers: dict[str, Outcome | UsganError], there: set[
         return answer
 
     for name in there:
-        PlanDocument(command="make", revision=1, settings={}, inputs={}).write(tmp_path / name / PLAN_FILE)
+        PlanDocument(command="make", revision=1, settings={}, inputs={}).write(tmp_path / name / PlanDocument.FILE)
     return find_states(steps, check)
 
 

@@ -481,7 +481,7 @@ def test_recorded_versions_are_those_installed() -> None:
 def test_work_that_leaves_no_document_is_a_mistake_of_the_program(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "made.json"
     with (
-        pytest.raises(RuntimeError, match="left no document"),
+        pytest.raises(RuntimeError, match="set no document"),
         MAKING[kind](path, STEP, lambda _: {}, Request(Silent())) as making,
         pytest.raises(RuntimeError, match="still being made"),
     ):

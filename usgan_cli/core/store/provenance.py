@@ -1,10 +1,16 @@
-"""The packages that a run records."""
+"""What a run records of itself: packages, device, time and memory."""
 
 from __future__ import annotations
 
+import datetime
+import time
 from importlib import metadata
 
 from usgan_cli import __version__
+from usgan_cli.core.machine.device import describe_current
+from usgan_cli.core.machine.memory import process_peak_memory_mb
+from usgan_cli.core.store.document import RunRecord
+from usgan_cli.core.store.step import Step
 
 RECORDED_PACKAGES = (
     "torch",
@@ -28,3 +34,26 @@ def package_versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return versions
+
+
+class Clock:
+    """Measures a step from now on."""
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        self.started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        self.begin = time.perf_counter()
+
+    def record(self) -> RunRecord:
+        """Return the record of the step up to now."""
+        return RunRecord(
+            command=self.step.command,
+            revision=self.step.revision,
+            settings=dict(self.step.settings),
+            inputs=dict(self.step.inputs),
+            packages=package_versions(),
+            device=describe_current(),
+            started=self.started,
+            wall_s=round(time.perf_counter() - self.begin, 3),
+            peak_memory_mb=round(process_peak_memory_mb(), 1),
+        )
