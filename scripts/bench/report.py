@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "helpers"
 from study_records import FULL, write_study
 
 from usgan_cli.core.progress import Silent
-from usgan_cli.report.build import build_report
+from usgan_cli.reporting.build import build_report
 
 
 def measure(root: Path) -> None:

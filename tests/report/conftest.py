@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from usgan_cli.core.store.workspace import Workspace
-    from usgan_cli.report.charts import Chart
+    from usgan_cli.reporting.charts import Chart
 
 # What draws loads only for the tests that need it.
 
@@ -30,7 +30,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def report(study: Workspace) -> Path:
     """The folder of their report."""
     from usgan_cli.core.progress import Silent
-    from usgan_cli.report.build import build_report
+    from usgan_cli.reporting.build import build_report
 
     build_report(study, study.report, Silent())
     return study.report
@@ -39,7 +39,7 @@ def report(study: Workspace) -> Path:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves the figures empty, where a test is not about them: drawing is most of a report's time."""
-    from usgan_cli.report import charts
+    from usgan_cli.reporting import charts
 
     def draw(name: str, title: str, alt: str, *_: object) -> Chart:
         return charts.Chart(name, title, alt, 100, b"<svg/>", b"")
@@ -50,7 +50,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draws one figure of each size and uses its files for the others, so that a large page has its real weight."""
-    from usgan_cli.report import charts
+    from usgan_cli.reporting import charts
 
     real_draw, drawn = charts.draw, {}
 

@@ -15,8 +15,8 @@ from usgan_cli.core.formats.dataset import DataManifest
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store import files
 from usgan_cli.core.store.workspace import Workspace
-from usgan_cli.report.build import build_report
-from usgan_cli.report.records import Missing
+from usgan_cli.reporting.build import build_report
+from usgan_cli.reporting.records import Missing
 
 
 def test_needs_no_other_file(report: Path) -> None:

@@ -16,9 +16,9 @@ from usgan_cli.core.formats.score import ScoreRecord
 from usgan_cli.core.formats.synthetic import SyntheticManifest
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store.workspace import Workspace
-from usgan_cli.report.build import build_report
-from usgan_cli.report.groups import Study, score_groups
-from usgan_cli.report.records import collect
+from usgan_cli.reporting.build import build_report
+from usgan_cli.reporting.groups import Study, score_groups
+from usgan_cli.reporting.records import collect
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

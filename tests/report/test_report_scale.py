@@ -9,7 +9,7 @@ from report_page import Page
 from study_records import FULL, write_study
 
 from usgan_cli.core.progress import Silent
-from usgan_cli.report.build import build_report
+from usgan_cli.reporting.build import build_report
 
 
 @pytest.mark.slow

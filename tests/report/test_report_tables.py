@@ -15,9 +15,9 @@ from usgan_cli.core.formats.score import is_fid
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store.workspace import GanKey, SubsetKey, Workspace
 from usgan_cli.core.text import gan_label, number, p_value, stars, training_label
-from usgan_cli.report import paper
-from usgan_cli.report.build import build_report
-from usgan_cli.report.records import StudyRecords, collect
+from usgan_cli.reporting import paper
+from usgan_cli.reporting.build import build_report
+from usgan_cli.reporting.records import StudyRecords, collect
 
 
 @pytest.fixture(scope="module")

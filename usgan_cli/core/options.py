@@ -184,7 +184,9 @@ class Option:
             return []
         if value is True:
             return [self.flag]
-        texts = [as_text(item) for item in (value if isinstance(value, tuple) else (value,))]
+        # Where 1 is a count and 1.0 a share, a fraction keeps its point.
+        spell = repr if len(self.types) > 1 else as_text
+        texts = [spell(item) for item in (value if isinstance(value, tuple) else (value,))]
         if self.traits.argument:
             return texts
         if self.length == 0:

@@ -12,8 +12,8 @@ from usgan_cli.core.store.document import RunDocument
 from usgan_cli.core.store.lifecycle import making_folder
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.core.store.workspace import Workspace
-from usgan_cli.report.build import build_report
-from usgan_cli.report.records import Missing, collect
+from usgan_cli.reporting.build import build_report
+from usgan_cli.reporting.records import Missing, collect
 from usgan_cli.study.document import read_study, study_file
 from usgan_cli.study.state import missing_steps
 from usgan_cli.terminal.session import Session

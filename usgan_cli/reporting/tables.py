@@ -11,10 +11,10 @@ from usgan_cli.core.store.document import RunRecord
 from usgan_cli.core.store.workspace import SubsetKey
 from usgan_cli.core.table import Cell, Column, Spread, Table, Words
 from usgan_cli.core.text import duration, gan_label
-from usgan_cli.report import paper
-from usgan_cli.report.paper import Published
-from usgan_cli.report.protocol import Point
-from usgan_cli.report.records import subset_title
+from usgan_cli.reporting import paper
+from usgan_cli.reporting.paper import Published
+from usgan_cli.reporting.protocol import Point
+from usgan_cli.reporting.records import subset_title
 
 
 class OfSubset(Protocol):

@@ -15,10 +15,10 @@ from usgan_cli.core.formats.score import Memorization, distance_name
 from usgan_cli.core.formats.synthetic import used_digest
 from usgan_cli.core.store.workspace import GanKey
 from usgan_cli.core.text import joined, number, p_equals, p_value, plural
-from usgan_cli.report import paper
-from usgan_cli.report.findings import below, tested, training_at
-from usgan_cli.report.groups import Study
-from usgan_cli.report.records import GanRun, StudyRecords
+from usgan_cli.reporting import paper
+from usgan_cli.reporting.findings import below, tested, training_at
+from usgan_cli.reporting.groups import Study
+from usgan_cli.reporting.records import GanRun, StudyRecords
 
 IDLE_P = 0.01
 """An ADA whose p stayed below this hardly augmented."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from usgan_cli.core.formats.score import is_fid
 from usgan_cli.core.text import gan_label, joined, short_digests
-from usgan_cli.report import paper
-from usgan_cli.report.findings import dataset_name
-from usgan_cli.report.groups import Study
-from usgan_cli.report.records import GanRun, StudyRecords
+from usgan_cli.reporting import paper
+from usgan_cli.reporting.findings import dataset_name
+from usgan_cli.reporting.groups import Study
+from usgan_cli.reporting.records import GanRun, StudyRecords
 
 COPIES = {
     "group": "kept together on one side of every split",

@@ -10,11 +10,11 @@ from usgan_cli.core.progress import Progress
 from usgan_cli.core.store import files
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.core.table import Table
-from usgan_cli.report import classifier_tables, findings, result_charts, score_tables, tables, thumbnails
-from usgan_cli.report.cautions import Caution, cautions
-from usgan_cli.report.charts import Plate
-from usgan_cli.report.groups import ClassifierGroup, ScoreGroup, Study
-from usgan_cli.report.page import (
+from usgan_cli.reporting import classifier_tables, findings, result_charts, score_tables, tables, thumbnails
+from usgan_cli.reporting.cautions import Caution, cautions
+from usgan_cli.reporting.charts import Plate
+from usgan_cli.reporting.groups import ClassifierGroup, ScoreGroup, Study
+from usgan_cli.reporting.page import (
     Block,
     Fold,
     Page,
@@ -25,9 +25,9 @@ from usgan_cli.report.page import (
     Sheets,
     render,
 )
-from usgan_cli.report.protocol import protocol_points
-from usgan_cli.report.records import KINDS, Missing, ReportSummary, collect
-from usgan_cli.report.training_charts import training_chart
+from usgan_cli.reporting.protocol import protocol_points
+from usgan_cli.reporting.records import KINDS, Missing, ReportSummary, collect
+from usgan_cli.reporting.training_charts import training_chart
 
 CROWDED = 4
 """With more subsets than this, what belongs to each one is folded away."""

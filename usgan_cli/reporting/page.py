@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from usgan_cli.core.table import Table
-from usgan_cli.report import paper
-from usgan_cli.report.cautions import Caution
-from usgan_cli.report.charts import Chart, Plate
-from usgan_cli.report.records import Missing
-from usgan_cli.report.thumbnails import Pairs, Picture, Samples
+from usgan_cli.reporting import paper
+from usgan_cli.reporting.cautions import Caution
+from usgan_cli.reporting.charts import Chart, Plate
+from usgan_cli.reporting.records import Missing
+from usgan_cli.reporting.thumbnails import Pairs, Picture, Samples
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _kind(block: Block) -> str:
 def render(page: Page) -> str:
     """Return the page as HTML that needs no other file."""
     environment = Environment(
-        loader=PackageLoader("usgan_cli.report"),
+        loader=PackageLoader("usgan_cli.reporting"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -25,9 +25,9 @@ from usgan_cli.core.images.generated import read_pixels
 from usgan_cli.core.store import files
 from usgan_cli.core.store.workspace import GanKey, SubsetKey
 from usgan_cli.core.text import gan_label, number
-from usgan_cli.report import charts
-from usgan_cli.report.charts import Chart
-from usgan_cli.report.records import GanRun, StudyRecords, subset_title
+from usgan_cli.reporting import charts
+from usgan_cli.reporting.charts import Chart
+from usgan_cli.reporting.records import GanRun, StudyRecords, subset_title
 
 THUMB_SIZE = 128
 """Side of a shown sample, pixels, where the images are larger."""

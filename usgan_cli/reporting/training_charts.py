@@ -14,9 +14,9 @@ from usgan_cli.core.formats.generator import LEAK_THRESHOLD, LogRow
 from usgan_cli.core.formats.score import SnapshotsRecord, distance_name, network_name
 from usgan_cli.core.store.workspace import GanKey, SubsetKey
 from usgan_cli.core.text import gan_label, number
-from usgan_cli.report import charts
-from usgan_cli.report.charts import DASHED, DOTTED, Chart, colour, marker
-from usgan_cli.report.records import GanRun, subset_title
+from usgan_cli.reporting import charts
+from usgan_cli.reporting.charts import DASHED, DOTTED, Chart, colour, marker
+from usgan_cli.reporting.records import GanRun, subset_title
 
 R_T_TARGET = 0.6
 MOST_POINTS = 300

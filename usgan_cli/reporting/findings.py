@@ -14,9 +14,9 @@ from usgan_cli.core.formats.comparison import Comparison, SeedComparison
 from usgan_cli.core.formats.dataset import DataManifest
 from usgan_cli.core.formats.score import distance_name
 from usgan_cli.core.text import gan_label, joined, number, p_equals, plural, short_digests, training_label
-from usgan_cli.report import paper
-from usgan_cli.report.groups import Study
-from usgan_cli.report.records import StudyRecords, aug_order, subset_title
+from usgan_cli.reporting import paper
+from usgan_cli.reporting.groups import Study
+from usgan_cli.reporting.records import StudyRecords, aug_order, subset_title
 
 ALPHA = 0.05
 MOST_NAMED = 2

@@ -24,11 +24,11 @@ from usgan_cli.core.formats.score import (
 from usgan_cli.core.store.workspace import GanKey, SubsetKey
 from usgan_cli.core.table import Cell, Column, Interval, Spread, Table, Words
 from usgan_cli.core.text import gan_label, number, short_digests
-from usgan_cli.report import paper
-from usgan_cli.report.groups import ScoreGroup, SnapshotGroup
-from usgan_cli.report.paper import MeanSd, Published
-from usgan_cli.report.records import aug_order
-from usgan_cli.report.tables import LEAD, by_subset
+from usgan_cli.reporting import paper
+from usgan_cli.reporting.groups import ScoreGroup, SnapshotGroup
+from usgan_cli.reporting.paper import MeanSd, Published
+from usgan_cli.reporting.records import aug_order
+from usgan_cli.reporting.tables import LEAD, by_subset
 
 T = TypeVar("T")
 VERDICTS = {"none": "no sign of copies", "some": "some may be copies", "copies": "copies"}

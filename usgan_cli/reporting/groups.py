@@ -14,7 +14,7 @@ from usgan_cli.core.formats.score import ScoreRecord, ScoreSettings, SnapshotsRe
 from usgan_cli.core.store.document import Part, first_difference
 from usgan_cli.core.store.workspace import GanKey, SeedsKey, SubsetKey
 from usgan_cli.core.text import short_digests
-from usgan_cli.report.records import StudyRecords, training_order
+from usgan_cli.reporting.records import StudyRecords, training_order
 
 K = TypeVar("K")
 P = TypeVar("P", bound=Part)

@@ -15,10 +15,10 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from usgan_cli.core.formats.comparison import Comparison, SeedComparison
 from usgan_cli.core.formats.score import ScoreRecord, distance_name, is_fid, network_name
 from usgan_cli.core.text import gan_label, joined, number, p_value, stars, training_label
-from usgan_cli.report import charts, paper
-from usgan_cli.report.charts import DASHED, INK, Chart, Plate, colour, marker
-from usgan_cli.report.groups import ClassifierGroup, ScoreGroup, in_order
-from usgan_cli.report.records import aug_order, subset_title
+from usgan_cli.reporting import charts, paper
+from usgan_cli.reporting.charts import DASHED, INK, Chart, Plate, colour, marker
+from usgan_cli.reporting.groups import ClassifierGroup, ScoreGroup, in_order
+from usgan_cli.reporting.records import aug_order, subset_title
 
 
 @dataclass(frozen=True)

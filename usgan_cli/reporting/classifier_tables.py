@@ -15,9 +15,9 @@ from usgan_cli.core.formats.measured import Measured, measured
 from usgan_cli.core.store.workspace import SeedsKey, SubsetKey
 from usgan_cli.core.table import AdjustedP, Cell, Column, Interval, PValue, Spread, Table, Words
 from usgan_cli.core.text import training_label
-from usgan_cli.report import paper
-from usgan_cli.report.groups import ClassifierGroup, in_order
-from usgan_cli.report.tables import LEAD, by_subset, published_p
+from usgan_cli.reporting import paper
+from usgan_cli.reporting.groups import ClassifierGroup, in_order
+from usgan_cli.reporting.tables import LEAD, by_subset, published_p
 
 T = TypeVar("T")
 C = TypeVar("C")

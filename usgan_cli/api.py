@@ -1,0 +1,73 @@
+"""The commands as Python functions: their options as keyword arguments, what came of them as the result.
+
+    import usgan_cli as usgan
+
+    usgan.prepare(source="Dataset_BUSI_with_GT", work="work")
+    usgan.subsample(n=[100], work="work")
+    gan = usgan.train_gan(aug="diffaug", n=100, work="work")
+    images = usgan.generate(gan=gan.path, count=300, work="work")
+    scored = usgan.score(synthetic=images.path, extractor="efficientnet-lite2", work="work")
+    print(scored.status, scored.result["fake"]["fd"])
+
+Functions skip, refuse and continue as the commands do, report progress on standard error (`quiet=True` for warnings
+alone), and raise a `UsganError` with the next move where a command would end with a message.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from usgan_cli.commands.common import InWorkspace
+from usgan_cli.commands.generate import Generate
+from usgan_cli.commands.phantom import Phantom
+from usgan_cli.commands.prepare import Prepare
+from usgan_cli.commands.report import Report
+from usgan_cli.commands.score import Score
+from usgan_cli.commands.subsample import Subsample
+from usgan_cli.commands.train_classifier import TrainClassifier
+from usgan_cli.commands.train_gan import TrainGan
+from usgan_cli.commands.ttest import Ttest
+from usgan_cli.core.options import Options, options_of
+from usgan_cli.core.store.step import Outcome
+from usgan_cli.terminal.session import Session, step_of
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _function(name: str, options: Callable[P, InWorkspace], step: str, returns: type[R]) -> Callable[P, R]:
+    """Return the function that carries a command out: it has the parameters of the command's options."""
+
+    def function(*args: P.args, **kwargs: P.kwargs) -> R:
+        given = options(*args, **kwargs)
+        returned: Any = step_of(f"usgan_cli.steps.{step}:run")(given, Session.of(given))
+        return returned  # type: ignore[no-any-return]
+
+    function.__name__ = function.__qualname__ = name
+    function.__signature__ = inspect.signature(options).replace(return_annotation=returns)  # type: ignore[attr-defined]
+    function.__doc__ = _documentation(options)
+    return function
+
+
+def _documentation(options: Any) -> str:
+    """Return the command's help, with a paragraph for each option."""
+    cls: type[Options] = options
+    lines = [inspect.getdoc(cls) or "", "", "Parameters", "----------"]
+    for one in options_of(cls):
+        kind = " or ".join(map(repr, one.choices)) or " or ".join(kind.__name__ for kind in one.types)
+        kind = kind if one.length is None else f"sequence of {kind}"
+        lines += [f"{one.name} : {kind}{'' if one.required else ', optional'}", f"    {one.traits.help}"]
+    return "\n".join(lines)
+
+
+phantom = _function("phantom", Phantom, "phantom", Outcome)
+prepare = _function("prepare", Prepare, "prepare", Outcome)
+subsample = _function("subsample", Subsample, "subsample", list[Outcome])
+train_gan = _function("train_gan", TrainGan, "train_gan", Outcome)
+generate = _function("generate", Generate, "generate", Outcome)
+score = _function("score", Score, "score", Outcome)
+train_classifier = _function("train_classifier", TrainClassifier, "train_classifier", Outcome)
+compare = _function("compare", Ttest, "ttest", Outcome)
+report = _function("report", Report, "report", Outcome)
