@@ -23,7 +23,7 @@ from usgan_cli.metrics.frechet import frechet_distance
 from usgan_cli.metrics.histogram import js_distance
 from usgan_cli.metrics.pairs import across, within
 from usgan_cli.metrics.prdc import density_coverage, distances, precision_recall
-from usgan_cli.metrics.score import score, score_set
+from usgan_cli.metrics.score import ImageSets, score, score_set
 from usgan_cli.metrics.ssim import pair_ssim
 
 CONFIG = ScoreConfig(count=30, ssim_pairs=20, ms_ssim_pairs=4, repeats=10)
@@ -62,16 +62,14 @@ def run(config: ScoreConfig = CONFIG, cache: Path | None = None, **changes: obje
     given: dict[str, object] = {
         "name": "x",
         "gan_name": "g",
-        "fake": FAKE,
-        "test": TEST,
         "test_digest": "d" * 64,
-        "real": REAL,
-        "subset": SUBSET,
         "extractor": Means(),
         "cache_dir": cache,
         "progress": Silent(),
     }
-    return score(config, **(given | changes)).record  # type: ignore[arg-type]
+    sets = {"fake": FAKE, "test": TEST, "real": REAL, "subset": SUBSET}
+    sets |= {role: changes.pop(role) for role in sets if role in changes}  # type: ignore[misc]
+    return score(config, ImageSets(**sets), **(given | changes)).record  # type: ignore[arg-type]
 
 
 def test_the_numbers_are_those_of_the_first_images_against_the_test_images() -> None:

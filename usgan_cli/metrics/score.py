@@ -51,6 +51,21 @@ LOWEST = {"fd": 0.0, "js": 0.0, **dict.fromkeys(KNN_NAMES, 0.0), "ms_ssim": 0.0,
 
 
 @dataclass(frozen=True)
+class ImageSets:
+    """The images of one score."""
+
+    fake: ImageSet
+    """Generated images in their fixed order."""
+    test: ImageSet
+    """Real test images: the reference of every number."""
+    real: ImageSet | None
+    """All real training images; of more than `ScoreConfig.count`, that many are chosen by the seed. Without any, one
+    half of the test images is scored against the other half."""
+    subset: ImageSet | None
+    """The GAN's own training images; without them, copies are searched for among `real`."""
+
+
+@dataclass(frozen=True)
 class Scored:
     """A record, and what its pictures show."""
 
@@ -64,14 +79,11 @@ class Scored:
 
 def score(
     config: ScoreConfig,
+    sets: ImageSets,
     *,
     name: str,
     gan_name: str,
-    fake: ImageSet,
-    test: ImageSet,
     test_digest: str,
-    real: ImageSet | None,
-    subset: ImageSet | None,
     extractor: Extractor,
     cache_dir: Path | None,
     progress: Progress,
@@ -82,19 +94,11 @@ def score(
     Parameters
     ----------
     config : ScoreConfig
+    sets : ImageSets
     name, gan_name : str
         Names of the record and of the generator.
-    fake : ImageSet
-        Generated images in their fixed order.
-    test : ImageSet
-        Real test images: the reference of every number.
     test_digest : str
-        Content digest of what `test` is.
-    real : ImageSet or None
-        All real training images; of more than `config.count`, that many are chosen by the seed. Without any, one half
-        of the test images is scored against the other half.
-    subset : ImageSet or None
-        The GAN's own training images; without them, copies are searched for among `real`.
+        Content digest of what the test images are.
     extractor : Extractor
         Of the kind that `config.extractor` names.
     cache_dir : Path or None
@@ -110,64 +114,52 @@ def score(
     SettingsError
         Baselines are to be scored without training images.
     """
-    count = len(fake) if config.count is None else config.count
-    if count > len(fake):
-        raise DataError(
-            f"The set {fake.name!r} has {len(fake)} generated images; {count} are to be scored.",
-            f"Make more (usgan generate --count {count}) or score fewer (--count {len(fake)}).",
-        )
-    for images in (test, fake, *(images for images in (real, subset) if images is not None)):
-        _check(images, test)
-    if real is None and len(test) < LEAST_IMAGES:
-        raise DataError(
-            f"The set {test.name!r} has {len(test)} images; without training images it needs {LEAST_IMAGES}."
-        )
-    if with_baselines and real is None:
-        raise SettingsError("Trivial baselines are made from training images; there are none.", "Name them: --train")
-    fake = fake.take(np.arange(count))
+    count = len(sets.fake) if config.count is None else config.count
+    _check(sets, count, with_baselines=with_baselines)
+    sets = replace(sets, fake=sets.fake.take(np.arange(count)))
 
     def embedded(images: ImageSet) -> Embedded:
         return embed(extractor, images, cache_dir, progress=progress)
 
-    reference, generated = embedded(test), embedded(fake)
-    training = None if subset is None else embedded(subset)
-    sets = {"fake": (reference, generated)}
-    if real is None:
-        sets["real"] = _two_halves(reference, config.seed)
+    reference, generated = embedded(sets.test), embedded(sets.fake)
+    training = None if sets.subset is None else embedded(sets.subset)
+    compared = {"fake": (reference, generated)}
+    if sets.real is None:
+        compared["real"] = _two_halves(reference, config.seed)
     else:
-        chosen = np.sort(numpy_generator(config.seed, "score", "real").permutation(len(real))[:count])
+        chosen = np.sort(numpy_generator(config.seed, "score", "real").permutation(len(sets.real))[:count])
         if training is None:  # any of them may have been copied
-            training = embedded(real)
-            sets["real"] = (reference, training.take(chosen))
+            training = embedded(sets.real)
+            compared["real"] = (reference, training.take(chosen))
         else:
-            sets["real"] = (reference, embedded(real.take(chosen)))
+            compared["real"] = (reference, embedded(sets.real.take(chosen)))
         if with_baselines:
-            trivial = _baselines(real.take(chosen), config.seed)
-            sets |= {key: (reference, embedded(images)) for key, images in trivial.items()}
-    if subset is not None and training is not None:
-        sets["subset"] = (reference, training)
+            trivial = _baselines(sets.real.take(chosen), config.seed)
+            compared |= {key: (reference, embedded(images)) for key, images in trivial.items()}
+    if sets.subset is not None and training is not None:
+        compared["subset"] = (reference, training)
     suspects = None if training is None else look_for_copies(generated, training, reference)
     scores = {}
-    with progress.task("Scores", len(sets), "sets") as task:
-        for key, (against, other) in sets.items():
+    with progress.task("Scores", len(compared), "sets") as task:
+        for key, (against, other) in compared.items():
             scores[key] = score_set(config, against, other)
             task.advance()
     record = ScoreRecord(
         name=name,
         gan_name=gan_name,
-        settings=_settings(config, extractor, test_digest, len(test), count),
+        settings=_settings(config, extractor, test_digest, len(reference), count),
         fake=scores["fake"],
         real=scores["real"],
-        real_name=real.name if real is not None else "one half of the real images against the other",
+        real_name=sets.real.name if sets.real is not None else "one half of the real images against the other",
         real_count=scores["real"].count,
         subset=scores.get("subset"),
-        subset_count=None if subset is None else len(subset),
+        subset_count=None if sets.subset is None else len(sets.subset),
         baselines={key: scores[key] for key in BASELINES if key in scores},
         memorization=None if suspects is None else suspects.record,
-        notes=list(_notes(test, fake, training_known=training is not None)),
+        notes=list(_notes(sets.test, sets.fake, training_known=training is not None)),
         pictures={},
     )
-    return Scored(record, suspects, fake.pixels, test.pixels)
+    return Scored(record, suspects, sets.fake.pixels, sets.test.pixels)
 
 
 def score_set(config: ScoreConfig, reference: Embedded, other: Embedded) -> Scores:
@@ -368,13 +360,29 @@ def _notes(test: ImageSet, fake: ImageSet, *, training_known: bool) -> Iterator[
         yield "The training images are not known (name them with --train), so copies of them were not searched for."
 
 
-def _check(images: ImageSet, test: ImageSet) -> None:
-    if len(images) < 2:
-        raise DataError(f"The set {images.name!r} has {len(images)} images; a Fréchet distance needs at least two.")
-    shape, expected = images.pixels.shape[1:], test.pixels.shape[1:]
-    if shape != expected:
+def _check(sets: ImageSets, count: int, *, with_baselines: bool) -> None:
+    """Refuse sets that cannot be compared or are too small."""
+    fake, test = sets.fake, sets.test
+    if count > len(fake):
         raise DataError(
-            f"The images of {images.name!r} have shape {list(shape)} (channels, height, width), "
-            f"the real test images {list(expected)}.",
-            "Score images against the dataset that the GAN was trained on (--data).",
+            f"The set {fake.name!r} has {len(fake)} generated images; {count} are to be scored.",
+            f"Make more (usgan generate --count {count}) or score fewer (--count {len(fake)}).",
         )
+    for images in (test, fake, sets.real, sets.subset):
+        if images is None:
+            continue
+        if len(images) < 2:
+            raise DataError(f"The set {images.name!r} has {len(images)} images; a Fréchet distance needs at least two.")
+        shape, expected = images.pixels.shape[1:], test.pixels.shape[1:]
+        if shape != expected:
+            raise DataError(
+                f"The images of {images.name!r} have shape {list(shape)} (channels, height, width), "
+                f"the real test images {list(expected)}.",
+                "Score images against the dataset that the GAN was trained on (--data).",
+            )
+    if sets.real is None and len(test) < LEAST_IMAGES:
+        raise DataError(
+            f"The set {test.name!r} has {len(test)} images; without training images it needs {LEAST_IMAGES}."
+        )
+    if with_baselines and sets.real is None:
+        raise SettingsError("Trivial baselines are made from training images; there are none.", "Name them: --train")

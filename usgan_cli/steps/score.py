@@ -16,7 +16,7 @@ from usgan_cli.core.formats.score import ScoreRecord, SetScores
 from usgan_cli.core.formats.synthetic import SyntheticManifest, read_synthetic_manifest
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.folders import content_digest, load_folders
-from usgan_cli.core.images.sets import ImageSet, load_synthetic
+from usgan_cli.core.images.sets import load_synthetic
 from usgan_cli.core.machine.device import resolve_device
 from usgan_cli.core.machine.seeds import numpy_generator
 from usgan_cli.core.options import settings_for
@@ -26,7 +26,7 @@ from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.metrics.config import ScoreConfig
 from usgan_cli.metrics.features import make_extractor
 from usgan_cli.metrics.pictures import gray_values, nearest_distances
-from usgan_cli.metrics.score import Scored, score
+from usgan_cli.metrics.score import ImageSets, Scored, score
 from usgan_cli.steps.inputs import Dataset, find_data, find_gan, find_images, weights_input
 from usgan_cli.steps.snapshots import score_snapshots_of
 from usgan_cli.terminal.session import Session
@@ -48,16 +48,12 @@ def run(options: Score, session: Session) -> Outcome:
     with making_file(target, step, _summary, session.request) as making:
         if making.needed:
             device = resolve_device(options.device)
-            images = compared.load()
             scored = score(
                 config,
+                compared.load(),
                 name=target.stem,
                 gan_name=compared.gan_name,
-                fake=images.fake,
-                test=images.test,
                 test_digest=compared.reference,
-                real=images.real,
-                subset=images.subset,
                 extractor=make_extractor(
                     options.extractor, weights=options.weights, device=device, progress=session.progress
                 ),
@@ -97,16 +93,6 @@ def _check_together(options: Score) -> None:
         raise SettingsError("--snapshots is of a GAN's saved generators; leave out --baselines and --synthetic.")
     if options.gan is not None and not options.snapshots:
         raise SettingsError("--gan is for --snapshots; a score is of generated images.", "Name them: --synthetic DIR")
-
-
-@dataclass(frozen=True)
-class ImageSets:
-    """The images of one score; None where there are none."""
-
-    fake: ImageSet
-    test: ImageSet
-    real: ImageSet | None
-    subset: ImageSet | None
 
 
 @dataclass(frozen=True)
