@@ -225,6 +225,8 @@ def test_help_and_usage_errors_load_nothing_heavy(code: str) -> None:
     assert sorted((loaded_after(code) & set(HEAVY)) - typers_own) == []
 
 
-@pytest.mark.parametrize("module", ["errors", "progress", "text", "machine.seeds", "machine.device", "store.workspace"])
+@pytest.mark.parametrize(
+    "module", ["errors", "text", "machine.seeds", "machine.threads", "store.workspace", "store.step"]
+)
 def test_the_light_modules_of_core_are_light(module: str) -> None:
     assert sorted(loaded_after(f"import usgan_cli.core.{module}") & set(HEAVY)) == []

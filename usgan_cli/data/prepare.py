@@ -18,7 +18,7 @@ from usgan_cli.core.apportion import largest_remainder
 from usgan_cli.core.errors import DataError, SettingsError
 from usgan_cli.core.formats.dataset import DataImage, DataManifest, LeftOut, NearCopy
 from usgan_cli.core.images.codec import Fit
-from usgan_cli.core.machine.device import available_cores
+from usgan_cli.core.machine.threads import available_cores
 from usgan_cli.core.progress import Progress
 from usgan_cli.core.text import on_one_line
 from usgan_cli.data import notes

@@ -58,7 +58,7 @@ def examine(workspace: Workspace) -> dict[str, Any]:
         "processors": os.cpu_count(),
         "device": devices.describe(device),
         "gpus": torch.cuda.device_count(),
-        "all CPU threads against one": f"{devices.gain_of_threads():.1f} times as fast just now",
+        "all CPU threads against one": f"{devices.speedup_by_threads():.1f} times as fast just now",
         "precision (auto)": devices.resolve_precision("auto", device),
         "processor has bf16": devices.cpu_has_bf16(),
         "large blocks kept": keep_freed_memory(),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from usgan_cli.commands.study import Study
 from usgan_cli.core.errors import SettingsError
-from usgan_cli.core.machine import device
+from usgan_cli.core.machine.threads import limit_threads
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store import files
 from usgan_cli.core.store.step import Outcome, Status
@@ -55,7 +55,7 @@ def run(options: Study, session: Session) -> list[Outcome]:
     if options.source is not None:
         config = replace(config, data=config.data.replace(source=Path(options.source)))
     if config.run.threads is not None:
-        device.limit_threads(config.run.threads)
+        limit_threads(config.run.threads)
     planned = Planned.of(options, session, config)
     if options.dry_run:
         return [planned.show(calibrate=options.calibrate)]

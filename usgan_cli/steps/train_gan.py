@@ -158,7 +158,7 @@ def _summary(path: Path) -> dict[str, Any]:
 
 def _advise_on_threads(training: Training) -> None:
     """Warn if CPU threads slow one another down, which makes training ten times slower and more."""
-    if training.run.device.type == "cpu" and (gain := devices.gain_of_threads()) < LEAST_GAIN_OF_THREADS:
+    if training.run.device.type == "cpu" and (gain := devices.speedup_by_threads()) < LEAST_GAIN_OF_THREADS:
         training.run.progress.warn(
             f"This machine is busy: its CPU threads together are {1 / gain:.1f} times slower than one alone. "
             "Training is likely faster with --threads 1 (or OMP_NUM_THREADS=1)."

@@ -20,8 +20,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from usgan_cli.core.errors import MissingError
-from usgan_cli.core.machine import device
+from usgan_cli.core.machine.threads import available_cores
 from usgan_cli.core.store import files
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.study.config import StudyConfig
@@ -200,7 +202,7 @@ def run_snakemake(
     if _run_elsewhere(engine_options):
         machine, limits = None, [] if jobs is None else ["--jobs", str(jobs)]
     else:
-        machine = Machine(device.available_cores(), jobs, device.gpu_count())
+        machine = Machine(available_cores(), jobs, torch.cuda.device_count())
         gpus = max(config.cluster.gpus, config.gan.gpus) if machine.gpus and config.cluster.gpus else 0
         limits = machine.options(_threads(config, machine), gpus)
     plan = write_workflow(config, steps, todo, workspace, force=force, machine=machine)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 
@@ -72,29 +68,3 @@ def test_without_torchs_private_checks_a_processor_counts_as_one_without_bf16(
 def test_types_and_descriptions() -> None:
     assert [devices.torch_dtype(p) for p in ("float32", "bf16", "fp16")] == [torch.float32, torch.bfloat16, torch.half]
     assert devices.describe(CPU) == f"cpu ({torch.get_num_threads()} threads)"
-
-
-def test_describing_the_current_device_does_not_load_torch() -> None:
-    code = (
-        "import sys; from usgan_cli.core.machine import device; print(device.describe_current()); "
-        "sys.exit('torch' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "cpu\n"), done.stderr
-
-
-LIMITED = """
-import numpy, torch
-from threadpoolctl import threadpool_info
-from usgan_cli.core.machine.device import limit_threads
-limit_threads(1)
-import scipy.linalg
-print(torch.get_num_threads(), {pool["num_threads"] for pool in threadpool_info()})
-"""
-
-
-def test_libraries_loaded_before_and_after_keep_to_the_threads() -> None:
-    """Trap: a library that was loaded with all of the machine's threads gives other last digits."""
-    free = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
-    done = subprocess.run([sys.executable, "-c", LIMITED], env=free, capture_output=True, text=True, check=True)
-    assert done.stdout == "1 {1}\n"

@@ -1,17 +1,14 @@
-"""What this machine computes with: device, precision, threads and the allocator."""
+"""What a run computes with: a device, the precision of its fast layers, and its threads."""
 
 from __future__ import annotations
 
-import os
-import sys
 import time
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+import torch
 
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.machine.memory import keep_freed_memory
-
-if TYPE_CHECKING:
-    import torch
 
 Precision = Literal["float32", "bf16", "fp16"]
 
@@ -24,8 +21,6 @@ def resolve_device(name: str = "auto") -> torch.device:
     SettingsError
         The name is unknown, or this machine lacks the device.
     """
-    import torch
-
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -46,8 +41,6 @@ def cpu_has_bf16() -> bool:
 
     torch answers in private functions only; without them the answer is False, so that "auto" computes in float32.
     """
-    import torch
-
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(bool(getattr(torch.cpu, check, lambda: False)()) for check in checks)
 
@@ -60,8 +53,6 @@ def resolve_precision(name: str, device: torch.device) -> Precision:
     SettingsError
         The precision is unknown, or useless on this device.
     """
-    import torch
-
     if name == "auto":
         if device.type == "cuda":
             return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
@@ -75,28 +66,15 @@ def resolve_precision(name: str, device: torch.device) -> Precision:
 
 def torch_dtype(precision: str) -> torch.dtype:
     """Return torch's type for a precision; float64, which no command offers, is for comparisons."""
-    import torch
-
     names = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "float64": torch.float64}
     return names[precision]
 
 
 def describe(device: torch.device) -> str:
     """Return a GPU's name, or the CPU with its number of threads in use."""
-    import torch
-
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
     return f"cpu ({torch.get_num_threads()} threads)"
-
-
-def describe_current() -> str:
-    """Return the device that this process has used so far (see `describe`), without initialising one."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return "cpu"
-    used_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
-    return describe(torch.device("cuda" if used_gpu else "cpu"))
 
 
 def prepare(device: torch.device) -> None:
@@ -104,8 +82,6 @@ def prepare(device: torch.device) -> None:
     if device.type == "cpu":
         keep_freed_memory()
         return
-    import torch
-
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
@@ -113,48 +89,15 @@ def prepare(device: torch.device) -> None:
 
 def use_threads(count: int | None, device: torch.device) -> None:
     """Compute with `count` CPU threads; None keeps torch's number (see OMP_NUM_THREADS)."""
-    import torch
-
     if count is not None and device.type == "cpu":
         torch.set_num_threads(count)
 
 
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def gpu_count() -> int:
-    """Return how many GPUs this process may use."""
-    import torch
-
-    return torch.cuda.device_count()
-
-
-def limit_threads(count: int) -> None:
-    """Compute with `count` CPU threads in every library, in this process and in those that it starts.
-
-    Libraries read the number from the environment when they are loaded; it is set directly in those loaded already.
-    """
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[variable] = str(count)
-    if "numpy" in sys.modules:
-        from threadpoolctl import threadpool_limits
-
-        threadpool_limits(count)
-    if (torch := sys.modules.get("torch")) is not None:
-        torch.set_num_threads(count)
-
-
-def gain_of_threads() -> float:
+def speedup_by_threads() -> float:
     """Measure how many times faster all CPU threads are than one on small work.
 
     On a busy machine threads wait for the slowest at every step, and this falls far below 1.
     """
-    import torch
-
     threads = torch.get_num_threads()
     if threads == 1:
         return 1.0
@@ -169,8 +112,6 @@ def gain_of_threads() -> float:
 
 
 def _time_small_work() -> float:
-    import torch
-
     x = torch.ones(512, 512)
     begin = time.perf_counter()
     for _ in range(40):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import sys
 import time
 from importlib import metadata
 
 from usgan_cli import __version__
-from usgan_cli.core.machine.device import describe_current
 from usgan_cli.core.machine.memory import process_peak_memory_mb
 from usgan_cli.core.store.document import RunRecord
 from usgan_cli.core.store.step import Step
@@ -36,6 +36,17 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
+def current_device() -> str:
+    """Return the device that this process has used so far, in words; neither torch nor a GPU is started for it."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return "cpu"
+    from usgan_cli.core.machine.device import describe
+
+    used_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
+    return describe(torch.device("cuda" if used_gpu else "cpu"))
+
+
 class Clock:
     """Measures a step from now on."""
 
@@ -52,7 +63,7 @@ class Clock:
             settings=dict(self.step.settings),
             inputs=dict(self.step.inputs),
             packages=package_versions(),
-            device=describe_current(),
+            device=current_device(),
             started=self.started,
             wall_s=round(time.perf_counter() - self.begin, 3),
             peak_memory_mb=round(process_peak_memory_mb(), 1),

@@ -19,7 +19,7 @@ from PIL import Image
 from usgan_cli.core.formats.dataset import LeftOut
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.codec import Fit, Picture, Pixels, UndecodableError
-from usgan_cli.core.machine.device import available_cores
+from usgan_cli.core.machine.threads import available_cores
 from usgan_cli.core.progress import Progress
 from usgan_cli.core.store import files
 from usgan_cli.data.copies.descriptors import thumbnail
