@@ -30,8 +30,9 @@ from usgan_cli.core.machine.device import resolve_precision
 from usgan_cli.core.machine.memory import process_peak_memory_mb
 from usgan_cli.core.progress import Silent, Task
 from usgan_cli.gan.config import GanConfig, make_config
+from usgan_cli.gan.outputs import GanRun
 from usgan_cli.gan.steps import Steps
-from usgan_cli.gan.train import GanRun, train
+from usgan_cli.gan.train import train
 
 
 def noise_images(count: int, size: int) -> ImageSet:

@@ -8,23 +8,25 @@ from pathlib import Path
 
 import pytest
 import torch
-from gan_toy import CPU, config, ends_early, images, run
+from gan_toy import CPU, EndsEarly, Fails, config, images, run
 from torch import Tensor
 
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.generator import latest_state, read_log, read_tensors
-from usgan_cli.gan import parallel, steps
+from usgan_cli.gan import steps
 from usgan_cli.gan.augment import make_augment
 from usgan_cli.gan.batch import Batch, cut, named, under
 from usgan_cli.gan.capture import Captured
 from usgan_cli.gan.config import GanConfig
+from usgan_cli.gan.distributed import World
 from usgan_cli.gan.init.transfer import freeze_discriminator
+from usgan_cli.gan.launch import Job, Local, ParallelError, workers
 from usgan_cli.gan.layers import minibatch_std
-from usgan_cli.gan.parallel import World
+from usgan_cli.gan.outputs import GanRun
 from usgan_cli.gan.shown import Shown
 from usgan_cli.gan.state import Training
 from usgan_cli.gan.steps import Steps
-from usgan_cli.gan.train import GanRun, follow, iterate, train
+from usgan_cli.gan.train import iterate
 
 
 def wide(**changes: object) -> GanConfig:
@@ -191,11 +193,7 @@ def test_fixed_buffers_give_the_same_steps(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def _train_in_two(settings: GanConfig, folder: Path) -> None:
-    with parallel.with_helpers(2, "cpu", follow, (settings, images(), folder, GanRun("toy", 12, CPU), None)) as (
-        world,
-        device,
-    ):
-        train(settings, images(), folder, GanRun("toy", 12, device, world=world))
+    Local(2, CPU).train(Job(settings, images(), folder, GanRun("toy", 12, CPU)))
 
 
 @pytest.mark.slow
@@ -235,15 +233,13 @@ def compare_states(one: Path, two: Path, expected_steps: int) -> None:
 
 
 @pytest.mark.slow
-def test_an_error_in_one_process_ends_the_training() -> None:
-    with (
-        pytest.raises(parallel.ParallelError, match="exit code 3"),
-        parallel.with_helpers(2, "cpu", ends_early, ()) as (world, _),
-    ):
+def test_an_error_in_one_process_ends_the_training(tmp_path: Path) -> None:
+    arguments = (config(), images(), tmp_path, GanRun("toy", 12, CPU))
+    with pytest.raises(ParallelError, match="exit code 3"), workers(2, "cpu", EndsEarly(*arguments)) as (world, _):
         world.wait()
         world.wait()
     with (
-        pytest.raises(parallel.ParallelError, match="1 of 2 processes ended early"),
-        parallel.with_helpers(2, "cpu", ends_early, ("one argument too many", "another")),
+        pytest.raises(ParallelError, match="1 of 2 processes ended early"),
+        workers(2, "cpu", Fails(*arguments)),
     ):
         pass

@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from usgan_cli.core.formats.generator import GeneratorDocument
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.store.files import sha256_file
 from usgan_cli.gan.config import GanConfig, make_config
-from usgan_cli.gan.parallel import World
-from usgan_cli.gan.train import GanRun, train
+from usgan_cli.gan.distributed import World
+from usgan_cli.gan.launch import Job
+from usgan_cli.gan.outputs import GanRun
+from usgan_cli.gan.train import train
 
 CPU = torch.device("cpu")
 
@@ -38,10 +41,19 @@ def run(folder: Path, settings: GanConfig, **how: object) -> str:
     return sha256_file(folder / "generator.safetensors")
 
 
-def ends_early(world: World, device: torch.device) -> None:
-    """What a helper process does that fails after a while."""
-    world.wait()
-    sys.exit(3)
+class EndsEarly(Job):
+    """A job whose workers end after a while."""
+
+    def train(self, world: World, device: torch.device) -> GeneratorDocument:
+        world.wait()
+        sys.exit(3)
+
+
+class Fails(Job):
+    """A job whose workers fail at once."""
+
+    def train(self, world: World, device: torch.device) -> GeneratorDocument:
+        raise ZeroDivisionError
 
 
 def load_published(network: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:

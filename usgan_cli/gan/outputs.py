@@ -15,9 +15,9 @@ from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.progress import Progress, Silent, Task
 from usgan_cli.core.store import files
 from usgan_cli.gan.config import GanConfig
+from usgan_cli.gan.distributed import ALONE, World
 from usgan_cli.gan.log import TensorBoard, show
 from usgan_cli.gan.networks import Generator
-from usgan_cli.gan.parallel import ALONE, World
 from usgan_cli.gan.pictures import encode_gif
 from usgan_cli.gan.sample import class_samples
 from usgan_cli.gan.state import Training

@@ -26,7 +26,7 @@ from usgan_cli.gan.augment import Augment
 from usgan_cli.gan.batch import Batch, cut, named, under
 from usgan_cli.gan.capture import Captured, Compute, shapes
 from usgan_cli.gan.config import GanConfig
-from usgan_cli.gan.parallel import ALONE, World
+from usgan_cli.gan.distributed import ALONE, World
 from usgan_cli.gan.shown import Shown
 from usgan_cli.gan.state import Training
 

@@ -13,7 +13,7 @@ import torch
 
 from usgan_cli.core.progress import Progress
 from usgan_cli.gan.config import GanConfig
-from usgan_cli.gan.parallel import World
+from usgan_cli.gan.distributed import World
 from usgan_cli.gan.state import Training
 
 SAME_PRESS_S = 1.0

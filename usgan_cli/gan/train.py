@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,19 +18,16 @@ from usgan_cli.core.formats.generator import GeneratorDocument, LogRow, latest_s
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.machine import device as devices
 from usgan_cli.core.machine.memory import memory_mb
-from usgan_cli.core.progress import Silent, Task
+from usgan_cli.core.progress import Task
 from usgan_cli.gan.capture import can_capture
 from usgan_cli.gan.config import GanConfig, augmentation
 from usgan_cli.gan.init.transfer import Source, apply_source
-from usgan_cli.gan.outputs import Due, GanRun, Outputs, Scorer
-from usgan_cli.gan.parallel import World
+from usgan_cli.gan.outputs import Due, GanRun, Outputs
 from usgan_cli.gan.shown import Shown
 from usgan_cli.gan.state import Training
 from usgan_cli.gan.steps import Steps
 from usgan_cli.gan.stop import Ending, Limits, StopSignals
 from usgan_cli.gan.warnings import check_finite
-
-__all__ = ["GanRun", "Scorer", "follow", "iterate", "train"]
 
 ITERATIONS_AHEAD = 3
 """Iterations that the host may have given to a GPU before it waits, so that time and signals are acted on soon."""
@@ -114,19 +110,6 @@ def iterate(config: GanConfig, training: Training, steps: Steps) -> None:
     if config.adapts and training.step % config.ada_interval == 0:
         training.ada.update(config.batch)
     training.images += config.batch
-
-
-def follow(
-    world: World,
-    device: torch.device,
-    config: GanConfig,
-    data: ImageSet,
-    folder: Path,
-    run: GanRun,
-    source: Source | None,
-) -> GeneratorDocument:
-    """Take part in a training that another process leads: compute, write nothing and say nothing."""
-    return train(config, data, folder, replace(run, world=world, device=device, progress=Silent(), scorer=None), source)
 
 
 def _start_or_resume(config: GanConfig, folder: Path, run: GanRun, source: Source | None) -> tuple[Training, int]:

@@ -14,21 +14,21 @@ from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.core.apportion import class_order
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.dataset import Subset
-from usgan_cli.core.formats.generator import GeneratorDocument, latest_state, read_generator_document, read_log
+from usgan_cli.core.formats.generator import latest_state, read_generator_document, read_log
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.machine import device as devices
 from usgan_cli.core.options import settings_for
-from usgan_cli.core.progress import Silent
 from usgan_cli.core.store.lifecycle import growing_folder
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.core.store.workspace import gan_name
-from usgan_cli.gan import parallel
+from usgan_cli.gan import launch
 from usgan_cli.gan.config import GanConfig, make_config, settings_of
-from usgan_cli.gan.init.transfer import Source, read_source
+from usgan_cli.gan.init.transfer import read_source
+from usgan_cli.gan.launch import Job
 from usgan_cli.gan.networks import Generator
+from usgan_cli.gan.outputs import GanRun
 from usgan_cli.gan.sample import make_images
 from usgan_cli.gan.state import reached
-from usgan_cli.gan.train import GanRun, follow, train
 from usgan_cli.metrics.features import Extractor, Features, cached_features, make_extractor
 from usgan_cli.metrics.frechet import frechet_distance
 from usgan_cli.steps.inputs import Dataset, find_data, read_subset
@@ -39,26 +39,8 @@ SCORE_IMAGES = 500
 LEAST_GAIN_OF_THREADS = 0.7
 
 
-@dataclass(frozen=True)
-class Training:
-    """A training with everything it needs, its images not yet loaded."""
-
-    options: TrainGan
-    session: Session
-    data: Dataset
-    subset: Subset
-    config: GanConfig
-    source: Source | None
-    run: GanRun
-
-    def images(self) -> ImageSet:
-        """Load the subset's images, without the validation images of a fold that is left out."""
-        images, options = self.data.load(self.subset), self.options
-        return images if options.fold is None else training_side(images, options.fold, options.folds, options.seed)
-
-
 def run(options: TrainGan, session: Session) -> Outcome | list[Outcome]:
-    """Train a GAN, or continue its training: in this process, with helpers, or as one of torchrun's processes."""
+    """Train a GAN, or continue its training: in this process, with workers, or as one of torchrun's processes."""
     data = find_data(session, options.data)
     subset = read_subset(session, options.n, options.seed)
     device = devices.resolve_device(options.device)
@@ -67,8 +49,9 @@ def run(options: TrainGan, session: Session) -> Outcome | list[Outcome]:
         raise SettingsError("--freeze-d keeps layers as --init brings them; there is no --init.", "Leave it out.")
     source = None if options.init is None else read_source(options.init)
     part = None if options.fold is None else (options.fold, options.folds)
+    name = gan_name(options.aug, options.n, options.seed, part)
     gan_run = GanRun(
-        name=gan_name(options.aug, options.n, options.seed, part),
+        name=name,
         n=options.n,
         device=device,
         progress=session.progress,
@@ -79,19 +62,23 @@ def run(options: TrainGan, session: Session) -> Outcome | list[Outcome]:
         tensorboard=options.tensorboard,
     )
     devices.use_threads(options.threads, device)
-    training = Training(options, session, data, subset, config, source, gan_run)
     inputs = {"data": data.digest, "subset": subset.content_digest()}
     if source is not None:
         inputs["init"] = source.digest
     settings = {"n": options.n, **options.recorded(config, settings_of(config))}
     step = Step("train-gan", REVISION, settings, inputs)
     target = options.out or session.workspace.gan(options.aug, options.n, options.seed, part)
-    if parallel.launched():
-        return _train_under_launcher(training, step, target)
-    with growing_folder(target, step, _summary, session.request, reached=reached) as making:
-        if making.needed:
-            making.document = _train_here(training, making.place)
-    return making.outcome
+    with launch.processes(options.gpus, device) as processes:
+        if not processes.is_main:
+            processes.work()
+            return []
+        with growing_folder(target, step, _summary, session.request, reached=reached) as making:
+            if making.needed:
+                images = _images(options, data, subset)
+                _advise_on_threads(session, device)
+                gan_run = replace(gan_run, scorer=_scorer(options, session, images, device))
+                making.document = processes.train(Job(config, images, making.place, gan_run, source))
+        return making.outcome
 
 
 def resolve(options: TrainGan, resolution: int, channels: int, classes: int, device: torch.device) -> GanConfig:
@@ -102,45 +89,19 @@ def resolve(options: TrainGan, resolution: int, channels: int, classes: int, dev
     return make_config(**settings, resolution=resolution, img_channels=channels, c_dim=classes)
 
 
-def _train_here(training: Training, folder: Path) -> GeneratorDocument:
-    """Train in this process, with --gpus - 1 more that it starts."""
-    gpus, device, images = training.options.gpus, training.run.device, training.images()
-    _advise_on_threads(training)
-    gan_run = replace(training.run, scorer=_scorer(training, images))
-    if gpus == 1:
-        return train(training.config, images, folder, gan_run, training.source)
-    if device.index is not None:
-        raise SettingsError(f"--device {device} is one GPU; --gpus {gpus} asks for more.", "Use --device cuda.")
-    silent = replace(training.run, progress=Silent())
-    with parallel.with_helpers(
-        gpus, device.type, follow, (training.config, images, folder, silent, training.source)
-    ) as (world, own_device):
-        own_run = replace(gan_run, world=world, device=own_device)
-        return train(training.config, images, folder, own_run, training.source)
+def _images(options: TrainGan, data: Dataset, subset: Subset) -> ImageSet:
+    """Load the subset's images, without the validation images of a fold that is left out."""
+    images = data.load(subset)
+    return images if options.fold is None else training_side(images, options.fold, options.folds, options.seed)
 
 
-def _train_under_launcher(training: Training, step: Step, target: Path) -> Outcome | list[Outcome]:
-    """Train as one of torchrun's processes: the first decides whether there is anything to do."""
-    if training.options.gpus > 1:
-        raise SettingsError("--gpus is for this program to start processes itself.", "Leave it out with torchrun.")
-    with parallel.joined_by_launcher(training.run.device.type) as (world, device):
-        gan_run = replace(training.run, world=world, device=device)
-        if not world.is_main:
-            if world.broadcast(0, device):
-                follow(world, device, training.config, training.images(), target, gan_run, training.source)
-            return []
-        begun = False
-        try:
-            with growing_folder(target, step, _summary, training.session.request, reached=reached) as making:
-                if making.needed:
-                    images = training.images()
-                    gan_run = replace(gan_run, scorer=_scorer(training, images))
-                    begun = bool(world.broadcast(1, device))
-                    making.document = train(training.config, images, target, gan_run, training.source)
-            return making.outcome
-        finally:
-            if not begun:
-                world.broadcast(0, device)
+def _advise_on_threads(session: Session, device: torch.device) -> None:
+    """Warn if CPU threads slow one another down, which makes training ten times slower and more."""
+    if device.type == "cpu" and (gain := devices.speedup_by_threads()) < LEAST_GAIN_OF_THREADS:
+        session.progress.warn(
+            f"This machine is busy: its CPU threads together are {1 / gain:.1f} times slower than one alone. "
+            "Training is likely faster with --threads 1 (or OMP_NUM_THREADS=1)."
+        )
 
 
 def _summary(path: Path) -> dict[str, Any]:
@@ -154,15 +115,6 @@ def _summary(path: Path) -> dict[str, Any]:
         "last": rows[-1].model_dump(exclude_none=True) if rows else {},
         "best": None if state is None or state.best is None else state.best.model_dump(),
     }
-
-
-def _advise_on_threads(training: Training) -> None:
-    """Warn if CPU threads slow one another down, which makes training ten times slower and more."""
-    if training.run.device.type == "cpu" and (gain := devices.speedup_by_threads()) < LEAST_GAIN_OF_THREADS:
-        training.run.progress.warn(
-            f"This machine is busy: its CPU threads together are {1 / gain:.1f} times slower than one alone. "
-            "Training is likely faster with --threads 1 (or OMP_NUM_THREADS=1)."
-        )
 
 
 @dataclass(frozen=True)
@@ -179,10 +131,9 @@ class TrainingScorer:
         return frechet_distance(self.real, self.network(made)), self.network.name
 
 
-def _scorer(training: Training, images: ImageSet) -> TrainingScorer | None:
-    options, device = training.options, training.run.device
+def _scorer(options: TrainGan, session: Session, images: ImageSet, device: torch.device) -> TrainingScorer | None:
     if options.fd_every <= 0:
         return None
     network = make_extractor(options.extractor, weights=options.weights, device=device)
-    real = cached_features(network, images.pixels, training.session.workspace.cache)
+    real = cached_features(network, images.pixels, session.workspace.cache)
     return TrainingScorer(network, real, class_order(list(images.class_counts().values()), SCORE_IMAGES))
