@@ -14,12 +14,11 @@ USGAN = (sys.executable, "-m", "usgan_cli")
 
 def start(*words: str, **options: Any) -> subprocess.Popen[str]:
     """Start a program whose Ctrl-C works: the background jobs of a shell, and all they start, ignore SIGINT."""
-
-    def restore() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-    pipe = subprocess.PIPE
-    return subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True, preexec_fn=restore, **options)  # noqa: PLW1509
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def wait_until(ready: Callable[[], object], process: subprocess.Popen[str], timeout_s: float = 120) -> None:
