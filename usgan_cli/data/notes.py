@@ -73,11 +73,11 @@ def report_duplicates(
     done = {
         "group": "They are kept on one side of the split.",
         "drop": "The largest original of each is kept.",
-        "ignore": "They are ignored, as asked.",
+        "ignore": "They are ignored (--duplicates ignore).",
     }[policy]
     pictures = plural(len(duplicates.repeated), "picture occurs", "pictures occur")
     exact = sum(len(group) for group in duplicates.exact)
-    progress.warn(f"{pictures} more than once ({copies} images, of which {exact} have an exact copy). {done}")
+    progress.warn(f"{pictures} more than once ({copies} images; {exact} of them have an exact copy). {done}")
     if duplicates.conflicts:
         conflicts = listed([" = ".join(names[i] for i in group) for group in duplicates.conflicts], "; ")
         stand = plural(len(duplicates.conflicts), "of these stands", "of these stand")

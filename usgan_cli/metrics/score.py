@@ -91,21 +91,9 @@ def score(
 ) -> Scored:
     """Score generated images, real training images and the GAN's own training images against the test images.
 
-    Parameters
-    ----------
-    config : ScoreConfig
-    sets : ImageSets
-    name, gan_name : str
-        Names of the record and of the generator.
-    test_digest : str
-        Content digest of what the test images are.
-    extractor : Extractor
-        Of the kind that `config.extractor` names.
-    cache_dir : Path or None
-        Folder of the cached features.
-    progress : Progress
-    with_baselines : bool
-        Score blurred and noisy training images too.
+    `name` and `gan_name` are those of the record and of the generator, `test_digest` is the content digest of what the
+    test images are. The extractor is of the kind that `config.extractor` names; its features are cached in `cache_dir`.
+    `with_baselines` scores blurred and noisy training images too.
 
     Raises
     ------

@@ -136,7 +136,7 @@ def find_duplicates(
 def choose_kept(
     duplicates: Duplicates, areas: Sequence[int], among: NDArray[np.bool_] | None = None
 ) -> NDArray[np.bool_]:
-    """Return a mask [N] of images of which no two are direct copies, chosen `among` these (default: all).
+    """Return a mask [N] of images chosen `among` these (default: all) so that no two are direct copies.
 
     The image with the largest area, in pixels, is kept, of equally large ones the first. Only a direct copy of a kept
     image is dropped.

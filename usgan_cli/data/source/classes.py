@@ -96,22 +96,22 @@ def arrange(listing: Listing, images: Collection[str], top: Path, level: int | N
         if (folder not in passages or folder in holding) and mask_folders.isdisjoint([folder, *_ancestors(folder)])
     }
     root = _enter(folders, plain)
-    where = top / root if root else top
+    holder = top / root if root else top
     if not _below(folders, root):
         what = "holds images, but no class folders" if _below(plain, root) else "holds no class folders"
-        raise DataError(f"{where} {what}.", LAYOUT_HINT)
+        raise DataError(f"{holder} {what}.", LAYOUT_HINT)
     inside = _below(plain, root)
     split = _own_split(inside) if level in {None, 2, 3} else None
-    depth = _class_depth(inside, level, split is not None, where)
+    depth = _class_depth(inside, level, split is not None, holder)
 
     candidates = {folder for folder in _below(folders, root) if folder.count("/") == depth - 1}
     for folder in sorted(candidates):
         if root + folder in passages:
             raise DataError(
-                f"The place of the result lies in the class folder {where / folder}.",
+                f"The place of the result lies in the class folder {holder / folder}.",
                 "Choose a --work or --out outside the images.",
             )
-    classes = _choose(candidates, inside, chosen, where, masked={name.removeprefix(root) for name in masks})
+    classes = _choose(candidates, inside, chosen, holder, masked={name.removeprefix(root) for name in masks})
     arranged: list[SourceImage] = []
     rejected = dict.fromkeys(_below(set(listing.files) - set(images), root), NOT_AN_IMAGE)
     rejected |= {name.removeprefix(root): reason for name, reason in masks.items() if name.startswith(root)}
@@ -199,19 +199,19 @@ def _own_split(inside: Sequence[str]) -> dict[str, Side] | None:
     return sides_of({name.partition("/")[0] for name in nested})
 
 
-def _class_depth(inside: Sequence[str], level: int | None, has_split: bool, where: Path) -> int:
+def _class_depth(inside: Sequence[str], level: int | None, has_split: bool, holder: Path) -> int:
     """Return how many folders down the class folders are, 1 for the outermost."""
     depths = {name.count("/") for name in inside} - {0} or {1}
     if level is not None:
         depth = level if level > 0 else max(depths) + level + 1
         if level < 0 and len(depths) > 1:
             raise SettingsError(
-                f"--class-level {level} counts from the innermost folder, but the images in {where} lie at different "
+                f"--class-level {level} counts from the innermost folder, but the images in {holder} lie at different "
                 "depths.",
                 "Count from the outermost: --class-level 1.",
             )
         if level == 0 or not 1 <= depth <= max(depths):
-            raise SettingsError(f"--class-level is 1 to {max(depths)} for the images in {where}, not {level}.")
+            raise SettingsError(f"--class-level is 1 to {max(depths)} for the images in {holder}, not {level}.")
         return depth
     first = 2 if has_split else 1
     for deeper in range(first + 1, min(depths) + 1):
@@ -223,7 +223,7 @@ def _class_depth(inside: Sequence[str], level: int | None, has_split: bool, wher
         if len(places) > 1 and all(len(above) > 1 for above in places.values()):
             outer = sorted({name.split("/")[first - 1] for name in inside if name.count("/") >= first})
             raise SettingsError(
-                f"The images in {where} lie in folders inside folders, and either could be the classes: "
+                f"The images in {holder} lie in folders inside folders, and either could be the classes: "
                 f"{_some(outer)}, or {_some(sorted(places))}.",
                 f"Say which: --class-level {first} or --class-level {deeper}.",
             )
@@ -236,29 +236,29 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _choose(
-    candidates: Collection[str], inside: Sequence[str], chosen: Sequence[str], where: Path, masked: Collection[str]
+    candidates: Collection[str], inside: Sequence[str], chosen: Sequence[str], holder: Path, masked: Collection[str]
 ) -> tuple[str, ...]:
     """Return the classes in order, having checked that each holds images."""
     full = {folder for name in inside for folder in _ancestors(name)}
     names = sorted({folder.rpartition("/")[2] for folder in candidates})
-    classes = pick_classes([shown(name) for name in names], chosen, str(where))
+    classes = pick_classes([shown(name) for name in names], chosen, str(holder))
     for name in names:
         own = sorted(folder for folder in candidates if folder.rpartition("/")[2] == name)
         if shown(name) not in classes or not full.isdisjoint(own):
             continue
         if any(folder in _ancestors(mask) for mask in masked for folder in own):
             raise DataError(
-                f"The class folder {where / own[0]} holds masks, but no images.",
+                f"The class folder {holder / own[0]} holds masks, but no images.",
                 "Put the images beside their masks, or move the folder out of the source.",
             )
         raise DataError(
-            f"The class folder {where / own[0]} holds no images.", "Put images in it, or move it out of the source."
+            f"The class folder {holder / own[0]} holds no images.", "Put images in it, or move it out of the source."
         )
     return classes
 
 
 def pick_classes(
-    names: Sequence[str], chosen: Sequence[str], where: str, *, hint: str = LAYOUT_HINT
+    names: Sequence[str], chosen: Sequence[str], holder: str, *, hint: str = LAYOUT_HINT
 ) -> tuple[str, ...]:
     """Return the `chosen` classes in their order, or all of `names` where none is chosen.
 
@@ -271,7 +271,7 @@ def pick_classes(
     """
     if missing := [name for name in chosen if name not in names]:
         raise SettingsError(
-            f"{where} has no class {missing[0]!r}; its classes are {', '.join(map(repr, names))}.",
+            f"{holder} has no class {missing[0]!r}; its classes are {', '.join(map(repr, names))}.",
             "Name them as they are written there, with commas between; a name with a comma goes in double quotes.",
         )
     if len(set(chosen)) < len(chosen):
@@ -281,10 +281,10 @@ def pick_classes(
     for name in classes:
         if (other := first_with.setdefault(same_name(name), name)) != name:
             raise DataError(
-                f"{where} has two classes whose names differ only in case or accents: {other!r} and {name!r}.",
+                f"{holder} has two classes whose names differ only in case or accents: {other!r} and {name!r}.",
                 "Give both the same name if they are one class, or choose with --classes.",
             )
     if len(classes) < 2:
         count = f"one class, {classes[0]!r}" if classes else "no class"
-        raise DataError(f"{where} has {count}; two or more are needed.", hint)
+        raise DataError(f"{holder} has {count}; two or more are needed.", hint)
     return classes

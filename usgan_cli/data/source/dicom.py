@@ -55,11 +55,11 @@ def looks_like(head: bytes) -> bool:
     return head[_MAGIC_AT:HEAD] == _MAGIC
 
 
-def require(where: str) -> None:
-    """Make sure that DICOM files can be read, or raise `DataError`; `where` says what holds them."""
+def require(holder: str) -> None:
+    """Make sure that DICOM files can be read, or raise `DataError`, which names what holds them."""
     if importlib.util.find_spec("pydicom") is None:
         raise DataError(
-            f"{where} holds DICOM files, and the package that reads them is not installed.",
+            f"{holder} holds DICOM files, and the package that reads them is not installed.",
             'Install it: pip install "usgan[dicom]"',
         )
 
