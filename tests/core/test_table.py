@@ -1,4 +1,4 @@
-"""One declaration of columns gives every form of a table."""
+"""A table's columns say how a row becomes a cell; its writers say the same in CSV, Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -6,65 +6,78 @@ import csv
 import io
 from dataclasses import dataclass
 
-from usgan_cli.core.formats.measured import Measured
 from usgan_cli.core.table import AdjustedP, Cell, Column, Interval, PValue, Spread, Table, Words
 
 
-@dataclass(frozen=True)
+@dataclass
+class Value:
+    mean: float
+    sd: float | None
+
+
+@dataclass
 class Row:
-    name: str
-    f1: Measured | None
-    gain: float | None
-    bounds: tuple[float, float] | None
-    p: float | None
+    name: str = "a & b"
+    f1: Value | None = None
+    gain: tuple[float | None, tuple[float, float] | None] | None = None
+    p: float | None = None
 
 
-COLUMNS = [
-    Words[Row]("Set", "set", lambda row: row.name),
-    Spread[Row]("F1 %", "f1", lambda row: row.f1, 1, 100, group="Score"),
-    Interval[Row]("Gain", "gain", lambda row: (row.gain, row.bounds), 1, 100, group="Score", sign=True),
-    PValue[Row]("p", "p", lambda row: row.p, shown=False),
-    AdjustedP[Row]("p (Holm)", "p_holm", lambda row: row.p),
-    Column[Row]("Seeds", "seeds", lambda row: Cell("two & more", (2,))),
+COLUMNS: list[Column[Row]] = [
+    Column("n", "n", lambda _: 7, shown=False),
+    Words("Name", "name", lambda row: row.name),
+    Spread("F1, %", "f1", lambda row: row.f1, 2, 100, group="Ours"),
+    Interval("Δ", "gain", lambda row: row.gain, 1, 100, group="Ours", sign=True),
+    PValue("p", "p", lambda row: row.p),
+    AdjustedP("p, Holm", "p_holm", lambda row: row.p),
 ]
-FULL = Row("50 % | ada", Measured(mean=0.5, sd=0.015, count=5), 0.04, (-0.012, 0.1), 0.004)
-ABSENT = Row("real", None, None, None, None)
-TABLE = Table.of("t", "A & B", COLUMNS, [("n = 100", [FULL]), ("n = 50", []), ("", [ABSENT])], ["A note."])
+FULL = Row(f1=Value(0.81254, 0.0321), gain=(-0.0004, (-0.01, 0.012)), p=0.0004)
 
 
-def test_a_heading_without_rows_is_left_out() -> None:
-    assert [(group.title, len(group.rows)) for group in TABLE.groups] == [("n = 100", 1), ("", 1)]
+def table(*rows: Row) -> Table:
+    return Table.of("t", "Caption, 5 %", COLUMNS, [("Empty", []), ("Under_line", rows)], ["A note."])
+
+
+def cells(row: Row) -> list[str]:
+    return [cell.line for cell in table(row).rows[0]]
+
+
+def test_each_kind_of_column_shows_its_value() -> None:
+    assert cells(FULL) == ["7", "a & b", "81.25 ± 3.21", "0.0 [−1.0, 1.2]", "< 0.001", "< 0.001 ***"]
+    assert cells(Row(gain=(0.02, None), f1=Value(0.5, None), p=0.2))[2:] == ["50.00", "+2.0", "0.200", "0.200"]
+
+
+def test_what_was_not_measured_is_a_dash_and_an_empty_value() -> None:
+    for row in (Row(), Row(gain=(None, None))):
+        assert cells(row)[2:] == ["–"] * 4
+        assert table(row).rows[0][3].values == (None, None, None)
 
 
 def test_csv_has_every_value_at_full_precision() -> None:
-    first, second = csv.DictReader(io.StringIO(TABLE.to_csv()))
-    assert first == {
-        "set": "50 % | ada",
-        "f1": "50.0",
-        "f1_sd": "1.5",
-        "gain": "4.0",
-        "gain_low": "-1.2",
-        "gain_high": "10.0",
-        "p": "0.004",
-        "p_holm": "0.004",
-        "seeds": "2",
-    }
-    assert {key for key, value in second.items() if value == ""} == set(first) - {"set", "seeds"}
+    (row,) = csv.DictReader(io.StringIO(table(FULL).to_csv()))
+    assert list(row) == ["n", "name", "f1", "f1_sd", "gain", "gain_low", "gain_high", "p", "p_holm"]
+    assert float(row["f1"]) == 100 * 0.81254 and float(row["gain_low"]) == -1.0 and row["p"] == "0.0004"
+    (row,) = csv.DictReader(io.StringIO(table(Row()).to_csv()))
+    assert [row[key] for key in ("f1", "f1_sd", "gain_low", "p")] == [""] * 4
 
 
-def test_markdown_shows_every_column_and_escapes_bars() -> None:
-    lines = TABLE.to_markdown().splitlines()
-    assert lines[2] == "| Set | F1 %, score | Gain, score | p | p (Holm) | Seeds |"
-    assert lines[3] == "|---|---:|---:|---:|---:|---:|"
-    assert lines[4] == r"| 50 % \| ada | 50.0 ± 1.5 | +4.0 [−1.2, 10.0] | 0.004 | 0.004 ** | two & more |"
-    assert lines[5] == "| real | – | – | – | – | two & more |"
-    assert lines[-1] == "A note."
+def test_headings_without_rows_are_left_out() -> None:
+    assert [group.title for group in table(FULL).groups] == ["Under_line"]
+    assert table().groups == []
 
 
-def test_latex_shows_what_the_page_shows_with_headings_over_columns() -> None:
-    text = TABLE.to_latex()
-    assert TABLE.spans == [("", 1), ("Score", 2), ("", 2)]
-    assert r"\caption{A \& B}" in text
-    assert r"\begin{tabular}{lrrrr}" in text
-    assert r"\multicolumn{1}{c}{} & \multicolumn{2}{c}{Score} & \multicolumn{2}{c}{} \\" in text
-    assert r"50 \% | ada & 50.0 $\pm$ 1.5 & +4.0 [$-$1.2, 10.0] & 0.004 ** & two \& more \\" in text
+def test_a_cell_can_show_one_thing_and_hold_others() -> None:
+    columns: list[Column[int]] = [
+        Words("Set", "", lambda i: Cell("both", (i, i + 1)), endings=("first", "second")),
+    ]
+    assert Table.of("t", "", columns, [("", [3])]).to_csv() == "first,second\n3,4\n"
+
+
+def test_markdown_and_latex_say_the_same() -> None:
+    markdown, latex = table(FULL).to_markdown(), table(FULL).to_latex()
+    assert "| n | Name | F1, %, ours | Δ, ours | p | p, Holm |\n|---:|---|---:|---:|---:|---:|\n" in markdown
+    assert "| 7 | a & b | 81.25 ± 3.21 | 0.0 [−1.0, 1.2] | < 0.001 | < 0.001 *** |" in markdown
+    assert r"\multicolumn{1}{c}{} & \multicolumn{2}{c}{Ours} & \multicolumn{2}{c}{} \\" in latex
+    assert r"Name & F1, \% & $\Delta$ & p & p, Holm \\" in latex, "hidden columns are left out"
+    assert r"a \& b & 81.25 $\pm$ 3.21 & 0.0 [$-$1.0, 1.2] & $<$ 0.001 & $<$ 0.001 *** \\" in latex
+    assert r"\multicolumn{5}{l}{Under\_line}" in latex and r"\caption{Caption, 5 \%}" in latex

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from usgan_cli.core.errors import DataError, MissingError
+from usgan_cli.core.errors import MissingError
 from usgan_cli.core.progress import Progress
 from usgan_cli.core.store import files
 from usgan_cli.core.store.workspace import Workspace
@@ -13,7 +13,7 @@ from usgan_cli.core.table import Table
 from usgan_cli.reporting import classifier_tables, findings, result_charts, score_tables, tables, thumbnails
 from usgan_cli.reporting.cautions import Caution, cautions
 from usgan_cli.reporting.charts import Plate
-from usgan_cli.reporting.groups import ClassifierGroup, ScoreGroup, Study
+from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.page import (
     Block,
     Fold,
@@ -28,9 +28,6 @@ from usgan_cli.reporting.page import (
 from usgan_cli.reporting.protocol import protocol_points
 from usgan_cli.reporting.records import KINDS, Missing, ReportSummary, collect
 from usgan_cli.reporting.training_charts import training_chart
-
-CROWDED = 4
-"""With more subsets than this, what belongs to each one is folded away."""
 
 
 def build_report(
@@ -127,22 +124,12 @@ def _fold(title: str, blocks: Sequence[Block], *, open_: bool) -> list[Block]:
     return [Fold(title, list(blocks), open_)] if blocks else []
 
 
-def _suffix(groups: Sequence[object], i: int) -> str:
-    return "" if len(groups) == 1 else f"-{i + 1}"
-
-
-def _few(study: Study) -> bool:
-    return len(study.records.subset_keys()) <= CROWDED
-
-
-def run_section(study: Study) -> Section:
-    """Return what was run on what."""
+def _run_section(study: Study) -> Section:
     text = findings.what_was_run(study)
     return Section("run", "What was run", [Sentences([text])] if text else [])
 
 
-def data_section(study: Study) -> Section:
-    """Return the sizes of the split and the subsets, and the audit of the source."""
+def _data_section(study: Study) -> Section:
     data = study.records.data
     blocks: list[Block] = []
     if data is not None:
@@ -150,93 +137,59 @@ def data_section(study: Study) -> Section:
     return Section("data", "Data", blocks)
 
 
-def samples_section(study: Study) -> Section:
-    """Return samples of every GAN beside real images."""
+def _samples_section(study: Study) -> Section:
     samples, problems = thumbnails.samples(study.records)
     return Section("samples", "Samples", [SamplesPlate(samples)] if samples else [], problems=problems)
 
 
-def quality_section(study: Study) -> Section:
-    """Return the distance against n and the tables of image quality, one of each for equal settings."""
+def _quality_section(study: Study) -> Section:
     blocks: list[Block] = []
-    for i, group in enumerate(study.scores):
-        blocks += _quality(group, _suffix(study.scores, i), few=_few(study))
+    for group in study.scores:
+        single = _filled(score_tables.quality_table(group), score_tables.nearness_table(group))
+        more = _filled(score_tables.variety_table(group), score_tables.class_quality_table(group))
+        blocks += _filled(result_charts.distance_plate(group), score_tables.seeds_quality_table(group))
+        blocks += _fold("Distances of each GAN", single, open_=False) if study.crowded else single
+        blocks += _fold("Variety, and scores by class", more, open_=False)
     return Section("quality", "Image quality", blocks)
 
 
-def _quality(group: ScoreGroup, suffix: str, *, few: bool) -> list[Block]:
-    single = _filled(
-        score_tables.quality_table(group, f"quality{suffix}"), score_tables.nearness_table(group, f"nearness{suffix}")
-    )
-    more = _filled(
-        score_tables.variety_table(group, f"variety{suffix}"),
-        score_tables.class_quality_table(group, f"quality-by-class{suffix}"),
-    )
-    return [
-        result_charts.distance_plate(group, f"distance{suffix}"),
-        *_filled(score_tables.seeds_quality_table(group, f"quality-seeds{suffix}")),
-        *(single if few else _fold("Distances of each GAN", single, open_=False)),
-        *_fold("Variety, and scores by class", more, open_=False),
-    ]
-
-
-def copies_section(study: Study) -> Section:
-    """Return whether GANs store their training images, and the closest pairs."""
+def _copies_section(study: Study) -> Section:
     blocks: list[Block] = []
-    for i, group in enumerate(study.scores):
-        shares = _filled(score_tables.copying_table(group, f"copies{_suffix(study.scores, i)}"))
-        blocks += shares if _few(study) else _fold("Shares of every GAN", shares, open_=False)
-    all_pairs, problems = [], []
-    for key, score in study.records.scores.items():
-        try:
-            all_pairs.append(thumbnails.pairs(study.records, key, score))
-        except DataError as error:
-            reason = thumbnails.without_place(study.records, error)
-            problems.append(f"The closest pairs of {key.name} cannot be shown: {reason}")
-    suspects = [pairs for pairs in all_pairs if pairs is not None and pairs.suspect]
-    others = [pairs for pairs in all_pairs if pairs is not None and not pairs.suspect]
-    if suspects:
-        blocks.append(PairsPlate(suspects))
+    for group in study.scores:
+        shares = _filled(score_tables.copying_table(group))
+        blocks += _fold("Shares of every GAN", shares, open_=False) if study.crowded else shares
+    pairs, problems = thumbnails.pairs(study.records)
+    suspects, others = ([one for one in pairs if one.suspect is suspect] for suspect in (True, False))
+    blocks += [PairsPlate(suspects)] if suspects else []
     if others:
         title = "Closest pairs of the other GANs" if suspects else "Closest pairs of every GAN"
-        blocks += _fold(title, [PairsPlate(others)], open_=_few(study) and not suspects)
+        blocks += _fold(title, [PairsPlate(others)], open_=not study.crowded and not suspects)
     return Section("copies", "Are they copies?", blocks, "Copies", problems)
 
 
-def classification_section(study: Study) -> Section:
-    """Return the tables of F1 and the differences from the baseline, one of each for equal settings."""
+def _classification_section(study: Study) -> Section:
     blocks: list[Block] = []
-    for i, group in enumerate(study.classifiers):
-        blocks += _classification(group, _suffix(study.classifiers, i), few=_few(study))
+    for group in study.classifiers:
+        over_seeds = _filled(result_charts.seeds_plate(group), classifier_tables.seeds_table(group))
+        over_folds = _filled(classifier_tables.f1_table(group), result_charts.differences_plate(group))
+        if study.crowded:
+            title = "Every subset: F1, tests and differences by fold"
+            over_folds = _fold(title, over_folds, open_=not over_seeds)
+        more = _filled(
+            classifier_tables.tests_table(group),
+            classifier_tables.scores_table(group),
+            classifier_tables.class_table(group),
+        )
+        blocks += [*over_seeds, *over_folds, *_fold("Other tests, other scores, and classes", more, open_=False)]
     return Section("classification", "Classification", blocks)
 
 
-def _classification(group: ClassifierGroup, suffix: str, *, few: bool) -> list[Block]:
-    over_seeds = _filled(
-        result_charts.seeds_plate(group, f"seeds{suffix}"), classifier_tables.seeds_table(group, f"f1-seeds{suffix}")
-    )
-    over_folds = _filled(
-        classifier_tables.f1_table(group, f"f1{suffix}"),
-        result_charts.differences_plate(group, f"differences{suffix}"),
-    )
-    if not few:
-        title = "Every subset: F1, tests and differences by fold"
-        over_folds = _fold(title, over_folds, open_=not over_seeds)
-    more = _filled(
-        classifier_tables.tests_table(group, f"tests{suffix}"),
-        classifier_tables.scores_table(group, f"scores{suffix}"),
-        classifier_tables.class_table(group, f"f1-by-class{suffix}"),
-    )
-    return [*over_seeds, *over_folds, *_fold("Other tests, other scores, and classes", more, open_=False)]
-
-
-def training_section(study: Study) -> Section:
-    """Return the course of every training, its saved generators, and its last sheet of samples."""
-    records, few = study.records, _few(study)
+def _training_section(study: Study) -> Section:
+    records, open_ = study.records, not study.crowded
     blocks: list[Block] = []
-    for i, group in enumerate(study.snapshots):
-        table = score_tables.snapshots_table(group, f"snapshots{_suffix(study.snapshots, i)}")
-        blocks += _fold("Saved generators: the best and the last", _filled(table), open_=few)
+    for group in study.snapshots:
+        saved = _filled(score_tables.snapshots_table(group))
+        blocks += _fold("Saved generators: the best and the last", saved, open_=open_)
     charts = []
     for key in records.subset_keys():
         gans = [gan for gan in records.logged_gans() if gan.key.subset == key]
@@ -246,22 +199,13 @@ def training_section(study: Study) -> Section:
         "from generated ones without fail. Where generators were saved, bars are 95 % intervals and a ring marks "
         "the best."
     )
-    if charts:
-        blocks += _fold("Curves of every training", [Plate(caption, charts)], open_=few)
-    sheets, problems = [], []
-    for gan in records.gans.values():
-        try:
-            sheets.append(thumbnails.last_sheet(gan))
-        except DataError as error:
-            reason = thumbnails.without_place(records, error)
-            problems.append(f"The last samples of {gan.key.name} cannot be shown: {reason}")
-    if pictures := [sheet for sheet in sheets if sheet is not None]:
-        blocks += _fold("Samples at the end of each training", [Sheets(pictures)], open_=few)
+    blocks += _fold("Curves of every training", [Plate(caption, charts)] if charts else [], open_=open_)
+    sheets, problems = thumbnails.last_sheets(records)
+    blocks += _fold("Samples at the end of each training", [Sheets(sheets)] if sheets else [], open_=open_)
     return Section("training", "Training", blocks, problems=problems)
 
 
-def protocol_section(study: Study) -> Section:
-    """Return what differs from the published study, and its values."""
+def _protocol_section(study: Study) -> Section:
     points = protocol_points(study)
     blocks = _filled(tables.protocol_table(points))
     same = dict.fromkeys(point.aspect for point in points if point.same)
@@ -269,8 +213,7 @@ def protocol_section(study: Study) -> Section:
     return Section("protocol", "Against the published study", [*blocks, tables.published_table()], "Published study")
 
 
-def runs_section(study: Study) -> Section:
-    """Return how long the steps took and on what device."""
+def _runs_section(study: Study) -> Section:
     runs = study.records.runs
     blocks = _filled(tables.runs_table(runs))
     versions = sorted({f"{name} {version}" for run in runs for name, version in run.packages.items()})
@@ -279,13 +222,13 @@ def runs_section(study: Study) -> Section:
 
 
 SECTIONS = (
-    run_section,
-    data_section,
-    samples_section,
-    quality_section,
-    copies_section,
-    classification_section,
-    training_section,
-    protocol_section,
-    runs_section,
+    _run_section,
+    _data_section,
+    _samples_section,
+    _quality_section,
+    _copies_section,
+    _classification_section,
+    _training_section,
+    _protocol_section,
+    _runs_section,
 )

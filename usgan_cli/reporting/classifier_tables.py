@@ -98,7 +98,7 @@ def _rows(group: ClassifierGroup) -> list[tuple[str, list[ClassifierRow]]]:
     return by_subset(rows)
 
 
-def f1_table(group: ClassifierGroup, name: str) -> Table:
+def f1_table(group: ClassifierGroup) -> Table:
     """Return the study's table 2: F1 on the test images of every training set, compared with real images alone."""
     settings = group.settings
     differs = any(paper.nearest_size(key.n) != key.n for key in group.subsets)
@@ -108,7 +108,7 @@ def f1_table(group: ClassifierGroup, name: str) -> Table:
         F1,
         Spread("F1 val., %", "val_micro_f1", lambda row: row.trained.val_micro_f1, 2, 100),
         *COMPARED,
-        *PUBLISHED[not differs :],
+        *(PUBLISHED if differs else PUBLISHED[1:]),
     ]
     caption = (
         f"Micro-averaged F1 on the test images of {settings.folds} models, one for each fold, mean ± standard "
@@ -123,10 +123,10 @@ def f1_table(group: ClassifierGroup, name: str) -> Table:
     ]
     if any(record.aug is not None and record.ratio != paper.RATIO for _, record in group.items):
         notes.append(MORE_RATIOS)
-    return Table.of(name, caption, columns, _rows(group), notes + group.apart(APART))
+    return Table.of(f"f1{group.suffix}", caption, columns, _rows(group), notes + group.apart(APART))
 
 
-def tests_table(group: ClassifierGroup, name: str) -> Table:
+def tests_table(group: ClassifierGroup) -> Table:
     """Return the tests that the study did not make."""
     columns: list[Column[TestsRow]] = [
         *LEAD,
@@ -165,10 +165,12 @@ def tests_table(group: ClassifierGroup, name: str) -> Table:
     ttests = group.ttests.items()
     rows = [Row(key, item, item.f1, item) for key, ttest in ttests for item in in_order(ttest.comparisons)]
     caption = "Tests that the published study did not make, against real images alone."
-    return Table.of(name, caption, columns, by_subset(rows, group.subsets), [note, *group.apart(APART)])
+    return Table.of(
+        f"tests{group.suffix}", caption, columns, by_subset(rows, group.subsets), [note, *group.apart(APART)]
+    )
 
 
-def scores_table(group: ClassifierGroup, name: str) -> Table:
+def scores_table(group: ClassifierGroup) -> Table:
     """Return every classifier's other scores on the test images."""
     columns: list[Column[ClassifierRow]] = [
         *LEAD,
@@ -187,10 +189,10 @@ def scores_table(group: ClassifierGroup, name: str) -> Table:
         "better."
     )
     caption = "Other scores on the test images, mean ± standard deviation over folds."
-    return Table.of(name, caption, columns, _rows(group), [note, *group.apart(APART)])
+    return Table.of(f"scores{group.suffix}", caption, columns, _rows(group), [note, *group.apart(APART)])
 
 
-def class_table(group: ClassifierGroup, name: str) -> Table:
+def class_table(group: ClassifierGroup) -> Table:
     """Return F1 and AUC of every class on the test images."""
     classes = dict.fromkeys(c for _, record in group.items for c in record.classes)
     columns: list[Column[ClassifierRow]] = [
@@ -200,7 +202,7 @@ def class_table(group: ClassifierGroup, name: str) -> Table:
         *(Spread(c, f"auc_{c}", partial(_class_auc, class_=c), 3, group="AUC") for c in classes),
     ]
     caption = "F1 and AUC of each class on the test images, mean ± standard deviation over folds."
-    return Table.of(name, caption, columns, _rows(group), group.apart(APART))
+    return Table.of(f"f1-by-class{group.suffix}", caption, columns, _rows(group), group.apart(APART))
 
 
 def _class_f1(row: ClassifierRow, class_: str) -> Measured | None:
@@ -217,7 +219,7 @@ def _seeds(row: SeedsRow) -> str:
     return " ".join(str(seed) for seed in row.key.seeds) if isinstance(row.key, SeedsKey) else str(row.key.seed)
 
 
-def seeds_table(group: ClassifierGroup, name: str) -> Table:
+def seeds_table(group: ClassifierGroup) -> Table:
     """Return the comparisons over several seeds."""
     columns: list[Column[SeedsRow]] = [
         Column("n", "n", lambda row: row.key.n, shown=False),
@@ -250,4 +252,4 @@ def seeds_table(group: ClassifierGroup, name: str) -> Table:
         f"is what remains beyond the folds'. {STARS}"
     )
     more = [text for text in (paper.ANOTHER_SIZE, MORE_RATIOS) if text in notes]
-    return Table.of(name, caption, columns, groups, [note, *more, *group.apart(APART)])
+    return Table.of(f"f1-seeds{group.suffix}", caption, columns, groups, [note, *more, *group.apart(APART)])

@@ -20,6 +20,8 @@ K = TypeVar("K")
 P = TypeVar("P", bound=Part)
 T = TypeVar("T")
 C = TypeVar("C", Comparison, SeedComparison)
+CROWDED = 4
+"""With more subsets than this, the page folds away what belongs to each one."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Group(Generic[P, K, T]):
     items: list[tuple[K, T]]
     difference: str | None
     """The first setting in which it differs from the first group, in words; None for the first group."""
+    suffix: str
+    """Ends the names of its tables and figures where there are several groups: "-2"."""
 
     def apart(self, sentence: str) -> list[str]:
         """Return the note that says why these records have a table of their own; none for the first group."""
@@ -73,6 +77,11 @@ class Study:
     snapshots: list[SnapshotGroup]
     rejected: list[str]
     """Comparisons that are not shown, each with the reason and, where there is one, the remedy."""
+
+    @property
+    def crowded(self) -> bool:
+        """Whether there are so many subsets that the page folds away what belongs to each one."""
+        return len(self.records.subset_keys()) > CROWDED
 
     @classmethod
     def of(cls, records: StudyRecords) -> Study:
@@ -151,7 +160,7 @@ def classifier_groups(records: StudyRecords) -> tuple[list[ClassifierGroup], lis
     groups = []
     for group, own in zip(plain, ttests, strict=True):
         seeds = {key: record for key, record in records.seeds.items() if _matches_means(group, record)}
-        groups.append(ClassifierGroup(group.settings, group.items, group.difference, own, seeds))
+        groups.append(ClassifierGroup(group.settings, group.items, group.difference, group.suffix, own, seeds))
     shown = {key for group in groups for key in group.seeds}
     return groups, [*rejected, *(_seeds_rejected(key) for key in records.seeds if key not in shown)]
 
@@ -171,7 +180,12 @@ def _group(items: list[tuple[K, T, P]]) -> list[Group[P, K, T]]:
             members.append((key, record))
     kinds.sort(key=lambda kind: -len(kind[1]))
     return [
-        Group(settings, members, first_difference(kinds[0][0], settings) if i else None)
+        Group(
+            settings,
+            members,
+            first_difference(kinds[0][0], settings) if i else None,
+            f"-{i + 1}" if len(kinds) > 1 else "",
+        )
         for i, (settings, members) in enumerate(kinds)
     ]
 

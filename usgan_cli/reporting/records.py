@@ -213,7 +213,7 @@ class _Reader:
         """Return the artefacts in a folder of the workspace in the order of their keys."""
         return sorted(self.workspace.listed(folder, parse, suffix).items(), key=lambda item: order(item[0]))
 
-    def files(self, folder: str, parse: Callable[[str], K | None], kind: type[D]) -> dict[K, D]:
+    def documents(self, folder: str, parse: Callable[[str], K | None], kind: type[D]) -> dict[K, D]:
         """Return the artefacts that are one JSON file each."""
         read = [(key, self.file(path, kind)) for key, path in self.paths(folder, parse, ".json")]
         records = {key: record for key, record in read if record is not None}
@@ -251,16 +251,16 @@ def collect(workspace: Workspace) -> StudyRecords:
     """
     reader = _Reader(workspace)
     data = reader.folder(workspace.data, "manifest.json", DataManifest)
-    subsets = reader.files("subsets", SubsetKey.parse, Subset)
+    subsets = reader.documents("subsets", SubsetKey.parse, Subset)
     gans = {key: reader.gan(key, path) for key, path in reader.paths("gans", GanKey.parse) if path.is_dir()}
     synthetic = {
         key: manifest
         for key, path in reader.paths("synthetic", GanKey.parse)
         if (manifest := reader.folder(path, "manifest.json", SyntheticManifest)) is not None
     }
-    scores = reader.files("scores", GanKey.parse, ScoreRecord)
+    scores = reader.documents("scores", GanKey.parse, ScoreRecord)
     classifiers = {key: reader.classifiers(path) for key, path in reader.paths("classifiers", SubsetKey.parse)}
-    snapshots = reader.files("scores", GanKey.parse_snapshots, SnapshotsRecord)
+    snapshots = reader.documents("scores", GanKey.parse_snapshots, SnapshotsRecord)
     return StudyRecords(
         workspace,
         data,
@@ -270,8 +270,8 @@ def collect(workspace: Workspace) -> StudyRecords:
         scores,
         {key: records for key, records in classifiers.items() if records},
         {key: record for key, record in snapshots.items() if record.snapshots},
-        reader.files("ttests", SubsetKey.parse, TTestRecord),
-        reader.files("ttests", SeedsKey.parse, SeedsRecord),
+        reader.documents("ttests", SubsetKey.parse, TTestRecord),
+        reader.documents("ttests", SeedsKey.parse, SeedsRecord),
         reader.runs,
         reader.digests,
         reader.unreadable,

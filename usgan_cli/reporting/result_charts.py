@@ -57,7 +57,7 @@ def _image_reach(score: ScoreRecord) -> tuple[float, float]:
     return max(score.fake.fd - low, 0.0), max(high - score.fake.fd, 0.0)
 
 
-def distance_plate(group: ScoreGroup, name: str) -> Plate:
+def distance_plate(group: ScoreGroup) -> Plate:
     """Return the study's figure 2: Fréchet distance against the number of training images."""
     what, fid = distance_name(group.settings.extractor), is_fid(group.settings.extractor)
     lines = [_Line.of(group, aug) for aug in sorted({key.aug for key, _ in group.items}, key=aug_order)]
@@ -76,7 +76,10 @@ def distance_plate(group: ScoreGroup, name: str) -> Plate:
         for line in lines
     )
     alt = f"{what} against n. {values}. Real training images: {joined(number(floor, 1) for floor in floors)}."
-    return Plate(caption, [charts.draw(name, "", alt, (5.0, 3.7), partial(_plot_distance, group, lines, floors))])
+    return Plate(
+        caption,
+        [charts.draw(f"distance{group.suffix}", "", alt, (5.0, 3.7), partial(_plot_distance, group, lines, floors))],
+    )
 
 
 def _plot_distance(group: ScoreGroup, lines: Sequence[_Line], floors: Sequence[float], figure: Figure) -> None:
@@ -181,10 +184,10 @@ class _Dots:
         return cls(item.aug, name, points, 100 * item.difference, (100 * low, 100 * high), item.p_holm)
 
 
-def differences_plate(group: ClassifierGroup, name: str) -> Plate | None:
+def differences_plate(group: ClassifierGroup) -> Plate | None:
     """Return every fold's difference from the baseline, with the mean and its 95 % interval, by subset."""
     rows = {
-        (f"{name}-{key.name}", subset_title(key, group.subsets)): [
+        (f"differences{group.suffix}-{key.name}", subset_title(key, group.subsets)): [
             _Dots.of(item, ttest.baseline_folds, item.folds) for item in in_order(ttest.comparisons)
         ]
         for key, ttest in group.ttests.items()
@@ -197,10 +200,10 @@ def differences_plate(group: ClassifierGroup, name: str) -> Plate | None:
     return _dots_plate(caption, "fold", rows)
 
 
-def seeds_plate(group: ClassifierGroup, name: str) -> Plate | None:
+def seeds_plate(group: ClassifierGroup) -> Plate | None:
     """Return every seed's mean difference from the baseline, a chart for each n."""
     rows = {
-        (f"{name}-{key.name.replace('+', '-')}", f"n = {key.n}, {len(key.seeds)} seeds"): [
+        (f"seeds{group.suffix}-{key.name.replace('+', '-')}", f"n = {key.n}, {len(key.seeds)} seeds"): [
             _Dots.of(item, item.baseline_by_seed, item.by_seed) for item in in_order(record.comparisons)
         ]
         for key, record in group.seeds.items()

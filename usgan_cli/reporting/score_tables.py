@@ -5,7 +5,7 @@ Each table holds scores that were measured with the same settings.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Generic, TypeVar
@@ -77,6 +77,23 @@ IMAGES: list[Column[ScoreRow]] = [*LEAD, Words("Images", "images", lambda row: r
 COUNT: Column[ScoreRow] = Column("Count", "count", lambda row: row.scores.count)
 JS: Column[ScoreRow] = Column("JS", "js", lambda row: row.scores.js, 3)
 SSIM: Column[ScoreRow] = Spread("SSIM", "ssim", lambda row: row.scores.ssim, 3)
+THEIR_N: Column[ScoreRow] = Column(
+    "n", "published_n", lambda row: row.published and row.published.n, group=paper.PUBLISHED
+)
+THEIR_FID: Column[ScoreRow] = Spread(
+    "FID", "published_fid", lambda row: row.published and row.published.fid, None, group=paper.PUBLISHED
+)
+THEIR_SCORES: list[Column[ScoreRow]] = [
+    Column("JS", "published_js", lambda row: row.published and row.published.js, None, group=paper.PUBLISHED),
+    Spread("SSIM", "published_ssim", lambda row: row.published and row.published.ssim, None, group=paper.PUBLISHED),
+]
+
+
+def _published(group: ScoreGroup) -> tuple[list[Column[ScoreRow]], list[str]]:
+    """Return the columns of published values, and the notes that go with them."""
+    differs = any(paper.nearest_size(key.n) != key.n for key, _ in group.items)
+    fid = [THEIR_FID] if is_fid(group.settings.extractor) else []
+    return [*([THEIR_N] if differs else []), *fid, *THEIR_SCORES], [paper.ANOTHER_SIZE] if differs else []
 
 
 def _sections(group: ScoreGroup) -> list[tuple[str, list[ScoreRow]]]:
@@ -100,23 +117,11 @@ def _yardsticks(group: ScoreGroup) -> list[ScoreRow]:
     return sorted(rows, key=lambda row: not row.label.startswith("Real"))
 
 
-def _published(fid: bool, sizes: Iterable[int]) -> tuple[list[Column[ScoreRow]], list[str]]:
-    """Return the columns of published values, and the note that goes with them."""
-    columns: list[Column[ScoreRow]] = [
-        Column("n", "published_n", lambda row: row.published and row.published.n, group=paper.PUBLISHED),
-        Spread("FID", "published_fid", lambda row: row.published and row.published.fid, None, group=paper.PUBLISHED),
-        Column("JS", "published_js", lambda row: row.published and row.published.js, None, group=paper.PUBLISHED),
-        Spread("SSIM", "published_ssim", lambda row: row.published and row.published.ssim, None, group=paper.PUBLISHED),
-    ]
-    differs = any(paper.nearest_size(n) != n for n in sizes)
-    return columns[not differs : 1] + columns[1 + (not fid) :], [paper.ANOTHER_SIZE] if differs else []
-
-
-def quality_table(group: ScoreGroup, name: str) -> Table:
+def quality_table(group: ScoreGroup) -> Table:
     """Return the study's table 1: Fréchet distance, JS and SSIM of every GAN, and of real images."""
     settings, distance = group.settings, distance_name(group.settings.extractor)
     fid = is_fid(settings.extractor)
-    published, another_size = _published(fid, [key.n for key, _ in group.items])
+    published, another_size = _published(group)
     columns: list[Column[ScoreRow]] = [
         *IMAGES,
         COUNT,
@@ -141,7 +146,9 @@ def quality_table(group: ScoreGroup, name: str) -> Table:
             "FD in these features is not FID and cannot be compared with the published FID, which is in the table of "
             "published values."
         )
-    return Table.of(name, caption, columns, _sections(group), [*notes, *another_size, *group.apart(APART)])
+    return Table.of(
+        f"quality{group.suffix}", caption, columns, _sections(group), [*notes, *another_size, *group.apart(APART)]
+    )
 
 
 def _interval(title: str, measure: str, digits: int, scale: float = 1, group: str = "") -> Column[ScoreRow]:
@@ -154,7 +161,7 @@ def _with_interval(row: ScoreRow, measure: str) -> tuple[float | None, tuple[flo
     return value.mean if isinstance(value, Measured) else value, row.scores.intervals.get(measure)
 
 
-def nearness_table(group: ScoreGroup, name: str) -> Table:
+def nearness_table(group: ScoreGroup) -> Table:
     """Return the distances in features with their intervals, and whether images lie among the real ones."""
     settings, kernel = group.settings, kernel_name(group.settings.extractor)
     distance, among = "Distance", "Among the real ones"
@@ -179,10 +186,10 @@ def nearness_table(group: ScoreGroup, name: str) -> Table:
         f"{' or '.join(map(str, sizes)) or 'no'} images, times 1000; precision and recall with {settings.precision_k} "
         f"neighbours, density and coverage with {settings.density_k}."
     )
-    return Table.of(name, caption, columns, _sections(group), [note, *group.apart(APART)])
+    return Table.of(f"nearness{group.suffix}", caption, columns, _sections(group), [note, *group.apart(APART)])
 
 
-def variety_table(group: ScoreGroup, name: str) -> Table:
+def variety_table(group: ScoreGroup) -> Table:
     """Return structural similarity at several scales, and how much the images differ among themselves."""
     among = "Among themselves"
     columns = [
@@ -197,10 +204,10 @@ def variety_table(group: ScoreGroup, name: str) -> Table:
         "images' and distance below theirs are signs of a generator that repeats itself."
     )
     note = "Distance of two: mean squared distance in features of length 1 (0 to 4). Below each its 95 % interval."
-    return Table.of(name, caption, columns, _sections(group), [note, *group.apart(APART)])
+    return Table.of(f"variety{group.suffix}", caption, columns, _sections(group), [note, *group.apart(APART)])
 
 
-def class_quality_table(group: ScoreGroup, name: str) -> Table:
+def class_quality_table(group: ScoreGroup) -> Table:
     """Return the scores of each class that has enough images."""
     columns: list[Column[ScoreRow]] = [
         *IMAGES,
@@ -215,10 +222,10 @@ def class_quality_table(group: ScoreGroup, name: str) -> Table:
     ]
     groups = [(title, [one for row in rows for one in row.by_class()]) for title, rows in _sections(group)]
     caption = "The same for each class that has enough images on both sides, against the test images of that class."
-    return Table.of(name, caption, columns, groups, group.apart(APART))
+    return Table.of(f"quality-by-class{group.suffix}", caption, columns, groups, group.apart(APART))
 
 
-def seeds_quality_table(group: ScoreGroup, name: str) -> Table | None:
+def seeds_quality_table(group: ScoreGroup) -> Table | None:
     """Return every GAN's scores over several trainings, or None where each was trained once."""
     extractor = group.settings.extractor
     members: dict[tuple[int, str], list[SetScores]] = {}
@@ -226,7 +233,7 @@ def seeds_quality_table(group: ScoreGroup, name: str) -> Table | None:
         members.setdefault((key.n, key.aug), []).append(score.fake)
     if all(len(repeats) == 1 for repeats in members.values()):
         return None
-    published, another_size = _published(is_fid(extractor), [n for n, _ in members])
+    published, another_size = _published(group)
     columns: list[Column[ScoreRow]] = [
         LEAD[0],
         Words("GAN", "gan", lambda row: row.label),
@@ -250,7 +257,7 @@ def seeds_quality_table(group: ScoreGroup, name: str) -> Table | None:
         "Every GAN over its trainings with several seeds, each on its own subset: mean ± standard deviation between "
         "seeds."
     )
-    return Table.of(name, caption, columns, groups, [*another_size, *group.apart(APART)])
+    return Table.of(f"quality-seeds{group.suffix}", caption, columns, groups, [*another_size, *group.apart(APART)])
 
 
 def _over(row: ScoreRow, measure: Callable[[SetScores], float | None]) -> MeanSd | None:
@@ -262,7 +269,7 @@ def _over(row: ScoreRow, measure: Callable[[SetScores], float | None]) -> MeanSd
     return MeanSd(over.mean, over.sd if len(values) > 1 else None)
 
 
-def copying_table(group: ScoreGroup, name: str) -> Table:
+def copying_table(group: ScoreGroup) -> Table:
     """Return how many images lie as close to real ones as copies would, for every GAN that was checked."""
     training, test, authentic = "As close to a training image, %", "As close to a test image, %", "Authentic, %"
     columns: list[Column[GanRow[Memorization]]] = [
@@ -286,7 +293,7 @@ def copying_table(group: ScoreGroup, name: str) -> Table:
         "Authentic: not closer to the nearest training image than that one’s own nearest training image. Shares that "
         "are far above the real images’ within four fifths of that distance make the verdict."
     ]
-    return Table.of(name, caption, columns, by_subset(rows), notes)
+    return Table.of(f"copies{group.suffix}", caption, columns, by_subset(rows), notes)
 
 
 def _verdict(memorization: Memorization) -> Cell:
@@ -304,7 +311,7 @@ def _close(copying: Copying) -> Cell:
     return Cell(number(share, 1), (share, expected), f"({number(expected, 1)})", strong=copying.verdict != "none")
 
 
-def snapshots_table(group: SnapshotGroup, name: str) -> Table:
+def snapshots_table(group: SnapshotGroup) -> Table:
     """Return for every training with saved generators the best of them and the last."""
     distance = distance_name(group.settings.extractor)
     columns: list[Column[GanRow[SnapshotsRecord]]] = [
@@ -322,4 +329,6 @@ def snapshots_table(group: SnapshotGroup, name: str) -> Table:
         f"best one, which is the nearest to {by}, and of the last."
     )
     rows = [GanRow(key, record) for key, record in group.items]
-    return Table.of(name, caption, columns, by_subset(rows), group.apart("Measured with other settings"))
+    return Table.of(
+        f"snapshots{group.suffix}", caption, columns, by_subset(rows), group.apart("Measured with other settings")
+    )

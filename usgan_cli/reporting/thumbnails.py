@@ -7,10 +7,10 @@ in `figures/` are lossless.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -29,6 +29,7 @@ from usgan_cli.reporting import charts
 from usgan_cli.reporting.charts import Chart
 from usgan_cli.reporting.records import GanRun, StudyRecords, subset_title
 
+T = TypeVar("T")
 THUMB_SIZE = 128
 """Side of a shown sample, pixels, where the images are larger."""
 THUMB_COLUMNS = 3
@@ -89,48 +90,43 @@ def encode(title: str, alt: str, pixels: Pixels, alpha: Pixels | None = None) ->
     return Picture(title, alt, buffer.getvalue(), image.width, image.height)
 
 
-def samples(records: StudyRecords) -> tuple[list[Samples], list[str]]:
-    """Return the first images of every GAN beside real ones, for the first seed of every n.
+class _Attempts:
+    """Makes pictures, and keeps the reasons why some cannot be made: a changed file costs its own picture alone."""
 
-    Returns
-    -------
-    list of Samples
-    list of str
-        What cannot be shown, in words.
-    """
-    data = records.data
+    def __init__(self, records: StudyRecords) -> None:
+        self.records = records
+        self.problems: list[str] = []
+
+    def make(self, name: str, make: Callable[[], T]) -> T | None:
+        """Return what `make` makes, or None where its files are damaged."""
+        try:
+            return make()
+        except DataError as error:
+            # A report is sent to others, so it does not show where the workspace is on this machine.
+            reason = error.message.replace(f"{self.records.workspace.root}/", "")
+            self.problems.append(f"{name} cannot be shown: {reason}")
+            return None
+
+
+def samples(records: StudyRecords) -> tuple[list[Samples], list[str]]:
+    """Return the first images of every GAN beside real ones, for the first seed of every n, and what is damaged."""
+    data, attempts = records.data, _Attempts(records)
     shown: list[Samples] = []
-    problems: list[str] = []
     if data is None:
-        return shown, problems
+        return shown, []
     for n in dict.fromkeys(key.n for key in records.synthetic):
         subset = next(key.subset for key in records.synthetic if key.n == n)
-        panels = _panels(records, data, subset, problems)
+        sources = {"Real training images": partial(_real_thumbs, records, data, subset)}
+        for key in [key for key in records.synthetic if key.subset == subset]:
+            sources[gan_label(key.aug)] = partial(_synthetic_thumbs, records, key, data.classes)
+        made = [(title, attempts.make(f"Samples of {title}, n = {n},", thumbs)) for title, thumbs in sources.items()]
+        panels = [Panel(title, rows) for title, rows in made if rows is not None]
         if panels:
             title = subset_title(subset, records.subset_keys())
             pictures = [_panel_picture(panel, title, data.classes) for panel in panels]
             chart = samples_chart(panels, data.classes, title, f"samples-{subset.name}")
             shown.append(Samples(title, data.classes, pictures, chart))
-    return shown, problems
-
-
-def _panels(records: StudyRecords, data: DataManifest, subset: SubsetKey, problems: list[str]) -> list[Panel]:
-    """Return the panels of one subset; a folder with changed files costs its own panel alone."""
-    sources = [("Real training images", partial(_real_thumbs, records, data, subset))]
-    keys = [key for key in records.synthetic if key.subset == subset]
-    sources += [(gan_label(key.aug), partial(_synthetic_thumbs, records, key, data.classes)) for key in keys]
-    panels = []
-    for title, thumbs in sources:
-        try:
-            panels.append(Panel(title, thumbs()))
-        except DataError as error:
-            problems.append(f"Samples of {title}, n = {subset.n}, cannot be shown: {without_place(records, error)}")
-    return panels
-
-
-def without_place(records: StudyRecords, error: DataError) -> str:
-    """Return an error's message without the workspace's place on this machine: a report is sent to others."""
-    return error.message.replace(f"{records.workspace.root}/", "")
+    return shown, attempts.problems
 
 
 def _panel_picture(panel: Panel, title: str, classes: Sequence[str]) -> Picture:
@@ -196,16 +192,16 @@ def _plot_samples(panels: Sequence[Panel], classes: Sequence[str], title: str, f
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=10)
 
 
-def last_sheet(gan: GanRun) -> Picture | None:
-    """Return a training's last sheet of samples, made narrow enough for the page; None where there is none.
+def last_sheets(records: StudyRecords) -> tuple[list[Picture], list[str]]:
+    """Return every training's last sheet of samples, narrow enough for the page, and what is damaged."""
+    attempts = _Attempts(records)
+    gans = [gan for gan in records.gans.values() if gan.sheet is not None]
+    sheets = [attempts.make(f"The last samples of {gan.key.name}", partial(_last_sheet, gan)) for gan in gans]
+    return [sheet for sheet in sheets if sheet is not None], attempts.problems
 
-    Raises
-    ------
-    DataError
-        The file is not an image.
-    """
-    if gan.sheet is None:
-        return None
+
+def _last_sheet(gan: GanRun) -> Picture:
+    assert gan.sheet is not None  # last_sheets asks for no other
     channels: Literal[1, 3] = 1 if gan.document is None or gan.document.architecture.img_channels == 1 else 3
     pixels = codec.decode(gan.sheet, channels)
     sheet = Image.fromarray(pixels[0] if channels == 1 else pixels.transpose(1, 2, 0))
@@ -217,14 +213,17 @@ def last_sheet(gan: GanRun) -> Picture | None:
     return encode(title, alt, small[None] if channels == 1 else small.transpose(2, 0, 1))
 
 
-def pairs(records: StudyRecords, key: GanKey, score: ScoreRecord) -> Pairs | None:
-    """Return a GAN's closest pairs, each generated image beside its nearest training image; None where there are none.
+def pairs(records: StudyRecords) -> tuple[list[Pairs], list[str]]:
+    """Return every GAN's closest pairs of a generated and a training image, and what is damaged."""
+    attempts = _Attempts(records)
+    made = [
+        attempts.make(f"The closest pairs of {key.name}", partial(_pairs, records, key, score))
+        for key, score in records.scores.items()
+    ]
+    return [one for one in made if one is not None], attempts.problems
 
-    Raises
-    ------
-    DataError
-        The sheet of pairs beside the record is gone, or not the one that was recorded.
-    """
+
+def _pairs(records: StudyRecords, key: GanKey, score: ScoreRecord) -> Pairs | None:
     copying, name = score.memorization, f"{score.name}-nearest.png"
     if copying is None or not copying.closest or name not in score.pictures:
         return None
