@@ -6,12 +6,7 @@ from __future__ import annotations
 class UsganError(Exception):
     """A problem with data, files or settings that ends a command with exit status 1.
 
-    Parameters
-    ----------
-    message : str
-        What is wrong and where, in one sentence.
-    hint : str, optional
-        The next move: usually a command.
+    The message says in one sentence what is wrong and where; the hint is the next move, usually a command.
     """
 
     def __init__(self, message: str, hint: str | None = None) -> None:

@@ -186,15 +186,7 @@ class Predictions:
 
     @classmethod
     def read(cls, path: Path) -> Predictions:
-        """Read the file that `write` writes.
-
-        Raises
-        ------
-        MissingError
-            The file does not exist.
-        FormatError
-            A column is missing, or a value does not fit its column.
-        """
+        """Read the file that `write` writes."""
         if not path.is_file():
             raise MissingError(f"{path} does not exist.", "Train the classifier again: usgan train-cls --force")
         with path.open(encoding="utf-8", newline="") as file:

@@ -111,13 +111,7 @@ class Subset(Document):
     """Files of the dataset, in its order."""
 
     def pick(self, manifest: DataManifest) -> list[DataImage]:
-        """Return the subset's images.
-
-        Raises
-        ------
-        DataError
-            The subset was drawn from another dataset.
-        """
+        """Return the subset's images, in the order of the dataset that it was drawn from."""
         if self.data != manifest.content_digest():
             raise DataError(
                 f"The subset n={self.n}, seed {self.seed} was drawn from another version of the dataset.",

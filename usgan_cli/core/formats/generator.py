@@ -134,15 +134,7 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> str:
 
 
 def read_tensors(path: Path, sha256: str | None = None) -> dict[str, torch.Tensor]:
-    """Read a safetensors file.
-
-    Raises
-    ------
-    MissingError
-        The file does not exist.
-    FormatError
-        It is not a safetensors file, or its digest is not `sha256`.
-    """
+    """Read a safetensors file, whose SHA-256 must be the one that is expected."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -156,13 +148,7 @@ def read_tensors(path: Path, sha256: str | None = None) -> dict[str, torch.Tenso
 
 
 def read_generator(folder: Path) -> tuple[GeneratorDocument, dict[str, torch.Tensor]]:
-    """Read a finished generator from its folder.
-
-    Raises
-    ------
-    MissingError
-        The folder is absent, or its training has not finished.
-    """
+    """Read a finished generator from its folder."""
     document = read_generator_document(folder)
     return document, read_tensors(folder / GeneratorDocument.TENSORS, document.tensors)
 

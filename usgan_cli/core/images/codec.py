@@ -56,13 +56,7 @@ def decode(path: Path, channels: Literal[1, 3] = 1) -> Pixels:
 
 
 def read_picture(path: Path, channels: Literal[1, 3] = 1) -> Picture:
-    """Decode an image file (see `decode_bytes`).
-
-    Raises
-    ------
-    DataError
-        The file cannot be read or decoded; the message names it.
-    """
+    """Decode an image file (see `decode_bytes`); an error names the file."""
     try:
         return decode_bytes(path.read_bytes(), channels)
     except OSError as error:
@@ -77,12 +71,7 @@ def decode_bytes(data: bytes, channels: Literal[1, 3] = 1, frame: int = 0) -> Pi
     Colour becomes gray by ITU-R 601 luma, as Pillow does; 16-bit images are scaled from their full range, floats from
     [0, 1]; EXIF rotation is applied; transparency is laid on black, as the surroundings of an ultrasound image are.
 
-    Parameters
-    ----------
-    data : bytes
-    channels : 1 or 3
-    frame : int
-        Page of a TIFF file, from 0.
+    `frame` is the page of a TIFF file, from 0.
 
     Raises
     ------
@@ -221,13 +210,7 @@ def decode_png(data: bytes, channels: int) -> Pixels:
 
 
 def read_checked(path: Path, sha256: str, channels: int) -> Pixels:
-    """Read a PNG file that a manifest lists, and check its digest.
-
-    Raises
-    ------
-    DataError
-        The file is absent or its bytes have changed.
-    """
+    """Read a PNG file that a manifest lists, and check its digest."""
     try:
         data = path.read_bytes()
     except OSError:

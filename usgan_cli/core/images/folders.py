@@ -20,14 +20,7 @@ def load_folders(folders: Sequence[Path]) -> list[ImageSet]:
     """Load folders of images to be compared, each in the order of its paths.
 
     If any image is coloured, all become colour, otherwise all become gray. An image's class is the first folder on the
-    way to it; images in the folder itself form one class.
-
-    Raises
-    ------
-    MissingError
-        A folder does not exist.
-    DataError
-        A folder has no images, a file cannot be decoded, or sizes differ; the message names files.
+    way to it; images in the folder itself form one class. All images of a folder must have one size.
     """
     paths = [_paths(folder) for folder in folders]
     pictures = [[read_picture(path, 1) for path in listed] for listed in paths]

@@ -12,6 +12,7 @@ import json
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,9 +54,10 @@ def open_writer(
             members.save_labels()
 
 
+@dataclass(frozen=True)
 class _PngWriter:
-    def __init__(self, folder: Path, classes: Sequence[str]) -> None:
-        self.folder, self.classes = folder, classes
+    folder: Path
+    classes: Sequence[str]
 
     def add(self, pixels: Pixels, label: int, seed: int) -> SyntheticImage:
         name = self.classes[label]
@@ -66,10 +68,11 @@ class _PngWriter:
         return _entry(file, name, seed, data)
 
 
+@dataclass(frozen=True)
 class _ZipWriter:
-    def __init__(self, archive: zipfile.ZipFile, classes: Sequence[str]) -> None:
-        self.archive, self.classes = archive, classes
-        self.labels: list[tuple[str, int]] = []
+    archive: zipfile.ZipFile
+    classes: Sequence[str]
+    labels: list[tuple[str, int]] = field(default_factory=list)
 
     def add(self, pixels: Pixels, label: int, seed: int) -> SyntheticImage:
         number = f"{len(self.labels):08d}"
@@ -115,13 +118,7 @@ def _entry(file: str, name: str, seed: int, data: bytes) -> SyntheticImage:
 
 
 def read_pixels(folder: Path, manifest: SyntheticManifest, count: int | None = None) -> Pixels:
-    """Read the first `count` images of a folder in any format, [N, C, H, W], and check their digests.
-
-    Raises
-    ------
-    DataError
-        A file is absent or has changed since the manifest was written.
-    """
+    """Read the first `count` images of a folder in any format, [N, C, H, W], and check their digests."""
     listed = manifest.images[:count]
     if manifest.form == "png":
         return np.stack([codec.read_checked(folder / i.file, i.sha256, manifest.channels) for i in listed])

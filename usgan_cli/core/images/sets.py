@@ -62,13 +62,7 @@ class ImageSet:
 
 
 def load_listed(folder: Path, manifest: DataManifest, listed: list[DataImage], name: str) -> ImageSet:
-    """Load images that the manifest of a prepared dataset lists.
-
-    Raises
-    ------
-    DataError
-        A file is absent or has changed since the manifest was written, or `listed` is empty.
-    """
+    """Load images that the manifest of a prepared dataset lists, and check their digests."""
     if not listed:
         raise DataError(f"The set {name!r} of {folder} has no images.")
     return ImageSet(
@@ -88,13 +82,7 @@ def load_split(folder: Path, split: Literal["train", "test"]) -> ImageSet:
 
 
 def load_synthetic(folder: Path, count: int | None = None) -> ImageSet:
-    """Load generated images, the first `count` in their fixed order.
-
-    Raises
-    ------
-    DataError
-        There are fewer than `count`.
-    """
+    """Load generated images, the first `count` in their fixed order."""
     manifest = read_synthetic_manifest(folder)
     if count is not None and count > len(manifest.images):
         raise DataError(

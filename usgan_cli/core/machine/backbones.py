@@ -51,13 +51,6 @@ def load_backbone(
         Its `pretrained_cfg` holds the "mean" and "std" of its inputs.
     weights : Weights or None
         None for "none".
-
-    Raises
-    ------
-    WeightsError
-        The weights are absent or do not fit the model.
-    SettingsError
-        timm has no such model.
     """
     if not timm.is_model(name.partition(".")[0]):
         raise SettingsError(f"There is no network named {name!r} in timm.", "`timm.list_models()` lists them.")
@@ -73,13 +66,7 @@ def load_backbone(
 
 
 def load_state(model: nn.Module, path: Path, name: str) -> None:
-    """Load a file of weights into a timm model, leaving out its classifier.
-
-    Raises
-    ------
-    WeightsError
-        A tensor other than the classifier's is missing, left over or of another shape.
-    """
+    """Load a file of weights into a timm model; all tensors but the classifier's must fit."""
     state = read_state(path)
     if name.partition(".")[0] in PACKAGES and "_conv_stem.weight" in state:
         _load_in_order(model, state, path)

@@ -14,13 +14,7 @@ Precision = Literal["float32", "bf16", "fp16"]
 
 
 def resolve_device(name: str = "auto") -> torch.device:
-    """Return the device called `name`: "auto" is the first GPU if there is one, otherwise the CPU.
-
-    Raises
-    ------
-    SettingsError
-        The name is unknown, or this machine lacks the device.
-    """
+    """Return the device called `name`: "auto" is the first GPU if there is one, otherwise the CPU."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -46,13 +40,7 @@ def cpu_has_bf16() -> bool:
 
 
 def resolve_precision(name: str, device: torch.device) -> Precision:
-    """Return the precision of the fast layers: "auto" is the fastest that the device computes itself.
-
-    Raises
-    ------
-    SettingsError
-        The precision is unknown, or useless on this device.
-    """
+    """Return the precision of the fast layers: "auto" is the fastest that the device computes itself."""
     if name == "auto":
         if device.type == "cuda":
             return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"

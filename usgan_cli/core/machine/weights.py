@@ -126,8 +126,6 @@ def find_weights(
     ------
     WeightsError
         They are absent and cannot be downloaded, or a file has the wrong digest.
-    SettingsError
-        The network is unknown.
     """
     source = source_of(name)
     if path is not None:
@@ -145,13 +143,7 @@ def find_local(name: str) -> Weights | None:
 
 
 def source_of(name: str) -> Source:
-    """Return where the weights of "inception" or of a timm model may be found.
-
-    Raises
-    ------
-    SettingsError
-        timm has no such model, or no such weights.
-    """
+    """Return where the weights of "inception" or of a timm model may be found."""
     if name == INCEPTION.name:
         return INCEPTION
     architecture = name.partition(".")[0]
@@ -186,13 +178,7 @@ def source_of(name: str) -> Source:
 
 
 def read_state(path: Path) -> dict[str, torch.Tensor]:
-    """Read named tensors from a safetensors file or a torch file, in the file's order, without running code.
-
-    Raises
-    ------
-    WeightsError
-        The file cannot be read, or holds anything but named tensors.
-    """
+    """Read named tensors from a safetensors file or a torch file, in the file's order, without running code."""
     try:
         state: Any
         if path.suffix == ".safetensors":

@@ -121,15 +121,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_run(path: Path) -> RunRecord:
-    """Read the run that made a single-file artefact of any format.
-
-    Raises
-    ------
-    MissingError
-        The file does not exist.
-    FormatError
-        The file is not a JSON object, or its field `run` is missing or wrong.
-    """
+    """Read the run that made a single-file artefact of any format."""
     body = read_json(path)
     if "run" not in body:
         raise FormatError(f"{path}: field 'run' is missing.", "Move the file away and make it again.")

@@ -119,16 +119,8 @@ def published_folder(path: Path) -> Iterator[Path]:
 def locked(path: Path, *, wait_s: float = 0) -> Iterator[None]:
     """Hold the lock on `path`, a hidden file beside it, for the block; remove temporary files of killed processes.
 
-    Parameters
-    ----------
-    path : Path
-    wait_s : float
-        Seconds to wait for another process to finish; a negative number waits forever.
-
-    Raises
-    ------
-    BusyError
-        Another process holds the lock; the message names it.
+    `wait_s` is how many seconds to wait while another process holds it (a negative number waits forever) before a
+    `BusyError` names that process.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     holder = _beside(path, "holder")
