@@ -23,7 +23,7 @@ PRESETS = ("paper256", "auto", "small", "tiny")
 
 @dataclass(frozen=True)
 class GanConfig:
-    """Everything that decides what a training comes to, apart from its images.
+    """Everything that decides the result of a training, apart from its images.
 
     Lengths of training and intervals are in kimg: thousands of real images shown to the discriminator.
     """
@@ -235,7 +235,7 @@ def augmentation(config: GanConfig) -> Augment:
     Raises
     ------
     SettingsError
-        There are no such operations or policies.
+        An operation or a policy is unknown.
     """
     return make_augment(
         config.aug,

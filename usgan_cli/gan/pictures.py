@@ -26,20 +26,17 @@ def grid(
 
     Parameters
     ----------
-    generator : Generator
     labels : sequence of int
         Classes, in the order of their rows.
     columns, rows : int
-        At least one row for each class; where rows are not a multiple of the classes, the first ones have one more.
+        At least one row for each class; if rows are not a multiple of the classes, the first ones have one more.
     seeds : sequence of int
         Enough for all rows of a class.
-    sampling : Sampling
     """
     each = [len(part) for part in np.array_split(np.arange(rows), len(labels))]
-    wanted = [(seed, label) for label, own in zip(labels, each, strict=True) for seed in seeds[: own * columns]]
-    made = list(
-        make_images(generator, [s for s, _ in wanted], [c for _, c in wanted], sampling.truncation_psi, sampling.noise)
-    )
+    cells = [(seed, label) for label, own in zip(labels, each, strict=True) for seed in seeds[: own * columns]]
+    cell_seeds, cell_labels = zip(*cells, strict=True)
+    made = list(make_images(generator, cell_seeds, cell_labels, sampling.truncation_psi, sampling.noise))
     return codec.sheet([made[row * columns : (row + 1) * columns] for row in range(rows)])
 
 
@@ -51,25 +48,15 @@ def interpolate(
 
     Intermediate latents w are mixed linearly (Karras et al. 2019, "A Style-Based Generator Architecture", section
     4.1: W is less entangled than Z); the noise stays that of the first seed, so that texture does not flicker.
-
-    Parameters
-    ----------
-    generator : Generator
-    labels : sequence of int
-        Classes.
-    ends : tuple of int
-        The two seeds.
-    frames : int
-        2 or more.
-    sampling : Sampling
+    `labels` are the classes, `ends` the two seeds, and `frames` is 2 or more.
     """
     first, last = (_ends(generator, seed, labels, sampling.truncation_psi) for seed in ends)
     noise = noise_of(generator, ends[:1], sampling.noise)
     way = torch.linspace(0, 1, frames, device=first.device)
 
     def compute(places: list[int]) -> Tensor:
-        which = torch.tensor(places, device=first.device)
-        row, share = which // frames, way[which % frames]
+        numbers = torch.tensor(places, device=first.device)
+        row, share = numbers // frames, way[numbers % frames]
         made: Tensor = generator.synthesis(torch.lerp(first[row], last[row], share[:, None, None]), noise)
         return made
 
@@ -79,12 +66,12 @@ def interpolate(
 
 def _ends(generator: Generator, seed: int, labels: Sequence[int], truncation_psi: float) -> Tensor:
     """Return ws [len(labels), num_ws, w_dim] of one seed, computed in blocks as `make_images` does."""
-    found = []
+    blocks = []
     for place in range(0, len(labels), BLOCK):
         some = list(labels[place : place + BLOCK])
-        block = some + [some[-1]] * (BLOCK - len(some))
-        found.append(intermediate(generator, [seed] * BLOCK, block, truncation_psi)[: len(some)])
-    return torch.cat(found)
+        filled = some + [some[-1]] * (BLOCK - len(some))
+        blocks.append(intermediate(generator, [seed] * BLOCK, filled, truncation_psi)[: len(some)])
+    return torch.cat(blocks)
 
 
 def there_and_back(frames: Sequence[Pixels]) -> list[Pixels]:

@@ -65,16 +65,10 @@ def block_size(generator: Generator) -> int:
 
 
 def in_blocks(compute: Callable[[list[int]], Tensor], count: int, block: int) -> Iterator[Pixels]:
-    """Yield the images of places 0 to `count`, pixels [C, H, W] each, computed `block` at a time.
+    """Yield images number 0 to `count` - 1, pixels [C, H, W] each, computed `block` at a time.
 
-    The last block is filled up with repeats, so that every block has one size. Where a GPU's memory is too small
-    the size is halved for the rest.
-
-    Parameters
-    ----------
-    compute : callable
-        Returns the images [block, C, H, W], in [-1, 1], of a list of places.
-    count, block : int
+    `compute` returns the images [block, C, H, W], in [-1, 1], of a list of numbers. The last block is filled up with
+    repeats, so that every block has one size. If a GPU's memory is too small, the size is halved for the rest.
 
     Raises
     ------
@@ -101,7 +95,7 @@ def in_blocks(compute: Callable[[list[int]], Tensor], count: int, block: int) ->
 
 
 def intermediate(generator: Generator, seeds: Sequence[int], labels: Sequence[int], truncation_psi: float) -> Tensor:
-    """Return ws [N, num_ws, w_dim] of the given seeds and labels."""
+    """Return the intermediate latents ws [N, num_ws, w_dim] of seeds and labels."""
     c_dim, device = generator.architecture.c_dim, _device(generator)
     z = latents(seeds, generator.architecture.z_dim).to(device)
     c = F.one_hot(torch.tensor(labels), max(c_dim, 1))[:, :c_dim].float().to(device)
@@ -110,19 +104,7 @@ def intermediate(generator: Generator, seeds: Sequence[int], labels: Sequence[in
 
 
 def noise_of(generator: Generator, seeds: Sequence[int], noise: str) -> Noise:
-    """Return the noise of the given seeds: planes drawn for each, or the kind of noise that needs no drawing.
-
-    Parameters
-    ----------
-    generator : Generator
-    seeds : sequence of int
-    noise : {"random", "const", "none"}
-
-    Raises
-    ------
-    ValueError
-        For another kind of noise.
-    """
+    """Return the noise of seeds: planes drawn for each if `noise` is "random", or "const" or "none" as it is."""
     if noise == "const":
         return "const"
     if noise == "none":
@@ -147,8 +129,6 @@ def make_images(
 
     Parameters
     ----------
-    generator : Generator
-    seeds : sequence of int
     labels : sequence of int
         Index of each image's class.
     truncation_psi : float
@@ -180,45 +160,37 @@ def _grid_seed(seed: int, column: int) -> int:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How images are made from seeds.
-
-    Attributes
-    ----------
-    truncation_psi : float
-        0 to 1; see `make_images`.
-    noise : {"random", "const", "none"}
-    precision : {"float32", "bf16", "fp16"}
-        Arithmetic of the highest resolutions.
-    """
+    """How images are made from seeds; see `make_images`."""
 
     truncation_psi: float = 1.0
     noise: str = "random"
     precision: str = "float32"
+    """Arithmetic of the highest resolutions: "float32", "bf16" or "fp16"."""
 
 
 def row_of_seeds(seed: int, count: int) -> list[int]:
-    """Return the first `count` seeds of a GAN of the repeat `seed`: 1 000 000 * seed, and on from there."""
+    """Return the first `count` seeds of images of the repeat `seed`: 1 000 000 * seed, and on from there."""
     return [1_000_000 * seed + i for i in range(count)]
 
 
-def pick_classes(document: GeneratorDocument, wanted: Sequence[str] | None) -> list[int]:
-    """Return the indices of the wanted classes in the generator's order; all of them for None.
+def pick_classes(document: GeneratorDocument, names: Sequence[str] | None) -> list[int]:
+    """Return the indices of the named classes in the generator's order; all of them for None.
 
     Raises
     ------
     SettingsError
         One is not a class of this generator, or is named twice.
     """
-    if wanted is None:
+    if names is None:
         return list(range(len(document.classes)))
-    for name in wanted:
+    for name in names:
         if name not in document.classes:
             raise SettingsError(
                 f"{document.name} has no class {name!r}.", f"Its classes are {', '.join(document.classes)}."
             )
-    if len(set(wanted)) != len(wanted):
-        raise SettingsError(f"A class is named twice in {', '.join(wanted)}.")
-    return [i for i, name in enumerate(document.classes) if name in wanted]
+    if len(set(names)) != len(names):
+        raise SettingsError(f"A class is named twice in {', '.join(names)}.", "Name each class once.")
+    return [i for i, name in enumerate(document.classes) if name in names]
 
 
 def generate(
@@ -238,11 +210,6 @@ def generate(
 
     Parameters
     ----------
-    folder, target : Path
-    device : torch.device
-    progress : Progress
-    seeds : sequence of int
-    sampling : Sampling
     classes : sequence of str, optional
         Only these, in their proportions.
     form : {"png", "zip", "npz"}
@@ -251,7 +218,7 @@ def generate(
     Raises
     ------
     SettingsError
-        There are no seeds, or a class is unknown.
+        The list of seeds is empty, or a class is unknown.
     """
     if not seeds:
         raise SettingsError("The number of images must be 1 or more; it is 0.")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def discriminator_config(config: GanConfig) -> DiscriminatorConfig:
-    """Return the discriminator's architecture; its label mapping keeps 8 layers whatever the preset."""
+    """Return the discriminator's architecture; its label mapping keeps 8 layers with every preset."""
     return DiscriminatorConfig(
         resolution=config.resolution,
         img_channels=config.img_channels,
@@ -133,7 +133,7 @@ class Training:
         prune_states(folder, keep)
 
     def load(self, state: TrainingState, folder: Path) -> None:
-        """Bring back a state that `save` has left in `folder`.
+        """Restore a state that `save` wrote to `folder`.
 
         Raises
         ------

@@ -19,7 +19,7 @@ from usgan_cli.gan.state import Training
 SAME_PRESS_S = 1.0
 """A second SIGINT this soon is the first one again: torchrun forwards what the terminal has sent to everybody."""
 AGREE_EVERY_S = 1.0
-"""Several processes agree about this often whether to end, so that they hardly wait for one another."""
+"""How often several processes agree whether to end: seldom enough that they hardly wait for it."""
 MOST_ITERATIONS_APART = 64
 
 Ending = Literal["finished", "stopped"]
@@ -70,10 +70,10 @@ class StopSignals:
 
 
 class Limits:
-    """Decides before every iteration whether the training ends, alike in all processes.
+    """Decides before every iteration whether the training ends; all processes decide the same.
 
-    The number of images is the same everywhere and needs no word. Time and signals are not: now and then the
-    processes compare notes, after a number of iterations that the main process chooses.
+    The number of images is the same in all processes. Time and signals are not, so the processes agree about them
+    after a number of iterations that the main process chooses.
 
     Parameters
     ----------

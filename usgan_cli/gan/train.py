@@ -36,7 +36,7 @@ ITERATIONS_AHEAD = 3
 def train(
     config: GanConfig, data: ImageSet, folder: Path, run: GanRun, source: Source | None = None
 ) -> GeneratorDocument:
-    """Train a GAN until `config.kimg` or `config.minutes`, continuing what an earlier call has left in `folder`.
+    """Train a GAN until `config.kimg` or `config.minutes`, or continue the training in `folder`.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def train(
     Raises
     ------
     DivergedError
-        Losses are no longer finite; the last good state stays saved.
+        A loss is not finite; the last good state stays saved.
     KeyboardInterrupt
         After Ctrl-C or SIGTERM, with the state saved.
     SettingsError

@@ -374,7 +374,7 @@ def test_modules_inside_themselves_or_in_two_places_are_refused(tmp_path: Path) 
     modules["a"] = modules["b"] = part
     path = tmp_path / "x.pkl"
     path.write_bytes(publisher.bytes_of({"G": network}, 4))
-    with pytest.raises(FormatError, match="no tree of modules"):
+    with pytest.raises(FormatError, match="not a tree of modules"):
         read_published(path)
 
 

@@ -96,7 +96,7 @@ def _network(record: object, rebuilt: _TensorReader) -> Tensors:
         prefix, module = waiting.pop()
         # A module in two places, or inside itself, could make a small file unfold without end.
         if id(module) in seen or len(prefix) > LONGEST_NAME:
-            raise RefusedError("has a network that is no tree of modules")
+            raise RefusedError("has a network that is not a tree of modules")
         seen.add(id(module))
         for kind in ("_parameters", "_buffers"):
             for name, value in _entries(module, kind):
@@ -158,7 +158,7 @@ def _count(value: object) -> int:
 
 
 def _numbers(data: bytes) -> Tensor:
-    """Return the numbers of a storage saved by itself in torch's older format.
+    """Return the numbers of a storage saved alone in torch's older format.
 
     That is five pickles (a magic number, the format's version, facts of the machine, the storage's type and length,
     the keys of the storages that follow), then the length again as 8 bytes, and the numbers.

@@ -265,7 +265,7 @@ def apply_source(
     """
     first, second = source.generator or source.average, source.average or source.generator
     if first is None or second is None:
-        raise SettingsError(f"There is no generator in {source.description}.")
+        raise SettingsError(f"There is no generator to start from in {source.description}.", "Use another --init.")
     loaded = transfer(generator, first)
     if not any("conv" in layer for layer in loaded.taken):
         raise SettingsError(
