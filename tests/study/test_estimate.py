@@ -20,6 +20,10 @@ def train(aug: AugName, kimg: float, place: str = "x") -> PlannedStep:
     return PlannedStep(TrainGan(aug=aug, n=10, kimg=kimg), Path(place), subset=(10, 0), aug=aug)
 
 
+def timed(kimg: float | None, minutes: float) -> PlannedStep:
+    return PlannedStep(TrainGan(aug="ada", n=10, kimg=kimg, minutes=minutes), Path("x"), subset=(10, 0), aug="ada")
+
+
 def tune(ratio: float | None) -> PlannedStep:
     aug: AugName | None = "ada" if ratio else None
     return PlannedStep(TrainClassifier(n=100, aug=aug, ratio=ratio), Path("y"), subset=(100, 0), aug=aug)
@@ -39,6 +43,14 @@ def test_time_is_in_proportion_to_the_work_of_a_kind() -> None:
     # No DiffAug was trained yet: it is taken to be like the others.
     assert estimator.seconds(train("diffaug", 6)) == pytest.approx(45)
     assert estimator.total([train("ada", 6), tune(1)]) == (pytest.approx(60), 1)
+
+
+def test_minutes_limit_a_training() -> None:
+    estimator = Estimator()
+    assert estimator.seconds(timed(kimg=None, minutes=2)) == pytest.approx(120)
+    estimator.learn(train("ada", 1), 10)
+    assert estimator.seconds(timed(kimg=3, minutes=2)) == pytest.approx(30)
+    assert estimator.seconds(timed(kimg=30, minutes=2)) == pytest.approx(120)
 
 
 def test_fine_tuning_takes_as_long_as_it_has_images() -> None:

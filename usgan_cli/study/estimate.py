@@ -49,7 +49,14 @@ class Estimator:
         self.rates.setdefault(kind(step), []).append(seconds / work_units(step))
 
     def seconds(self, step: PlannedStep) -> float | None:
-        """Return how long a step will take; None if nothing like it was measured."""
+        """Return how long a step will take; None if nothing like it was measured. Minutes limit a training."""
+        measured = self._from_rates(step)
+        if not isinstance(step.options, TrainGan) or step.options.minutes is None:
+            return measured
+        limit = step.options.minutes * 60
+        return limit if measured is None else min(limit, measured)
+
+    def _from_rates(self, step: PlannedStep) -> float | None:
         rates = self.rates.get(kind(step)) or [
             rate for (command, _), others in self.rates.items() if command == step.command for rate in others
         ]
