@@ -82,15 +82,15 @@ class Sample(StepOptions):
 
     COMMAND = "sample"
 
-    place: Path = option(help="Where.", argument=True, stdin=True, recorded=False)
-    kind: Literal["one", "two"] = option(help="Which.")
-    level: Literal[1, 3] | None = option(default=None, help="How high.")
-    share: int | float = option(default=0.25, help="A count or a share.")
-    sizes: tuple[int, ...] = option(default=(), help="Sizes.", least=1)
-    ends: tuple[int, int] | None = option(default=None, help="Two seeds.")
-    rate: float | None = option(default=None, help="Speed.", above=0)
-    quick: bool = option(default=False, help="Hurry.")
-    form_: str = option(default="png", help="Form.", flag="--format", in_study=False)
+    place: Path = option("Where.", argument=True, stdin=True, recorded=False)
+    kind: Literal["one", "two"] = option("Which.")
+    level: Literal[1, 3] | None = option("How high.", default=None)
+    share: int | float = option("A count or a share.", default=0.25)
+    sizes: tuple[int, ...] = option("Sizes.", default=(), least=1)
+    ends: tuple[int, int] | None = option("Two seeds.", default=None)
+    rate: float | None = option("Speed.", default=None, above=0)
+    quick: bool = option("Hurry.", default=False)
+    form_: str = option("Form.", default="png", flag="--format", in_study=False)
 
 
 def typed(*words: str) -> Sample:

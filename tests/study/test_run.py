@@ -28,7 +28,7 @@ A, B, C, D = (Path(name) for name in "abcd")
 class Make(StepOptions):
     COMMAND = "make"
 
-    name: str = option(help="What is made.")
+    name: str = option("What is made.")
 
 
 STEPS = [

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from usgan_cli.commands.common import NamedGan, StepOptions
-from usgan_cli.core.options import option
+from usgan_cli.core.options import option, technical
 
 
 class Export(NamedGan, StepOptions):
@@ -17,7 +17,7 @@ class Export(NamedGan, StepOptions):
 
     COMMAND = "export"
 
-    onnx: Path = option(help="ONNX model to write.", metavar="FILE.onnx", recorded=False)
+    onnx: Path = technical("ONNX model to write.", metavar="FILE.onnx")
     noise: Literal["const", "none"] = option(
-        default="const", help="const (the network's own planes, the same for every image) or none."
+        "const (the network's own planes, the same for every image) or none.", default="const"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from usgan_cli.commands.common import StepOptions
-from usgan_cli.core.options import option
+from usgan_cli.core.options import option, selector
 
 
 class Phantom(StepOptions):
@@ -13,12 +13,7 @@ class Phantom(StepOptions):
 
     COMMAND = "phantom"
 
-    out: Path = option(
-        help="Folder to write: one subfolder a class (normal, benign, malignant).",
-        argument=True,
-        recorded=False,
-        in_study=False,
-    )
-    count: int = option(default=780, help="Images in all, in the class proportions of BUSI.", unit="images", least=6)
-    size: int = option(default=256, help="Height and width.", unit="pixels", least=16, most=1024)
-    seed: int = option(default=0, help="Seed of the simulation.", least=0)
+    out: Path = selector("Folder to write: one subfolder a class (normal, benign, malignant).", argument=True)
+    count: int = option("Images in all, in the class proportions of BUSI.", default=780, unit="images", least=6)
+    size: int = option("Height and width.", default=256, unit="pixels", least=16, most=1024)
+    seed: int = option("Seed of the simulation.", default=0, least=0)

@@ -19,50 +19,38 @@ class Study(StepOptions):
     COMMAND = "study"
 
     name: str = option(
-        help="A shipped study, or a TOML file of your own.", metavar="paper|demo|smoke|FILE.toml", argument=True
+        "A shipped study, or a TOML file of your own.", metavar="paper|demo|smoke|FILE.toml", argument=True
     )
     engine_options: tuple[str, ...] = option(
-        default=(),
-        help="Options for Snakemake, behind --: -- --profile slurm.",
-        metavar="[-- OPTION...]",
-        argument=True,
+        "Options for Snakemake, behind --: -- --profile slurm.", default=(), metavar="[-- OPTION...]", argument=True
     )
     source: str | None = option(
-        default=None, help="Folder of images to use instead of the study's own (or 'phantom').", metavar="DIR"
+        "Folder of images to use instead of the study's own (or 'phantom').", default=None, metavar="DIR"
     )
     print_: bool = option(
-        default=False,
-        help="Print the study's TOML file, to begin one of your own, and do nothing else.",
-        flag="--print",
+        "Print the study's TOML file, to begin one of your own, and do nothing else.", default=False, flag="--print"
     )
     only: tuple[str, ...] = option(
+        "Carry out only these steps: a command (score), an artefact (ada-n100-s0) or a pattern ('*n50*').",
         default=(),
-        help="Carry out only these steps: a command (score), an artefact (ada-n100-s0) or a pattern ('*n50*').",
         panel=PART,
         metavar="STEP|NAME|PATTERN",
     )
     begin: str | None = option(
-        default=None,
-        help="Begin with this command; those before it stay.",
-        panel=PART,
-        flag="--from",
-        metavar="STEP",
+        "Begin with this command; those before it stay.", default=None, panel=PART, flag="--from", metavar="STEP"
     )
-    keep_going: bool = option(default=False, help="After a failure go on with what does not depend on it.")
+    keep_going: bool = option("After a failure go on with what does not depend on it.", default=False)
     calibrate: bool = option(
+        "With --dry-run: measure a few training steps (up to minutes) where no earlier step says how long the study "
+        "will take.",
         default=False,
-        help="With --dry-run: measure a few training steps (up to minutes) where no earlier step says how long the "
-        "study will take.",
     )
     engine: Literal["local", "snakemake"] = option(
-        default="local",
-        help="local: one step after another, in this process. snakemake: the same steps as jobs, on this machine or a "
+        "local: one step after another, in this process. snakemake: the same steps as jobs, on this machine or a "
         "cluster (needs the extra 'cluster').",
+        default="local",
         panel=CLUSTER,
     )
     jobs: int | None = option(
-        default=None,
-        help="With snakemake: jobs at once (default: as many as cores allow).",
-        panel=CLUSTER,
-        least=1,
+        "With snakemake: jobs at once (default: as many as cores allow).", default=None, panel=CLUSTER, least=1
     )

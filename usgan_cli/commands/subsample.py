@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from usgan_cli.commands.common import FromData, Repeat, StepOptions
-from usgan_cli.core.options import option
+from usgan_cli.core.options import selector
 
 
 class Subsample(FromData, Repeat, StepOptions):
@@ -11,4 +11,4 @@ class Subsample(FromData, Repeat, StepOptions):
 
     COMMAND = "subsample"
 
-    n: tuple[int, ...] = option(help="Size of a subset.", unit="images", least=1, recorded=False, in_study=False)
+    n: tuple[int, ...] = selector("Size of a subset.", unit="images", least=1)

@@ -14,12 +14,61 @@ from usgan_cli.commands.common import (
     StepOptions,
     ToPlace,
 )
-from usgan_cli.core.options import option
-
-PROTOCOL, TRAINING = "Beyond the study", "Fine-tuning"
+from usgan_cli.core.options import Options, option, selector, technical
 
 
-class TrainClassifier(ToPlace, FromData, NamedImages, OfGan, OnDevice, StepOptions):
+class FineTuning(Options, panel="Fine-tuning"):
+    """How the pretrained network is fine-tuned."""
+
+    epochs: int = option("Passes over the training images, at most.", default=30, unit="epochs", least=1)
+    patience: int = option(
+        "Epochs without improvement on the validation fold before stopping.",
+        default=20,
+        unit="epochs",
+        least=1,
+    )
+    batch: int = option("Images a step, at most.", default=16, unit="images", least=2)
+    lr: float = option("Highest learning rate of the pretrained layers.", default=3e-4, above=0)
+    head_lr: float = option("Highest learning rate of the new classifier layer.", default=3e-3, above=0)
+    layer_decay: float = option(
+        "Each pretrained block learns at the rate of the block after it times this, 0 to 1.",
+        default=1.0,
+        above=0,
+        most=1,
+    )
+    head_epochs: int = option(
+        "First stage: epochs in which only the new classifier layer learns.",
+        default=0,
+        unit="epochs",
+        least=0,
+    )
+    label_smoothing: float = option("Share of the label given to all classes.", default=0.1, least=0, most=1)
+    jobs: int = technical(
+        "Folds trained at the same time, each in its own process: several fit on one GPU, or on a CPU with "
+        "OMP_NUM_THREADS=1. The result is the same.",
+        default=1,
+        unit="folds",
+        least=1,
+    )
+
+
+class Beyond(Options, panel="Beyond the study"):
+    """What the study did not do."""
+
+    strict: bool = option(
+        "Each fold's generated images come from a GAN that never saw its validation images (train-gan --fold K), so "
+        "that validation scores can be trusted without test images.",
+        default=False,
+    )
+    synthetic_only: bool = option("Train on generated images alone; validate and test on real ones.", default=False)
+    select: Literal["confidence", "distance"] | None = option(
+        "Take the generated images that a linear head of the fold's real images is surest of (confidence), or those "
+        "nearest to them (distance), in place of the first ones (default: the first ones).",
+        default=None,
+    )
+
+
+class TrainClassifier(Beyond, FineTuning, ToPlace, FromData, NamedImages, OfGan, OnDevice, StepOptions):
     """Train one classifier a fold and score each on its validation images and on the test images.
 
     Without --aug (or --synthetic) this is the baseline: real images alone. Generated images join training folds only.
@@ -29,92 +78,23 @@ class TrainClassifier(ToPlace, FromData, NamedImages, OfGan, OnDevice, StepOptio
     COMMAND = "train-cls"
 
     n: int
-    ratio: float | None = option(
-        default=None,
-        help="Generated images per real training image (default with --aug: 1).",
-        least=0,
-        recorded=False,
-        in_study=False,
+    ratio: float | None = selector(
+        "Generated images per real training image (default with --aug: 1).", default=None, least=0
     )
-    backbone: str = option(default="efficientnet_b2", help="Name of a timm model.", metavar="NAME")
+    backbone: str = option("Name of a timm model.", default="efficientnet_b2", metavar="NAME")
     weights: str = option(
+        "Pretrained weights: auto (look for them), imagenet (the same), none (random), or a file or folder.",
         default="auto",
-        help="Pretrained weights: auto (look for them), imagenet (the same), none (random), or a file or folder.",
         metavar="auto|imagenet|none|PATH",
     )
-    freeze: bool = option(
-        default=False, help="Train a linear head on the frozen backbone's features (minutes on a CPU)."
-    )
+    freeze: bool = option("Train a linear head on the frozen backbone's features (minutes on a CPU).", default=False)
     size: int | None = option(
-        default=None,
-        help="Height and width of the network's input (default: the model's).",
-        unit="pixels",
-        least=16,
+        "Height and width of the network's input (default: the model's).", default=None, unit="pixels", least=16
     )
-    folds: int = option(default=5, help="Folds of the cross-validation.", unit="folds", least=2)
+    folds: int = option("Folds of the cross-validation.", default=5, unit="folds", least=2)
     class_weights: Literal["none", "balanced"] = option(
-        default="none", help="Weights of the classes in the loss: none, or balanced (rare ones weigh more)."
-    )
-    strict: bool = option(
-        default=False,
-        help="Each fold's generated images come from a GAN that never saw its validation images (train-gan --fold K), "
-        "so that validation scores can be trusted without test images.",
-        panel=PROTOCOL,
-    )
-    synthetic_only: bool = option(
-        default=False,
-        help="Train on generated images alone; validate and test on real ones.",
-        panel=PROTOCOL,
-    )
-    select: Literal["confidence", "distance"] | None = option(
-        default=None,
-        help="Take the generated images that a linear head of the fold's real images is surest of (confidence), or "
-        "those nearest to them (distance), in place of the first ones (default: the first ones).",
-        panel=PROTOCOL,
-    )
-    epochs: int = option(
-        default=30, help="Passes over the training images, at most.", panel=TRAINING, unit="epochs", least=1
-    )
-    patience: int = option(
-        default=20,
-        help="Epochs without improvement on the validation fold before stopping.",
-        panel=TRAINING,
-        unit="epochs",
-        least=1,
-    )
-    batch: int = option(default=16, help="Images a step, at most.", panel=TRAINING, unit="images", least=2)
-    lr: float = option(default=3e-4, help="Highest learning rate of the pretrained layers.", panel=TRAINING, above=0)
-    head_lr: float = option(
-        default=3e-3, help="Highest learning rate of the new classifier layer.", panel=TRAINING, above=0
-    )
-    layer_decay: float = option(
-        default=1.0,
-        help="Each pretrained block learns at the rate of the block after it times this, 0 to 1.",
-        panel=TRAINING,
-        above=0,
-        most=1,
-    )
-    head_epochs: int = option(
-        default=0,
-        help="First stage: epochs in which only the new classifier layer learns.",
-        panel=TRAINING,
-        unit="epochs",
-        least=0,
-    )
-    label_smoothing: float = option(
-        default=0.1, help="Share of the label given to all classes.", panel=TRAINING, least=0, most=1
-    )
-    jobs: int = option(
-        default=1,
-        help="Folds trained at the same time, each in its own process: several fit on one GPU, or on a CPU with "
-        "OMP_NUM_THREADS=1. The result is the same.",
-        panel=TRAINING,
-        unit="folds",
-        least=1,
-        recorded=False,
+        "Weights of the classes in the loss: none, or balanced (rare ones weigh more).", default="none"
     )
     precision: PrecisionName = option(
-        default="auto",
-        help="Arithmetic of the fast layers; auto is bf16 where the device has it.",
-        panel=RUNNING,
+        "Arithmetic of the fast layers; auto is bf16 where the device has it.", default="auto", panel=RUNNING
     )

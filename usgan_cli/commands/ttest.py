@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from usgan_cli.commands.common import OfSubset, StepOptions, ToPlace
-from usgan_cli.core.options import option
+from usgan_cli.core.options import selector
 
 
 class Ttest(ToPlace, OfSubset, StepOptions):
@@ -16,25 +16,15 @@ class Ttest(ToPlace, OfSubset, StepOptions):
 
     COMMAND = "ttest"
 
-    seeds: tuple[int, ...] = option(
+    seeds: tuple[int, ...] = selector(
+        "Several repeats: a summary over seeds and folds in place of one seed's tests.",
         default=(),
-        help="Several repeats: a summary over seeds and folds in place of one seed's tests.",
         metavar="SEED",
         least=0,
-        recorded=False,
-        in_study=False,
     )
-    baseline: Path | None = option(
-        default=None,
-        help="Folder of the classifier on real images alone, in place of --n --seed.",
-        metavar="DIR",
-        recorded=False,
-        in_study=False,
+    baseline: Path | None = selector(
+        "Folder of the classifier on real images alone, in place of --n --seed.", default=None, metavar="DIR"
     )
-    classifier: tuple[Path, ...] = option(
-        default=(),
-        help="With --baseline: folder of a classifier with generated images.",
-        metavar="DIR",
-        recorded=False,
-        in_study=False,
+    classifier: tuple[Path, ...] = selector(
+        "With --baseline: folder of a classifier with generated images.", default=(), metavar="DIR"
     )

@@ -26,76 +26,51 @@ NOUNS = {int: "a whole number", float: "a number", str: "text", Path: "a path", 
 
 @dataclass(frozen=True)
 class Traits:
-    """What an option has besides its name, type and default; see `option`."""
+    """What an option has besides its name, type and default."""
 
     help: str
-    panel: str | None
-    unit: str | None
-    least: float | None
-    most: float | None
-    above: float | None
-    flag: str | None
-    short: str | None
-    metavar: str | None
-    variable: str | None
-    argument: bool
-    stdin: bool
-    recorded: bool
-    in_study: bool
+    """One or two sentences."""
+    panel: str | None = None
+    """Heading under which help shows it."""
+    unit: str | None = None
+    """What a number counts: "pixels", "images"."""
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    """A lower bound that is not allowed itself."""
+    flag: str | None = None
+    """Name on the command line, where it is not the field's ("--format" for `format_`)."""
+    short: str | None = None
+    metavar: str | None = None
+    """What help shows in place of the value's type."""
+    variable: str | None = None
+    """Environment variable that gives the value where the option is absent."""
+    argument: bool = False
+    """It stands on the command line by its place, without a name."""
+    stdin: bool = False
+    """A path that may be "-": then it is read from standard input."""
+    recorded: bool = True
+    """It decides the result, so the artefact records it."""
+    in_study: bool = True
+    """A study's file may set it."""
 
 
-def option(
-    *,
-    default: Any = dataclasses.MISSING,
-    help: str,
-    panel: str | None = None,
-    unit: str | None = None,
-    least: float | None = None,
-    most: float | None = None,
-    above: float | None = None,
-    flag: str | None = None,
-    short: str | None = None,
-    metavar: str | None = None,
-    variable: str | None = None,
-    argument: bool = False,
-    stdin: bool = False,
-    recorded: bool = True,
-    in_study: bool = True,
-) -> Any:
-    """Declare an option: a field of a subclass of `Options`. Its annotation gives type and choices (`Literal`).
+def option(help: str, *, default: Any = dataclasses.MISSING, **traits: Any) -> Any:
+    """Declare an option that decides the result: a field of a subclass of `Options`.
 
-    Parameters
-    ----------
-    default : optional
-        Without one the option is required.
-    help : str
-        One or two sentences.
-    panel : str, optional
-        Heading under which help shows it.
-    unit : str, optional
-        What a number counts: "pixels", "images".
-    least, most, above : float, optional
-        Smallest and largest value allowed; `above` is a lower bound that is not allowed itself.
-    flag : str, optional
-        Name on the command line, where it is not the field's ("--format" for `format_`).
-    metavar : str, optional
-        What help shows in place of the value's type.
-    variable : str, optional
-        Environment variable that gives the value where the option is absent.
-    argument : bool
-        It stands on the command line by its place, without a name.
-    stdin : bool
-        A path that may be "-": then it is read from standard input.
-    recorded : bool
-        It decides the result, so the artefact records it. False for paths of inputs, whose digests are recorded, and
-        for how the work is carried out.
-    in_study : bool
-        A study's file may set it. False where the study's grid decides, and for what makes another kind of artefact.
+    Its annotation gives type and choices (`Literal`); without a default it is required. See `Traits` for the others.
     """
-    traits = Traits(
-        help, panel, unit, least, most, above, flag, short, metavar, variable, argument, stdin, recorded, in_study
-    )  # fmt: skip
-    return dataclasses.field(default=default, metadata={"traits": traits})
+    return dataclasses.field(default=default, metadata={"traits": Traits(help, **traits)})
+
+
+def technical(help: str, *, default: Any = dataclasses.MISSING, **traits: Any) -> Any:
+    """Declare an option of how the work is carried out, which the artefact does not record."""
+    return option(help, default=default, recorded=False, **traits)
+
+
+def selector(help: str, *, default: Any = dataclasses.MISSING, **traits: Any) -> Any:
+    """Declare an option of the command line alone: which artefacts (a study's grid decides), and how to report."""
+    return option(help, default=default, recorded=False, in_study=False, **traits)
 
 
 class OptionError(SettingsError):
@@ -218,21 +193,25 @@ def as_text(value: Any) -> str:
     return str(value)
 
 
-@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(option,))
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(option, technical, selector))
 class Options:
     """Base of a command's options. Subclasses are frozen dataclasses; a value is checked when one is made.
 
-    A field that a subclass annotates again without a value is required there, and keeps everything else.
+    A field that a subclass annotates again without a value is required there, and keeps everything else. A subclass
+    with a `panel` shows its own options under that heading.
     """
 
     COMMAND: ClassVar[str] = ""
     """Name of the command; empty for a group of options that commands share."""
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
+    def __init_subclass__(cls, panel: str | None = None) -> None:
         inherited = {name: field for base in reversed(cls.__mro__[1:]) for name, field in _fields(base).items()}
         for name in inspect.get_annotations(cls):
-            if name in inherited and name not in cls.__dict__:
+            field = cls.__dict__.get(name)
+            if isinstance(field, dataclasses.Field) and panel is not None:
+                traits = dataclasses.replace(field.metadata["traits"], panel=panel)
+                setattr(cls, name, dataclasses.field(default=field.default, metadata={"traits": traits}))
+            elif name in inherited and name not in cls.__dict__:
                 setattr(cls, name, dataclasses.field(metadata=inherited[name].metadata))
         dataclass(frozen=True, kw_only=True)(cls)
 

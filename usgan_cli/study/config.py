@@ -31,19 +31,19 @@ PHANTOM = Path("phantom")
 class Data(Prepare):
     """Where the images come from and how they are prepared."""
 
-    source: Path = option(default=PHANTOM, help='A folder of images, or "phantom" for simulated ones.')
+    source: Path = option('A folder of images, or "phantom" for simulated ones.', default=PHANTOM)
     phantom_count: int = option(
-        default=Phantom(out=PHANTOM).count, help="Number of simulated images.", unit="images", least=10
+        "Number of simulated images.", default=Phantom(out=PHANTOM).count, unit="images", least=10
     )
 
 
 class Grid(Options):
     """What is crossed with what."""
 
-    sizes: tuple[int, ...] = option(help="Sizes of the training subsets.", unit="images", least=2)
-    gans: tuple[AugName, ...] = option(help="The GANs to compare.")
-    seeds: tuple[int, ...] = option(default=(0,), help="Repeats of the whole grid.", least=0)
-    ratios: tuple[float, ...] = option(default=(1.0,), help="Generated images per real training image.", above=0)
+    sizes: tuple[int, ...] = option("Sizes of the training subsets.", unit="images", least=2)
+    gans: tuple[AugName, ...] = option("The GANs to compare.")
+    seeds: tuple[int, ...] = option("Repeats of the whole grid.", default=(0,), least=0)
+    ratios: tuple[float, ...] = option("Generated images per real training image.", default=(1.0,), above=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -59,8 +59,8 @@ class Run(Options):
     """How steps are carried out; of this only the number of threads can change a result, in its last digits."""
 
     threads: int | None = option(
+        "Processor threads of every step (default: all of the machine's). Equal numbers give equal bytes.",
         default=None,
-        help="Processor threads of every step (default: all of the machine's). Equal numbers give equal bytes.",
         least=1,
     )
 
@@ -69,29 +69,30 @@ class Cluster(Options):
     """What jobs ask for, with `--engine snakemake`."""
 
     gpus: int = option(
-        default=1, help="GPUs of every step that computes with networks; a training asks for gan.gpus if that is more."
-        , least=0
-    )  # fmt: skip
-    cpus: int = option(default=4, help="Processor cores of every step, unless run.threads gives them.", least=1)
-    mem_gb: float = option(default=16.0, help="Memory of every step.", unit="GB", above=0)
-    retries: int = option(default=1, help="How often a step that failed is tried again.", least=0)
+        "GPUs of every step that computes with networks; a training asks for gan.gpus if that is more.",
+        default=1,
+        least=0,
+    )
+    cpus: int = option("Processor cores of every step, unless run.threads gives them.", default=4, least=1)
+    mem_gb: float = option("Memory of every step.", default=16.0, unit="GB", above=0)
+    retries: int = option("How often a step that failed is tried again.", default=1, least=0)
     program: str | None = option(
-        default=None, help='How a job calls the program ("usgan"; default: the Python that started the study).'
+        'How a job calls the program ("usgan"; default: the Python that started the study).', default=None
     )
 
 
 class Hours(Options):
     """Longest time of each command on a cluster, hours; in the order in which they build on one another."""
 
-    phantom: float = option(default=1.0, help="phantom.", above=0)
-    prepare: float = option(default=2.0, help="prepare.", above=0)
-    subsample: float = option(default=0.25, help="subsample.", above=0)
-    train_gan: float = option(default=48.0, help="train-gan.", above=0, flag="train-gan")
-    generate: float = option(default=2.0, help="generate.", above=0)
-    score: float = option(default=2.0, help="score.", above=0)
-    train_cls: float = option(default=12.0, help="train-cls.", above=0, flag="train-cls")
-    ttest: float = option(default=0.25, help="ttest.", above=0)
-    report: float = option(default=0.5, help="report.", above=0)
+    phantom: float = option("phantom.", default=1.0, above=0)
+    prepare: float = option("prepare.", default=2.0, above=0)
+    subsample: float = option("subsample.", default=0.25, above=0)
+    train_gan: float = option("train-gan.", default=48.0, above=0, flag="train-gan")
+    generate: float = option("generate.", default=2.0, above=0)
+    score: float = option("score.", default=2.0, above=0)
+    train_cls: float = option("train-cls.", default=12.0, above=0, flag="train-cls")
+    ttest: float = option("ttest.", default=0.25, above=0)
+    report: float = option("report.", default=0.5, above=0)
 
     def of(self, command: str) -> float:
         """Return the hours of a command."""
