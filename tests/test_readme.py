@@ -46,5 +46,7 @@ def test_examples_parse(example: str) -> None:
 
 
 def test_scripts_named_in_the_readme_exist() -> None:
-    for script in re.findall(r"scripts/[\w/]+\.(?:sh|py)", README):
+    scripts = re.findall(r"scripts/[\w/]+\.(?:sh|py)", README)
+    assert {"scripts/demo.sh", "scripts/test.sh"} <= set(scripts)
+    for script in scripts:
         assert (ROOT / script).is_file(), script

@@ -57,7 +57,9 @@ def trained(work: Workspace) -> Workspace:
 
 
 def folds_of(folder: Path) -> list[FoldRecord]:
-    return [FoldRecord.read(path) for path in sorted((folder / "folds").glob("*.json"))]
+    records = [FoldRecord.read(path) for path in sorted((folder / "folds").glob("*.json"))]
+    assert records, "a loop over none would pass"
+    return records
 
 
 def test_ratios_of_one_set_are_nested_and_in_the_subsets_proportions(trained: Workspace) -> None:

@@ -327,7 +327,9 @@ def test_recorded_settings_leave_out_what_has_no_effect():
 
 
 def files_of(folder: Path) -> list[FoldRecord]:
-    return [FoldRecord.read(path) for path in sorted((folder / "folds").glob("*.json"))]
+    records = [FoldRecord.read(path) for path in sorted((folder / "folds").glob("*.json"))]
+    assert records, "a loop over none would pass"
+    return records
 
 
 def test_what_was_trained_on_is_listed_and_is_not_held_out(frozen, tuned):

@@ -183,6 +183,7 @@ def test_other_tests_and_scores(records: StudyRecords, report: Path, page: Page)
 
 
 def test_saved_generators(records: StudyRecords, report: Path) -> None:
+    assert len(records.snapshots) == 6
     for key, record in records.snapshots.items():
         row = one(read_table(report, "snapshots"), n=key.n, gan=gan_label(key.aug))
         assert (float(row["best_kimg"]), float(row["last_kimg"])) == (4.5, 6.0)
@@ -248,7 +249,9 @@ def test_fid_is_said_of_inception_alone(tmp_path: Path) -> None:
 
 
 def test_text_files_hold_the_same_tables(report: Path) -> None:
-    for path in (report / "tables").glob("*.csv"):
+    paths = sorted((report / "tables").glob("*.csv"))
+    assert len(paths) > 10
+    for path in paths:
         rows = read_table(report, path.stem)
         markdown = path.with_suffix(".md").read_text(encoding="utf-8")
         assert sum(line.startswith("|") for line in markdown.splitlines()) == len(rows) + 2, path.stem
