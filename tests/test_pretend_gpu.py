@@ -15,8 +15,8 @@ from torch import Tensor
 from usgan_cli import cli
 from usgan_cli.classify.config import ClassifierConfig
 from usgan_cli.core.machine.placement import to_device
+from usgan_cli.gan.batches import TrainingImages
 from usgan_cli.gan.config import GanConfig, augmentation
-from usgan_cli.gan.shown import Shown
 from usgan_cli.gan.state import Training
 from usgan_cli.gan.steps import Steps
 from usgan_cli.gan.train import iterate
@@ -130,7 +130,14 @@ def test_a_recorded_phase_repeats_what_was_recorded(gpu: Gpu) -> None:
 def trained(settings: GanConfig, gpu: Gpu, *, graphs: bool) -> tuple[dict[str, float], list[str]]:
     """Take three iterations; return the means, and what made the host wait in the last two."""
     training = Training.start(settings, CUDA)
-    steps = Steps(settings, training, Shown(images(), settings, CUDA), augmentation(settings), CUDA, graphs=graphs)
+    steps = Steps(
+        settings,
+        training,
+        TrainingImages(images(), settings, CUDA),
+        augmentation(settings),
+        CUDA,
+        graphs="on" if graphs else "off",
+    )
     iterate(settings, training, steps)  # constants are made, graphs recorded
     before = len(gpu.waits)
     for _ in range(2):
@@ -155,12 +162,12 @@ def test_all_parts_of_a_step_are_fit_for_a_gpu(gpu: Gpu, aug: str) -> None:
 
 def test_a_phase_that_touches_the_host_cannot_be_recorded(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = config(aug="none")
-    judge = Steps._judge
+    judge = Steps._logits
 
     def looks(self: Steps, shown: Tensor, part: dict[str, Tensor]) -> Tensor:
         return judge(self, shown * (1.0 if float(shown.detach().mean()) < 1 else 0.5), part)
 
-    monkeypatch.setattr(Steps, "_judge", looks)
+    monkeypatch.setattr(Steps, "_logits", looks)
     assert "of a tensor of the device" in trained(settings, gpu, graphs=False)[1][0]
     with pytest.raises(CaptureError):
         trained(settings, gpu, graphs=True)
@@ -187,7 +194,7 @@ def test_a_training_is_continued_from_graphs(gpu: Gpu, tmp_path: Path) -> None:
     work = new_workspace(tmp_path)
     options = ["--aug", "diffaug", "--n", str(N), "--preset", "tiny", "--batch", "4", "--channel-base", "128"]
     usgan(work.root, "train-gan", *options, "--kimg", "0.008")
-    usgan(work.root, "train-gan", *options, "--kimg", "0.016", "--cuda-graphs")
+    usgan(work.root, "train-gan", *options, "--kimg", "0.016", "--cuda-graphs", "on")
     assert (work.gan("diffaug", N, 0) / "generator.safetensors").is_file()
 
 

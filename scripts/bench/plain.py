@@ -17,12 +17,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import resampling
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from usgan_cli.core.formats.generator import Architecture
-from usgan_cli.gan import losses, ops
+from usgan_cli.gan import losses
+from usgan_cli.gan.kernels.activation import bias_act
+from usgan_cli.gan.kernels.filters import BINOMIAL
 from usgan_cli.gan.layers import ConvLayer, FullyConnected, SynthesisLayer, ToRGB
 from usgan_cli.gan.networks import (
     Discriminator,
@@ -38,12 +41,12 @@ TOLERANCE = 1e-9
 
 
 def binomial(like: Tensor) -> Tensor:
-    return ops.setup_filter(ops.BINOMIAL).to(like)
+    return resampling.setup_filter(BINOMIAL).to(like)
 
 
 def fully_connected(layer: FullyConnected, x: Tensor) -> Tensor:
     y = x @ (layer.weight * layer.weight_gain).t()
-    return ops.bias_act(y, layer.bias * layer.bias_gain, activation=layer.activation)
+    return bias_act(y, layer.bias * layer.bias_gain, activation=layer.activation)
 
 
 def normalize(x: Tensor) -> Tensor:
@@ -83,7 +86,7 @@ def convolve(x: Tensor, weight: Tensor, *, up: bool, groups: int) -> Tensor:
     outputs, inputs, k, _ = weight.shape
     weight = weight.reshape(groups, outputs // groups, inputs, k, k).transpose(1, 2).flatten(0, 1)
     y = F.conv_transpose2d(x, weight, stride=2, groups=groups)
-    return ops.upfirdn2d(y, binomial(y), padding=1, gain=4)
+    return resampling.upfirdn2d(y, binomial(y), padding=1, gain=4)
 
 
 def synthesis_layer(layer: SynthesisLayer, x: Tensor, w: Tensor, noise: Tensor | None, per_sample: bool) -> Tensor:
@@ -91,13 +94,13 @@ def synthesis_layer(layer: SynthesisLayer, x: Tensor, w: Tensor, noise: Tensor |
     y = modulated_conv2d(x, layer.weight, styles, demodulate=True, up=layer.up, per_sample_weights=per_sample)
     if noise is not None:
         y = y + noise * layer.noise_strength
-    return ops.bias_act(y, layer.bias, clamp=layer.clamp)
+    return bias_act(y, layer.bias, clamp=layer.clamp)
 
 
 def to_rgb(layer: ToRGB, x: Tensor, w: Tensor, per_sample: bool) -> Tensor:
     styles = fully_connected(layer.affine, w) * layer.weight_gain
     y = modulated_conv2d(x, layer.weight, styles, demodulate=False, up=False, per_sample_weights=per_sample)
-    return ops.bias_act(y, layer.bias, activation="linear", clamp=layer.clamp)
+    return bias_act(y, layer.bias, activation="linear", clamp=layer.clamp)
 
 
 class PlainGenerator:
@@ -121,7 +124,7 @@ class PlainGenerator:
                 x = block.const[None].repeat(len(ws), 1, 1, 1)
             else:
                 x = synthesis_layer(block.conv0, x, styles.pop(0), planes.pop(0), self.per_sample_weights)
-                img = ops.upsample2d(img, binomial(img))
+                img = resampling.upsample2d(img, binomial(img))
             x = synthesis_layer(block.conv1, x, styles.pop(0), planes.pop(0), self.per_sample_weights)
             share = to_rgb(block.torgb, x, styles[0], self.per_sample_weights)
             img = share if img is None else img + share
@@ -132,12 +135,12 @@ def conv_layer(layer: ConvLayer, x: Tensor) -> Tensor:
     weight = layer.weight * (1 / math.sqrt(layer.weight[0].numel()))
     gain = layer.weight_gain * math.sqrt(layer.weight[0].numel())
     if layer.down and layer.kernel == 1:
-        x = F.conv2d(ops.downsample2d(x, binomial(x)), weight)
+        x = F.conv2d(resampling.downsample2d(x, binomial(x)), weight)
     elif layer.down:
-        x = F.conv2d(ops.upfirdn2d(x, binomial(x), padding=2), weight, stride=2)
+        x = F.conv2d(resampling.upfirdn2d(x, binomial(x), padding=2), weight, stride=2)
     else:
         x = F.conv2d(x, weight, padding=layer.kernel // 2)
-    return ops.bias_act(x, layer.bias, activation=layer.activation, gain=gain, clamp=layer.clamp)
+    return bias_act(x, layer.bias, activation=layer.activation, gain=gain, clamp=layer.clamp)
 
 
 def minibatch_std(x: Tensor, group_size: int) -> Tensor:

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from usgan_cli.core.images.sets import ImageSet
+from usgan_cli.gan.batches import TrainingImages
 from usgan_cli.gan.config import GanConfig, augmentation, make_config
-from usgan_cli.gan.shown import Shown
 from usgan_cli.gan.state import Training
 from usgan_cli.gan.steps import Steps
 
@@ -51,8 +51,8 @@ def start(config: GanConfig, device: str, *, graphs: bool = False, p: float = 0.
     where = torch.device(device)
     training = Training.start(config, where)
     training.ada.load_state_dict(training.ada.state_dict() | {"p": p})
-    shown = Shown(random_images(config.resolution), config, where)
-    return Steps(config, training, shown, augmentation(config), where, graphs=graphs)
+    shown = TrainingImages(random_images(config.resolution), config, where)
+    return Steps(config, training, shown, augmentation(config), where, graphs="on" if graphs else "off")
 
 
 def free() -> None:

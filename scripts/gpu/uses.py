@@ -116,9 +116,7 @@ def real_training(check: Check, section: Section) -> None:
         tick_kimg=interval,
         save_kimg=interval,
     )
-    run = GanRun(
-        "check", len(training_images), where, scorer=scorer, score_kimg=interval, graphs=check.device == "cuda"
-    )
+    run = GanRun("check", len(training_images), where, scorer=scorer, score_kimg=interval, graphs="auto")
     train(config, training_images, folder, run)
     rows = read_log(folder)
     for row in rows:

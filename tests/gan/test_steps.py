@@ -13,17 +13,16 @@ from torch import Tensor
 
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.generator import latest_state, read_log, read_tensors
-from usgan_cli.gan import steps
 from usgan_cli.gan.augment import make_augment
-from usgan_cli.gan.batch import Batch, cut, named, under
-from usgan_cli.gan.capture import Captured
+from usgan_cli.gan.batches import TrainingImages
 from usgan_cli.gan.config import GanConfig
+from usgan_cli.gan.cuda_graph import Graphs, resolve_graphs
 from usgan_cli.gan.distributed import World
 from usgan_cli.gan.init.transfer import freeze_discriminator
 from usgan_cli.gan.launch import Job, Local, ParallelError, workers
 from usgan_cli.gan.layers import minibatch_std
+from usgan_cli.gan.microbatch import Batch, Gradients, cut, named, under
 from usgan_cli.gan.outputs import GanRun
-from usgan_cli.gan.shown import Shown
 from usgan_cli.gan.state import Training
 from usgan_cli.gan.steps import Steps
 from usgan_cli.gan.train import iterate
@@ -37,7 +36,7 @@ def wide(**changes: object) -> GanConfig:
 def make_steps(settings: GanConfig, **how: object) -> Steps:
     training = Training.start(settings, CPU)
     augment = make_augment(settings.aug, operations=settings.ada_ops, policy=settings.diffaug_policy)
-    return Steps(settings, training, Shown(images(), settings, CPU), augment, CPU, **how)  # type: ignore[arg-type]
+    return Steps(settings, training, TrainingImages(images(), settings, CPU), augment, CPU, **how)  # type: ignore[arg-type]
 
 
 def close(one: dict[str, Tensor], other: dict[str, Tensor], tolerance: float = 1e-4) -> None:
@@ -65,7 +64,7 @@ def test_names_go_under_a_prefix_and_come_back() -> None:
 def test_a_batch_computed_in_parts_takes_the_same_steps(aug: str) -> None:
     settings = wide(aug=aug, mirror=True)
     at_once, in_parts = make_steps(settings), make_steps(settings, at_once=4)
-    assert (at_once.split, in_parts.split) == (1, 4)
+    assert (at_once.microbatches.split, in_parts.microbatches.split) == (1, 4)
     for _ in range(3):
         iterate(settings, at_once.training, at_once)
         iterate(settings, in_parts.training, in_parts)
@@ -97,18 +96,18 @@ def test_the_penalty_on_path_lengths_has_the_gradient_of_its_formula() -> None:
 def test_where_memory_runs_out_fewer_images_are_computed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = wide(aug="none")
     plain, short = make_steps(settings), make_steps(settings)
-    fool = short._fool
+    generator_part = short._generator_part
 
-    def fool_in_little_memory(part: Batch) -> Batch:
-        sums = fool(part)
+    def in_little_memory(part: Batch) -> Batch:
+        sums = generator_part(part)
         if len(part["z"]) > 8:
             raise torch.OutOfMemoryError("too large")  # after gradients have been added to
         return sums
 
-    monkeypatch.setattr(short, "_fool", fool_in_little_memory)
+    monkeypatch.setattr(short, "_generator_part", in_little_memory)
     plain.generator_step()
     short.generator_step()
-    assert short.split == 2
+    assert short.microbatches.split == 2
     close(plain.training.tensors(), short.training.tensors())
 
 
@@ -118,7 +117,7 @@ def test_a_batch_that_never_fits_is_an_error_with_a_remedy(monkeypatch: pytest.M
 
     for how in ({}, {"at_once": 16}):
         short = make_steps(wide(), **how)
-        monkeypatch.setattr(short, "_judge_real", never)
+        monkeypatch.setattr(short, "_real_part", never)
         with pytest.raises(SettingsError, match="do not fit into the memory") as error:
             short.discriminator_step()
         assert "--batch-gpu" in str(error.value)
@@ -129,7 +128,7 @@ def test_frozen_layers_stay_as_they_are_and_the_rest_learns() -> None:
     training = Training.start(settings, CPU)
     frozen = freeze_discriminator(training.discriminator, 3)
     before = {name: value.clone() for name, value in training.discriminator.state_dict().items()}
-    worked = Steps(settings, training, Shown(images(), settings, CPU), make_augment("none"), CPU)
+    worked = Steps(settings, training, TrainingImages(images(), settings, CPU), make_augment("none"), CPU)
     for _ in range(2):
         iterate(settings, training, worked)
     after = training.discriminator.state_dict()
@@ -178,18 +177,58 @@ def test_fixed_buffers_give_the_same_steps(monkeypatch: pytest.MonkeyPatch) -> N
 
         return replay, results
 
-    class OnCpu(Captured):
-        def __init__(self, compute: object, example: Batch, parameters: object) -> None:
-            super().__init__(compute, example, parameters, recorder)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(steps, "Captured", OnCpu)
+    monkeypatch.setattr(Graphs, "_record", lambda _, compute, kept: recorder(compute, kept))
     settings = wide(aug="diffaug")
-    eager, replayed = make_steps(settings), make_steps(settings, graphs=True)
+    eager, replayed = make_steps(settings), make_steps(settings, graphs="on")
     for _ in range(5):
         iterate(settings, eager.training, eager)
         iterate(settings, replayed.training, replayed)
     close(eager.training.tensors(), replayed.training.tensors(), 1e-6)
     assert len(recorded) == 5, "each of the five computations is recorded once"
+
+
+def test_a_step_that_cannot_be_recorded_is_taken_without_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> object:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(Graphs, "_record", fails)
+    settings, warnings = wide(aug="none"), []
+    eager, without = make_steps(settings), make_steps(settings, graphs="auto", warn=warnings.append)
+    for _ in range(2):
+        iterate(settings, eager.training, eager)
+        iterate(settings, without.training, without)
+    close(eager.training.tensors(), without.training.tensors(), 1e-6)
+    assert len(warnings) == 1
+    assert "operation not permitted" in warnings[0]
+    with pytest.raises(RuntimeError, match="operation not permitted"):
+        make_steps(settings, graphs="on").generator_step()
+
+
+def test_graphs_are_refused_where_there_is_no_gpu() -> None:
+    assert resolve_graphs("auto", CPU) == "off"
+    with pytest.raises(SettingsError, match="needs a GPU"):
+        resolve_graphs("on", CPU)
+
+
+def test_gradients_in_one_block_are_cleaned_as_they_are_apart() -> None:
+    def filled(*, in_one_block: bool) -> Gradients:
+        kernel = torch.zeros(5, 3, 3, 3).to(memory_format=torch.channels_last).requires_grad_(True)
+        parameters = [kernel, torch.zeros([], requires_grad=True), torch.zeros(7, requires_grad=True)]
+        gradients = Gradients(parameters, in_one_block=in_one_block)
+        gradients.clear()
+        factors = torch.tensor([1.0, float("nan"), float("inf"), -float("inf"), 2, 3, 4])
+        weights = torch.arange(135.0).reshape(5, 3, 3, 3)
+        ((kernel * weights).sum() + parameters[1] * 3 + (parameters[2] * factors).sum()).backward()
+        gradients.make_finite()
+        return gradients
+
+    block, apart = filled(in_one_block=True), filled(in_one_block=False)
+    assert len(block.tensors()) == 1
+    for one, other in zip(block.parameters, apart.parameters, strict=True):
+        assert torch.equal(one.grad, other.grad)
+        assert one.grad.stride() == one.stride(), "a fused optimiser walks both in the order of memory"
+    assert torch.allclose(block.norm(), apart.norm())
+    assert block.parameters[2].grad.tolist() == [1, 0, 1e5, -1e5, 2, 3, 4]
 
 
 def _train_in_two(settings: GanConfig, folder: Path) -> None:

@@ -19,9 +19,9 @@ from usgan_cli.core.formats.generator import BestScore, LogRow, TrainingState, l
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store.files import sha256_file
 from usgan_cli.gan.augment import NoAugment, make_augment
+from usgan_cli.gan.batches import TrainingImages
 from usgan_cli.gan.config import GanConfig
 from usgan_cli.gan.outputs import Due, GanRun
-from usgan_cli.gan.shown import Shown
 from usgan_cli.gan.state import Training, lazy_adam
 from usgan_cli.gan.steps import Steps
 from usgan_cli.gan.train import Schedule
@@ -122,22 +122,22 @@ def test_optimiser_is_corrected_for_lazy_regularisation() -> None:
 
 def make_steps(settings: GanConfig, augment: object = None) -> Steps:
     training = Training.start(settings, CPU)
-    return Steps(settings, training, Shown(images(), settings, CPU), augment or NoAugment(), CPU)  # type: ignore[arg-type]
+    return Steps(settings, training, TrainingImages(images(), settings, CPU), augment or NoAugment(), CPU)  # type: ignore[arg-type]
 
 
 def test_every_image_is_shown_once_an_epoch_and_orders_differ() -> None:
-    shown = Shown(images(), config(), CPU)
+    shown = TrainingImages(images(), config(), CPU)
     epochs = [torch.cat([shown._indices(12 * e + 4 * i, 4) for i in range(3)]) for e in range(2)]
     assert all(sorted(epoch.tolist()) == list(range(12)) for epoch in epochs)
     assert epochs[0].tolist() != epochs[1].tolist()
-    again = Shown(images(), config(), CPU)
+    again = TrainingImages(images(), config(), CPU)
     assert torch.equal(again._indices(14, 4), torch.cat(epochs)[14:18])
 
 
 def test_generated_labels_follow_the_training_labels() -> None:
     data = images()
     skewed = dataclasses.replace(data, labels=np.array([0] * 11 + [2]))
-    shown = Shown(skewed, config(), CPU)
+    shown = TrainingImages(skewed, config(), CPU)
     drawn = shown.draw_labels(6000, torch.Generator().manual_seed(0)).mean(dim=0)
     assert drawn.tolist() == pytest.approx([11 / 12, 0, 1 / 12], abs=0.02)
 
@@ -205,7 +205,7 @@ def test_gradients_that_are_not_finite_are_replaced() -> None:
     weight = steps.training.discriminator.b4.out.bias
     for broken, replaced in ((float("nan"), 0.0), (float("inf"), 1e5), (float("-inf"), -1e5)):
         weight.grad = torch.full_like(weight, broken)
-        steps._update(steps.training.adam_d, steps.d_parameters, {})
+        steps._update(steps.training.adam_d, steps.d_gradients, {})
         assert torch.equal(weight.grad, torch.full_like(weight, replaced))
 
 

@@ -84,8 +84,8 @@ class Running(OnDevice, panel=RUNNING):
     threads: int | None = technical(
         "CPU threads (default: one for each core). On a busy machine 1 is best.", default=None, least=1
     )
-    cuda_graphs: bool = technical(
-        "Record each part of a step as a CUDA graph: fewer launches. Unmeasured.", default=False
+    cuda_graphs: Literal["auto", "on", "off"] = technical(
+        "Record each part of a step as a CUDA graph: fewer launches. Unmeasured.", default="auto"
     )
 
 

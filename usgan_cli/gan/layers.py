@@ -17,8 +17,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from usgan_cli.gan import ops
-from usgan_cli.gan.conv import conv2d, packed
+from usgan_cli.gan.kernels.activation import bias_act, conv_lrelu, synthesis_epilogue
+from usgan_cli.gan.kernels.conv import conv2d, packed
+from usgan_cli.gan.kernels.filters import binomial_blur, binomial_conv_up, binomial_downsample
+from usgan_cli.gan.kernels.types import LEAKY_GAIN
 
 EPS = 1e-8
 
@@ -69,7 +71,7 @@ class FullyConnected(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map x [N, in] to [N, out]."""
         y = torch.addmm(self.bias, x, self.weight.t(), beta=self.bias_gain, alpha=self.weight_gain)
-        return ops.bias_act(y, activation=self.activation)
+        return bias_act(y, activation=self.activation)
 
 
 class SynthesisLayer(nn.Module):
@@ -98,26 +100,59 @@ class SynthesisLayer(nn.Module):
         self.noise_strength = nn.Parameter(torch.zeros([]))
         self.bias = nn.Parameter(torch.zeros([out_channels]))
 
-    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
-        """Map x [N, in, H, W] with styles from w [N, w_dim] to [N, out, resolution, resolution], in x's type.
+    def styles(self, w: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return the factors [N, in] by which w [N, w_dim] scales the input channels, for computing in `dtype`."""
+        styles: Tensor = self.affine(w)
+        # The demodulation undoes any scale, so this keeps half numbers in range and changes nothing else.
+        return styles / styles.abs().amax(dim=1, keepdim=True) if dtype == torch.float16 else styles
 
-        `noise` is one plane for each image [N, 1, resolution, resolution], or one for all, or nothing.
+    def forward(
+        self,
+        x: Tensor,
+        styles: Tensor,
+        noise: Tensor | None,
+        *,
+        plain: bool,
+        following: tuple[Tensor, torch.dtype] | None,
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Map x, scaled by this layer's styles, to features and to the next layer's scaled input.
+
+        Parameters
+        ----------
+        x : Tensor
+            [N, in, H, W], already multiplied by `styles`; its type is the one that is computed in.
+        styles : Tensor
+            [N, in], in the parameters' type.
+        noise : Tensor, optional
+            One plane for each image [N, 1, resolution, resolution], or one for all.
+        plain : bool
+            Whether the features themselves are needed.
+        following : tuple of Tensor and torch.dtype, optional
+            The next layer's styles [N, out] and the type of its input.
+
+        Returns
+        -------
+        features : Tensor or None
+            [N, out, resolution, resolution] in x's type.
+        scaled : Tensor or None
+            The same, multiplied by the next layer's styles, in its type.
         """
         weight: Tensor = self.weight
-        styles: Tensor = self.affine(w)
         if x.dtype == torch.float16:
-            # The demodulation undoes any scale, so this keeps half numbers in range and changes nothing else.
             weight = weight / (weight.abs().amax(dim=(1, 2, 3), keepdim=True) * math.sqrt(weight[0].numel()))
-            styles = styles / styles.abs().amax(dim=1, keepdim=True)
-        demodulation = (styles.square() @ weight.square().sum(dim=(2, 3)).t() + EPS).rsqrt() * ops.LEAKY_GAIN
-        x = x * styles.to(x.dtype)[:, :, None, None]
+        demodulation = (styles.square() @ weight.square().sum(dim=(2, 3)).t() + EPS).rsqrt() * LEAKY_GAIN
         kernel = laid_out(weight, x.dtype)
-        y = ops.binomial_conv_up(x, kernel) if self.up else conv2d(x, kernel, padding=1)
-        bias = (self.bias * ops.LEAKY_GAIN).to(x.dtype)[None, :, None, None]
-        y = torch.addcmul(bias, y, demodulation.to(x.dtype)[:, :, None, None])
-        if noise is not None:
-            y = y.add_((noise * (self.noise_strength * ops.LEAKY_GAIN)).to(x.dtype))
-        return ops.leaky_clamp_(y, self.clamp)
+        y = binomial_conv_up(x, kernel) if self.up else conv2d(x, kernel, padding=1)
+        return synthesis_epilogue(
+            y,
+            demodulation,
+            self.bias * LEAKY_GAIN,
+            noise,
+            self.noise_strength * LEAKY_GAIN,
+            self.clamp,
+            plain=plain,
+            following=following,
+        )
 
     def draw_noise(self, count: int, draws: Draws) -> Tensor:
         """Return noise [count, 1, resolution, resolution] in the parameters' type and on their device."""
@@ -155,7 +190,7 @@ class ToRGB(nn.Module):
         pixels = x.permute(0, 2, 3, 1).reshape(n, height * width, channels)
         y = (pixels @ modulated.transpose(1, 2)).transpose(1, 2)
         y = y.reshape(n, -1, height, width).to(self.weight.dtype)
-        return ops.bias_act(y, self.bias, activation="linear", clamp=self.clamp)
+        return bias_act(y, self.bias, activation="linear", clamp=self.clamp)
 
 
 class ConvLayer(nn.Module):
@@ -180,23 +215,24 @@ class ConvLayer(nn.Module):
         self.down = down
         self.weight = normal((out_channels, in_channels, kernel, kernel), init)
         self.bias = nn.Parameter(torch.zeros([out_channels])) if bias else None
-        self.act_gain = gain * (ops.LEAKY_GAIN if activation == "lrelu" else 1.0)
+        self.act_gain = gain * (LEAKY_GAIN if activation == "lrelu" else 1.0)
         self.weight_gain = self.act_gain / math.sqrt(in_channels * kernel**2)
         self.clamp = None if clamp is None else clamp * gain
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map x [N, in, H, W] to [N, out, H, W], or to half the size, in x's type."""
+    def forward(self, x: Tensor, rest: Tensor | None = None) -> Tensor:
+        """Map x [N, in, H, W] to [N, out, H, W], or to half the size, in x's type, and add `rest`."""
         weight = laid_out(self.weight * self.weight_gain, x.dtype)
-        bias = None if self.bias is None else (self.bias * self.act_gain).to(x.dtype)
+        bias = None if self.bias is None else self.bias * self.act_gain
         stride, padding = 1, self.kernel // 2
         if self.down:
             # Halving before a convolution of single pixels is the same as after it, and cheaper.
-            x = ops.binomial_downsample(x) if self.kernel == 1 else ops.binomial_blur(x, padding=2)
+            x = binomial_downsample(x) if self.kernel == 1 else binomial_blur(x, padding=2)
             stride, padding = (1 if self.kernel == 1 else 2), 0
         if self.activation == "lrelu":
-            return ops.conv_lrelu(x, weight, bias, stride=stride, padding=padding, clamp=self.clamp)
-        y = conv2d(x, weight, bias, stride=stride, padding=padding)
-        return y if self.clamp is None else y.clamp(-self.clamp, self.clamp)
+            return conv_lrelu(x, weight, bias, stride=stride, padding=padding, clamp=self.clamp, rest=rest)
+        y = conv2d(x, weight, None if bias is None else bias.to(x.dtype), stride=stride, padding=padding)
+        y = y if self.clamp is None else y.clamp(-self.clamp, self.clamp)
+        return y if rest is None else rest + y
 
 
 def minibatch_std(x: Tensor, group_size: int) -> Tensor:

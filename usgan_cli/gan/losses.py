@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from usgan_cli.gan.kernels.conv import input_gradients_only
+
 
 def generator_loss(logits: Tensor) -> Tensor:
     """Return softplus(-logits) [N, 1] for generated images: small once the discriminator takes them for real."""
@@ -41,7 +43,8 @@ def r1_penalty(logits: Tensor, image: Tensor) -> Tensor:
     Tensor
         [N], differentiable.
     """
-    (gradient,) = torch.autograd.grad(logits.sum(), image, create_graph=True)
+    with input_gradients_only():
+        (gradient,) = torch.autograd.grad(logits.sum(), image, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3))
 
 
@@ -63,5 +66,6 @@ def path_lengths(image: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
         [N]: the root of the mean over layers of the squared norm of the gradient, differentiable.
     """
     scaled = noise / math.sqrt(image.shape[2] * image.shape[3])
-    (gradient,) = torch.autograd.grad((image * scaled).sum(), ws, create_graph=True)
+    with input_gradients_only():
+        (gradient,) = torch.autograd.grad((image * scaled).sum(), ws, create_graph=True)
     return gradient.square().sum(dim=2).mean(dim=1).sqrt()

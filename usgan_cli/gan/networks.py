@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from usgan_cli.core.formats.generator import Architecture
-from usgan_cli.gan import ops
-from usgan_cli.gan.conv import HALF_TYPES
+from usgan_cli.gan.kernels.filters import binomial_upsample
+from usgan_cli.gan.kernels.types import HALF_TYPES
 from usgan_cli.gan.layers import (
     ConvLayer,
     Draws,
@@ -124,7 +124,7 @@ class MappingNetwork(nn.Module):
 
 
 class SynthesisBlock(nn.Module):
-    """One resolution of the generator: convolutions and their share of the image."""
+    """One resolution of the generator: one or two convolutions, and their share of the image."""
 
     def __init__(
         self,
@@ -147,26 +147,9 @@ class SynthesisBlock(nn.Module):
         self.torgb = ToRGB(out_channels, architecture.img_channels, w_dim, clamp=clamp, init=init)
 
     @property
-    def convolutions(self) -> int:
-        """Number of ws that the convolutions use; the image's share uses the next one."""
-        return 1 if self.first else 2
-
-    def forward(
-        self,
-        x: Tensor | None,
-        img: Tensor | None,
-        ws: Tensor,
-        dtype: torch.dtype,
-        noise: Sequence[Tensor | None],
-    ) -> tuple[Tensor, Tensor]:
-        """Return features and image at this resolution from those of the one below, computing in `dtype`."""
-        if x is None:
-            x = laid_out(self.const[None].expand(len(ws), -1, -1, -1), dtype)
-        else:
-            x = self.conv0(laid_out(x, dtype), ws[:, 0], noise[0])
-        x = self.conv1(x, ws[:, self.convolutions - 1], noise[-1])
-        share = self.torgb(x, ws[:, self.convolutions])
-        return x, share if img is None else ops.binomial_upsample(img) + share
+    def convolutions(self) -> list[SynthesisLayer]:
+        """The convolutions in order of use; the image's share uses the w after theirs."""
+        return [self.conv1] if self.first else [self.conv0, self.conv1]
 
 
 class SynthesisNetwork(nn.Module):
@@ -194,7 +177,12 @@ class SynthesisNetwork(nn.Module):
     @property
     def layers(self) -> list[SynthesisLayer]:
         """The convolutions that noise is added to, in order of use."""
-        return [layer for layer in self.modules() if isinstance(layer, SynthesisLayer)]
+        return [layer for block in self.blocks for layer in block.convolutions]
+
+    @property
+    def blocks(self) -> list[SynthesisBlock]:
+        """The resolutions from 4 pixels upwards."""
+        return [getattr(self, f"b{resolution}") for resolution in self.block_resolutions]
 
     def draw_noise(self, count: int, draws: Draws = None) -> list[Tensor]:
         """Draw the noise of `count` images: [count, 1, r, r] for each convolution in order of use.
@@ -233,16 +221,21 @@ class SynthesisNetwork(nn.Module):
         ValueError
             The noise is not one plane for each convolution.
         """
-        planes = self._planes(noise)
-        x: Tensor | None = None
+        planes, layers, blocks = self._planes(noise), self.layers, self.blocks
+        of_layer = [block for block in blocks for _ in block.convolutions]
+        dtypes = [_block_dtype(self, block.resolution, ws.dtype) for block in of_layer]
+        styles = [layer.styles(ws[:, i], dtypes[i]) for i, layer in enumerate(layers)]
+        const = laid_out(blocks[0].const[None].expand(len(ws), -1, -1, -1), dtypes[0])
+        scaled: Tensor | None = const * styles[0].to(dtypes[0])[:, :, None, None]
         img: Tensor | None = None
-        first = 0
-        for resolution in self.block_resolutions:
-            block: SynthesisBlock = self.get_submodule(f"b{resolution}")  # type: ignore[assignment]
-            dtype = _block_dtype(self, resolution, ws.dtype)
-            last = first + block.convolutions
-            x, img = block(x, img, ws[:, first : last + 1], dtype, planes[first:last])
-            first = last
+        for i, (layer, block) in enumerate(zip(layers, of_layer, strict=True)):
+            # A layer hands over its features scaled by the next layer's styles, which saves a pass over them.
+            following = (styles[i + 1], dtypes[i + 1]) if i + 1 < len(layers) else None
+            last = layer is block.conv1
+            features, scaled = layer(scaled, styles[i], planes[i], plain=last, following=following)
+            if last:
+                share = block.torgb(features, ws[:, i + 1])
+                img = share if img is None else binomial_upsample(img) + share
         if img is None:
             raise ValueError("a generator has one block at the least")
         return img
@@ -349,7 +342,7 @@ class DiscriminatorBlock(nn.Module):
         """Return features at half the resolution."""
         if self.first:
             x = self.fromrgb(x)
-        y: Tensor = self.skip(x) + self.conv1(self.conv0(x))
+        y: Tensor = self.conv1(self.conv0(x), rest=self.skip(x))
         return y
 
 

@@ -1,7 +1,6 @@
 """A generator as an ONNX model that any runtime can use, checked against the original before it is kept.
 
-The networks compute with autograd functions of their own, which no exporter follows. `PlainGenerator` is the same
-arithmetic in ordinary operations, on the same parameters, for inference in float32.
+While an exporter traces them, the networks compute with ordinary operations in place of their own autograd functions.
 """
 
 from __future__ import annotations
@@ -19,9 +18,7 @@ from torch import Tensor, nn
 
 from usgan_cli import __version__
 from usgan_cli.core.errors import MissingError, UsganError
-from usgan_cli.gan import ops
-from usgan_cli.gan.layers import EPS, SynthesisLayer, ToRGB
-from usgan_cli.gan.networks import Generator, SynthesisBlock
+from usgan_cli.gan.networks import Generator
 from usgan_cli.gan.sample import latents
 
 if TYPE_CHECKING:
@@ -45,70 +42,20 @@ class DisagreementError(UsganError):
     """The exported model does not make the images that the generator makes."""
 
 
-class PlainGenerator(nn.Module):
-    """A generator in operations that exporters know: [z, c, truncation] to images.
+class TruncatedGenerator(nn.Module):
+    """A generator as the model has it: [z, c, truncation] to images, with one w for all layers."""
 
-    Parameters
-    ----------
-    generator : Generator
-        Its parameters are shared, not copied.
-    noise : {"const", "none"}
-        The same planes for every image, or no noise.
-    """
-
-    smooth: Tensor
-
-    def __init__(self, generator: Generator, noise: str = "const") -> None:
+    def __init__(self, generator: Generator, noise: str) -> None:
         super().__init__()
         self.generator = generator
         self.noise = noise
-        # After doubling by zeros in between, four times the normalised filter keeps the mean.
-        self.register_buffer("smooth", ops.setup_filter(ops.BINOMIAL, gain=4.0), persistent=False)
 
     def forward(self, z: Tensor, c: Tensor, truncation: Tensor) -> Tensor:
         """Make images [N, C, H, W], about in [-1, 1], of z [N, z_dim], one-hot c [N, c_dim] and psi [] in [0, 1]."""
         w_avg = self.generator.mapping.w_avg
-        w = self.generator.mapping(z, c)[:, 0]
-        w = w_avg + (w - w_avg) * truncation
-        x: Tensor = self.generator.synthesis.get_submodule("b4").const[None]  # type: ignore[index]
-        image: Tensor | None = None
-        for resolution in self.generator.synthesis.block_resolutions:
-            block: SynthesisBlock = self.generator.synthesis.get_submodule(f"b{resolution}")  # type: ignore[assignment]
-            if not block.first:
-                x = self._layer(block.conv0, x, w)
-            x = self._layer(block.conv1, x, w)
-            share = self._to_rgb(block.torgb, x, w)
-            image = share if image is None else self._enlarge(image) + share
-        if image is None:
-            raise ValueError("a generator has one block at the least")
-        return image
-
-    def _layer(self, layer: SynthesisLayer, x: Tensor, w: Tensor) -> Tensor:
-        styles = layer.affine(w)
-        demodulation = (styles.square() @ layer.weight.square().sum(dim=(2, 3)).t() + EPS).rsqrt()
-        x = x * styles[:, :, None, None]
-        if layer.up:
-            y = F.conv_transpose2d(x, layer.weight.transpose(0, 1), stride=2)
-            y = F.conv2d(y, self._depthwise(y.shape[1]), padding=1, groups=y.shape[1])
-        else:
-            y = F.conv2d(x, layer.weight, padding=1)
-        y = y * demodulation[:, :, None, None] + layer.bias[:, None, None]
-        if self.noise == "const":
-            y = y + layer.noise_const * layer.noise_strength
-        y = F.leaky_relu(y, ops.LEAKY_SLOPE) * ops.LEAKY_GAIN
-        return y if layer.clamp is None else y.clamp(-layer.clamp, layer.clamp)
-
-    def _to_rgb(self, layer: ToRGB, x: Tensor, w: Tensor) -> Tensor:
-        styles = layer.affine(w) * layer.weight_gain
-        y = F.conv2d(x * styles[:, :, None, None], layer.weight, layer.bias)
-        return y if layer.clamp is None else y.clamp(-layer.clamp, layer.clamp)
-
-    def _enlarge(self, image: Tensor) -> Tensor:
-        channels = image.shape[1]
-        return F.conv_transpose2d(image, self._depthwise(channels), stride=2, padding=1, groups=channels)
-
-    def _depthwise(self, channels: int) -> Tensor:
-        return self.smooth.expand(channels, 1, *self.smooth.shape)
+        ws = w_avg + (self.generator.mapping(z, c) - w_avg) * truncation
+        images: Tensor = self.generator.synthesis(ws, self.noise)
+        return images
 
 
 def require_packages() -> None:
@@ -191,7 +138,7 @@ def _exported(generator: Generator, noise: str) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations; the result is checked
         program = torch.onnx.export(
-            PlainGenerator(generator, noise).eval(),
+            TruncatedGenerator(generator, noise).eval(),
             example,
             dynamo=True,
             opset_version=OPSET,

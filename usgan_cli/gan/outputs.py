@@ -15,6 +15,7 @@ from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.progress import Progress, Silent, Task
 from usgan_cli.core.store import files
 from usgan_cli.gan.config import GanConfig
+from usgan_cli.gan.cuda_graph import GraphsWanted
 from usgan_cli.gan.distributed import ALONE, World
 from usgan_cli.gan.log import TensorBoard, show
 from usgan_cli.gan.networks import Generator
@@ -48,8 +49,8 @@ class GanRun:
     """Number of saved states to keep, the newest ones."""
     at_once: int | None = None
     """Images that each process computes at once; as many as its memory allows by default."""
-    graphs: bool = False
-    """Record the steps as CUDA graphs."""
+    graphs: GraphsWanted = "auto"
+    """Whether the parts of a step are recorded as CUDA graphs."""
     tensorboard: bool = False
 
 

@@ -22,8 +22,8 @@ from usgan_cli.core.formats.generator import (
 from usgan_cli.core.machine.device import torch_dtype
 from usgan_cli.core.machine.seeds import torch_generator
 from usgan_cli.gan.augment.controller import AdaController
-from usgan_cli.gan.batch import under
 from usgan_cli.gan.config import GanConfig
+from usgan_cli.gan.microbatch import under
 from usgan_cli.gan.networks import Discriminator, DiscriminatorConfig, Generator
 
 if TYPE_CHECKING:

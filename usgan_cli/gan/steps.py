@@ -18,16 +18,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.machine.placement import to_device
 from usgan_cli.core.machine.seeds import torch_generator
 from usgan_cli.gan import losses
 from usgan_cli.gan.augment import Augment
-from usgan_cli.gan.batch import Batch, cut, named, under
-from usgan_cli.gan.capture import Captured, Compute, shapes
+from usgan_cli.gan.batches import TrainingImages
 from usgan_cli.gan.config import GanConfig
+from usgan_cli.gan.cuda_graph import Graphs, GraphsWanted
 from usgan_cli.gan.distributed import ALONE, World
-from usgan_cli.gan.shown import Shown
+from usgan_cli.gan.microbatch import Batch, Gradients, Microbatches, named, under
 from usgan_cli.gan.state import Training
 
 
@@ -44,11 +43,11 @@ class Means:
         self.counts[name] = self.counts.get(name, 0) + 1
 
     def take(self) -> dict[str, float]:
-        """Return the mean of each, and begin anew."""
-        found = {name: float(total) / self.counts[name] for name, total in self.totals.items()}
+        """Return the mean of each, and start over."""
+        means = {name: float(total) / self.counts[name] for name, total in self.totals.items()}
         self.totals.clear()
         self.counts.clear()
-        return found
+        return means
 
 
 @dataclass(frozen=True)
@@ -75,20 +74,19 @@ class Steps:
 
     Parameters
     ----------
-    config : GanConfig
     training : Training
         What they change.
-    shown : Shown
-        The training images.
+    data : TrainingImages
     augment : Augment
         How the discriminator is shown images.
-    device : torch.device
     world : World
         The processes that share each batch.
     at_once : int, optional
         Images that each process computes at once; as many as memory allows by default.
-    graphs : bool
-        Record each part as a CUDA graph.
+    graphs : {"on", "off", "auto"}
+        Record each part as a CUDA graph; "auto": and do without where that fails.
+    warn : callable
+        Tells the user that graphs are done without.
 
     Raises
     ------
@@ -100,29 +98,33 @@ class Steps:
         self,
         config: GanConfig,
         training: Training,
-        shown: Shown,
+        data: TrainingImages,
         augment: Augment,
         device: torch.device,
         world: World = ALONE,
         at_once: int | None = None,
-        graphs: bool = False,
+        graphs: GraphsWanted = "off",
+        warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.config = config
         self.training = training
-        self.shown = shown
+        self.data = data
         self.augment = augment
         self.device = device
         self.world = world
-        self.splits = _possible_splits(config, world)
-        self.split = _chosen_split(config, world, self.splits, at_once)
-        self.adapts_split = at_once is None
-        self.graphs = graphs
-        self._captured: dict[tuple[object, ...], Captured] = {}
+        self.g_parameters = [p for p in training.generator.parameters() if p.requires_grad]
+        self.d_parameters = [p for p in training.discriminator.parameters() if p.requires_grad]
+        in_one_block = device.type == "cuda" or graphs != "off"
+        self.g_gradients = Gradients(self.g_parameters, in_one_block=in_one_block)
+        self.d_gradients = Gradients(self.d_parameters, in_one_block=in_one_block)
+        recorded = None
+        if graphs != "off":
+            added_to = [*self.g_gradients.tensors(), *self.d_gradients.tensors()]
+            recorded = Graphs(added_to, warn if graphs == "auto" else None)
+        self.microbatches = Microbatches(config, device, world, at_once, recorded)
         self._batch_length: Tensor | None = None
         self.means = Means()
         self.grad_g = self.grad_d = torch.zeros(())
-        self.g_parameters = [p for p in training.generator.parameters() if p.requires_grad]
-        self.d_parameters = [p for p in training.discriminator.parameters() if p.requires_grad]
         self._averaged: list[Tensor] = list(training.average.parameters())
         self._followed: list[Tensor] = list(training.generator.parameters())
         self._copied = list(training.average.buffers()), list(training.generator.buffers())
@@ -131,10 +133,12 @@ class Steps:
         """Move the generator towards images that the discriminator takes for real."""
         config, draws = self.config, self._draws("generator")
         inputs = self._draw_generated(config.batch, draws) | self._draw_augmentation(config.batch, draws)
-        with self._resting(self.d_parameters):
-            totals = self._totals(self.g_parameters, lambda: self._over_parts("fool", self._fool, inputs))
-            self.grad_g = self._update(self.training.adam_g, self.g_parameters, totals)
-        self._follow_w(totals["w"] / config.batch)
+        with self._frozen(self.d_parameters):
+            totals = self.microbatches.from_zero(
+                self.g_gradients, lambda: self.microbatches.sums("generator", self._generator_part, inputs)
+            )
+            self.grad_g = self._update(self.training.adam_g, self.g_gradients, totals)
+        self._update_w_avg(totals["w"] / config.batch)
         self.means.add("loss_g", totals["loss_g"] / config.batch)
 
     def path_length_step(self) -> None:
@@ -145,29 +149,29 @@ class Steps:
         shape = (count, config.img_channels, config.resolution, config.resolution)
         inputs["direction"] = torch.randn(shape, generator=draws.device, device=draws.device.device).to(self.device)
         self._batch_length = None
-        with self._resting(self.d_parameters):
-            totals = self._totals(self.g_parameters, lambda: self._penalise_lengths(inputs))
-            self._update(training.adam_g, self.g_parameters, totals)
+        with self._frozen(self.d_parameters):
+            totals = self.microbatches.from_zero(self.g_gradients, lambda: self._path_length_loss(inputs))
+            self._update(training.adam_g, self.g_gradients, totals)
         mean = totals["path_length"] / count
         training.path_length_mean.lerp_(mean, config.pl_decay)
-        self._follow_w(totals["w"] / count)
+        self._update_w_avg(totals["w"] / count)
         self.means.add("path_length", mean)
 
     def discriminator_step(self) -> None:
         """Move the discriminator towards telling generated images from real ones."""
         config, training, draws = self.config, self.training, self._draws("discriminator")
         fakes = self._draw_generated(config.batch, draws) | self._draw_augmentation(config.batch, draws)
-        reals = self.shown.draw(training.step) | self._draw_augmentation(config.batch, draws)
-        with self._resting(self.g_parameters):
-            totals = self._totals(
-                self.d_parameters,
+        reals = self.data.draw(training.step) | self._draw_augmentation(config.batch, draws)
+        with self._frozen(self.g_parameters):
+            totals = self.microbatches.from_zero(
+                self.d_gradients,
                 lambda: (
-                    self._over_parts("judge generated", self._judge_generated, fakes)
-                    | self._over_parts("judge real", self._judge_real, reals)
+                    self.microbatches.sums("discriminator, generated", self._generated_part, fakes)
+                    | self.microbatches.sums("discriminator, real", self._real_part, reals)
                 ),
             )
-            self.grad_d = self._update(training.adam_d, self.d_parameters, totals)
-        self._follow_w(totals["w"] / config.batch)
+            self.grad_d = self._update(training.adam_d, self.d_gradients, totals)
+        self._update_w_avg(totals["w"] / config.batch)
         for name, total in (("loss_d_fake", "loss_d_fake"), ("loss_d_real", "loss_d_real"), ("r_t", "signs")):
             self.means.add(name, totals[total] / config.batch)
         if config.adapts:
@@ -176,10 +180,12 @@ class Steps:
     def r1_step(self) -> None:
         """R1 regularisation: the gradient is with respect to the real image before augmentation."""
         config, training, draws = self.config, self.training, self._draws("r1")
-        inputs = self.shown.draw(training.step) | self._draw_augmentation(config.batch, draws)
-        with self._resting(self.g_parameters):
-            totals = self._totals(self.d_parameters, lambda: self._over_parts("r1", self._penalise_slope, inputs))
-            self._update(training.adam_d, self.d_parameters, totals)
+        inputs = self.data.draw(training.step) | self._draw_augmentation(config.batch, draws)
+        with self._frozen(self.g_parameters):
+            totals = self.microbatches.from_zero(
+                self.d_gradients, lambda: self.microbatches.sums("r1", self._r1_part, inputs)
+            )
+            self._update(training.adam_d, self.d_gradients, totals)
         self.means.add("r1", totals["r1"] / config.batch)
 
     @torch.no_grad()
@@ -201,7 +207,7 @@ class Steps:
     def _draw_generated(self, count: int, draws: Draws) -> Batch:
         """Draw what generated images are made from: labels, two latents, which layers follow the second, noise."""
         config, synthesis = self.config, self.training.generator.synthesis
-        labels = self.shown.draw_labels(count, draws.host)
+        labels = self.data.draw_labels(count, draws.host)
         drawn = {"labels": labels, "z": torch.randn([count, config.z_dim], generator=draws.host)}
         if config.style_mixing_prob > 0:
             # Style mixing: one cut for the batch; beyond it the layers follow other latents.
@@ -222,52 +228,52 @@ class Steps:
 
     # What is computed on a part of a batch: adds to the gradients, returns sums
 
-    def _fool(self, part: Batch) -> Batch:
+    def _generator_part(self, part: Batch) -> Batch:
         generated, ws = self._generate(part)
-        loss = losses.generator_loss(self._judge(generated, part)).sum()
+        loss = losses.generator_loss(self._logits(generated, part)).sum()
         (loss / self.config.batch).backward()  # type: ignore[no-untyped-call]
         return {"loss_g": loss.detach(), "w": ws[:, 0].detach().sum(dim=0)}
 
-    def _judge_generated(self, part: Batch) -> Batch:
+    def _generated_part(self, part: Batch) -> Batch:
         with torch.no_grad():
             generated, ws = self._generate(part)
-        loss = losses.discriminator_loss_fake(self._judge(generated, part)).sum()
+        loss = losses.discriminator_loss_fake(self._logits(generated, part)).sum()
         (loss / self.config.batch).backward()  # type: ignore[no-untyped-call]
         return {"loss_d_fake": loss.detach(), "w": ws[:, 0].sum(dim=0)}
 
-    def _judge_real(self, part: Batch) -> Batch:
-        logits = self._judge(self.shown.images(part), part)
+    def _real_part(self, part: Batch) -> Batch:
+        logits = self._logits(self.data.images(part), part)
         loss = losses.discriminator_loss_real(logits).sum()
         (loss / self.config.batch).backward()  # type: ignore[no-untyped-call]
         return {"loss_d_real": loss.detach(), "signs": logits.detach().sign().sum()}
 
-    def _penalise_slope(self, part: Batch) -> Batch:
+    def _r1_part(self, part: Batch) -> Batch:
         config = self.config
-        real = self.shown.images(part).requires_grad_(True)
-        logits = self._judge(real, part)
+        real = self.data.images(part).requires_grad_(True)
+        logits = self._logits(real, part)
         penalty = losses.r1_penalty(logits, real).sum()
         # The term in the logits keeps every parameter in the graph, as the published loss does.
         loss = penalty * (config.r1_gamma / 2 * config.r1_interval / config.batch) + logits.sum() * 0
         loss.backward()  # type: ignore[no-untyped-call]
         return {"r1": penalty.detach()}
 
-    def _penalise_lengths(self, inputs: Batch) -> Batch:
+    def _path_length_loss(self, inputs: Batch) -> Batch:
         """The path length penalty (l - m)², m = a + decay (mean(l) - a), from parts of a batch.
 
         m depends on every image of the batch, so the gradient of the mean penalty with respect to one image's l is
         2 ((l - m) - decay (mean(l) - m)) / batch: it needs the batch's mean and otherwise only the image's own length.
         """
         count = len(inputs["z"])
-        if self._batch_length is None and self.split > 1:
+        if self._batch_length is None and self.microbatches.split > 1:
             total = torch.zeros_like(self.training.path_length_mean)
-            for part in self._parts(inputs, group=1):
+            for part in self.microbatches.parts(inputs, group=1):
                 total += self._lengths(part)[0].detach().sum()
             self._batch_length = self._mean_over_processes(total, count)
         if self._batch_length is not None:
             inputs = inputs | {"batch_length": self._batch_length.expand(count)}
-        return self._over_parts("path length", self._penalise_part, inputs, group=1)
+        return self.microbatches.sums("path length", self._path_length_part, inputs, group=1)
 
-    def _penalise_part(self, part: Batch) -> Batch:
+    def _path_length_part(self, part: Batch) -> Batch:
         config = self.config
         count = config.batch // config.pl_batch_shrink
         lengths, generated, ws = self._lengths(part)
@@ -301,114 +307,29 @@ class Steps:
         noise = [plane for _, plane in sorted(under("noise", part).items())]
         return generator.synthesis(ws, noise), ws
 
-    def _judge(self, images: Tensor, part: Batch) -> Tensor:
+    def _logits(self, images: Tensor, part: Batch) -> Tensor:
         logits: Tensor = self.training.discriminator(self.augment.apply(images, under("augment", part)), part["labels"])
         return logits
 
-    # How parts add up
-
-    def _over_parts(self, name: str, compute: Compute, inputs: Batch, group: int | None = None) -> Batch:
-        """Compute on this process's rows, part by part; return the sums over them."""
-        sums: Batch = {}
-        for part in self._parts(inputs, group):
-            for key, value in self._computed(name, compute, part).items():
-                sums[key] = sums[key] + value if key in sums else value
-        return sums
-
-    def _parts(self, inputs: Batch, group: int | None = None) -> Iterator[Batch]:
-        """Yield this process's rows, as many at once as are computed together."""
-        group = self.config.mbstd_group_size if group is None else group
-        for i in range(self.split):
-            yield cut(inputs, self.world.rank * self.split + i, self.world.size * self.split, group)
-
-    def _computed(self, name: str, compute: Compute, part: Batch) -> Batch:
-        # A part of the penalty on path lengths that asks the other processes cannot be recorded.
-        asks = name == "path length" and self.world.size > 1
-        if not self.graphs or asks:
-            return compute(part)
-        key = (name, *shapes(part))
-        if key not in self._captured:
-            learning = [p for p in (*self.g_parameters, *self.d_parameters) if p.requires_grad]
-            self._captured[key] = Captured(compute, part, learning)
-        return self._captured[key](part)
-
-    def _totals(self, learning: Sequence[Tensor], compute: Callable[[], Batch]) -> Batch:
-        """Compute from gradients of zero; where memory runs out, begin again with fewer images at once."""
-        while True:
-            for parameter in learning:
-                if not self.graphs:
-                    parameter.grad = None
-                elif parameter.grad is None:
-                    parameter.grad = torch.zeros_like(parameter)
-                else:
-                    parameter.grad.zero_()
-            try:
-                return compute()
-            except torch.OutOfMemoryError:
-                self._captured.clear()
-                self._split_more()
-
-    def _split_more(self) -> None:
-        finer = [split for split in self.splits if split > self.split]
-        if not self.adapts_split or not finer:
-            at_once = self.config.batch // (self.world.size * self.split)
-            raise SettingsError(
-                f"{at_once} images at once do not fit into the memory of {self.device}.",
-                "Use a lower --batch-gpu, --batch or --channel-base.",
-            ) from None
-        self.split = finer[0]
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+    # Updates
 
     @contextmanager
-    def _resting(self, resting: Sequence[Tensor]) -> Iterator[None]:
+    def _frozen(self, parameters: Sequence[Tensor]) -> Iterator[None]:
         """Keep one network's parameters out of the gradients."""
-        for parameter in resting:
+        for parameter in parameters:
             parameter.requires_grad_(False)
         try:
             yield
         finally:
-            for parameter in resting:
+            for parameter in parameters:
                 parameter.requires_grad_(True)
 
-    def _update(self, adam: torch.optim.Adam, parameters: Sequence[Tensor], totals: Batch) -> Tensor:
-        """Add up over processes and take one optimiser step. Returns the norm of the gradient.
-
-        Gradients that are not finite become 0 or 1e5 in size.
-        """
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        self.world.sum_([*gradients, *totals.values()])
-        for gradient in gradients:
-            torch.nan_to_num(gradient, nan=0.0, posinf=1e5, neginf=-1e5, out=gradient)
+    def _update(self, adam: torch.optim.Adam, gradients: Gradients, totals: Batch) -> Tensor:
+        """Add up over processes and take one optimiser step. Returns the norm of the gradient."""
+        self.world.sum_([*gradients.tensors(), *totals.values()])
+        gradients.make_finite()
         adam.step()
-        return torch.nn.utils.get_total_norm(gradients)
+        return gradients.norm()
 
-    def _follow_w(self, mean: Tensor) -> None:
+    def _update_w_avg(self, mean: Tensor) -> None:
         self.training.generator.update_w_avg(mean[None, None], self.config.w_avg_decay)
-
-
-def _possible_splits(config: GanConfig, world: World) -> list[int]:
-    """Return into how many parts each process's rows can be cut, in rising order."""
-    columns = config.batch // min(config.mbstd_group_size, config.batch)
-    regularised = config.batch // config.pl_batch_shrink
-    cuts = [split for split in range(1, columns + 1) if columns % (world.size * split) == 0]
-    possible = [split for split in cuts if regularised % (world.size * split) == 0]
-    if not possible:
-        raise SettingsError(
-            f"A batch of {config.batch} in groups of {config.mbstd_group_size} cannot be shared by {world.size} "
-            "processes.",
-            f"Use a --batch that is a multiple of {2 * config.mbstd_group_size * world.size}.",
-        )
-    return possible
-
-
-def _chosen_split(config: GanConfig, world: World, possible: Sequence[int], at_once: int | None) -> int:
-    if at_once is None:
-        return possible[0]
-    by_size = {config.batch // (world.size * split): split for split in possible}
-    if at_once not in by_size:
-        raise SettingsError(
-            f"{at_once} images at once are not a part of this batch.",
-            f"Use --batch-gpu {', '.join(str(size) for size in sorted(by_size))}.",
-        )
-    return by_size[at_once]

@@ -19,11 +19,12 @@ from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.machine import device as devices
 from usgan_cli.core.machine.memory import memory_mb
 from usgan_cli.core.progress import Task
-from usgan_cli.gan.capture import can_capture
+from usgan_cli.gan.batches import TrainingImages
 from usgan_cli.gan.config import GanConfig, augmentation
+from usgan_cli.gan.cuda_graph import resolve_graphs
 from usgan_cli.gan.init.transfer import Source, apply_source
+from usgan_cli.gan.kernels.choice import kernels_of
 from usgan_cli.gan.outputs import Due, GanRun, Outputs
-from usgan_cli.gan.shown import Shown
 from usgan_cli.gan.state import Training
 from usgan_cli.gan.steps import Steps
 from usgan_cli.gan.stop import Ending, Limits, StopSignals
@@ -58,9 +59,13 @@ def train(
     """
     devices.prepare(run.device)
     training, log_bytes = _start_or_resume(config, folder, run, source)
-    images = Shown(data, config, run.device)
-    graphs = run.graphs and can_capture(run.device)
-    steps = Steps(config, training, images, augmentation(config), run.device, run.world, run.at_once, graphs)
+    images = TrainingImages(data, config, run.device)
+    graphs = resolve_graphs(run.graphs, run.device)
+    steps = Steps(
+        config, training, images, augmentation(config), run.device, run.world, run.at_once, graphs, run.progress.warn
+    )
+    if problem := kernels_of(run.device).problem:
+        run.progress.warn(f"Training is slower than it could be: Triton's kernels are not used, since {problem}.")
     outputs = Outputs(config, training, data, folder, run, log_bytes)
     clock = Clock(training, run.device)
     schedule = Schedule(config, run, training)

@@ -20,8 +20,8 @@ from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.machine import device as devices
 from usgan_cli.core.machine.seeds import numpy_generator
 from usgan_cli.core.options import settings_for
+from usgan_cli.gan.batches import TrainingImages
 from usgan_cli.gan.config import GanConfig, augmentation
-from usgan_cli.gan.shown import Shown
 from usgan_cli.gan.state import Training
 from usgan_cli.gan.steps import Steps
 from usgan_cli.steps.train_gan import resolve
@@ -98,7 +98,9 @@ def seconds_per_kimg(config: GanConfig, device: torch.device) -> float:
 
 def _seconds_per_image(config: GanConfig, device: torch.device) -> float:
     training = Training.start(config, device)
-    steps = Steps(config, training, Shown(_random_images(config), config, device), augmentation(config), device)
+    steps = Steps(
+        config, training, TrainingImages(_random_images(config), config, device), augmentation(config), device
+    )
     parts: tuple[tuple[Callable[[], object], float], ...] = (
         (steps.generator_step, 1.0),
         (steps.discriminator_step, 1.0),

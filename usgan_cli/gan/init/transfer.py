@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from usgan_cli.core.errors import FormatError, MissingError, SettingsError
 from usgan_cli.core.formats.generator import latest_state, read_generator, read_tensors
 from usgan_cli.core.store import files
-from usgan_cli.gan.batch import under
 from usgan_cli.gan.init.stylegan2_pickle import read_published
+from usgan_cli.gan.microbatch import under
 from usgan_cli.gan.networks import Discriminator
 
 Tensors = Mapping[str, Tensor]

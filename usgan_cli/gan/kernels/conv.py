@@ -4,24 +4,46 @@ The gradient penalties of StyleGAN2 (R1, Mescheder et al. 2018; path length, Kar
 Improving the Image Quality of StyleGAN", section 3.2) differentiate a gradient. A convolution is bilinear, so
 its input gradient is the transposed convolution, its weight gradient is bilinear again, and the two functions
 here are closed under differentiation: each derivative costs one convolution and computes nothing unneeded.
-A fixed filter needs even less: only its input has a gradient, which is one more filtering.
 
 How each convolution is computed depends on its size, type and device, for speed alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from usgan_cli.gan.kernels.types import HALF_TYPES, is_traced
+
 _Sizes = tuple[int, int]
 
-HALF_TYPES = (torch.bfloat16, torch.float16)
+_parameters_rest = 0
+
+
+@contextmanager
+def input_gradients_only() -> Iterator[None]:
+    """Leave out gradients by kernels, biases and noise strengths while a gradient by images or latents is taken.
+
+    A gradient penalty differentiates by inputs first. Autograd does not tell a function which of its inputs' gradients
+    a call of `torch.autograd.grad` uses, so that it would compute every layer's weight gradient for nothing.
+    """
+    # A plain global: a backward pass on a GPU runs in a thread of its own.
+    global _parameters_rest  # noqa: PLW0603
+    _parameters_rest += 1
+    try:
+        yield
+    finally:
+        _parameters_rest -= 1
+
+
+def parameters_matter() -> bool:
+    """Return False within `input_gradients_only`."""
+    return _parameters_rest == 0
 
 
 class _Convolution(torch.autograd.Function):
@@ -50,7 +72,7 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> Any:
         x, weight = ctx.saved_tensors
         grad_x, grad_weight = gradients(grads[0], x, weight, *ctx.settings, needed=ctx.needs_input_grad)
-        grad_bias = grads[0].sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
+        grad_bias = grads[0].sum((0, 2, 3)) if ctx.needs_input_grad[2] and parameters_matter() else None
         return grad_x, grad_weight, grad_bias, None, None, None, None
 
 
@@ -123,7 +145,7 @@ def gradients(
         # The adjoint of an ordinary convolution has to restore the rows that its stride never reached.
         restored = (0, 0) if transposed else _unreached(x, weight, stride, padding)
         grad_x = _Convolution.apply(grad, weight, None, stride, padding, restored, not transposed)
-    if needed[1]:
+    if needed[1] and parameters_matter():
         grad_weight = _WeightGradient.apply(
             x, grad, weight.shape, _is_turned(weight), stride, padding, output_padding, transposed
         )
@@ -254,6 +276,8 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 
     Tensor
         [N, O, H', W'].
     """
+    if is_traced():
+        return F.conv2d(x, weight, bias, stride, padding)
     return cast(Tensor, _Convolution.apply(x, weight, bias, stride, padding, (0, 0), False))
 
 
@@ -274,147 +298,6 @@ def conv_transpose2d(x: Tensor, weight: Tensor, stride: int = 1, padding: int = 
     Tensor
         [N, O, H', W'] with H' = (H - 1) * stride - 2 * padding + kh.
     """
+    if is_traced():
+        return F.conv_transpose2d(x, weight, None, stride, padding)
     return cast(Tensor, _Convolution.apply(x, weight, None, stride, padding, (0, 0), True))
-
-
-@lru_cache(maxsize=256)
-def _depthwise_weight(
-    taps: tuple[tuple[float, ...], ...], channels: int, dtype: torch.dtype, device: torch.device
-) -> Tensor:
-    # Made outside inference mode, so that a filter first used for generation can serve training later.
-    with torch.inference_mode(False):
-        one = torch.tensor(taps, dtype=dtype, device=device)
-        return one.expand(channels, 1, *one.shape).contiguous()
-
-
-class _FixedFilter(torch.autograd.Function):
-    """Correlate every channel with one constant filter; transposed, the adjoint of that."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        taps: tuple[tuple[float, ...], ...],
-        stride: int,
-        padding: _Sizes,
-        output_padding: _Sizes,
-        transposed: bool,
-    ) -> Tensor:
-        ctx.settings = (taps, stride, padding, transposed)
-        ctx.in_shape = x.shape[2:]
-        if transposed and x.device.type == "cpu" and x.dtype in HALF_TYPES:
-            return _spread_and_filter(x, taps, stride, padding, output_padding)
-        weight = _depthwise_weight(taps, x.shape[1], x.dtype, x.device)
-        return torch.convolution(
-            x,
-            weight,
-            None,
-            [stride] * 2,
-            list(padding),
-            [1, 1],
-            transposed,
-            list(output_padding),
-            x.shape[1],
-        )
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        taps, stride, padding, transposed = ctx.settings
-        size = (len(taps), len(taps[0]))
-        if stride == 1:
-            # The adjoint of an unstrided filtering is a forward one with the filter turned by 180 degrees,
-            # which runs about ten times faster than the library's depthwise backward.
-            turned = tuple(tuple(row[::-1]) for row in taps[::-1])
-            opposite = (size[0] - 1 - padding[0], size[1] - 1 - padding[1])
-            grad = _FixedFilter.apply(grads[0], turned, 1, opposite, (0, 0), False)
-        else:
-            output_padding = (0, 0)
-            if not transposed:
-                output_padding = tuple((ctx.in_shape[i] + 2 * padding[i] - size[i]) % stride for i in range(2))
-            grad = _FixedFilter.apply(grads[0], taps, stride, padding, output_padding, not transposed)
-        return grad, None, None, None, None, None
-
-
-def _spread_and_filter(
-    x: Tensor, taps: tuple[tuple[float, ...], ...], stride: int, padding: _Sizes, output_padding: _Sizes
-) -> Tensor:
-    """Transposed filtering as a plain one of the spread-out image.
-
-    In half types a processor's transposed depthwise convolution takes a slow path, 20 to 80 times slower than this.
-    """
-    n, channels, height, width = x.shape
-    top, left = len(taps) - 1 - padding[0], len(taps[0]) - 1 - padding[1]
-    height_in = (height - 1) * stride + 1 + 2 * top + output_padding[0]
-    width_in = (width - 1) * stride + 1 + 2 * left + output_padding[1]
-    spread = torch.empty(
-        [n, channels, height_in, width_in], dtype=x.dtype, device=x.device, memory_format=torch.channels_last
-    ).zero_()
-    spread[:, :, top : top + height * stride : stride, left : left + width * stride : stride][:, :, :height, :width] = x
-    turned = tuple(tuple(row[::-1]) for row in taps[::-1])
-    return F.conv2d(spread, _depthwise_weight(turned, channels, x.dtype, x.device), groups=channels)
-
-
-Taps = tuple[tuple[float, ...], ...]
-"""Rows of a constant filter, as the plain numbers that key its cached tensors."""
-
-
-def fixed_filter(x: Tensor, taps: Taps, padding: int) -> Tensor:
-    """Correlate every channel with one constant filter.
-
-    Parameters
-    ----------
-    x : Tensor
-        Input, [N, C, H, W].
-    taps : tuple of tuple of float
-        The filter's rows, kh x kw.
-    padding : int
-        Zeros added on each side, 0 to min(kh, kw) - 1 pixels.
-
-    Returns
-    -------
-    Tensor
-        [N, C, H + 2 * padding - kh + 1, W + 2 * padding - kw + 1].
-    """
-    return cast(Tensor, _FixedFilter.apply(x, taps, 1, (padding, padding), (0, 0), False))
-
-
-def fixed_filter_down2(x: Tensor, taps: Taps, padding: int) -> Tensor:
-    """Correlate every channel with one constant filter at every second pixel.
-
-    Parameters
-    ----------
-    x : Tensor
-        Input, [N, C, H, W].
-    taps : tuple of tuple of float
-        The filter's rows, kh x kw.
-    padding : int
-        Zeros added on each side; pixels.
-
-    Returns
-    -------
-    Tensor
-        [N, C, (H + 2 * padding - kh) // 2 + 1, (W + 2 * padding - kw) // 2 + 1].
-    """
-    return cast(Tensor, _FixedFilter.apply(x, taps, 2, (padding, padding), (0, 0), False))
-
-
-def fixed_filter_up2(x: Tensor, taps: Taps, padding: int) -> Tensor:
-    """Convolve every channel, with a zero put after each pixel, with one constant filter.
-
-    The adjoint of `fixed_filter_down2`: of the full result, `padding` pixels are cut from each side.
-
-    Parameters
-    ----------
-    x : Tensor
-        Input, [N, C, H, W].
-    taps : tuple of tuple of float
-        The filter's rows, kh x kw.
-    padding : int
-        Pixels cut from each side of the result.
-
-    Returns
-    -------
-    Tensor
-        [N, C, 2 * H - 2 + kh - 2 * padding, 2 * W - 2 + kw - 2 * padding].
-    """
-    return cast(Tensor, _FixedFilter.apply(x, taps, 2, (padding, padding), (0, 0), True))

@@ -4,15 +4,18 @@ and derivatives of the convolutions against finite differences."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import resampling
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
-from usgan_cli.gan import conv, ops
+from usgan_cli.gan import losses
+from usgan_cli.gan.kernels import activation, conv, filters
 
 
 def check_close(actual: Tensor, expected: Tensor, tolerance: float = 1e-6) -> None:
@@ -29,42 +32,42 @@ def draw(*shape: int, seed: int = 0, grad: bool = True) -> Tensor:
 def test_resampling_agrees(reference_dir: Path) -> None:
     ref = load_file(reference_dir / "resampling.safetensors")
     x, f, w = ref["x"], ref["filter"], ref["conv_weight"]
-    check_close(ops.setup_filter(ops.BINOMIAL), f)
-    check_close(ops.upsample2d(x, f), ref["upsample2d"])
-    check_close(ops.downsample2d(x, f), ref["downsample2d"])
-    check_close(ops.upfirdn2d(x, f, padding=(2, 1, 2, 1)), ref["filter2d"])
-    general = ops.upfirdn2d(x, f, up=3, down=2, padding=(1, 2, 3, 0), flip_filter=True, gain=2)
+    check_close(resampling.setup_filter(filters.BINOMIAL), f)
+    check_close(resampling.upsample2d(x, f), ref["upsample2d"])
+    check_close(resampling.downsample2d(x, f), ref["downsample2d"])
+    check_close(resampling.upfirdn2d(x, f, padding=(2, 1, 2, 1)), ref["filter2d"])
+    general = resampling.upfirdn2d(x, f, up=3, down=2, padding=(1, 2, 3, 0), flip_filter=True, gain=2)
     check_close(general, ref["upfirdn2d_up3_down2_pad_1_2_3_0_gain2_flip"])
     # Enlarging turns the kernel round, as the generator does.
-    up = ops.conv2d_resample(x, w, f, up=2, padding=1, flip_weight=False)
+    up = resampling.conv2d_resample(x, w, f, up=2, padding=1, flip_weight=False)
     check_close(up, ref["conv2d_resample_up2"])
-    check_close(ops.conv2d_resample(x, w, f, down=2, padding=1), ref["conv2d_resample_down2"])
+    check_close(resampling.conv2d_resample(x, w, f, down=2, padding=1), ref["conv2d_resample_down2"])
 
 
 def test_fast_paths_agree_with_the_general_ones() -> None:
-    f = ops.setup_filter(ops.BINOMIAL)
+    f = resampling.setup_filter(filters.BINOMIAL)
     x, w = draw(2, 3, 8, 6, grad=False), draw(5, 3, 3, 3, seed=1, grad=False)
     bias = draw(5, seed=2, grad=False)
-    check_close(ops.binomial_upsample(x), ops.upsample2d(x, f), 1e-12)
-    check_close(ops.binomial_downsample(x), ops.downsample2d(x, f), 1e-12)
-    up = ops.conv2d_resample(x, w, f, up=2, padding=1, flip_weight=False)
-    check_close(ops.binomial_conv_up(x, w), up, 1e-12)
-    down = ops.conv2d_resample(x, w, f, down=2, padding=1) + bias[None, :, None, None]
-    check_close(conv.conv2d(ops.binomial_blur(x, padding=2), w, bias, stride=2), down, 1e-12)
+    check_close(filters.binomial_upsample(x), resampling.upsample2d(x, f), 1e-12)
+    check_close(filters.binomial_downsample(x), resampling.downsample2d(x, f), 1e-12)
+    up = resampling.conv2d_resample(x, w, f, up=2, padding=1, flip_weight=False)
+    check_close(filters.binomial_conv_up(x, w), up, 1e-12)
+    down = resampling.conv2d_resample(x, w, f, down=2, padding=1) + bias[None, :, None, None]
+    check_close(conv.conv2d(filters.binomial_blur(x, padding=2), w, bias, stride=2), down, 1e-12)
 
 
 def test_negative_padding_crops() -> None:
     x = draw(1, 2, 9, 9, grad=False)
     identity = torch.ones(1, 1)
-    assert torch.equal(ops.upfirdn2d(x, identity, padding=(-1, -2, -3, 0)), x[:, :, 3:, 1:-2])
+    assert torch.equal(resampling.upfirdn2d(x, identity, padding=(-1, -2, -3, 0)), x[:, :, 3:, 1:-2])
 
 
 def test_an_uneven_filter_shows_which_way_round_it_is() -> None:
     impulse = torch.zeros(1, 1, 5, 5, dtype=torch.float64)
     impulse[0, 0, 2, 2] = 1
     f = torch.tensor([[1.0, 2.0, 3.0]] * 3)
-    assert ops.upfirdn2d(impulse, f, padding=(1, 1, 1, 1))[0, 0, 2, 1:4].tolist() == [1, 2, 3]
-    assert ops.upfirdn2d(impulse, f, padding=(1, 1, 1, 1), flip_filter=True)[0, 0, 2, 1:4].tolist() == [3, 2, 1]
+    assert resampling.upfirdn2d(impulse, f, padding=(1, 1, 1, 1))[0, 0, 2, 1:4].tolist() == [1, 2, 3]
+    assert resampling.upfirdn2d(impulse, f, padding=(1, 1, 1, 1), flip_filter=True)[0, 0, 2, 1:4].tolist() == [3, 2, 1]
 
 
 @pytest.fixture(params=["library", "products", "products of some"])
@@ -135,7 +138,7 @@ def test_convolution_with_activation(
     x, w, b = draw(2, channels, 5, 5), draw(3, channels, kernel, kernel, seed=1), draw(3, seed=2)
 
     def run(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
-        return ops.conv_lrelu(x, w, b, stride=stride, padding=padding, clamp=clamp)
+        return activation.conv_lrelu(x, w, b, stride=stride, padding=padding, clamp=clamp)
 
     expected = F.leaky_relu(F.conv2d(x, w, b, stride, padding), 0.2).detach()
     expected = expected if clamp is None else expected.clamp(-clamp, clamp)
@@ -148,23 +151,39 @@ def test_convolution_with_activation(
 
 def test_a_value_that_is_not_a_number_stays_one_under_a_clamp() -> None:
     x = torch.tensor([[1.0, math.nan, 300.0]])
-    y = ops.leaky_clamp_(x, 256.0)
+    y = activation.leaky_clamp_(x, 256.0)
     assert y[0, 0] == 1
     assert y[0, 1].isnan()
     assert y[0, 2] == 256
 
 
-@pytest.mark.parametrize("apply", [conv.fixed_filter, conv.fixed_filter_down2, conv.fixed_filter_up2])
-def test_fixed_filter_derivatives_with_an_uneven_filter(apply: object) -> None:
-    # A symmetric filter would hide a derivative that forgets to turn it.
-    taps = ((1.0, 2.0, -1.0), (0.5, 3.0, 4.0), (-2.0, 1.5, 0.25))
-    x = draw(2, 2, 6, 5)
-
-    def run(x: Tensor) -> Tensor:
-        return apply(x, taps, 1)  # type: ignore[operator, no-any-return]
-
+@pytest.mark.parametrize(
+    "run",
+    [filters.binomial_upsample, filters.binomial_downsample, lambda x: filters.binomial_blur(x, 2)],
+    ids=["enlarge", "halve", "smooth"],
+)
+def test_filter_derivatives(run: Callable[[Tensor], Tensor]) -> None:
+    x = draw(2, 2, 6, 4)
     assert torch.autograd.gradcheck(run, (x,))
     assert torch.autograd.gradgradcheck(run, (x,))
+
+
+def test_a_gradient_by_inputs_computes_no_weight_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    computed = []
+    forward = conv._WeightGradient.forward
+
+    def counted(*arguments: object) -> Tensor:
+        computed.append(arguments)
+        return forward(*arguments)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(conv._WeightGradient, "forward", staticmethod(counted))
+    x, w, b = draw(2, 3, 6, 6), draw(4, 3, 3, 3, seed=1), draw(4, seed=2)
+    y = activation.conv_lrelu(x, w, b, padding=1)
+    penalty = losses.r1_penalty(y.sum((1, 2, 3))[:, None], x)
+    assert not computed
+    penalty.sum().backward()
+    assert computed
+    assert w.grad is not None
 
 
 @pytest.mark.parametrize("clamp", [None, 0.5])
@@ -172,7 +191,7 @@ def test_leaky_clamp_derivatives(clamp: float | None) -> None:
     x = draw(4, 7)
 
     def run(x: Tensor) -> Tensor:
-        return ops.leaky_clamp_(x * 1.5, clamp)
+        return activation.leaky_clamp_(x * 1.5, clamp)
 
     expected = F.leaky_relu(x * 1.5, 0.2)
     expected = expected if clamp is None else expected.clamp(-clamp, clamp)
@@ -183,15 +202,15 @@ def test_leaky_clamp_derivatives(clamp: float | None) -> None:
 
 def test_bias_act_orders_bias_activation_gain_and_clamp() -> None:
     x = torch.tensor([[1.0, -3.0]])
-    y = ops.bias_act(x, torch.tensor([1.0, 1.0]), gain=2.0, clamp=3.0)
+    y = activation.bias_act(x, torch.tensor([1.0, 1.0]), gain=2.0, clamp=3.0)
     assert torch.allclose(y, torch.tensor([[3.0, -0.8]]))
     with pytest.raises(ValueError, match="activation"):
-        ops.bias_act(x, activation="relu")
+        activation.bias_act(x, activation="relu")
 
 
 def test_a_filter_first_used_for_generation_can_train_later() -> None:
     x = draw(1, 11, 4, 4)
     with torch.inference_mode():
-        ops.binomial_upsample(x)
-    ops.binomial_upsample(x).sum().backward()
+        filters.binomial_upsample(x)
+    filters.binomial_upsample(x).sum().backward()
     assert x.grad is not None

@@ -9,11 +9,11 @@ from usgan_cli.core.images import codec
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.machine.placement import to_device
 from usgan_cli.core.machine.seeds import torch_generator
-from usgan_cli.gan.batch import Batch
 from usgan_cli.gan.config import GanConfig
+from usgan_cli.gan.microbatch import Batch
 
 
-class Shown:
+class TrainingImages:
     """The training images, resident on the device as uint8."""
 
     def __init__(self, data: ImageSet, config: GanConfig, device: torch.device) -> None:
