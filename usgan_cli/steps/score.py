@@ -12,7 +12,7 @@ from usgan_cli.commands.score import DEFAULT_COUNT, Score
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.dataset import Subset
 from usgan_cli.core.formats.generator import read_generator_document
-from usgan_cli.core.formats.score import ScoreRecord, SetScores
+from usgan_cli.core.formats.score import ScoreRecord, SetScores, distance_name, kernel_name
 from usgan_cli.core.formats.synthetic import SyntheticManifest, read_synthetic_manifest
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.folders import content_digest, load_folders
@@ -223,11 +223,11 @@ def _show(session: Session, record: ScoreRecord) -> None:
     floor = "real training images" if record.memorization is not None else record.real_name
     sets[floor] = record.real
     sets |= {f"{name} training images": scores for name, scores in record.baselines.items()}
-    fid = record.settings.extractor.startswith("inception")
+    extractor = record.settings.extractor
     session.table(
-        f"Against {record.settings.reference_count} real test images ({record.settings.extractor}); ± 95 % interval, "
+        f"Against {record.settings.reference_count} real test images ({extractor}); ± 95 % interval, "
         "but of SSIM standard deviation over pairs",
-        ("images", "count", "FID" if fid else "FD", "KID x 1000" if fid else "KD x 1000", "JS", "SSIM"),
+        ("images", "count", distance_name(extractor), f"{kernel_name(extractor)} x 1000", "JS", "SSIM"),
         [
             (
                 name,

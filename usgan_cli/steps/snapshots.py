@@ -16,7 +16,7 @@ from usgan_cli.core.apportion import class_order
 from usgan_cli.core.errors import DataError, FormatError, MissingError
 from usgan_cli.core.formats.dataset import Subset
 from usgan_cli.core.formats.generator import Architecture, read_generator_document, read_tensors
-from usgan_cli.core.formats.score import SnapshotsRecord
+from usgan_cli.core.formats.score import SnapshotScore, SnapshotsRecord, distance_name, kernel_name
 from usgan_cli.core.images.codec import Pixels
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.machine.device import resolve_device
@@ -25,6 +25,7 @@ from usgan_cli.core.store.document import PlanDocument
 from usgan_cli.core.store.lifecycle import making_file
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.core.store.workspace import SNAPSHOTS
+from usgan_cli.core.table import Column, Interval, Table
 from usgan_cli.gan.sample import build_generator, make_images, row_of_seeds
 from usgan_cli.metrics.features import Extractor, make_extractor
 from usgan_cli.metrics.pictures import snapshot_curve
@@ -170,32 +171,17 @@ def _summary(path: Path) -> dict[str, Any]:
 
 
 def _show(session: Session, record: SnapshotsRecord) -> None:
-    fid = record.extractor.startswith("inception")
-    distance, kernel = ("FID", "KID") if fid else ("FD", "KD")
-    session.table(
-        f"{record.count} images of each saved generator of {record.name} ({record.extractor})",
-        (
-            "kimg",
-            f"{distance}, test",
-            "95 % interval",
-            f"{kernel} x 1000",
-            "precision",
-            "recall",
-            f"{distance}, training",
-        ),
-        [
-            (
-                f"{one.kimg:g}",
-                f"{one.fd:.2f}",
-                "" if one.fd_interval is None else f"{one.fd_interval[0]:.2f} to {one.fd_interval[1]:.2f}",
-                f"{1000 * one.kid:.2f}",
-                "" if one.precision is None else f"{one.precision:.2f}",
-                "" if one.recall is None else f"{one.recall:.2f}",
-                "" if one.fd_train is None else f"{one.fd_train:.2f}",
-            )
-            for one in record.snapshots
-        ],
-    )
+    distance, kernel = distance_name(record.extractor), kernel_name(record.extractor)
+    columns: list[Column[SnapshotScore]] = [
+        Column("kimg", "kimg", lambda one: one.kimg, None),
+        Interval(f"{distance}, test", "fd", lambda one: (one.fd, one.fd_interval), 2),
+        Column(f"{kernel} x 1000", "kid", lambda one: one.kid, 2, 1000),
+        Column("precision", "precision", lambda one: one.precision, 2),
+        Column("recall", "recall", lambda one: one.recall, 2),
+        Column(f"{distance}, training", "fd_train", lambda one: one.fd_train, 2),
+    ]
+    title = f"{record.count} images of each saved generator of {record.name} ({record.extractor})"
+    session.show_table(Table.of("snapshots", title, columns, [("", record.snapshots)]))
     by = "its training images" if record.best_by == "fd_train" else "the test images, so its score there flatters it"
     session.progress.note(
         f"Best: {record.best_kimg:g} kimg, nearest to {by}. Nearest to the test images: {record.lowest_kimg:g} kimg."

@@ -76,7 +76,7 @@ class Terminal:
 
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
         for i, name in enumerate(head):
-            figures = i > 0 and all(not row[i] or row[i][0] in "+-±<0123456789" for row in rows)
+            figures = i > 0 and all(not row[i] or row[i][0] in "+−–-±<0123456789" for row in rows)
             table.add_column(name, justify="right" if figures else "left", overflow="fold")
         for row in rows:
             table.add_row(*row)

@@ -11,6 +11,7 @@ from usgan_cli.commands.common import InWorkspace, StepOptions
 from usgan_cli.core.progress import Progress
 from usgan_cli.core.store.step import Outcome, Request
 from usgan_cli.core.store.workspace import Workspace
+from usgan_cli.core.table import Table
 from usgan_cli.terminal import console
 
 if TYPE_CHECKING:
@@ -50,6 +51,11 @@ class Session:
         terminal = console.Terminal(quiet=how.quiet)
         session = cls(Workspace(how.work), progress or terminal, how.force, how.refresh, how.dry_run, quiet=how.quiet)
         return session if progress is not None else replace(session, table=terminal.table, show=terminal.show)
+
+    def show_table(self, table: Table) -> None:
+        """Show a table on the terminal."""
+        titles = [table.columns[i].title for i in table.shown]
+        self.table(table.caption, titles, [[row[i].line for i in table.shown] for row in table.rows])
 
     @property
     def request(self) -> Request:
