@@ -250,6 +250,12 @@ def test_the_detectable_difference_is_that_of_a_paired_t_test() -> None:
         assert mrmc.detectable_in_errors(repeats - 1, alpha) == pytest.approx(expected, rel=0.01)
 
 
+def test_what_a_study_can_show_before_it_begins() -> None:
+    """Five repeats and 280 images: sqrt((0.01^2 + 0.011^2) / 5 + 0.002^2) = 0.69 points, times 3.76."""
+    assert mrmc.LINEAR_HEADS.standard_error(5, 280) == pytest.approx(0.00694, abs=1e-5)
+    assert mrmc.LINEAR_HEADS.detectable(5, 280) == pytest.approx(0.0261, abs=1e-4)
+
+
 def test_what_is_needed_is_the_least_that_shows_three_points() -> None:
     finding = judge([made(0.0, 0.03, 1e-5), made(0.0, 0.001, 4e-4)])
     variances, alpha = finding[0].effect.variances, finding[0].alpha

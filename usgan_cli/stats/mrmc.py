@@ -12,8 +12,9 @@ error of the mean difference is var(D) / r + max(covariance, 0), and t^2 = F.
 
 Degrees of freedom: Obuchowski and Rockette's (t - 1)(r - 1). Hillis' (2007) larger ones suit human readers, whose
 differences vary little beside the cases'. Between trainings they vary most; where a few repeats happen to lie close
-together, Hillis' formula then takes an error that is too small for one that is well known. In simulated studies of
-equal arms it gave a headline to 17 % with three repeats (`scripts/bench/null_rates.py`).
+together, Hillis' formula takes an error that is too small for one that is well known. In simulated studies of equally
+good arms (`scripts/bench/null_rates.py`, nine comparisons, 1,000 studies of each kind) his gave a headline to 22 to
+26 % with two repeats, 10 to 13 % with three and 5 to 8 % with five; (t - 1)(r - 1) to at most 1, 3 and 4 %.
 
 What one repeat cannot say: its interval and p-value hold for the classifiers that it trained, not for another
 training, whose variance it cannot estimate. Such a comparison counts in the family and is left undecided.
