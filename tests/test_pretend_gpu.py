@@ -20,6 +20,7 @@ from usgan_cli.gan.config import GanConfig, augmentation
 from usgan_cli.gan.state import Training
 from usgan_cli.gan.steps import Steps
 from usgan_cli.gan.train import iterate
+from usgan_cli.steps import timing
 from usgan_cli.steps.timing import seconds_per_image, seconds_per_kimg
 
 
@@ -223,4 +224,7 @@ def test_a_few_steps_are_timed(gpu: Gpu) -> None:
     assert seconds_per_kimg(config(), CUDA) > 0
     classifier = ClassifierConfig(backbone="test_efficientnet", size=32, batch=4, device="cuda")
     assert seconds_per_image(classifier) > 0
-    assert any("synchronize" in wait for wait in gpu.waits), "time is taken once the device has ended"
+    before, waits = len(gpu.waits), []
+    timing._timed(lambda: waits.append(len(gpu.waits)), CUDA)
+    assert waits[0] == before + 1, "time begins once the device has ended what came before"
+    assert len(gpu.waits) == before + 2, "and is taken once it has ended this"

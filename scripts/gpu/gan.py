@@ -12,13 +12,9 @@ import torch
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.gan.batches import TrainingImages
 from usgan_cli.gan.config import GanConfig, augmentation, make_config
+from usgan_cli.gan.kernels import choice
 from usgan_cli.gan.state import Training
 from usgan_cli.gan.steps import Steps
-
-try:
-    from usgan_cli.gan.kernels import choice
-except ImportError:  # before they are there
-    choice = None
 
 CLASSES = 3
 KERNELS = ("triton", "torch")
@@ -26,8 +22,6 @@ KERNELS = ("triton", "torch")
 
 def use_kernels(name: str, device: str) -> str:
     """Compute with kernels of this name from now on; return why they cannot be used, or nothing."""
-    if choice is None:
-        return "" if name == "torch" else "this version has none"
     os.environ[choice.VARIABLE] = "torch" if name == "torch" else "auto"
     choice.kernels_of.cache_clear()
     chosen = choice.kernels_of(torch.device(device, 0) if device == "cuda" else torch.device(device))

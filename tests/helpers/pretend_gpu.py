@@ -33,6 +33,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
+from usgan_cli.gan.kernels import choice
+
 CUDA = torch.device("cuda", 0)
 CPU = torch.device("cpu")
 aten = torch.ops.aten
@@ -424,6 +426,8 @@ def pretend_gpu() -> Iterator[Gpu]:
     never["has_torch_function_variadic"] = lambda *_: False
     with ExitStack() as stack:
         stack.enter_context(patch.dict(os.environ, USGAN_KERNELS="torch"))
+        choice.kernels_of.cache_clear()
+        stack.callback(choice.kernels_of.cache_clear)
         for name, function in _cuda_functions(gpu).items():
             stack.enter_context(patch.object(torch.cuda, name, function))
         stack.enter_context(patch.object(torch, "Generator", Generator))

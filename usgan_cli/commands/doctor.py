@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from usgan_cli.commands.common import InWorkspace
+from usgan_cli.core.options import option
 
 
 class Doctor(InWorkspace):
-    """Show device, precision, packages, pretrained weights and workspace of this machine; change nothing."""
+    """Show this machine: device, packages, weights, workspace, and how a GAN would be trained. Changes nothing."""
 
     COMMAND = "doctor"
+
+    measure: bool = option(
+        default=False,
+        help="Also time a few training iterations (seconds on a GPU, up to a minute on a CPU): seconds per thousand "
+        "images (kimg) of two sizes.",
+        recorded=False,
+        in_study=False,
+    )

@@ -17,6 +17,10 @@ from usgan_cli.core.machine.memory import keep_freed_memory
 from usgan_cli.core.machine.weights import find_local
 from usgan_cli.core.store.provenance import package_versions
 from usgan_cli.core.store.workspace import Workspace
+from usgan_cli.gan.config import make_config
+from usgan_cli.gan.cuda_graph import resolve_graphs
+from usgan_cli.gan.kernels.choice import VARIABLE, kernels_of, requested
+from usgan_cli.steps.timing import CLASSES, seconds_per_kimg
 from usgan_cli.terminal import console
 from usgan_cli.terminal.session import Session
 
@@ -39,11 +43,16 @@ ARTEFACTS = {
 def run(options: Doctor, session: Session) -> None:
     """Show what the machine has, on standard error, or with --json as one object on standard output."""
     examined = examine(session.workspace)
+    if options.measure:
+        examined["seconds per kimg"] = _speeds(devices.resolve_device("auto"))
     if options.json:
         console.emit_json(examined)
         return
     rows = [(name, entry["found"] or "absent", entry["need"]) for name, entry in examined["weights"].items()]
     session.table("Machine", ("", "value"), [(name, str(value)) for name, value in examined["machine"].items()])
+    training = [*examined["training"].items()]
+    training += [(name, f"{speed:,.1f} s per kimg") for name, speed in examined.get("seconds per kimg", {}).items()]
+    session.table("Training a GAN (--device auto)", ("", "value"), training)
     session.table("Packages", ("package", "version"), list(examined["packages"].items()))
     session.table("Pretrained weights", ("weights", "where", "needed for"), rows)
     session.table("Workspace", ("artefact", "number"), [(k, str(v)) for k, v in examined["workspace"].items()])
@@ -59,8 +68,6 @@ def examine(workspace: Workspace) -> dict[str, Any]:
         "device": devices.describe(device),
         "gpus": torch.cuda.device_count(),
         "all CPU threads against one": f"{devices.speedup_by_threads():.1f} times as fast just now",
-        "precision (auto)": devices.resolve_precision("auto", device),
-        "processor has bf16": devices.cpu_has_bf16(),
         "large blocks kept": keep_freed_memory(),
         "executable": sys.executable,
     }
@@ -68,10 +75,43 @@ def examine(workspace: Workspace) -> dict[str, Any]:
     prepared = (workspace.data / "manifest.json").is_file()
     return {
         "machine": machine,
+        "training": _training(device),
         "packages": package_versions(),
         "weights": {name: {"found": _where(name), "need": need} for name, need in NEEDS.items()},
         "workspace": {"folder": str(workspace.root), "prepared data": prepared, **counts},
     }
+
+
+def _training(device: torch.device) -> dict[str, str]:
+    """Return what a training would use, with the reason where it is not what is fastest."""
+    kernels, precision = kernels_of(device), devices.resolve_precision("auto", device)
+    reasons = {
+        "kernels": kernels.problem or ("" if device.type == "cuda" else "Triton's need a CUDA device"),
+        "precision": {
+            "bf16": "",
+            "fp16": "this GPU does not compute in bf16",
+            "float32": "this processor does not multiply bf16 numbers itself",
+        }[precision],
+        "CUDA graphs": "" if device.type == "cuda" else "they need a CUDA device",
+    }
+    if requested() == "torch" and device.type == "cuda":
+        reasons["kernels"] = f"{VARIABLE} asks for them"
+    graphs = "off" if resolve_graphs("auto", device) == "off" else "on, if they can be recorded at the first step"
+    used = {"kernels": kernels.name, "precision": precision, "CUDA graphs": graphs}
+    return {name: f"{value}, because {reasons[name]}" if reasons[name] else value for name, value in used.items()}
+
+
+def _speeds(device: torch.device) -> dict[str, float]:
+    """Return seconds per thousand images of sizes and presets that suit the device."""
+    trainings = (("auto", 64), ("auto", 256)) if device.type == "cuda" else (("small", 64), ("auto", 64))
+    precision = devices.resolve_precision("auto", device)
+    speeds = {}
+    for preset, size in trainings:
+        config = make_config(
+            aug="ada", preset=preset, resolution=size, img_channels=1, c_dim=CLASSES, seed=0, precision=precision
+        )
+        speeds[f"{preset}, {size} pixels, ADA"] = seconds_per_kimg(config, device)
+    return speeds
 
 
 def _where(name: str) -> str | None:

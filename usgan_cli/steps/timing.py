@@ -22,6 +22,7 @@ from usgan_cli.core.machine.seeds import numpy_generator
 from usgan_cli.core.options import settings_for
 from usgan_cli.gan.batches import TrainingImages
 from usgan_cli.gan.config import GanConfig, augmentation
+from usgan_cli.gan.cuda_graph import resolve_graphs
 from usgan_cli.gan.state import Training
 from usgan_cli.gan.steps import Steps
 from usgan_cli.steps.train_gan import resolve
@@ -97,10 +98,9 @@ def seconds_per_kimg(config: GanConfig, device: torch.device) -> float:
 
 
 def _seconds_per_image(config: GanConfig, device: torch.device) -> float:
-    training = Training.start(config, device)
-    steps = Steps(
-        config, training, TrainingImages(_random_images(config), config, device), augmentation(config), device
-    )
+    training, images = Training.start(config, device), TrainingImages(_random_images(config), config, device)
+    graphs = resolve_graphs("auto", device)
+    steps = Steps(config, training, images, augmentation(config), device, graphs=graphs)
     parts: tuple[tuple[Callable[[], object], float], ...] = (
         (steps.generator_step, 1.0),
         (steps.discriminator_step, 1.0),
@@ -148,6 +148,8 @@ class _FineTuning:
 
 def _timed(step: Callable[[], object], device: torch.device) -> float:
     """Return the seconds that one of a few steps takes."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)  # what was started before is not of this step
     began = time.perf_counter()
     for _ in range(REPEATS):
         step()
