@@ -138,8 +138,8 @@ def train_classifier(
         training=training_settings(config, precision),
     )
     record = _record(origin, treatment, real.classes, settings, [fold for fold, _ in finished])
-    Predictions.joined([predictions for _, predictions in finished]).write(target / "predictions.csv")
-    record.write(target / "result.json")
+    Predictions.joined([predictions for _, predictions in finished]).write(target / Predictions.FILE)
+    record.write(target / ClassifierRecord.FILE)
     return record
 
 

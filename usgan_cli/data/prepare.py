@@ -124,7 +124,7 @@ def prepare(
         (target / inspected.images[i].file).unlink()
     split = _split(config, source, inspected, progress)
     manifest = _manifest(config, source, inspected, split)
-    manifest.write(target / "manifest.json")
+    manifest.write(target / DataManifest.FILE)
     audit = _audit(config, source, inspected, manifest)
     write_audit(target / "audit.html", audit)
     if audited is not None:

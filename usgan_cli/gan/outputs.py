@@ -9,7 +9,17 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from usgan_cli.core.formats.generator import BestScore, GeneratorDocument, Log, LogRow, read_log, write_tensors
+from usgan_cli.core.formats.generator import (
+    SNAPSHOT_FOLDER,
+    BestScore,
+    GeneratorDocument,
+    Log,
+    LogRow,
+    kimg_file,
+    read_log,
+    write_generator,
+    write_tensors,
+)
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.progress import Progress, Silent, Task
@@ -74,7 +84,7 @@ class Outputs:
             return
         self.real_diversity = real_diversity(data)
         # Delete the "finished" marker: this training goes on.
-        (folder / "generator.json").unlink(missing_ok=True)
+        (folder / GeneratorDocument.FILE).unlink(missing_ok=True)
         self.log = Log(folder)
         self.log.truncate(log_bytes)
         self.warnings = Warnings(run.progress, read_log(folder))
@@ -107,13 +117,13 @@ class Outputs:
         channels: Literal[1, 3] = 1 if self.config.img_channels == 1 else 3
         sheets = [codec.decode(path, channels) for path in sorted((self.folder / "samples").glob("kimg*.png"))]
         files.write_bytes(self.folder / "samples" / "timelapse.gif", encode_gif(sheets, TIME_LAPSE_FRAME_MS))
-        return _write_generator(self.folder, document, tensors)
+        return write_generator(self.folder, document, tensors)
 
     def _write_samples(self) -> list[list[codec.Pixels]]:
         kimg = self.training.images / 1000
         samples = class_samples(self.training.average, self.config.c_dim, GRID_COLUMNS, self.config.seed)
         sheet = codec.sheet(samples)
-        codec.write_png(self.folder / "samples" / f"kimg{kimg:09.3f}.png", sheet)
+        codec.write_png(self.folder / "samples" / kimg_file(kimg, ".png"), sheet)
         if self.tensorboard is not None:
             self.tensorboard.grid(kimg, sheet)
         return samples
@@ -125,11 +135,11 @@ class Outputs:
     def _scored(self, row: LogRow, scorer: Scorer) -> LogRow:
         fd, extractor = scorer(self.training.average)
         tensors = self.training.average.state_dict()
-        write_tensors(self.folder / "snapshots" / f"kimg{row.kimg:09.3f}.safetensors", tensors)
+        write_tensors(self.folder / SNAPSHOT_FOLDER / kimg_file(row.kimg, ".safetensors"), tensors)
         best = self.training.best
         if best is None or best.extractor != extractor or fd < best.fd:
             self.training.best = BestScore(kimg=row.kimg, fd=fd, extractor=extractor)
-            _write_generator(self.folder / "best", self._document(row.kimg), tensors)
+            write_generator(self.folder / "best", self._document(row.kimg), tensors)
         return row.model_copy(update={"fd": fd, "fd_extractor": extractor})
 
     def _document(self, kimg: float) -> GeneratorDocument:
@@ -146,10 +156,3 @@ class Outputs:
             preset=config.preset,
             tensors="",
         )
-
-
-def _write_generator(folder: Path, document: GeneratorDocument, tensors: dict[str, torch.Tensor]) -> GeneratorDocument:
-    digest = write_tensors(folder / "generator.safetensors", tensors)
-    document = document.model_copy(update={"tensors": digest})
-    document.write(folder / "generator.json")
-    return document

@@ -249,5 +249,5 @@ def generate(
         class_shares={name: shares.get(i, 0) / total for i, name in enumerate(document.classes)},
         images=listed,
     )
-    manifest.write(target / "manifest.json")
+    manifest.write(target / SyntheticManifest.FILE)
     return manifest

@@ -13,10 +13,10 @@ from usgan_cli.core.errors import FormatError
 from usgan_cli.core.formats.generator import (
     BestScore,
     TrainingState,
+    kimg_file,
     latest_state,
     prune_states,
     read_tensors,
-    state_file,
     write_tensors,
 )
 from usgan_cli.core.machine.device import torch_dtype
@@ -129,7 +129,7 @@ class Training:
             tensors=digest,
         )
         data.replace(state.tensor_file(folder))
-        state.write(folder / state_file(self.images / 1000))
+        state.write(folder / kimg_file(self.images / 1000, ".json"))
         prune_states(folder, keep)
 
     def load(self, state: TrainingState, folder: Path) -> None:

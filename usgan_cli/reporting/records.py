@@ -11,7 +11,7 @@ from usgan_cli.core.errors import FormatError
 from usgan_cli.core.formats.classifier import ClassifierRecord
 from usgan_cli.core.formats.comparison import Comparison, SeedComparison, SeedsRecord, TTestRecord
 from usgan_cli.core.formats.dataset import DataManifest, Subset
-from usgan_cli.core.formats.generator import GeneratorDocument, LogRow, read_log
+from usgan_cli.core.formats.generator import GeneratorDocument, Log, LogRow, read_log
 from usgan_cli.core.formats.score import ScoreRecord, SnapshotsRecord
 from usgan_cli.core.formats.synthetic import SyntheticManifest
 from usgan_cli.core.store import files
@@ -223,23 +223,24 @@ class _Reader:
     def folder(self, path: Path, name: str, kind: type[D]) -> D | None:
         """Return the main document of an artefact that is a folder."""
         record = self.file(path / name, kind)
-        run = self.file(path / "run.json", RunDocument)
+        run = self.file(path / RunDocument.FILE, RunDocument)
         self.runs += [] if run is None else [run.run]
         return record
 
     def gan(self, key: GanKey, path: Path) -> GanRun:
         """Return a GAN's training."""
-        plan = self.file(path / "config.json", PlanDocument)
-        document = self.folder(path, "generator.json", GeneratorDocument)
+        plan = self.file(path / PlanDocument.FILE, PlanDocument)
+        document = self.folder(path, GeneratorDocument.FILE, GeneratorDocument)
         log = self.read(read_log, path) or []
-        self._note(path / "log.jsonl", files.digest_json([row.model_dump() for row in log]))
+        self._note(path / Log.FILE, files.digest_json([row.model_dump() for row in log]))
         sheet = max((path / "samples").glob("[!.]*.png"), default=None)
         return GanRun(key, document, {} if plan is None else plan.settings, log, sheet)
 
     def classifiers(self, path: Path) -> dict[str, ClassifierRecord]:
         """Return the classifiers of one subset by name."""
         read = [
-            self.folder(inner.parent, inner.name, ClassifierRecord) for inner in sorted(path.glob("[!.]*/result.json"))
+            self.folder(inner.parent, inner.name, ClassifierRecord)
+            for inner in sorted(path.glob(f"[!.]*/{ClassifierRecord.FILE}"))
         ]
         return {record.name: record for record in sorted(filter(None, read), key=training_order)}
 

@@ -77,7 +77,7 @@ def _make_images(options: Generate, session: Session, trained: Trained) -> Outco
     # The name of the GAN alone is that of the set which later steps look for.
     form = options.format_
     words = [document.name, *(trained.classes or []), *(["seeds"] * own), *([form] * (form != "png"))]
-    target = options.out or session.workspace.root / "synthetic" / "-".join(words)
+    target = options.out or session.workspace.named_synthetic("-".join(words))
     with making_folder(target, step, _summary, session.request) as making:
         if making.needed:
             making.document = generate(

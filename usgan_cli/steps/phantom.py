@@ -32,10 +32,10 @@ def _list(config: PhantomConfig, folder: Path) -> Phantoms:
     """Write and return the list of the images in a folder."""
     images = {path.relative_to(folder).as_posix(): files.sha256_file(path) for path in sorted(folder.rglob("*.png"))}
     document = Phantoms(counts=dict(config.class_counts()), size=config.size, seed=config.seed, images=images)
-    document.write(folder / "phantoms.json")
+    document.write(folder / Phantoms.FILE)
     return document
 
 
 def _summary(path: Path) -> dict[str, Any]:
-    document = Phantoms.read(path / "phantoms.json")
+    document = Phantoms.read(path / Phantoms.FILE)
     return {"counts": document.counts, "size": document.size}

@@ -46,4 +46,4 @@ def _missing(workspace: Workspace) -> list[Missing]:
 
 
 def _summary(path: Path) -> dict[str, Any]:
-    return {"page": str(path / PAGE), "content": RunDocument.read(path / "run.json").content}
+    return {"page": str(path / PAGE), "content": RunDocument.read(path / RunDocument.FILE).content}

@@ -11,7 +11,7 @@ import numpy as np
 from usgan_cli.commands.score import DEFAULT_COUNT, Score
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.dataset import Subset
-from usgan_cli.core.formats.generator import read_generator_document
+from usgan_cli.core.formats.generator import GeneratorDocument, read_generator_document
 from usgan_cli.core.formats.score import ScoreRecord, SetScores, distance_name, kernel_name
 from usgan_cli.core.formats.synthetic import SyntheticManifest, read_synthetic_manifest
 from usgan_cli.core.images import codec
@@ -169,8 +169,8 @@ def _workspace(options: Score, session: Session) -> InWorkspace:
 
 def _subset_of(session: Session, made: SyntheticManifest) -> Subset | None:
     """Return the training images of a GAN of this workspace; None for a GAN from elsewhere."""
-    folder = session.workspace.root / "gans" / made.gan_name
-    if not (folder / "generator.json").is_file():
+    folder = session.workspace.named_gan(made.gan_name)
+    if not (folder / GeneratorDocument.FILE).is_file():
         return None
     document = read_generator_document(folder)
     path = session.workspace.subset(document.n, document.seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,14 @@ from usgan_cli.commands.score import Score
 from usgan_cli.core.apportion import class_order
 from usgan_cli.core.errors import DataError, FormatError, MissingError
 from usgan_cli.core.formats.dataset import Subset
-from usgan_cli.core.formats.generator import Architecture, read_generator_document, read_tensors
+from usgan_cli.core.formats.generator import (
+    SNAPSHOT_FOLDER,
+    Architecture,
+    GeneratorDocument,
+    read_generator_document,
+    read_tensors,
+    saved_generators,
+)
 from usgan_cli.core.formats.score import SnapshotScore, SnapshotsRecord, distance_name, kernel_name
 from usgan_cli.core.images.codec import Pixels
 from usgan_cli.core.images.sets import ImageSet
@@ -34,7 +41,6 @@ from usgan_cli.steps.inputs import Dataset, find_data, weights_input
 from usgan_cli.terminal.session import Session
 
 REVISION = 1
-SNAPSHOT = "kimg*.safetensors"
 SETTINGS = ("count", "repeats", "pictures", "snapshots", "extractor")
 """Options of `usgan score` that decide the result."""
 
@@ -49,7 +55,8 @@ class Training:
     seed: int
     class_counts: dict[str, int] | None
     """None while it is unfinished."""
-    saved: tuple[Path, ...]
+    saved: Mapping[float, Path]
+    """By kimg."""
     digests: dict[str, str]
     """Digest of each saved generator, by its file's name."""
 
@@ -87,23 +94,23 @@ def score_snapshots_of(folder: Path, options: Score, session: Session) -> Outcom
 
 def _read_training(folder: Path) -> Training:
     """Read `generator.json`, or while the training is unfinished its `config.json`."""
-    saved = tuple(sorted((folder / "snapshots").glob(SNAPSHOT)))
-    digests = {path.name: files.sha256_file(path) for path in saved}
-    if (folder / "generator.json").is_file() or not (folder / "config.json").is_file():
+    saved = saved_generators(folder)
+    digests = {path.name: files.sha256_file(path) for path in saved.values()}
+    if (folder / GeneratorDocument.FILE).is_file() or not (folder / PlanDocument.FILE).is_file():
         document = read_generator_document(folder)
         architecture, counts = document.architecture, document.class_counts
         training = Training(document.name, architecture, document.n, document.seed, counts, saved, digests)
     else:
-        settings = PlanDocument.read(folder / "config.json").settings
+        settings = PlanDocument.read(folder / PlanDocument.FILE).settings
         missing = [name for name in (*Architecture.model_fields, "n", "seed") if name not in settings]
         if missing:
-            raise FormatError(f"{folder / 'config.json'}: field 'settings.{missing[0]}' is missing.")
+            raise FormatError(f"{folder / PlanDocument.FILE}: field 'settings.{missing[0]}' is missing.")
         architecture = Architecture(**{name: settings[name] for name in Architecture.model_fields})
         n, seed = settings["n"], settings["seed"]
         training = Training(folder.resolve().name, architecture, n, seed, None, saved, digests)
     if not saved:
         raise MissingError(
-            f"There are no saved generators in {folder / 'snapshots'}.",
+            f"There are no saved generators in {folder / SNAPSHOT_FOLDER}.",
             "Train with --fd-every, which keeps each generator that it measures.",
         )
     return training
@@ -153,10 +160,10 @@ def _with_curve(record: SnapshotsRecord, extractor: Extractor, target: Path) -> 
 def _snapshots(training: Training, shares: Sequence[int], count: int, device: torch.device) -> Iterator[Snapshot]:
     """Yield the saved generators; all make their images from the same seeds, in the classes' shares."""
     seeds, labels = row_of_seeds(training.seed, count), class_order(list(shares), count)
-    for path in training.saved:
+    for kimg, path in training.saved.items():
         digest = training.digests[path.name]
         make = partial(_images, training.architecture, path, digest, device, seeds, labels)
-        yield Snapshot(float(path.stem.removeprefix("kimg")), f"snapshots/{path.name}", digest, make)
+        yield Snapshot(kimg, f"{SNAPSHOT_FOLDER}/{path.name}", digest, make)
 
 
 def _images(

@@ -130,12 +130,12 @@ def _find_generated(options: TrainClassifier, session: Session, subset: Subset) 
         return [_of_fold(options, session, fold, subset) for fold in range(options.folds)]
     if options.synthetic is not None:
         generated = Generated(options.synthetic, read_synthetic_manifest(options.synthetic))
-        gan = session.workspace.root / "gans" / generated.manifest.gan_name
+        gan = session.workspace.named_gan(generated.manifest.gan_name)
         which = f"--gan {gan if gan.is_dir() else 'DIR'} --out {generated.folder}"
     else:
         folder = session.workspace.synthetic(options.aug or "", options.n, options.seed)
         which = f"--aug {options.aug} --n {options.n} --seed {options.seed}"
-        if not (folder / "manifest.json").is_file():
+        if not (folder / SyntheticManifest.FILE).is_file():
             ratio = ratio_of(options)
             more = f" --ratio {ratio:g}" if ratio > 2 else ""  # the default makes as many as ratio 2 needs
             raise MissingError(
@@ -154,16 +154,16 @@ def _of_fold(options: TrainClassifier, session: Session, fold: int, subset: Subs
     folder = session.workspace.synthetic(aug, options.n, options.seed, part)
     which = f"--n {options.n} --seed {options.seed}{work_option(session)}"
     train = f"usgan train-gan --aug {aug} {which} --fold {fold} --folds {options.folds}"
-    if not (gan / "run.json").is_file():
+    run = RunDocument.find(gan)
+    if run is None:
         raise MissingError(f"The GAN that leaves out fold {fold} is not there: {gan}.", f"Train it: {train}")
     make = f"usgan generate --gan {gan} --count {synthetic_count(ratio_of(options), options.n)}"
-    if not (folder / "manifest.json").is_file():
+    if not (folder / SyntheticManifest.FILE).is_file():
         raise MissingError(
             f"There are no images of the GAN that leaves out fold {fold}: {folder} is missing.",
             f"Make them: {make}{work_option(session)}",
         )
     generated = Generated(folder, read_synthetic_manifest(folder))
-    run = RunDocument.read(gan / "run.json")
     expected = {"fold": fold, "folds": options.folds, "seed": options.seed}
     recorded = {name: run.run.settings.get(name, getattr(TrainGan, name, None)) for name in expected}
     if recorded != expected or run.run.inputs.get("subset") != subset.content_digest():
@@ -204,6 +204,6 @@ def _show(session: Session, result: dict[str, Any], options: TrainClassifier) ->
 
 
 def _summary(path: Path) -> dict[str, Any]:
-    record = ClassifierRecord.read(path / "result.json")
+    record = ClassifierRecord.read(path / ClassifierRecord.FILE)
     chosen = {"name", "n", "aug", "ratio", "protocol", "synthetic_only", "select", "classes", "c", "confusion", *SHOWN}
     return record.model_dump(mode="json", include=chosen)

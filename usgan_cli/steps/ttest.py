@@ -17,6 +17,7 @@ from usgan_cli.core.formats.comparison import (
     TTestRecord,
 )
 from usgan_cli.core.store import files
+from usgan_cli.core.store.document import RunDocument
 from usgan_cli.core.store.lifecycle import making_file
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.core.table import Table
@@ -101,10 +102,10 @@ def _digests(family: Family) -> dict[str, str]:
 
 def _read(folder: Path) -> Classified:
     """Read a finished classifier."""
-    if not (folder / "run.json").is_file():
+    if RunDocument.find(folder) is None:
         raise MissingError(f"There is no finished classifier in {folder}.", "Train it: usgan train-cls")
-    record = ClassifierRecord.read(folder / "result.json")
-    return Classified(record, Predictions.read(folder / "predictions.csv"))
+    record = ClassifierRecord.read(folder / ClassifierRecord.FILE)
+    return Classified(record, Predictions.read(folder / Predictions.FILE))
 
 
 def _family(session: Session, n: int, seed: int) -> Family:

@@ -90,8 +90,8 @@ def _spent(step: PlannedStep) -> float | None:
     """Return the seconds that a finished artefact took to make; None if it is not finished."""
     folder = step.writes
     run: RunRecord | None = None
-    if (folder / "run.json").is_file():
-        run = RunDocument.read(folder / "run.json").run
+    if (finished := RunDocument.find(folder)) is not None:
+        run = finished.run
     elif folder.is_file():
         run = read_run(folder)
     if run is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from usgan_cli.core.errors import UsganError
+from usgan_cli.core.store.document import RunDocument
 from usgan_cli.core.store.lifecycle import find_step
 from usgan_cli.core.store.step import INPUT, Outcome
 from usgan_cli.core.store.workspace import Workspace
@@ -111,5 +112,5 @@ def missing_steps(config: StudyConfig, workspace: Workspace) -> list[PlannedStep
     return [
         step
         for step, place in zip(steps, places, strict=True)
-        if not (place.is_file() or (place / "run.json").is_file())
+        if not (place.is_file() or (place / RunDocument.FILE).is_file())
     ]

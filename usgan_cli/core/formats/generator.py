@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     import torch
 
 
+SNAPSHOT_FOLDER = "snapshots"
+"""Folder of the generators that a training has saved and measured."""
+
+
 class Architecture(Part):
     """What a generator is built from."""
 
@@ -147,6 +151,16 @@ def read_tensors(path: Path, sha256: str | None = None) -> dict[str, torch.Tenso
         raise FormatError(f"{path} is not a whole safetensors file: {error}.") from None
 
 
+def write_generator(
+    folder: Path, document: GeneratorDocument, tensors: Mapping[str, torch.Tensor]
+) -> GeneratorDocument:
+    """Write a finished generator to its folder, the tensors first; return the record with their digest."""
+    digest = write_tensors(folder / GeneratorDocument.TENSORS, tensors)
+    document = document.model_copy(update={"tensors": digest})
+    document.write(folder / GeneratorDocument.FILE)
+    return document
+
+
 def read_generator(folder: Path) -> tuple[GeneratorDocument, dict[str, torch.Tensor]]:
     """Read a finished generator from its folder."""
     document = read_generator_document(folder)
@@ -164,9 +178,15 @@ def read_generator_document(folder: Path) -> GeneratorDocument:
     return GeneratorDocument.read(folder / GeneratorDocument.FILE)
 
 
-def state_file(kimg: float) -> str:
-    """Return the name of a training state's JSON file in its checkpoint folder."""
-    return f"kimg{kimg:09.3f}.json"
+def kimg_file(kimg: float, suffix: str) -> str:
+    """Return the name of a file of one moment of a training: names sort by time."""
+    return f"kimg{kimg:09.3f}{suffix}"
+
+
+def saved_generators(folder: Path) -> dict[float, Path]:
+    """Return the tensors of the generators saved during a training, by kimg, in order."""
+    paths = sorted((folder / SNAPSHOT_FOLDER).glob("kimg*.safetensors"))
+    return {float(path.stem.removeprefix("kimg")): path for path in paths}
 
 
 def latest_state(folder: Path) -> TrainingState | None:

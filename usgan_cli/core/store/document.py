@@ -94,6 +94,12 @@ class RunDocument(Document):
     content: str
     """Content digest of the artefact's main document."""
 
+    @classmethod
+    def find(cls, folder: Path) -> RunDocument | None:
+        """Return the run of a finished artefact; None if the folder is absent or unfinished."""
+        path = folder / cls.FILE
+        return cls.read(path) if path.is_file() else None
+
 
 class PlanDocument(Document):
     """`config.json` of an artefact that grows in place: what is being made, before it is finished."""

@@ -70,8 +70,8 @@ def find_step(path: Path) -> tuple[Step, bool] | None:
     """
     foreign = SettingsError(f"{path} exists and was not made by usgan.", "Choose another --out, or move it away.")
     if path.is_dir():
-        if (path / RunDocument.FILE).is_file():
-            return Step.of(RunDocument.read(path / RunDocument.FILE).run), True
+        if (finished := RunDocument.find(path)) is not None:
+            return Step.of(finished.run), True
         if (path / PlanDocument.FILE).is_file():
             return Step.of(PlanDocument.read(path / PlanDocument.FILE)), False
         if not all(files.is_partial(entry) for entry in path.iterdir()):

@@ -138,11 +138,19 @@ class Workspace:
 
     def gan(self, aug: str, n: int, seed: int, fold: FoldOf | None = None) -> Path:
         """Folder of a GAN; with `fold`, of one that never saw that fold's validation images."""
-        return self.root / "gans" / gan_name(aug, n, seed, fold)
+        return self.named_gan(gan_name(aug, n, seed, fold))
+
+    def named_gan(self, name: str) -> Path:
+        """Folder of the GAN called `name`."""
+        return self.root / "gans" / name
 
     def synthetic(self, aug: str, n: int, seed: int, fold: FoldOf | None = None) -> Path:
         """Folder of a GAN's images."""
-        return self.root / "synthetic" / gan_name(aug, n, seed, fold)
+        return self.named_synthetic(gan_name(aug, n, seed, fold))
+
+    def named_synthetic(self, name: str) -> Path:
+        """Folder of the generated images called `name`."""
+        return self.root / "synthetic" / name
 
     def score(self, name: str) -> Path:
         """Score of the generated images called `name`."""

@@ -14,8 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from usgan_cli.core.errors import DataError, SettingsError
-from usgan_cli.core.formats.dataset import LeftOut
+from usgan_cli.core.formats.dataset import LeftOut, Phantoms
 from usgan_cli.core.images.codec import UndecodableError
+from usgan_cli.core.store.document import RunDocument
 from usgan_cli.core.text import on_one_line
 from usgan_cli.data.source import classes, csv_table, dicom, medmnist
 from usgan_cli.data.source.classes import LAYOUT_HINT, MASK
@@ -33,10 +34,10 @@ from usgan_cli.data.source.contents import (
 from usgan_cli.data.source.files import FolderTree, Listing, Tree, ZipTree
 from usgan_cli.data.source.names import shown
 
-PHANTOMS = "phantoms.json"
+PHANTOMS = Phantoms.FILE
 """What `usgan phantom` leaves beside the class folders of its images."""
 
-_OWN_RECORDS = frozenset({PHANTOMS, "run.json"})
+_OWN_RECORDS = frozenset({PHANTOMS, RunDocument.FILE})
 _DEFAULTS = SourceOptions()
 _OTHER_ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".rar", ".7z", ".xz", ".bz2"})
 

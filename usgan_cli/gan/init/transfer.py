@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from usgan_cli.core.errors import FormatError, MissingError, SettingsError
-from usgan_cli.core.formats.generator import latest_state, read_generator, read_tensors
+from usgan_cli.core.formats.generator import GeneratorDocument, latest_state, read_generator, read_tensors
 from usgan_cli.core.store import files
 from usgan_cli.gan.init.stylegan2_pickle import read_published
 from usgan_cli.gan.microbatch import under
@@ -228,7 +228,7 @@ def _from_folder(folder: Path) -> Source:
     named = read_tensors(state.tensor_file(folder / "checkpoint"), state.tensors)
     generator, discriminator, average = (under(prefix, named) for prefix in ("g", "d", "ema"))
     digest, description = state.tensors, f"the training in {folder} at {state.images / 1000:g} kimg"
-    if (folder / "generator.json").is_file():
+    if (folder / GeneratorDocument.FILE).is_file():
         document, average = read_generator(folder)
         digest = files.digest_json([state.tensors, document.tensors])
         description = f"the GAN {folder}"
