@@ -103,7 +103,7 @@ def _copying(records: StudyRecords) -> list[str]:
             for key, score in records.scores.items()
             if score.memorization is not None and score.memorization.verdict == verdict
         ]
-        sentences += _of(names, f"{what}; look at the closest pairs")
+        sentences += _of(names, f"{what} (see the closest pairs)")
     return sentences
 
 
@@ -125,16 +125,13 @@ def _data(records: StudyRecords) -> list[str]:
     if data is None:
         return []
     if data.conflicts and data.conflict_policy != "drop":
-        verb = "has" if len(data.conflicts) == 1 else "have"
-        sentences.append(
-            f"{plural(len(data.conflicts), 'group')} of copies {verb} more than one class: no classifier can get all "
-            "of those images right."
-        )
+        groups = plural(len(data.conflicts), "group of copies has", "groups of copies have")
+        sentences.append(f"{groups} more than one class: no classifier can get all of those images right.")
     side = {name: image.split for image in data.images for name in (image.source, image.file)}
     leaked = sum(len({side[name] for name in group if name in side}) > 1 for group in data.duplicates)
     if leaked:
-        verb = "lies" if leaked == 1 else "lie"
-        sentences.append(f"{plural(leaked, 'group')} of copies {verb} on both sides of the split: test scores leak.")
+        groups = plural(leaked, "group of copies lies", "groups of copies lie")
+        sentences.append(f"{groups} on both sides of the split: test scores leak.")
     return sentences
 
 

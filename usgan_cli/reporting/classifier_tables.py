@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from usgan_cli.core.formats.classifier import ClassifierRecord
-from usgan_cli.core.formats.comparison import SHARED_TEST_IMAGES, Comparison, SeedComparison
+from usgan_cli.core.formats.comparison import SHARED_TEST_IMAGES, Comparison, McNemar, SeedComparison
 from usgan_cli.core.formats.measured import Measured, measured
 from usgan_cli.core.store.workspace import SeedsKey, SubsetKey
 from usgan_cli.core.table import AdjustedP, Cell, Column, Interval, PValue, Spread, Table, Words
@@ -34,13 +34,14 @@ APART = "Trained with other settings than the first table's classifiers, so kept
 
 @dataclass(frozen=True)
 class Row(Generic[T, C]):
-    """A training set with its F1 on the test images and its comparison with real images alone."""
+    """A training set with its F1 on the test images."""
 
     key: SubsetKey | SeedsKey
     trained: T
     """What says which training set it is: a classifier's record or a comparison; None for real images alone."""
     f1: Measured
-    comparison: C
+    test: C
+    """Its comparison with real images alone."""
 
     @property
     def subset(self) -> SubsetKey:
@@ -72,10 +73,10 @@ def _published(row: AnyRow) -> paper.Published | None:
 F1: Column[AnyRow] = Spread("F1 test, %", "test_micro_f1", lambda row: row.f1, 2, 100)
 TRAINING: Column[AnyRow] = Words("Training images", "", _training, endings=("aug", "ratio"))
 COMPARED: list[Column[AnyRow]] = [
-    Interval("Δ", "difference", lambda row: _difference(row.comparison), 2, 100, group=AGAINST, sign=True),
-    PValue("p", "p", lambda row: row.comparison and row.comparison.p, group=AGAINST),
-    AdjustedP("p, Holm", "p_holm", lambda row: row.comparison and row.comparison.p_holm, group=AGAINST),
-    PValue("p, corrected", "p_corrected", lambda row: row.comparison and row.comparison.p_corrected, group=AGAINST),
+    Interval("Δ", "difference", lambda row: _difference(row.test), 2, 100, group=AGAINST, sign=True),
+    PValue("p", "p", lambda row: row.test and row.test.p, group=AGAINST),
+    AdjustedP("p, Holm", "p_holm", lambda row: row.test and row.test.p_holm, group=AGAINST),
+    PValue("p, corrected", "p_corrected", lambda row: row.test and row.test.p_corrected, group=AGAINST),
 ]
 PUBLISHED: list[Column[AnyRow]] = [
     Column("n", "published_n", lambda row: (known := _published(row)) and known.n, group=paper.PUBLISHED),
@@ -128,33 +129,18 @@ def f1_table(group: ClassifierGroup) -> Table:
 
 def tests_table(group: ClassifierGroup) -> Table:
     """Return the tests that the study did not make."""
+    corrected = ("difference", "corrected_low", "corrected_high")
     columns: list[Column[TestsRow]] = [
         *LEAD,
         TRAINING,
-        Column("Effect size", "effect_size", lambda row: row.comparison.effect_size, 2),
-        Interval(
-            "Δ",
-            "",
-            lambda row: (row.comparison.difference, row.comparison.interval_corrected),
-            2,
-            100,
-            group=RESAMPLED,
-            endings=("difference", "corrected_low", "corrected_high"),
-            sign=True,
-        ),
-        PValue("p", "p_corrected", lambda row: row.comparison.p_corrected, group=RESAMPLED),
-        AdjustedP("p, Holm", "p_corrected_holm", lambda row: row.comparison.p_corrected_holm, group=RESAMPLED),
-        PValue("p", "p_wilcoxon", lambda row: row.comparison.p_wilcoxon, group="Wilcoxon"),
-        Column(
-            "Only real right",
-            "mcnemar_only_baseline",
-            lambda row: row.comparison.mcnemar_images.only_baseline,
-            group=MCNEMAR,
-        ),
-        Column(
-            "Only this right", "mcnemar_only_other", lambda row: row.comparison.mcnemar_images.only_other, group=MCNEMAR
-        ),
-        PValue("p", "mcnemar_p", lambda row: row.comparison.mcnemar_images.p, group=MCNEMAR),
+        Column("Effect size", "effect_size", lambda row: row.test.effect_size, 2),
+        Interval("Δ", "", _corrected, 2, 100, group=RESAMPLED, endings=corrected, sign=True),
+        PValue("p", "p_corrected", lambda row: row.test.p_corrected, group=RESAMPLED),
+        AdjustedP("p, Holm", "p_corrected_holm", lambda row: row.test.p_corrected_holm, group=RESAMPLED),
+        PValue("p", "p_wilcoxon", lambda row: row.test.p_wilcoxon, group="Wilcoxon"),
+        Column("Only real right", "mcnemar_only_baseline", lambda row: _by_image(row).only_baseline, group=MCNEMAR),
+        Column("Only this right", "mcnemar_only_other", lambda row: _by_image(row).only_other, group=MCNEMAR),
+        PValue("p", "mcnemar_p", lambda row: _by_image(row).p, group=MCNEMAR),
     ]
     folds = group.settings.folds
     note = (
@@ -168,6 +154,14 @@ def tests_table(group: ClassifierGroup) -> Table:
     return Table.of(
         f"tests{group.suffix}", caption, columns, by_subset(rows, group.subsets), [note, *group.apart(APART)]
     )
+
+
+def _corrected(row: TestsRow) -> tuple[float, tuple[float, float]]:
+    return row.test.difference, row.test.interval_corrected
+
+
+def _by_image(row: TestsRow) -> McNemar:
+    return row.test.mcnemar_images
 
 
 def scores_table(group: ClassifierGroup) -> Table:
@@ -227,8 +221,8 @@ def seeds_table(group: ClassifierGroup) -> Table:
         TRAINING,
         F1,
         *COMPARED,
-        Column("Seeds", "sd_seeds", lambda row: row.comparison and row.comparison.sd_seeds, 2, 100, group=SPREAD),
-        Column("Folds", "sd_folds", lambda row: row.comparison and row.comparison.sd_folds, 2, 100, group=SPREAD),
+        Column("Seeds", "sd_seeds", lambda row: row.test and row.test.sd_seeds, 2, 100, group=SPREAD),
+        Column("Folds", "sd_folds", lambda row: row.test and row.test.sd_folds, 2, 100, group=SPREAD),
         *PUBLISHED[1:],
     ]
     groups, notes = [], set()

@@ -26,7 +26,7 @@ from usgan_cli.core.table import Cell, Column, Interval, Spread, Table, Words
 from usgan_cli.core.text import gan_label, number, short_digests
 from usgan_cli.reporting import paper
 from usgan_cli.reporting.groups import ScoreGroup, SnapshotGroup
-from usgan_cli.reporting.paper import MeanSd, Published
+from usgan_cli.reporting.paper import PUBLISHED, MeanSd, Published
 from usgan_cli.reporting.records import aug_order
 from usgan_cli.reporting.tables import LEAD, by_subset
 
@@ -77,23 +77,19 @@ IMAGES: list[Column[ScoreRow]] = [*LEAD, Words("Images", "images", lambda row: r
 COUNT: Column[ScoreRow] = Column("Count", "count", lambda row: row.scores.count)
 JS: Column[ScoreRow] = Column("JS", "js", lambda row: row.scores.js, 3)
 SSIM: Column[ScoreRow] = Spread("SSIM", "ssim", lambda row: row.scores.ssim, 3)
-THEIR_N: Column[ScoreRow] = Column(
-    "n", "published_n", lambda row: row.published and row.published.n, group=paper.PUBLISHED
-)
-THEIR_FID: Column[ScoreRow] = Spread(
-    "FID", "published_fid", lambda row: row.published and row.published.fid, None, group=paper.PUBLISHED
-)
+THEIR_N: Column[ScoreRow] = Column("n", "published_n", lambda row: row.published and row.published.n, group=PUBLISHED)
 THEIR_SCORES: list[Column[ScoreRow]] = [
-    Column("JS", "published_js", lambda row: row.published and row.published.js, None, group=paper.PUBLISHED),
-    Spread("SSIM", "published_ssim", lambda row: row.published and row.published.ssim, None, group=paper.PUBLISHED),
+    Spread("FID", "published_fid", lambda row: row.published and row.published.fid, None, group=PUBLISHED),
+    Column("JS", "published_js", lambda row: row.published and row.published.js, None, group=PUBLISHED),
+    Spread("SSIM", "published_ssim", lambda row: row.published and row.published.ssim, None, group=PUBLISHED),
 ]
 
 
 def _published(group: ScoreGroup) -> tuple[list[Column[ScoreRow]], list[str]]:
     """Return the columns of published values, and the notes that go with them."""
     differs = any(paper.nearest_size(key.n) != key.n for key, _ in group.items)
-    fid = [THEIR_FID] if is_fid(group.settings.extractor) else []
-    return [*([THEIR_N] if differs else []), *fid, *THEIR_SCORES], [paper.ANOTHER_SIZE] if differs else []
+    scores = THEIR_SCORES if is_fid(group.settings.extractor) else THEIR_SCORES[1:]
+    return ([THEIR_N, *scores], [paper.ANOTHER_SIZE]) if differs else (scores, [])
 
 
 def _sections(group: ScoreGroup) -> list[tuple[str, list[ScoreRow]]]:
