@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -79,6 +80,30 @@ def test_a_section_finds_a_pretended_gpu_in_order(tmp_path: Path, script: Module
     assert wrong(results) == []
     if name == "loop":
         assert any("as CUDA graphs" in row["what"] for row in section.entry["rows"])
+
+
+def test_distances_are_kept_as_they_are_measured(
+    tmp_path: Path, script: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gpu import uses
+    from gpu.results import Results, Section
+
+    class Means:
+        name = "means"
+
+        def __call__(self, pixels: Any) -> Any:
+            return pixels.reshape(len(pixels), 4, -1).mean(2)
+
+    monkeypatch.setattr(uses, "find_extractor", lambda check, where: Means())
+    monkeypatch.setattr(uses, "SCORED_IMAGES", 16)
+    section = Section(Results(tmp_path / "results.json"), "real training", 60)
+    small = replace(check(script, tmp_path, "cpu"), data=class_folders(tmp_path / "images"))
+    uses.real_training(small, section)
+    rows = sections(tmp_path)["real training"]["rows"]
+    measured = [row["value"] for row in rows if row["what"].startswith("distance after")]
+    assert len(measured) >= 2
+    assert measured == [row["distance"] for row in rows if row["unit"] == "s/kimg" and row["distance"] is not None]
+    assert (tmp_path / "curve.png").is_file()
 
 
 def test_wrong_numbers_are_reported(tmp_path: Path, script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

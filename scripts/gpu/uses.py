@@ -9,7 +9,7 @@ import tempfile
 import time
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,10 +24,14 @@ from usgan_cli.gan.config import make_config
 from usgan_cli.gan.networks import Generator
 from usgan_cli.gan.sample import make_images
 from usgan_cli.gan.train import GanRun, train
+from usgan_cli.metrics.frechet import frechet_distance
+
+if TYPE_CHECKING:
+    from usgan_cli.metrics.features import Extractor
 
 SCORED_IMAGES = 500
-DISTANCES = 8
-"""Distances on the way of a training."""
+SECONDS_A_DISTANCE = 4.0
+"""What a distance takes on a GPU, about."""
 
 
 def commands(check: Check, section: Section) -> None:
@@ -92,16 +96,17 @@ def real_training(check: Check, section: Section) -> None:
     folder = check.out / "training"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    scorer = _scorer(test, where) if not check.small and _has_weights("lite2") else None
-    if scorer is None:
-        section.row(
-            "distance", "left out", why="efficientnet-lite2's weights are absent" if not check.small else "small"
-        )
+    extractor = find_extractor(check, where)
+    scorer = None
+    if extractor is None:
+        section.row("distance", "left out", why="in the small form, or without the weights of efficientnet-lite2")
+    else:
+        scorer = Scorer(section, extractor, training_images, test, check.out / "curve.png")
     rates = [row["value"] for row in _rows(section, "training") if row["unit"] == "s/kimg" and "ada" in row["what"]]
     rate = min(rates) if rates else (200.0 if check.small else 3.0)
-    # Distances, saving and the first iterations take their share.
-    minutes = (5.0 if check.small else max(section.left() * 0.75, 1.0)) / 60
-    interval = max(minutes * 60 / rate / DISTANCES, 0.05)
+    distances = 4 if section.left() < 90 else 8
+    seconds = 5.0 if check.small else max(section.left() * 0.85 - distances * SECONDS_A_DISTANCE, 5.0)
+    interval = max(seconds / rate / distances, 0.05)
     config = make_config(
         aug="ada",
         preset="tiny" if check.small else "paper256",
@@ -111,23 +116,19 @@ def real_training(check: Check, section: Section) -> None:
         seed=0,
         precision=devices.resolve_precision("auto", where),
         mirror=True,
-        minutes=minutes,
-        ada_kimg=max(minutes * 60 / rate / 4, 0.1),
+        minutes=seconds / 60,
+        ada_kimg=max(seconds / rate / 4, 0.1),
         tick_kimg=interval,
         save_kimg=interval,
     )
     run = GanRun("check", len(training_images), where, scorer=scorer, score_kimg=interval, graphs="auto")
     train(config, training_images, folder, run)
-    rows = read_log(folder)
-    for row in rows:
-        found = {} if row.fd is None else {"distance": row.fd}
-        section.row(
-            f"{row.seconds / 60:.2f} min, {row.kimg:.1f} kimg", row.s_per_kimg, "s/kimg", p=row.p, r_t=row.r_t, **found
-        )
+    for row in read_log(folder):
+        name = f"{row.seconds / 60:.2f} min of training, {row.kimg:.1f} kimg"
+        section.row(name, row.s_per_kimg, "s/kimg", p=row.p, r_t=row.r_t, distance=row.fd)
     grids = sorted((folder / "samples").glob("kimg*.png"))
     shutil.copy(grids[-1], check.out / "grid.png")
     section.row("grid", str(check.out / "grid.png"))
-    _draw_curve(check.out / "curve.png", [(row.seconds / 60, row.fd) for row in rows if row.fd is not None])
 
 
 def _rows(section: Section, name: str) -> list[dict[str, Any]]:
@@ -154,19 +155,37 @@ def _read(folder: Path, resolution: int) -> tuple[ImageSet, ImageSet]:
     return every.take(order[held_out:]), every.take(order[:held_out])
 
 
-def _scorer(test: ImageSet, where: torch.device) -> Any:
+def find_extractor(check: Check, where: torch.device) -> Extractor | None:
+    """Return the extractor whose weights come as a package, or None in the small form and where it is absent."""
+    if check.small or not _has_weights("lite2"):
+        return None
     from usgan_cli.metrics.features import make_extractor
-    from usgan_cli.metrics.frechet import frechet_distance
 
-    extractor = make_extractor("efficientnet-lite2", device=where, offline=True)
-    real = extractor(test.pixels)
-    labels = [int(label) for label in np.resize(test.labels, SCORED_IMAGES)]
+    return make_extractor("efficientnet-lite2", device=where, offline=True)
 
-    def score(generator: Generator) -> tuple[float, str]:
-        made = np.stack(list(make_images(generator, range(SCORED_IMAGES), labels)))
-        return frechet_distance(real, extractor(made)), extractor.name
 
-    return score
+class Scorer:
+    """Measures a generator while it is trained; keeps each distance at once, in case time ends."""
+
+    def __init__(self, section: Section, extractor: Extractor, real: ImageSet, test: ImageSet, curve: Path) -> None:
+        self.section, self.extractor, self.curve = section, extractor, curve
+        self.test = extractor(test.pixels)
+        section.row("distance of the training images", frechet_distance(self.test, extractor(real.pixels)))
+        self.labels = [int(label) for label in np.resize(test.labels, SCORED_IMAGES)]
+        self.points: list[tuple[float, float]] = []
+        self.began, self.measuring = time.perf_counter(), 0.0
+
+    def __call__(self, generator: Generator) -> tuple[float, str]:
+        """Return the distance of images that it makes to the test images, and the extractor's name."""
+        began = time.perf_counter()
+        made = np.stack(list(make_images(generator, range(SCORED_IMAGES), self.labels)))
+        distance = frechet_distance(self.test, self.extractor(made))
+        minutes = (began - self.began - self.measuring) / 60
+        self.section.row(f"distance after {minutes:.2f} min", distance)
+        self.points.append((minutes, distance))
+        _draw_curve(self.curve, self.points)
+        self.measuring += time.perf_counter() - began
+        return distance, self.extractor.name
 
 
 def _draw_curve(path: Path, points: list[tuple[float, float]]) -> None:
