@@ -1,0 +1,51 @@
+"""The report of a study's workspace lists what the study's plan lacks, and is made again when that changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from report_page import Page
+from study_records import CLASSES, run_of, write_data
+
+from usgan_cli.commands.report import Report
+from usgan_cli.core.formats.dataset import Subset
+from usgan_cli.core.store.workspace import Workspace
+from usgan_cli.steps import report
+from usgan_cli.study.config import parse_study
+from usgan_cli.study.document import claim_workspace
+from usgan_cli.terminal.session import Session
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    workspace = Workspace(tmp_path / "here")
+    write_data(workspace)
+    return workspace
+
+
+def make(workspace: Workspace) -> str:
+    options = Report(work=workspace.root)
+    return report.run(options, Session.of(options)).status
+
+
+def test_lists_the_steps_that_the_study_lacks(workspace: Workspace) -> None:
+    study = {"name": "mine", "grid": {"sizes": [8], "gans": ["ada"]}, "data": {"source": "phantom"}}
+    claim_workspace(workspace, parse_study(study), force=False)
+    assert make(workspace) == "done"
+    page = Page(workspace.report)
+    assert {"What is missing", "Subsets", "GANs", "Classifiers", "Comparisons"} <= set(page.words)
+    assert any(word.startswith("usgan train-gan --aug ada --n 8") for word in page.words)
+    assert str(workspace.root) not in page.text
+    assert make(workspace) == "skipped"
+    data = write_data(workspace)
+    drawn = [image.file for image in data.of("train")][:8]
+    subset = Subset(run=run_of("subsample"), n=8, seed=0, data=data.content_digest(), classes=CLASSES, images=drawn)
+    subset.write(workspace.subset(8, 0))
+    assert make(workspace) == "done"
+    assert "Subsets" not in Page(workspace.report).words
+
+
+def test_without_a_study_nothing_is_missing(workspace: Workspace) -> None:
+    assert make(workspace) == "done"
+    assert "What is missing" not in Page(workspace.report).words
