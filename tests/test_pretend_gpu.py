@@ -9,7 +9,8 @@ import pytest
 import torch
 from classifier_toy import N, new_workspace, toy_gan
 from gan_toy import config, images
-from pretend_gpu import CUDA, CaptureError, DeviceError, Gpu, Graph, RaceError, pretend_gpu
+from pretend_gpu import pretend_gpu
+from pretend_memory import CUDA, CaptureError, DeviceError, Gpu, Graph, RaceError
 from torch import Tensor
 
 from usgan_cli import cli
@@ -66,6 +67,18 @@ def test_what_is_copied_to_the_host_without_waiting_must_not_be_read_at_once(gpu
         arriving.numpy()
     torch.cuda.synchronize()
     assert arriving.sum() == 3
+
+
+def test_waiting_for_an_event_ends_the_copies_begun_before(gpu: Gpu) -> None:
+    first, second = torch.ones(3).pin_memory(), torch.ones(3).pin_memory()
+    first.to(CUDA, non_blocking=True)
+    event = torch.Event(CUDA, blocking=True)
+    event.record()
+    second.to(CUDA, non_blocking=True)
+    event.synchronize()
+    first.zero_()
+    with pytest.raises(RaceError):
+        second.zero_()
 
 
 def test_an_operator_takes_tensors_of_one_device(gpu: Gpu) -> None:

@@ -18,7 +18,6 @@ recorded, on the memory they were recorded with: a number that the host computed
 from __future__ import annotations
 
 import os
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from types import SimpleNamespace
@@ -26,133 +25,34 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-import torch._dynamo  # modes load it when first used, which must not meet what is pretended
+from pretend_memory import (
+    CPU,
+    CUDA,
+    PLACED,
+    CaptureError,
+    DeviceError,
+    Event,
+    Generator,
+    Gpu,
+    Graph,
+    RaceError,
+    address_of,
+    tensors_of,
+)
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
-from torch.utils._pytree import tree_leaves
 
 from usgan_cli.gan.kernels import choice
 
-CUDA = torch.device("cuda", 0)
-CPU = torch.device("cpu")
 aten = torch.ops.aten
 
-SHARED_MEMORY = (
-    "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
-    "Please clone() the tensor before performing the operation."
-)
 READS = {aten._local_scalar_dense.default, aten.equal.default}
 """Operators that return plain numbers."""
 SHAPED_BY_VALUES = {"nonzero", "masked_select", "unique", "_unique2", "unique_dim", "unique_consecutive"}
 INDEXED = {"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index"}
 """Operators that take indices from the host, for which they wait."""
-
-
-_PLACED: dict[int, StorageWeakRef] = {}
-"""The device's memory. A weak reference keeps a storage's address from being used again, so it is a name for good; kept
-from one GPU to the next, because the package keeps constants on a device."""
-
-
-class CaptureError(RuntimeError):
-    """What a graph cannot hold."""
-
-
-class RaceError(RuntimeError):
-    """Memory touched while the device may still be copying."""
-
-
-class DeviceError(RuntimeError):
-    """Tensors of two devices in one operator."""
-
-
-class Generator(torch.Generator):
-    """A generator of either device; the numbers are the processor's."""
-
-    def __new__(cls, device: torch.device | str | int = "cpu") -> Generator:
-        made = super().__new__(cls)
-        made.pretended = CUDA if torch.device(device).type == "cuda" else CPU
-        return made
-
-    def __init__(self, device: torch.device | str | int = "cpu") -> None: ...
-
-    @property
-    def device(self) -> torch.device:
-        return self.pretended
-
-
-class Graph:
-    """The operators that were dispatched while it was recorded."""
-
-    def __init__(self) -> None:
-        self.recorded: list[tuple[Any, Sequence[Any], dict[str, Any], Any]] = []
-
-    def replay(self) -> None:
-        with torch.no_grad(), _disable_current_modes():
-            for operator, args, kwargs, results in self.recorded:
-                repeated = operator(*args, **kwargs)
-                if operator._schema.is_mutable:
-                    continue
-                for old, new in zip(_tensors(results), _tensors(repeated), strict=True):
-                    old.copy_(new)
-
-
-class Gpu:
-    """What is known of memory: which of it is the device's, which is pinned, and what is being copied."""
-
-    def __init__(self) -> None:
-        self.placed = _PLACED
-        self.pinned: dict[int, StorageWeakRef] = {}
-        self.leaving: dict[int, Tensor] = {}
-        self.arriving: dict[int, Tensor] = {}
-        self.graph: Graph | None = None
-        self.waits: list[str] = []
-
-    def holds(self, tensor: Tensor) -> bool:
-        return _address(tensor) in self.placed
-
-    def place(self, tensor: Tensor, device: torch.device) -> None:
-        if device.type == "cuda":
-            storage = tensor.untyped_storage()
-            self.placed[storage._cdata] = StorageWeakRef(storage)
-        else:
-            self.placed.pop(_address(tensor), None)
-
-    def device_of(self, tensor: Tensor) -> torch.device:
-        return CUDA if self.holds(tensor) else tensor.device
-
-    def synchronize(self, reason: str = "synchronize", *_: Any) -> None:
-        """End all copies, as a host that waits for the device finds them."""
-        if self.graph is not None:
-            raise CaptureError(f"operation not permitted when stream is capturing: {reason}")
-        self.waits.append(f"{reason} at {_caller()}")
-        self.leaving.clear()
-        self.arriving.clear()
-
-    def transfer(self, source: Tensor, target: Tensor, non_blocking: bool) -> None:
-        """Note a copy between the devices."""
-        if self.graph is not None:
-            raise CaptureError("a copy between the host and the device inside a recorded phase")
-        to_host = self.holds(source)
-        if to_host and non_blocking:
-            self.arriving[_address(target)] = target
-        elif not to_host and non_blocking and _address(source) in self.pinned:
-            self.leaving[_address(source)] = source
-        else:
-            self.synchronize("copy to the host" if to_host else "copy from memory that is not pinned")
-
-    def pin(self, tensor: Tensor) -> Tensor:
-        if self.holds(tensor):
-            raise RuntimeError(f"cannot pin '{tensor.type()}' only dense CPU tensors can be pinned")
-        if any(size > 1 and stride == 0 for size, stride in zip(tensor.shape, tensor.stride(), strict=True)):
-            raise RuntimeError(SHARED_MEMORY)
-        if self.graph is not None:
-            raise CaptureError("pinning memory inside a recorded phase")
-        pinned = tensor.clone()
-        storage = pinned.untyped_storage()
-        self.pinned[storage._cdata] = StorageWeakRef(storage)
-        return pinned
 
 
 class _Functions(TorchFunctionMode):
@@ -196,7 +96,7 @@ class _Functions(TorchFunctionMode):
     def _check_generator(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         generator = kwargs["generator"]
         device = kwargs.get("device")
-        tensors = _tensors(args)
+        tensors = tensors_of(args)
         here = torch.device(device) if device is not None else self.gpu.device_of(tensors[0]) if tensors else CPU
         if here.type != generator.device.type:
             raise RuntimeError(
@@ -216,7 +116,7 @@ class _Operators(TorchDispatchMode):
     ) -> Any:
         kwargs, gpu = kwargs or {}, self.gpu
         with torch._C.DisableTorchFunction():
-            tensors = _tensors((args, kwargs))
+            tensors = tensors_of((args, kwargs))
             on_device = [gpu.holds(tensor) for tensor in tensors]
             self._check(func, args, kwargs, tensors, on_device)
             result = func(*args, **kwargs)
@@ -228,7 +128,7 @@ class _Operators(TorchDispatchMode):
             else:
                 placed = any(on_device)
             if placed:
-                for tensor in _tensors(result):
+                for tensor in tensors_of(result):
                     gpu.place(tensor, CUDA)
             if gpu.graph is not None and not func.is_view:
                 gpu.graph.recorded.append((func, args, kwargs, result))
@@ -259,39 +159,21 @@ class _Operators(TorchDispatchMode):
     def _check_races(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any], tensors: list[Tensor]) -> None:
         gpu, name = self.gpu, func._schema.name
         for tensor in tensors:
-            if _address(tensor) in gpu.arriving:
+            if address_of(tensor) in gpu.arriving:
                 raise RaceError(f"{name} uses a tensor of the host before its copy from the device has ended")
         for argument, value in zip(func._schema.arguments, args, strict=False):
             written = argument.alias_info is not None and argument.alias_info.is_write
-            if written and any(_address(tensor) in gpu.leaving for tensor in _tensors(value)):
+            if written and any(address_of(tensor) in gpu.leaving for tensor in tensors_of(value)):
                 raise RaceError(f"{name} changes a pinned tensor before its copy to the device has ended")
 
 
-def _tensors(values: Any) -> list[Tensor]:
-    if isinstance(values, Tensor):
-        return [values]
-    return [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
-
-
-def _address(tensor: Tensor) -> int:
-    try:
-        return tensor.untyped_storage()._cdata
-    except (RuntimeError, NotImplementedError):  # a layout without storage
-        return 0
-
-
 def _has_mask(args: Sequence[Any]) -> bool:
-    return any(tensor.dtype in {torch.bool, torch.uint8} for tensor in _tensors(args[1]))
+    return any(tensor.dtype in {torch.bool, torch.uint8} for tensor in tensors_of(args[1]))
 
 
 def _name(func: Any) -> str:
     name = getattr(func, "__name__", "")
     return f"{func.__self__.__name__}.{name}" if name in {"__get__", "__set__"} else name
-
-
-def _caller() -> str:
-    frames = [f for f in traceback.extract_stack() if "usgan_cli" in f.filename]
-    return f"{frames[-1].filename.rpartition('usgan_cli/')[2]}:{frames[-1].lineno}" if frames else "a test"
 
 
 def _move(
@@ -326,7 +208,7 @@ def _to(gpu: Gpu, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Ten
 
 
 def _read(gpu: Gpu, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    if _address(args[0]) in gpu.arriving:
+    if address_of(args[0]) in gpu.arriving:
         raise RaceError(f"{func.__name__} of a tensor of the host before its copy from the device has ended")
     if gpu.holds(args[0]):
         if func.__name__ == "numpy":
@@ -340,7 +222,7 @@ _GETTERS: dict[str, Callable[[Gpu, Tensor], Any]] = {
     "is_cuda.__get__": Gpu.holds,
     "is_cpu.__get__": lambda gpu, tensor: gpu.device_of(tensor).type == "cpu",
     "get_device": lambda gpu, tensor: 0 if gpu.holds(tensor) else -1,
-    "is_pinned": lambda gpu, tensor: _address(tensor) in gpu.pinned,
+    "is_pinned": lambda gpu, tensor: address_of(tensor) in gpu.pinned,
 }
 _METHODS: dict[str, Callable[[Gpu, Any, Sequence[Any], dict[str, Any]], Any]] = {
     "to": _to,
@@ -369,14 +251,6 @@ def _recording(gpu: Gpu, graph: Graph) -> Iterator[None]:
 
 class _Stream:
     def wait_stream(self, other: object) -> None: ...
-
-    def synchronize(self) -> None: ...
-
-
-class _Event:
-    def __init__(self, device: torch.device, *, blocking: bool) -> None: ...
-
-    def record(self) -> None: ...
 
     def synchronize(self) -> None: ...
 
@@ -413,8 +287,8 @@ def _clone_storage(storage: torch.UntypedStorage) -> torch.UntypedStorage:
     """Copy a storage on its own device, as a deep copy of a tensor does."""
     with _disable_current_modes():
         made = torch.UntypedStorage(storage.nbytes()).copy_(storage, False)
-    if storage._cdata in _PLACED:
-        _PLACED[made._cdata] = StorageWeakRef(made)
+    if storage._cdata in PLACED:
+        PLACED[made._cdata] = StorageWeakRef(made)
     return made
 
 
@@ -431,7 +305,7 @@ def pretend_gpu() -> Iterator[Gpu]:
         for name, function in _cuda_functions(gpu).items():
             stack.enter_context(patch.object(torch.cuda, name, function))
         stack.enter_context(patch.object(torch, "Generator", Generator))
-        stack.enter_context(patch.object(torch, "Event", _Event))
+        stack.enter_context(patch.object(torch, "Event", type("Event", (Event,), {"gpu": gpu})))
         stack.enter_context(patch.object(torch.UntypedStorage, "clone", _clone_storage))
         for name in ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check"):
             if hasattr(torch.optim.Optimizer, name):  # asks the driver; by version under one name or the other
