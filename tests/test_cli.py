@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from gan_toy import tiny_document
 from processes import USGAN, start, wait_until
 
 from usgan_cli import __version__, cli
 from usgan_cli.commands.common import StepOptions
-from usgan_cli.core.formats.generator import Architecture, GeneratorDocument, write_tensors
+from usgan_cli.core.formats.generator import write_tensors
 from usgan_cli.core.formats.synthetic import SyntheticManifest
 from usgan_cli.core.images import codec
 from usgan_cli.core.options import options_of
@@ -410,19 +411,9 @@ def test_a_generator_of_another_architecture_is_named(run: Run, work: Path) -> N
     import torch
 
     digest = write_tensors(folder / "generator.safetensors", {"w_avg": torch.zeros(5)})
-    sizes = {"z_dim": 8, "w_dim": 8, "mapping_layers": 2, "channel_base": 64, "channel_max": 8}
-    GeneratorDocument(
-        name="ada-n6-s0",
-        architecture=Architecture(resolution=16, img_channels=1, c_dim=2, **sizes),
-        classes=["benign", "malignant"],
-        class_counts={"benign": 3, "malignant": 3},
-        aug="ada",
-        n=6,
-        seed=0,
-        kimg=1.0,
-        preset="tiny",
-        tensors=digest,
-    ).write(folder / "generator.json")
+    names = ["benign", "malignant"]
+    document = tiny_document(classes=names, class_counts=dict.fromkeys(names, 3), n=6, tensors=digest)
+    document.write(folder / "generator.json")
     code, _, err = run("generate", "--aug", "ada", "--n", 6, "--work", work, "--device", "cpu")
     assert code == 1
     assert "do not fit its architecture" in err

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from gan_toy import tiny_document
 
 from usgan_cli.core.errors import MissingError
 from usgan_cli.core.formats.generator import Architecture, GeneratorDocument
@@ -38,18 +39,7 @@ def make_generator(clamp: float = 256, **changes: Any) -> Generator:
 
 
 def document() -> GeneratorDocument:
-    return GeneratorDocument(
-        name="toy-n12-s0",
-        architecture=Architecture(**SHAPE),
-        classes=["a", "b", "ç"],
-        class_counts={"a": 6, "b": 4, "ç": 2},
-        aug="none",
-        n=12,
-        seed=0,
-        kimg=1,
-        preset="tiny",
-        tensors="0" * 64,
-    )
+    return tiny_document(name="toy-n12-s0", architecture=Architecture(**SHAPE), classes=["a", "b", "ç"], aug="none")
 
 
 @pytest.mark.parametrize("noise", ["const", "none"])

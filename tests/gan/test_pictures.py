@@ -7,9 +7,9 @@ import io
 import numpy as np
 import pytest
 import torch
+from gan_toy import tiny_generator
 from PIL import Image, ImageSequence
 
-from usgan_cli.core.formats.generator import Architecture
 from usgan_cli.core.images.codec import Pixels
 from usgan_cli.gan.networks import Generator
 from usgan_cli.gan.pictures import encode_gif, grid, interpolate, there_and_back
@@ -20,15 +20,7 @@ SIZE = 16
 
 @pytest.fixture(scope="module")
 def generator() -> Generator:
-    config = Architecture(
-        resolution=SIZE, img_channels=1, c_dim=3, z_dim=8, w_dim=8, mapping_layers=2, channel_base=128, channel_max=16
-    )
-    network = Generator(config, init=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            if name.endswith("noise_strength"):
-                parameter.fill_(0.3)
-    return network.requires_grad_(False)
+    return tiny_generator()
 
 
 def cells(sheet: Pixels) -> list[list[Pixels]]:

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gan_toy import tiny_architecture, tiny_generator, write_generator
 
 from usgan_cli.core.errors import DataError, MissingError, SettingsError
-from usgan_cli.core.formats.generator import Architecture, GeneratorDocument, read_generator, write_tensors
+from usgan_cli.core.formats.generator import read_generator
 from usgan_cli.core.formats.synthetic import SyntheticManifest
 from usgan_cli.core.images.sets import load_synthetic
 from usgan_cli.core.progress import Silent
 from usgan_cli.gan import sample
-from usgan_cli.gan.networks import Generator
 from usgan_cli.gan.sample import (
     BLOCK,
     Sampling,
@@ -27,34 +27,6 @@ from usgan_cli.gan.sample import (
     row_of_seeds,
 )
 
-SHAPE = {"resolution": 16, "img_channels": 1, "c_dim": 3, "z_dim": 8, "w_dim": 8}
-SHAPE |= {"mapping_layers": 2, "channel_base": 128, "channel_max": 16}
-
-
-def make_generator() -> Generator:
-    generator = Generator(Architecture(**SHAPE), init=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        for name, parameter in generator.named_parameters():
-            if name.endswith("noise_strength"):
-                parameter.fill_(0.3)
-    return generator.requires_grad_(False)
-
-
-def save(folder: Path, generator: Generator) -> None:
-    digest = write_tensors(folder / "generator.safetensors", generator.state_dict())
-    GeneratorDocument(
-        name="toy-n12-s0",
-        architecture=Architecture(**SHAPE),
-        classes=["a", "b", "c"],
-        class_counts={"a": 6, "b": 4, "c": 2},
-        aug="none",
-        n=12,
-        seed=0,
-        kimg=1,
-        preset="tiny",
-        tensors=digest,
-    ).write(folder / "generator.json")
-
 
 def write(gan: Path, folder: Path, count: int, **settings: Any) -> SyntheticManifest:
     settings = {"seeds": row_of_seeds(0, count), "sampling": Sampling(), **settings}
@@ -62,7 +34,7 @@ def write(gan: Path, folder: Path, count: int, **settings: Any) -> SyntheticMani
 
 
 def test_an_image_depends_on_its_seed_alone() -> None:
-    generator = make_generator()
+    generator = tiny_generator()
     many = list(make_images(generator, range(20), [i % 3 for i in range(20)]))
     for i in (0, 7, 8, 19):
         (alone,) = make_images(generator, [i], [i % 3])
@@ -71,12 +43,12 @@ def test_an_image_depends_on_its_seed_alone() -> None:
 
 
 def test_the_class_matters() -> None:
-    a, b = make_images(make_generator(), [5, 5], [0, 1])
+    a, b = make_images(tiny_generator(), [5, 5], [0, 1])
     assert not np.array_equal(a, b)
 
 
 def test_no_truncation_strays_further_than_much() -> None:
-    generator = make_generator()
+    generator = tiny_generator()
     seeds, labels = list(range(32)), [0] * 32
     whole = np.stack(list(make_images(generator, seeds, labels, noise="none"))).astype(float)
     safe = np.stack(list(make_images(generator, seeds, labels, truncation_psi=0.2, noise="none"))).astype(float)
@@ -84,16 +56,16 @@ def test_no_truncation_strays_further_than_much() -> None:
 
 
 def test_samples_come_by_class_and_belong_to_the_seed() -> None:
-    rows = np.array(class_samples(make_generator(), 3, 4, seed=0))
+    rows = np.array(class_samples(tiny_generator(), 3, 4, seed=0))
     assert rows.shape == (3, 4, 1, 16, 16)
-    assert np.array_equal(rows, class_samples(make_generator(), 3, 4, seed=0))
-    assert not np.array_equal(rows, class_samples(make_generator(), 3, 4, seed=1))
+    assert np.array_equal(rows, class_samples(tiny_generator(), 3, 4, seed=0))
+    assert not np.array_equal(rows, class_samples(tiny_generator(), 3, 4, seed=1))
 
 
 def test_generate_writes_what_its_manifest_says(tmp_path: Path) -> None:
     gan, few, many = tmp_path / "gan", tmp_path / "few", tmp_path / "many"
     gan.mkdir()
-    save(gan, make_generator())
+    write_generator(gan, tiny_generator())
     for folder, count in ((few, 6), (many, 12)):
         folder.mkdir()
         write(gan, folder, count)
@@ -113,7 +85,7 @@ def test_every_format_holds_the_same_images(tmp_path: Path, form: str) -> None:
     gan, plain, packed = tmp_path / "gan", tmp_path / "plain", tmp_path / "packed"
     for folder in (gan, plain, packed):
         folder.mkdir()
-    save(gan, make_generator())
+    write_generator(gan, tiny_generator())
     write(gan, plain, 9)
     assert write(gan, packed, 9, form=form).form == form
     a, b = load_synthetic(plain), load_synthetic(packed)
@@ -126,13 +98,13 @@ def test_only_some_classes_come_in_their_own_proportions(tmp_path: Path) -> None
     gan, made = tmp_path / "gan", tmp_path / "made"
     for folder in (gan, made):
         folder.mkdir()
-    save(gan, make_generator())
+    write_generator(gan, tiny_generator())
     manifest = write(gan, made, 9, classes=["c", "b"])
     images = load_synthetic(made)
     assert images.class_counts() == {"a": 0, "b": 6, "c": 3}
     assert manifest.class_shares == {"a": 0, "b": pytest.approx(2 / 3), "c": pytest.approx(1 / 3)}
     # Image i is that of its own seed and class, whatever else is made.
-    wanted = list(make_images(make_generator(), range(9), images.labels.tolist()))
+    wanted = list(make_images(tiny_generator(), range(9), images.labels.tolist()))
     assert np.array_equal(images.pixels, wanted)
     for classes, words in ((["d"], "no class 'd'"), (["a", "a"], "named twice")):
         with pytest.raises(SettingsError, match=words):
@@ -161,7 +133,7 @@ def test_where_memory_is_short_blocks_are_halved_and_nothing_is_lost() -> None:
 
 
 def test_a_processor_computes_blocks_of_one_size_whatever_the_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    generator = make_generator()
+    generator = tiny_generator()
     sizes: list[int] = []
     forward = generator.synthesis.forward
 
@@ -176,7 +148,7 @@ def test_a_processor_computes_blocks_of_one_size_whatever_the_number(monkeypatch
 
 
 def test_kinds_of_noise() -> None:
-    generator = make_generator()
+    generator = tiny_generator()
     by_kind = {kind: next(make_images(generator, [4], [0], noise=kind)) for kind in ("random", "const", "none")}
     assert len({pixels.tobytes() for pixels in by_kind.values()}) == 3
     with pytest.raises(ValueError, match="'random', 'const' or 'none'"):
@@ -192,7 +164,7 @@ def test_an_unfinished_generator_is_said_to_be(tmp_path: Path) -> None:
 
 
 def test_build_generator_takes_published_names() -> None:
-    generator = make_generator()
-    built = build_generator(Architecture(**SHAPE), generator.state_dict(), torch.device("cpu"))
+    generator = tiny_generator()
+    built = build_generator(tiny_architecture(), generator.state_dict(), torch.device("cpu"))
     a, b = (next(make_images(network, [1], [2])) for network in (generator, built))
     assert np.array_equal(a, b)

@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from gan_toy import tiny_generator, write_generator
 
 from usgan_cli.core.apportion import class_quotas
 from usgan_cli.core.formats.dataset import DataManifest, Subset
-from usgan_cli.core.formats.generator import Architecture, GeneratorDocument, write_tensors
 from usgan_cli.core.formats.synthetic import SyntheticManifest
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.generated import open_writer
 from usgan_cli.core.store.document import RunDocument, RunRecord
 from usgan_cli.core.store.workspace import Workspace, gan_name
-from usgan_cli.gan.networks import Generator
 
 CLASSES = ["benign", "malignant", "normal"]
 COUNTS = [18, 9, 9]
@@ -137,21 +135,15 @@ def write_gan(work: Workspace, manifest: SyntheticManifest, part: tuple[int, int
 
 def toy_gan(work: Workspace) -> Path:
     """An untrained GAN whose images `usgan generate` can make."""
-    shape = {"resolution": 32, "img_channels": 1, "c_dim": 3, "z_dim": 8, "w_dim": 8}
-    shape |= {"mapping_layers": 2, "channel_base": 128, "channel_max": 8}
-    network = Generator(Architecture(**shape), init=torch.Generator().manual_seed(0)).requires_grad_(False)
     folder = work.gan("diffaug", N, 0)
-    folder.mkdir(parents=True)
-    GeneratorDocument(
+    counts = dict(zip(CLASSES, COUNTS, strict=True))
+    write_generator(
+        folder,
+        tiny_generator(resolution=32),
         name=folder.name,
-        architecture=Architecture(**shape),
         classes=CLASSES,
-        class_counts=dict(zip(CLASSES, COUNTS, strict=True)),
+        class_counts=counts,
         aug="diffaug",
         n=N,
-        seed=0,
-        kimg=1,
-        preset="tiny",
-        tensors=write_tensors(folder / "generator.safetensors", network.state_dict()),
-    ).write(folder / "generator.json")
+    )
     return folder

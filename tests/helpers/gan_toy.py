@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from usgan_cli.core.formats.generator import GeneratorDocument
+from usgan_cli.core.formats.generator import Architecture, GeneratorDocument, write_tensors
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.store.files import sha256_file
 from usgan_cli.gan.config import GanConfig, make_config
 from usgan_cli.gan.distributed import World
 from usgan_cli.gan.launch import Job
+from usgan_cli.gan.networks import Generator
 from usgan_cli.gan.outputs import GanRun
 from usgan_cli.gan.train import train
 
@@ -54,6 +56,48 @@ class Fails(Job):
 
     def train(self, world: World, device: torch.device) -> GeneratorDocument:
         raise ZeroDivisionError
+
+
+def tiny_architecture(**changes: Any) -> Architecture:
+    """A generator's architecture of 16 pixels and three classes, with some fields changed."""
+    shape = {"resolution": 16, "img_channels": 1, "c_dim": 3, "z_dim": 8, "w_dim": 8}
+    shape |= {"mapping_layers": 2, "channel_base": 128, "channel_max": 16}
+    return Architecture(**(shape | changes))
+
+
+def tiny_generator(**changes: Any) -> Generator:
+    """An untrained generator whose noise shows in its images."""
+    network = Generator(tiny_architecture(**changes), init=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name.endswith("noise_strength"):
+                parameter.fill_(0.3)
+    return network.requires_grad_(False)
+
+
+def tiny_document(**changes: Any) -> GeneratorDocument:
+    """The document of a generator, with some fields changed."""
+    fields: dict[str, Any] = {
+        "name": "ada-n12-s0",
+        "architecture": tiny_architecture(),
+        "classes": ["a", "b", "c"],
+        "class_counts": {"a": 6, "b": 4, "c": 2},
+        "aug": "ada",
+        "n": 12,
+        "seed": 0,
+        "kimg": 1.0,
+        "preset": "tiny",
+        "tensors": "0" * 64,
+    }
+    return GeneratorDocument(**(fields | changes))
+
+
+def write_generator(folder: Path, generator: Generator, **changes: Any) -> GeneratorDocument:
+    """Write a generator's tensors and its document, as a finished training leaves them."""
+    digest = write_tensors(folder / "generator.safetensors", generator.state_dict())
+    document = tiny_document(**({"architecture": generator.architecture, "tensors": digest} | changes))
+    document.write(folder / "generator.json")
+    return document
 
 
 def load_published(network: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:

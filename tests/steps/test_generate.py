@@ -11,24 +11,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
+from gan_toy import tiny_generator, write_generator
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 
 from usgan_cli import cli
 from usgan_cli.core.errors import SettingsError
-from usgan_cli.core.formats.generator import Architecture, GeneratorDocument, read_generator_document, write_tensors
+from usgan_cli.core.formats.generator import read_generator_document
 from usgan_cli.core.formats.synthetic import read_synthetic_manifest
 from usgan_cli.core.images.sets import load_synthetic
 from usgan_cli.core.store.lifecycle import FileRecord
 from usgan_cli.gan import onnx as exporting
-from usgan_cli.gan.networks import Generator
 from usgan_cli.gan.sample import make_images
 from usgan_cli.steps.generate import parse_seeds, spell_seeds
 
-SHAPE = {"resolution": 16, "img_channels": 1, "c_dim": 3, "z_dim": 8, "w_dim": 8}
-SHAPE |= {"mapping_layers": 2, "channel_base": 128, "channel_max": 16}
 CLASSES = ["benign", "malignant", "normal"]
 NAME = "ada-n12-s1"
 Run = Callable[..., tuple[int, str, str]]
@@ -47,37 +44,17 @@ def run(work: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     return call
 
 
-def make_generator() -> Generator:
-    network = Generator(Architecture(**SHAPE), init=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            if name.endswith("noise_strength"):
-                parameter.fill_(0.3)
-    return network.requires_grad_(False)
-
-
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
     """A workspace with one untrained GAN."""
     folder = tmp_path / "w" / "gans" / NAME
-    folder.mkdir(parents=True)
-    GeneratorDocument(
-        name=NAME,
-        architecture=Architecture(**SHAPE),
-        classes=CLASSES,
-        class_counts={"benign": 6, "malignant": 4, "normal": 2},
-        aug="ada",
-        n=12,
-        seed=1,
-        kimg=1,
-        preset="tiny",
-        tensors=write_tensors(folder / "generator.safetensors", make_generator().state_dict()),
-    ).write(folder / "generator.json")
+    counts = dict(zip(CLASSES, (6, 4, 2), strict=True))
+    write_generator(folder, tiny_generator(), name=NAME, classes=CLASSES, class_counts=counts, seed=1)
     return tmp_path / "w"
 
 
 def expected(seeds: list[int], labels: list[int], **settings: Any) -> np.ndarray[Any, Any]:
-    return np.stack(list(make_images(make_generator(), seeds, labels, **settings)))
+    return np.stack(list(make_images(tiny_generator(), seeds, labels, **settings)))
 
 
 @pytest.mark.parametrize(("form", "place"), [("png", NAME), ("zip", f"{NAME}-zip"), ("npz", f"{NAME}-npz")])

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from calls import score
+from gan_toy import tiny_document
 
 from usgan_cli.core.errors import DataError, MissingError, SettingsError, WeightsError
 from usgan_cli.core.formats.dataset import DataManifest, Subset
-from usgan_cli.core.formats.generator import Architecture, GeneratorDocument, write_tensors
+from usgan_cli.core.formats.generator import Architecture, write_tensors
 from usgan_cli.core.formats.score import ScoreRecord, SnapshotsRecord
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.folders import content_digest, load_folders
@@ -276,18 +277,10 @@ def test_new_snapshots_and_the_end_of_the_training_are_taken_in(trained: Workspa
     first = SnapshotsRecord.read(snapshots(trained).path)
     gan = trained.gan("ada", 20, 0)
     files.write_bytes(gan / "snapshots" / "kimg00004.000.safetensors", (gan / first.snapshots[0].file).read_bytes())
-    GeneratorDocument(
-        name="ada-n20-s0",
-        architecture=ARCHITECTURE,
-        classes=["a", "b"],
-        class_counts={"a": 10, "b": 10},
-        aug="ada",
-        n=20,
-        seed=0,
-        kimg=4,
-        preset="tiny",
-        tensors="",
-    ).write(gan / "generator.json")
+    document = tiny_document(name="ada-n20-s0", architecture=ARCHITECTURE, n=20, kimg=4.0, tensors="")
+    document.model_copy(update={"classes": ["a", "b"], "class_counts": {"a": 10, "b": 10}}).write(
+        gan / "generator.json"
+    )
     outcome = snapshots(trained)
     assert outcome.status == "done"
     again = SnapshotsRecord.read(outcome.path)

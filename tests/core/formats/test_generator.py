@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from gan_toy import tiny_document
 from safetensors import safe_open
 
 from usgan_cli.core.errors import FormatError, MissingError
 from usgan_cli.core.formats.generator import (
-    Architecture,
-    GeneratorDocument,
     LogRow,
     TrainingState,
     read_generator,
@@ -29,31 +28,6 @@ TENSORS = {
     "step": torch.tensor(7, dtype=torch.int64),
     "half": torch.ones(2, dtype=torch.bfloat16),
 }
-
-
-def generator_document(**changes: Any) -> GeneratorDocument:
-    fields: dict[str, Any] = {
-        "name": "ada-n10-s0",
-        "architecture": Architecture(
-            resolution=32,
-            img_channels=1,
-            c_dim=3,
-            z_dim=32,
-            w_dim=32,
-            mapping_layers=2,
-            channel_base=512,
-            channel_max=32,
-        ),
-        "classes": ["a", "b", "c"],
-        "class_counts": {"a": 5, "b": 3, "c": 2},
-        "aug": "ada",
-        "n": 10,
-        "seed": 0,
-        "kimg": 2.0,
-        "preset": "tiny",
-        "tensors": "0" * 64,
-    }
-    return GeneratorDocument(**(fields | changes))
 
 
 def row(kimg: float, **changes: Any) -> LogRow:
@@ -110,7 +84,7 @@ def test_a_pickle_is_refused_without_running_it(tmp_path: Path) -> None:
 
 def test_a_generator_comes_back(tmp_path: Path) -> None:
     digest = write_tensors(tmp_path / "generator.safetensors", TENSORS)
-    document = generator_document(tensors=digest)
+    document = tiny_document(tensors=digest)
     document.write(tmp_path / "generator.json")
     assert read_generator_document(tmp_path) == document
     found, tensors = read_generator(tmp_path)

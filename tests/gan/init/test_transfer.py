@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from gan_toy import write_generator
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from usgan_cli.core.errors import FormatError, MissingError, SettingsError
-from usgan_cli.core.formats.generator import Architecture, GeneratorDocument, TrainingState, write_tensors
+from usgan_cli.core.formats.generator import Architecture, TrainingState, write_tensors
 from usgan_cli.gan.init.transfer import (
     Source,
     apply_source,
@@ -200,19 +201,7 @@ def save_training(folder: Path, images: int, seed: int) -> TrainingState:
 
 
 def save_generator(folder: Path, seed: int) -> None:
-    digest = write_tensors(folder / "generator.safetensors", generator(seed).state_dict())
-    GeneratorDocument(
-        name="none-n10-s0",
-        architecture=G16,
-        classes=["a", "b"],
-        class_counts={"a": 5, "b": 5},
-        aug="none",
-        n=10,
-        seed=0,
-        kimg=1.0,
-        preset="tiny",
-        tensors=digest,
-    ).write(folder / "generator.json")
+    write_generator(folder, generator(seed))
 
 
 def started(source: Source) -> tuple[Generator, Discriminator, Generator, str]:
