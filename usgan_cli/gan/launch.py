@@ -27,7 +27,7 @@ from usgan_cli.core.formats.generator import GeneratorDocument
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.progress import Silent
 from usgan_cli.gan.config import GanConfig
-from usgan_cli.gan.distributed import ALONE, World
+from usgan_cli.gan.distributed import World
 from usgan_cli.gan.init.transfer import Source
 from usgan_cli.gan.outputs import GanRun
 from usgan_cli.gan.train import train
@@ -81,7 +81,7 @@ class Local:
             There are fewer GPUs than processes.
         """
         if self.count == 1:
-            return job.train(ALONE, self.device)
+            return train(job.config, job.data, job.folder, job.run, job.source)
         if self.device.index is not None:
             raise SettingsError(
                 f"--device {self.device} is one GPU; --gpus {self.count} asks for more.", "Use --device cuda."
