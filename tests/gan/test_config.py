@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -39,15 +40,25 @@ def test_auto_follows_the_published_rule(resolution: int, batch: int) -> None:
         ({"preset": "huge"}, "not a preset"),
         ({"aug": "cutmix"}, "not an augmentation"),
         ({"resolution": 48}, "power of two"),
-        ({"batch": 6}, "multiple of the mbstd group"),
+        ({"batch": 6}, "must be a multiple of 4 images.*--batch 8"),
         ({"batch": 5}, "even number"),
         ({"kimg": 0.0}, "kimg must be greater"),
+        ({"minutes": -1.0}, "minutes must be greater"),
+        ({"minutes": float("inf")}, "finite.*--minutes"),
+        ({"save_minutes": 0.0}, "--save-minutes"),
         ({"r1_gamma": -1.0}, "r1_gamma"),
     ],
 )
 def test_impossible_settings_are_refused(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(SettingsError, match=message):
+    with pytest.raises(SettingsError) as caught:
         config(**changes)
+    assert re.search(message, str(caught.value), re.DOTALL)
+
+
+def test_with_minutes_alone_the_preset_sets_no_kimg() -> None:
+    assert (config().kimg, config().minutes) == (1000, None)
+    assert (config(minutes=5.0).kimg, config(minutes=5.0).minutes) == (None, 5)
+    assert (config(minutes=5.0, kimg=3.0).kimg, config(minutes=5.0, kimg=3.0).minutes) == (3, 5)
 
 
 def test_recorded_settings_are_those_that_matter() -> None:

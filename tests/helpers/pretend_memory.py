@@ -130,7 +130,7 @@ class Event:
 
     gpu: Gpu
 
-    def __init__(self, device: torch.device, *, blocking: bool) -> None:
+    def __init__(self, device: torch.device) -> None:
         self.copies: list[dict[int, Tensor]] = [{}, {}]
 
     def record(self) -> None:

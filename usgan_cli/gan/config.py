@@ -9,6 +9,7 @@ without a GPU (see scripts/bench/train_step.py).
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -35,8 +36,9 @@ class GanConfig:
     c_dim: int
     seed: int
     kimg: float | None
-    """Length of training; None for as long as `minutes` says."""
+    """Length of training in images; None for no limit."""
     minutes: float | None
+    """Length of training in time; None for no limit. With both, the first that is reached ends it."""
 
     z_dim: int
     w_dim: int
@@ -170,13 +172,10 @@ def make_config(
 
     Parameters
     ----------
-    aug : {"none", "ada", "diffaug"}
-    preset : {"paper256", "auto", "small", "tiny"}
     resolution : int
         Height and width of the images, pixels: a power of two from 8.
-    img_channels, c_dim : int
-        Number of image channels and of classes.
-    precision : {"float32", "bf16", "fp16"}
+    c_dim : int
+        Number of classes.
     **changes
         Fields of `GanConfig` to set; those that are None keep the preset's value. `minutes` without `kimg` is the
         only limit: the preset's kimg does not apply.
@@ -217,16 +216,24 @@ def make_config(
 def _check(config: GanConfig) -> None:
     group = config.mbstd_group_size
     if config.batch < 2 or config.batch % config.pl_batch_shrink:
-        raise SettingsError(f"The batch must be an even number of images; it is {config.batch}.")
+        raise SettingsError(
+            f"The batch must be an even number of images; it is {config.batch}.", f"Use --batch {config.batch + 1}."
+        )
     if config.batch % min(group, config.batch):
-        raise SettingsError(f"The batch ({config.batch}) must be a multiple of the mbstd group size ({group}).")
+        raise SettingsError(
+            f"The batch of {config.batch} must be a multiple of {group} images, over which minibatch standard deviation "
+            "is taken.",
+            f"Use --batch {math.ceil(config.batch / group) * group}.",
+        )
     for name in ("kimg", "minutes", "lr", "tick_kimg", "save_kimg", "save_minutes", "ema_kimg", "ada_kimg"):
         value = getattr(config, name)
-        if value is not None and not value > 0:
-            raise SettingsError(f"{name} must be greater than 0; it is {value}.")
+        if value is not None and not 0 < value < math.inf:
+            raise SettingsError(
+                f"{name} must be greater than 0 and finite; it is {value}.", f"Change --{name.replace('_', '-')}."
+            )
     augmentation(config)
     if config.r1_gamma < 0:
-        raise SettingsError(f"r1_gamma must not be negative; it is {config.r1_gamma}.")
+        raise SettingsError(f"r1_gamma must not be negative; it is {config.r1_gamma}.", "Use --r1-gamma 0 or more.")
 
 
 def augmentation(config: GanConfig) -> Augment:

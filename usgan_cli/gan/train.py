@@ -235,7 +235,7 @@ class Clock:
         """Wait until a GPU is at most `ITERATIONS_AHEAD` iterations behind the host."""
         if self.device.type != "cuda":
             return
-        event = torch.Event(self.device, blocking=True)
+        event = torch.Event(self.device)
         event.record()
         self._queue.append(event)
         if len(self._queue) > ITERATIONS_AHEAD:
