@@ -301,5 +301,5 @@ def test_snapshots_that_are_not_there_or_do_not_fit_are_refused(trained: Workspa
             gan / "config.json"
         )
         score(Session(trained, Silent()), gan=gan, snapshots=True, device="cpu")
-    with pytest.raises(MissingError, match="no generator in"):
+    with pytest.raises(MissingError, match="holds no generator"):
         score(Session(trained, Silent()), gan=trained.root / "nowhere", snapshots=True, device="cpu")

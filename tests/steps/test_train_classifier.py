@@ -283,7 +283,7 @@ def with_images(work: Workspace) -> None:
     [
         ({"epochs": 0}, None, "--epochs is 0; it must be 1 or more"),
         ({"folds": 10}, None, "'benign' has 18 images in 9 groups"),
-        ({"weights": "absent.pth"}, None, "no file or folder absent.pth"),
+        ({"weights": "absent.pth"}, None, "absent.pth, which should hold the weights .* does not exist"),
         ({"select": "luck"}, None, "one of confidence, distance"),
         ({"strict": True}, None, "--strict needs generated images"),
         ({"synthetic_only": True}, None, "--synthetic-only needs generated images"),

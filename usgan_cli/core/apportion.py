@@ -33,7 +33,7 @@ def largest_remainder(weights: Sequence[int] | Ints, total: int) -> Ints:
 
 
 def class_order(weights: Sequence[float], length: int) -> list[int]:
-    """Return `length` indices of classes of which the first n are in proportion to the weights, for every n.
+    """Return `length` indices of classes, the first n of them in proportion to the weights for every n.
 
     Each place goes to the class that is furthest behind its share, so a shorter sequence is the start of a longer one.
     (Sainte-Lague's method differs in ties only.)

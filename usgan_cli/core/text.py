@@ -16,12 +16,12 @@ _LISTED_AT_MOST = 10
 
 
 def stars(p_adjusted: float | None) -> str:
-    """Return the stars of a p-value that has been adjusted: * below 0.05, ** below 0.01, *** below 0.001."""
+    """Return the stars of an adjusted p-value: * below 0.05, ** below 0.01, *** below 0.001."""
     return next((mark for bound, mark in STARS if p_adjusted is not None and p_adjusted < bound), "")
 
 
 def p_text(p: float | None, absent: str = "-") -> str:
-    """Return a p-value with three decimals, or that it is smaller than they can tell; `absent` where there is none."""
+    """Return a p-value with three decimals, "< 0.001" below their reach, or `absent` for None."""
     if p is None:
         return absent
     return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -97,7 +97,7 @@ def test_a_generator_comes_back(tmp_path: Path) -> None:
 
 
 def test_an_absent_generator_is_told_from_an_unfinished_one(tmp_path: Path) -> None:
-    with pytest.raises(MissingError, match=r"no generator in [^$]*usgan train-gan"):
+    with pytest.raises(MissingError, match=r"holds no generator[^$]*usgan train-gan"):
         read_generator(tmp_path / "nowhere")
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(MissingError, match=r"has not finished[^$]*same usgan train-gan again"):

@@ -97,7 +97,7 @@ def test_a_named_place_without_the_file_is_an_error_although_others_have_it(
     (bare_machine / "empty").mkdir()
     with pytest.raises(WeightsError, match=r"holds no weights[^$]*test_efficientnet.r160_in1k.safetensors"):
         weights.find_weights(MODEL, bare_machine / "empty")
-    with pytest.raises(WeightsError, match="no file or folder"):
+    with pytest.raises(WeightsError, match="does not exist"):
         weights.find_weights(MODEL, bare_machine / "nowhere")
     monkeypatch.setenv(weights.FOLDER_VARIABLE, str(bare_machine / "nowhere"))
     with pytest.raises(WeightsError, match="USGAN_WEIGHTS"):

@@ -31,11 +31,11 @@ def test_broken_files_are_left_out(source: Path, tmp_path: Path) -> None:
     manifest = prepare(SMALL, source, tmp_path / "data", progress)
     assert len(manifest.images) == 28
     assert [(i.source, i.reason) for i in manifest.left_out] == [
-        ("benign/benign (3).png", f"{UNDECODABLE}: its content is no known image format"),
+        ("benign/benign (3).png", f"{UNDECODABLE}: its content is not a known image format"),
         ("benign/benign (4).png", f"{UNDECODABLE}: truncated, damaged or of an unknown kind"),
     ]
     message = (
-        "Left out 2 images that cannot be decoded: benign/benign (3).png (its content is no known image format), ben"
+        "Left out 2 images that cannot be decoded: benign/benign (3).png (its content is not a known image format), ben"
     )
     assert any(message in warning for warning in progress.warnings)
 
@@ -57,8 +57,8 @@ def test_hostile_files_are_left_out_with_reasons(source: Path, tmp_path: Path) -
     reasons = {i.source.removeprefix("benign/"): i.reason.removeprefix(f"{UNDECODABLE}: ") for i in manifest.left_out}
     assert reasons == {
         "empty.png": "the file is empty",
-        "text [1].png": "its content is no known image format",
-        "two\nlines.png": "its content is no known image format",
+        "text [1].png": "its content is not a known image format",
+        "two\nlines.png": "its content is not a known image format",
         "bomb.png": f"more than {codec.MAX_PIXELS} pixels",
         "large.png": f"10000 x 9000 pixels are more than {codec.MAX_PIXELS}",
         "float.tif": "its pixels are floats outside [0, 1], whose range is unknown",

@@ -146,5 +146,5 @@ def read_manifest(folder: Path) -> DataManifest:
     """Read the manifest of a prepared dataset."""
     path = folder / DataManifest.FILE
     if not path.is_file():
-        raise MissingError(f"There is no prepared dataset in {folder}.", "Make one: usgan prepare SOURCE")
+        raise MissingError(f"{folder} holds no prepared dataset.", "Make one: usgan prepare SOURCE")
     return DataManifest.read(path)

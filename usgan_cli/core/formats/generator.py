@@ -174,7 +174,7 @@ def read_generator_document(folder: Path) -> GeneratorDocument:
             raise MissingError(
                 f"The training in {folder} has not finished.", "Continue it: run the same usgan train-gan again."
             )
-        raise MissingError(f"There is no generator in {folder}.", "Train one: usgan train-gan")
+        raise MissingError(f"{folder} holds no generator.", "Train one: usgan train-gan")
     return GeneratorDocument.read(folder / GeneratorDocument.FILE)
 
 

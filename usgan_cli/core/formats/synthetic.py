@@ -56,7 +56,7 @@ def read_synthetic_manifest(folder: Path) -> SyntheticManifest:
     """Read the manifest of a folder of generated images."""
     path = folder / SyntheticManifest.FILE
     if not path.is_file():
-        raise MissingError(f"There are no generated images in {folder}.", "Make them: usgan generate")
+        raise MissingError(f"{folder} holds no generated images.", "Make them: usgan generate")
     return SyntheticManifest.read(path)
 
 

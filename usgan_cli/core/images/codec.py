@@ -92,7 +92,7 @@ def decode_bytes(data: bytes, channels: Literal[1, 3] = 1, frame: int = 0) -> Pi
     except UndecodableError:
         raise
     except UnidentifiedImageError:
-        raise UndecodableError("its content is no known image format") from None
+        raise UndecodableError("its content is not a known image format") from None
     except Image.DecompressionBombError:
         raise UndecodableError(f"more than {MAX_PIXELS} pixels") from None
     except Exception:  # parsers raise anything on damaged files

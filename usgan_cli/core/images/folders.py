@@ -38,7 +38,7 @@ def content_digest(images: ImageSet) -> str:
 
 def _paths(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise MissingError(f"There is no folder {folder}.")
+        raise MissingError(f"The folder {folder} does not exist.")
     paths = [
         path
         for path in sorted(folder.rglob("*"))

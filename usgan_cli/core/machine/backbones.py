@@ -53,7 +53,7 @@ def load_backbone(
         None for "none".
     """
     if not timm.is_model(name.partition(".")[0]):
-        raise SettingsError(f"There is no network named {name!r} in timm.", "`timm.list_models()` lists them.")
+        raise SettingsError(f"timm has no network named {name!r}.", "`timm.list_models()` lists them.")
     # Fail before the model is built: the weights are the fragile part.
     loaded = None
     if str(weights) != "none":

@@ -149,9 +149,7 @@ def source_of(name: str) -> Source:
     architecture = name.partition(".")[0]
     if not timm.is_model(architecture):
         similar = ", ".join(timm.list_models(f"*{architecture[:12]}*")[:5])
-        raise SettingsError(
-            f"There is no network named {name!r} in timm.", f"Similar names: {similar}." if similar else None
-        )
+        raise SettingsError(f"timm has no network named {name!r}.", f"Similar names: {similar}." if similar else None)
     try:
         config = timm.models.get_pretrained_cfg(name)
     except RuntimeError as error:
@@ -207,7 +205,7 @@ def _at(source: Source, path: Path) -> Weights:
     if path.is_file():
         return _checked(source, path)
     if not path.exists():
-        raise WeightsError(f"There is no file or folder {path} with the weights of {source.name}.")
+        raise WeightsError(f"{path}, which should hold the weights of {source.name}, does not exist.")
     for name in source.file_names:
         if (path / name).is_file():
             return _checked(source, path / name)
