@@ -221,8 +221,8 @@ def _check(config: GanConfig) -> None:
         )
     if config.batch % min(group, config.batch):
         raise SettingsError(
-            f"The batch of {config.batch} must be a multiple of {group} images, over which minibatch standard deviation "
-            "is taken.",
+            f"The batch of {config.batch} must be a multiple of {group} images, over which minibatch standard "
+            "deviation is taken.",
             f"Use --batch {math.ceil(config.batch / group) * group}.",
         )
     for name in ("kimg", "minutes", "lr", "tick_kimg", "save_kimg", "save_minutes", "ema_kimg", "ada_kimg"):
