@@ -85,7 +85,8 @@ class Running(OnDevice, panel=RUNNING):
         "CPU threads (default: one for each core). On a busy machine 1 is best.", default=None, least=1
     )
     cuda_graphs: Literal["auto", "on", "off"] = technical(
-        "Record each part of a step as a CUDA graph: fewer launches. Unmeasured.", default="auto"
+        "Record each part of a step as a CUDA graph, so that a GPU does not wait for launches; auto: where it works.",
+        default="auto",
     )
 
 
