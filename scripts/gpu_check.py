@@ -30,7 +30,7 @@ from gpu.results import Check, Results, Section, table, wrong  # noqa: E402
 
 SHARES = {
     "device": 0.04,
-    "correctness": 0.14,
+    "correctness": 0.2,
     "training": 0.32,
     "generation": 0.05,
     "profile": 0.08,

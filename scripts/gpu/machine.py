@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -44,6 +45,15 @@ def seconds(work: Callable[[], object], device: str, least: float = 0.3) -> floa
                 return spent / count
 
 
+def _driver() -> str:
+    """Return the driver's version, as nvidia-smi names it."""
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        return subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout.splitlines()[0]
+    except (OSError, subprocess.SubprocessError, IndexError):
+        return "unknown"
+
+
 def device_and_floors(check: Check, section: Section) -> None:
     """Name the device and measure its copies and matrix products."""
     section.row("python", platform.python_version())
@@ -58,7 +68,7 @@ def device_and_floors(check: Check, section: Section) -> None:
         section.row("memory", properties.total_memory / 2**30, "GiB")
         section.row("multiprocessors", properties.multi_processor_count)
         section.row("CUDA of torch", str(torch.version.cuda), cudnn=torch.backends.cudnn.version())
-        section.row("driver takes CUDA", torch._C._cuda_getDriverVersion())
+        section.row("driver", _driver())
     section.row("precision (auto)", devices.resolve_precision("auto", torch.device(check.device)))
     numbers = 2**22 if check.small else 2**30
     source = torch.ones(numbers, dtype=torch.bfloat16, device=check.device)

@@ -36,4 +36,4 @@ def few_programs(interpreted: None, monkeypatch: pytest.MonkeyPatch) -> None:
     from usgan_cli.gan.kernels import triton_activation, triton_filters, triton_synthesis
 
     for module in (triton_activation, triton_filters, triton_synthesis):
-        monkeypatch.setattr(module, "TILE", 2**22)
+        monkeypatch.setattr(module, "TILE", 2**17)

@@ -69,7 +69,7 @@ def _blocks(c: Tensor) -> tuple[int, int, int, int]:
     channels = c.shape[1]
     rows = c.numel() // max(channels, 1)
     block = min(MOST_CHANNELS, triton.next_power_of_2(channels))
-    return rows, channels, max(1, min(TILE // block, triton.next_power_of_2(rows))), block
+    return rows, channels, TILE // block, block
 
 
 def forward(c: Tensor, b: Tensor | None, rest: Tensor | None, clamp: float | None) -> Tensor:
@@ -88,7 +88,7 @@ def gate(g: Tensor, c: Tensor, b: Tensor | None, clamp: float | None, *, sums: b
     """Return g times the activation's slope at c + b, and, if asked for, its sum over images and pixels [C]."""
     c = inner(c)
     rows, channels, pixels, block = _blocks(c)
-    turns = min(TURNS, triton.cdiv(rows, pixels))
+    turns = 1 if rows <= pixels else TURNS
     programs = triton.cdiv(rows, pixels * turns)
     out = torch.empty_like(c, dtype=g.dtype)
     added = c.new_empty([programs, channels], dtype=torch.float32) if sums else None

@@ -41,7 +41,11 @@ def _put(y, values, n, row, column, channel, height, width, channels, valid):
     tl.store(y + at[:, None] * channels + channel[None, :], values.to(y.dtype.element_ty), mask=mask)
 
 
-@triton.jit
+# Only the number of channels decides how memory is read; variants for special sizes would only cost compilation.
+SIZES = ["count", "height", "width", "out_height", "out_width", "pad"]
+
+
+@triton.jit(do_not_specialize=SIZES)
 def _smooth(
     x, y, gain, count, height, width, channels, out_height, out_width, pad, BP: tl.constexpr, BC: tl.constexpr
 ):  # fmt: skip
@@ -72,7 +76,7 @@ def _smooth(
     _put(y, out3 * gain, n, first + 3, column, channel, out_height, out_width, channels, valid)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _halve(
     x, y, gain, count, height, width, channels, out_height, out_width, pad, BP: tl.constexpr, BC: tl.constexpr
 ):  # fmt: skip
@@ -89,7 +93,7 @@ def _halve(
     _put(y, total * gain, n, row, column, channel, out_height, out_width, channels, valid)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _enlarge(
     x, y, gain, count, height, width, channels, out_height, out_width, pad, BP: tl.constexpr, BC: tl.constexpr
 ):  # fmt: skip
@@ -145,7 +149,7 @@ def binomial(x: Tensor, gain: float, up: int, down: int, pad: int, size: tuple[i
     kernel = _enlarge if up == 2 else _halve if down == 2 else _smooth
     places = n * size[1] * (triton.cdiv(size[0], ROWS) if kernel is _smooth else size[0])
     block = min(MOST_CHANNELS, triton.next_power_of_2(channels))
-    pixels = max(1, min(TILE // block, triton.next_power_of_2(places)))
+    pixels = TILE // block
     kernel[(triton.cdiv(places, pixels), triton.cdiv(channels, block))](
         x, y, gain / 64, n, height, width, channels, *size, pad, BP=pixels, BC=block, num_warps=4
     )

@@ -245,8 +245,9 @@ class _Launch:
         self.n, self.channels, height, width = c.shape
         self.size = height * width
         self.block = min(MOST_CHANNELS, triton.next_power_of_2(self.channels))
-        self.pixels = max(1, min(TILE // self.block, triton.next_power_of_2(self.size)))
-        self.turns = min(TURNS, triton.cdiv(self.size, self.pixels))
+        self.pixels = TILE // self.block
+        # One or the other, and not as many as fit, so that few variants of a kernel are compiled.
+        self.turns = 1 if self.size <= self.pixels else TURNS
         self.inputs = [self.c, *(self.or_any(x if x is None else x.contiguous()) for x in (d, b, z, s, t))]
         self.step = 0 if z is None or z.ndim < 4 or len(z) == 1 else self.size
         self.noise = z is not None
