@@ -11,6 +11,7 @@ takes the device down is recorded, and the next one runs. Exit status 1 where so
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import subprocess
@@ -35,11 +36,13 @@ SHARES = {
     "generation": 0.05,
     "profile": 0.08,
     "loop": 0.08,
-    "commands": 0.15,
+    "commands": 0.2,
     "classifier": 0.07,
     "real training": 1.0,
 }
 """Sections in order of worth, with the share of all time that each may take; the last one takes what is left."""
+AS_TRAINED = ("generation", "profile", "loop")
+"""Sections that compute with the device set up as a training sets it up."""
 GRACE_S = 30.0
 """How long a section may overrun before its process is ended."""
 LEAST_S = 5.0
@@ -81,6 +84,8 @@ def work(check: Check, names: list[str]) -> None:
     """Run sections one after the other, in a process of their own; end it where the device no longer answers."""
     import torch
 
+    from usgan_cli.core.machine import device as devices
+
     results = Results(check.out / "results.json")
     for name in names:
         left = check.ends - time.time()
@@ -90,7 +95,9 @@ def work(check: Check, names: list[str]) -> None:
         print(f"{name} ({seconds:.0f} s)", flush=True)
         section = Section(results, name, seconds)
         try:
-            function(name)(check, section)
+            as_trained = name in AS_TRAINED
+            with devices.prepared(torch.device(check.device)) if as_trained else contextlib.nullcontext():
+                function(name)(check, section)
             section.end("done")
         except Exception:
             section.end("failed", traceback.format_exc(limit=-6))

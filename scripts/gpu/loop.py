@@ -27,7 +27,6 @@ FAST = 0.1
 def loop(check: Check, section: Section) -> None:
     """Train a few iterations twice, as graphs, and in two parts; compare networks in float64, losses in fast types."""
     where = torch.device(check.device)
-    devices.prepare(where)
     use_kernels("triton", check.device)
     config = _config(check, "float64")
     plain, _ = _trained(check, config)

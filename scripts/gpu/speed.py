@@ -36,13 +36,13 @@ class Case:
     kernels: str
     graphs: bool
     aug: str
-    benchmark: bool = True
+    benchmark: bool = False
 
     @property
     def name(self) -> str:
         """Its name in the table."""
         parts = [f"{self.resolution} px", f"batch {self.batch}", self.precision, self.kernels]
-        parts += ["graphs" if self.graphs else "eager", self.aug, *([] if self.benchmark else ["cudnn.benchmark off"])]
+        parts += ["graphs" if self.graphs else "eager", self.aug, *(["cudnn.benchmark"] if self.benchmark else [])]
         return ", ".join(parts)
 
     def config(self) -> GanConfig:
@@ -64,7 +64,6 @@ def cases(check: Check) -> list[Case]:
     ways = [
         {},
         {"aug": "ada"},
-        {"benchmark": False},
         {"graphs": False},
         {"batch": 16},
         {"batch": 16, "graphs": False},
@@ -76,6 +75,7 @@ def cases(check: Check) -> list[Case]:
         {"aug": "diffaug"},
         {"kernels": "torch"},
         {"kernels": "torch", "graphs": False},
+        {"benchmark": True},
         {"resolution": 64, "kernels": "torch"},
         {"kernels": "torch", "precision": "fp16"},
         {"aug": "ada", "kernels": "torch"},
@@ -95,7 +95,7 @@ def training_speed(check: Check, section: Section) -> None:
             continue
         began = time.perf_counter()
         try:
-            timed = _timed(case, check.device, section.left()) if case.benchmark else _timed_apart(case, section.left())
+            timed = _timed_apart(case, section.left()) if case.benchmark else _timed(case, check.device, section.left())
         except Exception as error:
             if "CUDA error" in str(error):
                 raise
@@ -111,9 +111,12 @@ def training_speed(check: Check, section: Section) -> None:
 
 def _timed(case: Case, device: str, left: float) -> dict[str, float]:
     """Return seconds per thousand images, seconds of warm-up and the peak of memory in GB."""
-    devices.prepare(torch.device(device))
+    with devices.prepared(torch.device(device), tuned=case.benchmark):
+        return _timed_as_set_up(case, device, left)
+
+
+def _timed_as_set_up(case: Case, device: str, left: float) -> dict[str, float]:
     if device == "cuda":
-        torch.backends.cudnn.benchmark = case.benchmark
         torch.cuda.reset_peak_memory_stats()
     config = case.config()
     began = time.perf_counter()
@@ -170,7 +173,6 @@ def generation_speed(check: Check, section: Section) -> None:
         if problem := use_kernels(kernels, check.device):
             section.row(f"kernels {kernels}", "not used", why=problem)
             continue
-        devices.prepare(torch.device(check.device))
         generator = start(config, check.device).training.average
         where = torch.device(check.device)
         z, labels = torch.randn(case.batch, config.z_dim, device=where), torch.eye(config.c_dim, device=where)
@@ -199,7 +201,6 @@ def costly_kernels(check: Check, section: Section) -> None:
     """List the ten costliest kernels of each phase of an iteration."""
     case = cases(check)[0]
     use_kernels("triton", check.device)
-    devices.prepare(torch.device(check.device))
     config = case.config()
     steps = start(config, check.device, p=0.5)
     training = steps.training

@@ -86,15 +86,15 @@ class Timing:
 
 def seconds_per_kimg(config: GanConfig, device: torch.device) -> float:
     """Return the seconds that a thousand images of training take, without saving and measuring."""
-    devices.prepare(device)
-    if device.type != "cpu":
-        return _seconds_per_image(config, device) * 1000
-    batch = min(config.batch, CPU_BATCH)
-    small = replace(config, batch=batch, mbstd_group_size=min(config.mbstd_group_size, batch))
-    seconds = _seconds_per_image(small, device)
-    if batch < config.batch and seconds * batch < SHORT_STEP_S:
-        seconds = _seconds_per_image(config, device)
-    return seconds * 1000
+    with devices.prepared(device):
+        if device.type != "cpu":
+            return _seconds_per_image(config, device) * 1000
+        batch = min(config.batch, CPU_BATCH)
+        small = replace(config, batch=batch, mbstd_group_size=min(config.mbstd_group_size, batch))
+        seconds = _seconds_per_image(small, device)
+        if batch < config.batch and seconds * batch < SHORT_STEP_S:
+            seconds = _seconds_per_image(config, device)
+        return seconds * 1000
 
 
 def _seconds_per_image(config: GanConfig, device: torch.device) -> float:

@@ -68,3 +68,16 @@ def test_without_torchs_private_checks_a_processor_counts_as_one_without_bf16(
 def test_types_and_descriptions() -> None:
     assert [devices.torch_dtype(p) for p in ("float32", "bf16", "fp16")] == [torch.float32, torch.bfloat16, torch.half]
     assert devices.describe(CPU) == f"cpu ({torch.get_num_threads()} threads)"
+
+
+def test_what_a_training_sets_up_ends_with_it() -> None:
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark
+    with (
+        pytest.raises(KeyboardInterrupt),
+        devices.prepared(torch.device("cuda"), tuned=True),
+    ):
+        assert torch.get_float32_matmul_precision() == "high"
+        assert torch.backends.cudnn.benchmark
+        raise KeyboardInterrupt
+    after = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark
+    assert after == before
