@@ -72,7 +72,7 @@ def test_what_is_copied_to_the_host_without_waiting_must_not_be_read_at_once(gpu
 def test_waiting_for_an_event_ends_the_copies_begun_before(gpu: Gpu) -> None:
     first, second = torch.ones(3).pin_memory(), torch.ones(3).pin_memory()
     first.to(CUDA, non_blocking=True)
-    event = torch.Event(CUDA, blocking=True)
+    event = torch.Event(CUDA)
     event.record()
     second.to(CUDA, non_blocking=True)
     event.synchronize()
