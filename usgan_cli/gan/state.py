@@ -1,4 +1,4 @@
-"""The state of a training: what it is made of, and how all of it is saved and brought back exactly."""
+"""The state of a training: its parts, and how all of it is saved and restored exactly."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Training:
     generator: Generator
     discriminator: Discriminator
     average: Generator
-    """Moving average of the generator (G_ema): what images are made with."""
+    """Moving average of the generator (G_ema), which makes the images."""
     adam_g: torch.optim.Adam
     adam_d: torch.optim.Adam
     ada: AdaController
@@ -101,17 +101,19 @@ class Training:
     def tensors(self) -> dict[str, Tensor]:
         """Return every tensor of the state by name."""
         named: dict[str, Tensor] = {"path_length_mean": self.path_length_mean}
-        networks = {"g": self.generator, "d": self.discriminator, "ema": self.average}
-        for prefix, network in networks.items():
+        for prefix, network in self._networks().items():
             named.update({f"{prefix}/{name}": value for name, value in network.state_dict().items()})
-        for prefix, module, adam in (
-            ("adam_g", self.generator, self.adam_g),
-            ("adam_d", self.discriminator, self.adam_d),
-        ):
-            for name, parameter in module.named_parameters():
+        for prefix, (network, adam) in self._optimisers().items():
+            for name, parameter in network.named_parameters():
                 for key, value in adam.state.get(parameter, {}).items():
                     named[f"{prefix}/{name}/{key}"] = value
         return named
+
+    def _networks(self) -> dict[str, torch.nn.Module]:
+        return {"g": self.generator, "d": self.discriminator, "ema": self.average}
+
+    def _optimisers(self) -> dict[str, tuple[torch.nn.Module, torch.optim.Adam]]:
+        return {"adam_g": (self.generator, self.adam_g), "adam_d": (self.discriminator, self.adam_d)}
 
     def save(self, folder: Path, log_bytes: int, keep: int = 1) -> None:
         """Save the state to `folder`, the tensors first, then the JSON that points to them; keep the newest `keep`."""
@@ -142,25 +144,24 @@ class Training:
         """
         named = read_tensors(state.tensor_file(folder), state.tensors)
         try:
-            for prefix, network in (("g", self.generator), ("d", self.discriminator), ("ema", self.average)):
+            for prefix, network in self._networks().items():
                 network.load_state_dict(under(prefix, named))
-            self._load_adam(self.adam_g, self.generator, under("adam_g", named))
-            self._load_adam(self.adam_d, self.discriminator, under("adam_d", named))
+            for prefix, (network, adam) in self._optimisers().items():
+                _load_adam(adam, network, under(prefix, named))
         except (RuntimeError, KeyError) as error:
-            raise FormatError(f"{folder} does not fit this network: {error}.") from None
+            raise FormatError(
+                f"{folder} does not fit this network: {error}.", "Train again with --force, or use another --out."
+            ) from None
         self.path_length_mean.copy_(named["path_length_mean"])
         self.ada.load_state_dict(state.augment)
         self.step, self.images, self.seconds = state.step, state.images, state.seconds
         self.best = state.best
 
-    @staticmethod
-    def _load_adam(adam: torch.optim.Adam, module: torch.nn.Module, named: dict[str, Tensor]) -> None:
-        for name, parameter in module.named_parameters():
-            if not parameter.requires_grad:
-                continue
-            values = {
-                key: named[f"{name}/{key}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{name}/{key}" in named
-            }
+
+def _load_adam(adam: torch.optim.Adam, network: torch.nn.Module, named: dict[str, Tensor]) -> None:
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            values = under(name, named)
             adam.state[parameter] = {key: _laid_out_like(parameter, value) for key, value in values.items()}
 
 
