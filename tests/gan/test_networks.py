@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from gan_toy import load_published
 from safetensors.torch import load_file
+from tiny_gan import load_published
 from torch import Tensor
 
 from usgan_cli.core.formats.generator import Architecture

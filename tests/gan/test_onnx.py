@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from gan_toy import tiny_document
+from tiny_gan import tiny_document
 
 from usgan_cli.core.errors import MissingError
 from usgan_cli.core.formats.generator import Architecture, GeneratorDocument

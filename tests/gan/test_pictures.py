@@ -7,8 +7,8 @@ import io
 import numpy as np
 import pytest
 import torch
-from gan_toy import tiny_generator
 from PIL import Image, ImageSequence
+from tiny_gan import tiny_generator
 
 from usgan_cli.core.images.codec import Pixels
 from usgan_cli.gan.networks import Generator

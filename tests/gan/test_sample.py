@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gan_toy import tiny_architecture, tiny_generator, write_generator
+from tiny_gan import tiny_architecture, tiny_generator, write_generator
 
 from usgan_cli.core.errors import DataError, MissingError, SettingsError
 from usgan_cli.core.formats.generator import read_generator

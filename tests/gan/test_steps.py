@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from gan_toy import CPU, EndsEarly, Fails, config, images, run
+from tiny_gan import CPU, EndsEarly, Fails, config, images, run
 from torch import Tensor
 
 from usgan_cli.core.errors import SettingsError

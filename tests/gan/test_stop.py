@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 import torch
-from gan_toy import CPU, config, images, run
 from processes import USGAN, start, wait_until
+from tiny_gan import CPU, config, images, run
 
 from usgan_cli.core.formats.generator import TrainingState, latest_state, read_log
 from usgan_cli.core.progress import Silent

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from gan_toy import CPU, config, images, run
 from PIL import Image
+from tiny_gan import CPU, config, images, run
 
 from usgan_cli.core.errors import FormatError, MissingError
 from usgan_cli.core.formats.generator import BestScore, LogRow, TrainingState, latest_state, read_generator, read_log

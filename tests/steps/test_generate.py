@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gan_toy import tiny_generator, write_generator
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageSequence
+from tiny_gan import tiny_generator, write_generator
 
 from usgan_cli import cli
 from usgan_cli.core.errors import SettingsError

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from calls import score
-from gan_toy import tiny_document
+from tiny_gan import tiny_document
 
 from usgan_cli.core.errors import DataError, MissingError, SettingsError, WeightsError
 from usgan_cli.core.formats.dataset import DataManifest, Subset

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from classifier_toy import N, new_workspace
+from tiny_workspace import N, new_workspace
 
 from usgan_cli.core.formats.generator import latest_state
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from calls import train_cls, ttest
-from classifier_toy import (
+from tiny_workspace import (
     AUGS,
     CLASSES,
     COUNTS,
@@ -19,9 +19,9 @@ from classifier_toy import (
     FOLDS,
     N,
     new_workspace,
-    toy_gan,
     write_gan,
     write_synthetic,
+    write_tiny_gan,
 )
 
 from usgan_cli import cli
@@ -107,7 +107,7 @@ def test_the_command_that_an_error_prints_mends_it(
 ) -> None:
     """Also where the images were not made as usual: other settings would replace those that were trained on."""
     own = new_workspace(tmp_path)
-    toy_gan(own)
+    write_tiny_gan(own)
     where = own.root / "mine" if named else own.synthetic("diffaug", N, 0)
     fast = [word for key, value in FAST.items() for word in ([f"--{key}"] if value is True else [f"--{key}", value])]
     which = ["--synthetic", where] if named else ["--aug", "diffaug"]

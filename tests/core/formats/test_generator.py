@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from gan_toy import tiny_document
 from safetensors import safe_open
+from tiny_gan import tiny_document
 
 from usgan_cli.core.errors import FormatError, MissingError
 from usgan_cli.core.formats.generator import (

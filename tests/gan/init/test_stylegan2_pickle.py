@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gan_toy import load_published
+from tiny_gan import load_published
 from torch import Tensor, nn
 
 from usgan_cli.core.errors import FormatError, MissingError

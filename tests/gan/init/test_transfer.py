@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from gan_toy import write_generator
 from safetensors.torch import save_file
+from tiny_gan import write_generator
 from torch import Tensor, nn
 
 from usgan_cli.core.errors import FormatError, MissingError, SettingsError

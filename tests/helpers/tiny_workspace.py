@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gan_toy import tiny_generator, write_generator
+from tiny_gan import tiny_generator, write_generator
 
 from usgan_cli.core.apportion import class_quotas
 from usgan_cli.core.formats.dataset import DataManifest, Subset
@@ -133,7 +133,7 @@ def write_gan(work: Workspace, manifest: SyntheticManifest, part: tuple[int, int
     RunDocument(content=manifest.gan, run=run).write(folder / "run.json")
 
 
-def toy_gan(work: Workspace) -> Path:
+def write_tiny_gan(work: Workspace) -> Path:
     """An untrained GAN whose images `usgan generate` can make."""
     folder = work.gan("diffaug", N, 0)
     counts = dict(zip(CLASSES, COUNTS, strict=True))
