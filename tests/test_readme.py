@@ -50,3 +50,24 @@ def test_scripts_named_in_the_readme_exist() -> None:
     assert {"scripts/demo.sh", "scripts/test.sh"} <= set(scripts)
     for script in scripts:
         assert (ROOT / script).is_file(), script
+
+
+def described() -> dict[str, set[str]]:
+    """The words that the README's tree has for each folder of the package."""
+    tree = README.split("## The tree", 1)[1].split("```")[1].split("\ntests/", 1)[0]
+    words: dict[str, set[str]] = {}
+    parent = folder = "."
+    for line in tree.splitlines()[2:]:
+        if found := re.match(r"  (  )?(\w+)/ ", line):
+            parent = parent if found[1] else found[2]
+            folder = f"{parent}/{found[2]}" if found[1] else parent
+        words.setdefault(folder, set()).update(re.findall(r"\w+", line))
+    return words
+
+
+def test_the_tree_names_every_module() -> None:
+    package, words = ROOT / "usgan_cli", described()
+    words["steps"] |= words["commands"]  # "under the same names"
+    modules = [path.relative_to(package) for path in sorted(package.rglob("*.py")) if not path.stem.startswith("__")]
+    absent = [str(path) for path in modules if path.stem not in words.get(path.parent.as_posix(), ())]
+    assert absent == [], "add them to the README's tree"
