@@ -3,7 +3,7 @@
     python scripts/gpu_check.py --minutes 6 --out gpu-check --data Dataset_BUSI_with_GT
     python scripts/gpu_check.py --small --device cpu          (the check itself, on a processor, about a minute)
 
-Sections run in order of worth in a process of their own, each within its share of the time; what each has found is
+Sections run in order of worth in a process of their own, each within its share of the time; the results of each are
 written to OUT/results.json at once, so that nothing is lost when the check is cut off. A section that fails, hangs or
 takes the device down is recorded, and the next one runs. Exit status 1 where something is wrong.
 """
@@ -76,8 +76,8 @@ FUNCTIONS = {
 def function(name: str) -> Callable[[Check, Section], None]:
     """Return what a section does; loaded only now, so that one that cannot be loaded takes no other with it."""
     module, _, attribute = FUNCTIONS[name].partition(".")
-    found: Callable[[Check, Section], None] = getattr(importlib.import_module(f"gpu.{module}"), attribute)
-    return found
+    section: Callable[[Check, Section], None] = getattr(importlib.import_module(f"gpu.{module}"), attribute)
+    return section
 
 
 def work(check: Check, names: list[str]) -> None:

@@ -43,8 +43,8 @@ def correctness(check: Check, section: Section) -> None:
             for precision in precisions:
                 if kernels == "triton" and precision == "float64":  # they have none
                     continue
-                found = _network_quantities(check.device, precision, resolution, batch)
-                _compare(section, f"{kernels} {precision}", found, right, TOLERANCE[precision])
+                computed = _network_quantities(check.device, precision, resolution, batch)
+                _compare(section, f"{kernels} {precision}", computed, right, TOLERANCE[precision])
                 free()
         for name in AUGMENTS:
             expected = _augmented("cpu", name, resolution)
@@ -64,9 +64,9 @@ def _exact() -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before[1]
 
 
-def _compare(section: Section, prefix: str, found: Quantities, right: Quantities, tolerance: float) -> None:
+def _compare(section: Section, prefix: str, computed: Quantities, right: Quantities, tolerance: float) -> None:
     for name, value in right.items():
-        difference = float((found[name] - value).norm() / value.norm())
+        difference = float((computed[name] - value).norm() / value.norm())
         section.row(f"{prefix}: {name}", difference, "relative", ok=difference <= tolerance)
 
 
@@ -116,20 +116,20 @@ def _network_quantities(device: str, precision: str, resolution: int, batch: int
     ws = generator.mapping(z, labels)
     images = generator.synthesis(ws, planes)
     lengths = losses.path_lengths(images, ws, direction)
-    found = {"image": images, "path lengths": lengths}
-    found["path length's gradient"] = _gradient(lengths.square().mean(), generator)
-    found["generator's gradient"] = _gradient(
+    computed = {"image": images, "path lengths": lengths}
+    computed["path length's gradient"] = _gradient(lengths.square().mean(), generator)
+    computed["generator's gradient"] = _gradient(
         losses.generator_loss(discriminator(generator.synthesis(generator.mapping(z, labels), planes), labels)).mean(),
         generator,
     )
     real = real.clamp(-1, 1).requires_grad_(True)
     logits = discriminator(real, labels)
     penalty = losses.r1_penalty(logits, real)
-    found |= {"logits": logits, "R1": penalty}
-    found["R1's gradient"] = _gradient(penalty.mean(), discriminator)
+    computed |= {"logits": logits, "R1": penalty}
+    computed["R1's gradient"] = _gradient(penalty.mean(), discriminator)
     loss = losses.discriminator_loss_real(discriminator(real.detach(), labels)).mean()
-    found["discriminator's gradient"] = _gradient(loss, discriminator)
-    return {name: value.detach().double().cpu() for name, value in found.items()}
+    computed["discriminator's gradient"] = _gradient(loss, discriminator)
+    return {name: value.detach().double().cpu() for name, value in computed.items()}
 
 
 def _gradient(loss: Tensor, network: torch.nn.Module) -> Tensor:
@@ -153,5 +153,5 @@ def _augmented(device: str, name: str, resolution: int) -> Quantities:
     shown = augment.apply(images, placed)
     (first,) = torch.autograd.grad((shown**3 * weights).sum(), images, create_graph=True)
     (second,) = torch.autograd.grad(first.square().sum(), images)
-    found = {"images": shown, "gradient": first, "second gradient": second}
-    return {key: value.detach().double().cpu() for key, value in found.items()}
+    computed = {"images": shown, "gradient": first, "second gradient": second}
+    return {key: value.detach().double().cpu() for key, value in computed.items()}

@@ -42,15 +42,15 @@ def random_images(resolution: int, count: int = 96) -> ImageSet:
 
 def start(config: GanConfig, device: str, *, graphs: bool = False, p: float = 0.0) -> Steps:
     """Return a training at its start, with ADA's probability at `p`."""
-    where = torch.device(device)
-    training = Training.start(config, where)
+    placed = torch.device(device)
+    training = Training.start(config, placed)
     training.ada.load_state_dict(training.ada.state_dict() | {"p": p})
-    shown = TrainingImages(random_images(config.resolution), config, where)
-    return Steps(config, training, shown, augmentation(config), where, graphs="on" if graphs else "off")
+    shown = TrainingImages(random_images(config.resolution), config, placed)
+    return Steps(config, training, shown, augmentation(config), placed, graphs="on" if graphs else "off")
 
 
 def free() -> None:
-    """Give back the memory of what is no longer used."""
+    """Give back the memory of unused tensors."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -26,7 +26,7 @@ FAST = 0.1
 
 def loop(check: Check, section: Section) -> None:
     """Train a few iterations twice, as graphs, and in two parts; compare networks in float64, losses in fast types."""
-    where = torch.device(check.device)
+    device = torch.device(check.device)
     use_kernels("triton", check.device)
     config = _config(check, "float64")
     plain, _ = _trained(check, config)
@@ -34,7 +34,7 @@ def loop(check: Check, section: Section) -> None:
     if check.device == "cuda":
         _drift(section, "as CUDA graphs", plain, _trained(check, config, graphs=True)[0])
     _drift(section, "saved and continued", plain, _in_two_parts(check, config))
-    precision = devices.resolve_precision("auto", where)
+    precision = devices.resolve_precision("auto", device)
     config = _config(check, precision)
     means = _trained(check, config)[1]
     for what, graphs in (("the same again", False), ("as CUDA graphs", True))[: 2 if check.device == "cuda" else 1]:

@@ -57,7 +57,7 @@ class Results:
         partial.replace(self.path)
 
     def value(self, section: str, what: str) -> Any:
-        """Return a value that an earlier section has found, or None."""
+        """Return a value from an earlier section, or None."""
         rows = self.sections.get(section, {}).get("rows", [])
         return next((row["value"] for row in rows if row["what"] == what), None)
 

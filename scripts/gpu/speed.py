@@ -132,12 +132,12 @@ def _timed_as_set_up(case: Case, device: str, left: float) -> dict[str, float]:
         synchronize(device)
         done += 1
     spent = time.perf_counter() - began
-    found = {"s_per_kimg": spent / (done * CYCLE * config.batch) * 1000, "warm-up s": warm_up}
+    timing = {"s_per_kimg": spent / (done * CYCLE * config.batch) * 1000, "warm-up s": warm_up}
     if device == "cuda":
-        found["peak GB"] = torch.cuda.max_memory_allocated() / 1e9
+        timing["peak GB"] = torch.cuda.max_memory_allocated() / 1e9
     if not all(np.isfinite(value) for value in steps.means.take().values()):
         raise ArithmeticError("losses are not finite")
-    return found
+    return timing
 
 
 def _run(steps: Steps, iterations: int) -> None:
@@ -146,7 +146,7 @@ def _run(steps: Steps, iterations: int) -> None:
 
 
 def _timed_apart(case: Case, left: float) -> dict[str, float]:
-    """Time in a process of its own, since cuDNN keeps what its benchmark has chosen for as long as one lives."""
+    """Time in a process of its own, since cuDNN keeps its benchmark's choices for the life of a process."""
     program = (
         "import json, sys; from gpu.speed import Case, _timed; "
         "print(json.dumps(_timed(Case(**json.loads(sys.argv[1])), 'cuda', 1.0)))"
@@ -161,8 +161,8 @@ def _timed_apart(case: Case, left: float) -> dict[str, float]:
     )
     if ended.returncode:
         raise RuntimeError(ended.stderr.strip().splitlines()[-1] if ended.stderr.strip() else "it ended early")
-    found: dict[str, float] = json.loads(ended.stdout.splitlines()[-1])
-    return found
+    timing: dict[str, float] = json.loads(ended.stdout.splitlines()[-1])
+    return timing
 
 
 def generation_speed(check: Check, section: Section) -> None:
@@ -174,9 +174,9 @@ def generation_speed(check: Check, section: Section) -> None:
             section.row(f"kernels {kernels}", "not used", why=problem)
             continue
         generator = start(config, check.device).training.average
-        where = torch.device(check.device)
-        z, labels = torch.randn(case.batch, config.z_dim, device=where), torch.eye(config.c_dim, device=where)
-        labels = labels[torch.arange(case.batch, device=where) % config.c_dim]
+        device = torch.device(check.device)
+        z, labels = torch.randn(case.batch, config.z_dim, device=device), torch.eye(config.c_dim, device=device)
+        labels = labels[torch.arange(case.batch, device=device) % config.c_dim]
 
         def make(generator: torch.nn.Module = generator, z: torch.Tensor = z, labels: torch.Tensor = labels) -> None:
             with torch.no_grad():
@@ -247,9 +247,9 @@ def classifier_speed(check: Check, section: Section) -> None:
     from usgan_cli.classify.models import open_backbone
     from usgan_cli.core.progress import Silent
 
-    where = torch.device(check.device)
+    device = torch.device(check.device)
     names = ["test_efficientnet"] if check.small else ["efficientnet_b2", "tf_efficientnet_lite0"]
-    precision = devices.resolve_precision("auto", where)
+    precision = devices.resolve_precision("auto", device)
     for name in names:
         count, more = (16, 1) if check.small else (512, 2)
         spent = []
@@ -264,7 +264,7 @@ def classifier_speed(check: Check, section: Section) -> None:
             few = LabelledImages(pixels[:32], labelled.labels[:32])
             began = time.perf_counter()
             finetune_fold(
-                backbone, config, 0, train=labelled, val=few, test=pixels[:32], device=where, precision=precision,
+                backbone, config, 0, train=labelled, val=few, test=pixels[:32], device=device, precision=precision,
                 progress=Silent(),
             )  # fmt: skip
             synchronize(check.device)

@@ -91,12 +91,12 @@ def real_training(check: Check, section: Section) -> None:
     resolution = 32 if check.small else 256
     training_images, test = _read(check.data, resolution)
     section.row("images", len(training_images), "training", test=len(test))
-    where = torch.device(check.device)
+    device = torch.device(check.device)
     use_kernels("triton", check.device)
     folder = check.out / "training"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    extractor = find_extractor(check, where)
+    extractor = find_extractor(check, device)
     scorer = None
     if extractor is None:
         section.row("distance", "left out", why="in the small form, or without the weights of efficientnet-lite2")
@@ -114,14 +114,14 @@ def real_training(check: Check, section: Section) -> None:
         img_channels=1,
         c_dim=len(training_images.classes),
         seed=0,
-        precision=devices.resolve_precision("auto", where),
+        precision=devices.resolve_precision("auto", device),
         mirror=True,
         minutes=seconds / 60,
         ada_kimg=max(seconds / rate / 4, 0.1),
         tick_kimg=interval,
         save_kimg=interval,
     )
-    run = GanRun("check", len(training_images), where, scorer=scorer, score_kimg=interval, graphs="auto")
+    run = GanRun("check", len(training_images), device, scorer=scorer, score_kimg=interval, graphs="auto")
     train(config, training_images, folder, run)
     for row in read_log(folder):
         name = f"{row.seconds / 60:.2f} min of training, {row.kimg:.1f} kimg"
@@ -155,13 +155,13 @@ def _read(folder: Path, resolution: int) -> tuple[ImageSet, ImageSet]:
     return every.take(order[held_out:]), every.take(order[:held_out])
 
 
-def find_extractor(check: Check, where: torch.device) -> Extractor | None:
+def find_extractor(check: Check, device: torch.device) -> Extractor | None:
     """Return the extractor whose weights come as a package, or None in the small form and where it is absent."""
     if check.small or not _has_weights("lite2"):
         return None
     from usgan_cli.metrics.features import make_extractor
 
-    return make_extractor("efficientnet-lite2", device=where, offline=True)
+    return make_extractor("efficientnet-lite2", device=device, offline=True)
 
 
 class Scorer:
