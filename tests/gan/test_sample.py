@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pretend_gpu import CUDA, pretend_gpu
 from tiny_gan import tiny_architecture, tiny_generator, write_generator
 
 from usgan_cli.core.errors import DataError, MissingError, SettingsError
 from usgan_cli.core.formats.generator import read_generator
 from usgan_cli.core.formats.synthetic import SyntheticManifest
 from usgan_cli.core.images.sets import load_synthetic
+from usgan_cli.core.machine.seeds import torch_generator
 from usgan_cli.core.progress import Silent
 from usgan_cli.gan import sample
 from usgan_cli.gan.sample import (
@@ -24,6 +26,7 @@ from usgan_cli.gan.sample import (
     generate,
     in_blocks,
     make_images,
+    noise_of,
     row_of_seeds,
 )
 
@@ -153,6 +156,44 @@ def test_kinds_of_noise() -> None:
     assert len({pixels.tobytes() for pixels in by_kind.values()}) == 3
     with pytest.raises(ValueError, match="'random', 'const' or 'none'"):
         next(make_images(generator, [4], [0], noise="pink"))
+
+
+def test_the_noise_of_an_image_is_that_of_its_own_seed_layer_by_layer() -> None:
+    generator = tiny_generator()
+    drawn = noise_of(generator, [7, 8], "random")
+    own = generator.synthesis.draw_noise(1, torch_generator("noise", 8))
+    assert [plane.shape for plane in drawn] == [(2, 1, r, r) for r in (4, 8, 8, 16, 16)]
+    assert all(torch.equal(both[1:], one) for both, one in zip(drawn, own, strict=True))
+    assert {plane.dtype for plane in noise_of(generator.double(), [7], "random")} == {torch.float64}
+
+
+def test_a_gpu_makes_the_same_images_and_the_host_waits_for_whole_blocks_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sample, "block_size", lambda _: 4)
+    labels = [i % 3 for i in range(10)]
+    expected = list(make_images(tiny_generator(), range(10), labels))
+    with pretend_gpu() as gpu:
+        generator = tiny_generator().to(CUDA)
+        list(make_images(generator, [0], [0]))  # makes the filters, once for a device
+        gpu.waits.clear()
+        made = list(make_images(generator, range(10), labels))
+        assert gpu.waits == []
+    assert np.array_equal(made, expected)
+
+
+def test_a_block_is_begun_before_the_one_ahead_of_it_is_waited_for() -> None:
+    begun: list[int] = []
+
+    def compute(places: list[int]) -> torch.Tensor:
+        begun.append(places[0])
+        return torch.zeros(len(places), 1, 1, 1)
+
+    images = in_blocks(compute, 6, 2)
+    next(images)
+    assert begun == [0, 2]
+    assert len(list(images)) == 5
+    assert begun == [0, 2, 4]
 
 
 def test_an_unfinished_generator_is_said_to_be(tmp_path: Path) -> None:

@@ -115,6 +115,8 @@ class Gpu:
     def pin(self, tensor: Tensor) -> Tensor:
         if self.holds(tensor):
             raise RuntimeError(f"cannot pin '{tensor.type()}' only dense CPU tensors can be pinned")
+        if address_of(tensor) in self.pinned:
+            return tensor
         if any(size > 1 and stride == 0 for size, stride in zip(tensor.shape, tensor.stride(), strict=True)):
             raise RuntimeError(SHARED_MEMORY)
         if self.graph is not None:

@@ -12,7 +12,6 @@ into the small factors before it, which is the same since the function is homoge
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -23,9 +22,6 @@ from usgan_cli.gan.kernels.filters import binomial_blur, binomial_conv_up, binom
 from usgan_cli.gan.kernels.types import LEAKY_GAIN
 
 EPS = 1e-8
-
-Draws = torch.Generator | Sequence[torch.Generator] | None
-"""Where random noise comes from: one generator for a batch, one for each image, or torch's own."""
 
 
 def normal(shape: tuple[int, ...], init: torch.Generator | None) -> nn.Parameter:
@@ -153,14 +149,6 @@ class SynthesisLayer(nn.Module):
             plain=plain,
             following=following,
         )
-
-    def draw_noise(self, count: int, draws: Draws) -> Tensor:
-        """Return noise [count, 1, resolution, resolution] in the parameters' type and on their device."""
-        size = [1, self.resolution, self.resolution]
-        if isinstance(draws, Sequence):
-            return torch.stack([torch.randn(size, generator=one, device=one.device) for one in draws]).to(self.weight)
-        where = self.weight.device if draws is None else draws.device
-        return torch.randn([count, *size], generator=draws, device=where).to(self.weight)
 
 
 class ToRGB(nn.Module):

@@ -21,7 +21,6 @@ from usgan_cli.gan.kernels.filters import binomial_upsample
 from usgan_cli.gan.kernels.types import HALF_TYPES
 from usgan_cli.gan.layers import (
     ConvLayer,
-    Draws,
     FullyConnected,
     SynthesisLayer,
     ToRGB,
@@ -184,28 +183,15 @@ class SynthesisNetwork(nn.Module):
         """The resolutions from 4 pixels upwards."""
         return [getattr(self, f"b{resolution}") for resolution in self.block_resolutions]
 
-    def draw_noise(self, count: int, draws: Draws = None) -> list[Tensor]:
-        """Draw the noise of `count` images: [count, 1, r, r] for each convolution in order of use.
+    def draw_noise(self, count: int, generator: torch.Generator | None = None) -> list[Tensor]:
+        """Draw the noise of `count` images: standard normal [count, 1, r, r] for each convolution in order of use.
 
-        Parameters
-        ----------
-        count : int
-        draws : torch.Generator or sequence of them, optional
-            One generator for all images, or one for each; drawn on its device and moved to the parameters'.
-
-        Returns
-        -------
-        list of Tensor
-            Standard normal, in the parameters' type and on their device.
-
-        Raises
-        ------
-        ValueError
-            The number of generators is not `count`.
+        It is drawn where `generator` is, and returned where the parameters are, in their type.
         """
-        if isinstance(draws, Sequence) and len(draws) != count:
-            raise ValueError(f"{count} images need as many generators of noise, not {len(draws)}")
-        return [layer.draw_noise(count, draws) for layer in self.layers]
+        const = self.blocks[0].const
+        device = const.device if generator is None else generator.device
+        sizes = [layer.resolution for layer in self.layers]
+        return [torch.randn([count, 1, r, r], generator=generator, device=device).to(const) for r in sizes]
 
     def forward(self, ws: Tensor, noise: Noise = "const") -> Tensor:
         """Make images [N, img_channels, resolution, resolution], about in [-1, 1], from ws [N, num_ws, w_dim].

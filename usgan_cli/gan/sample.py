@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from usgan_cli.core.images import codec
 from usgan_cli.core.images.codec import Pixels
 from usgan_cli.core.images.generated import open_writer
 from usgan_cli.core.machine.device import torch_dtype
+from usgan_cli.core.machine.placement import copy_to_host, to_device
 from usgan_cli.core.machine.seeds import torch_generator
 from usgan_cli.core.progress import Progress
 from usgan_cli.gan.networks import Generator, Noise
@@ -68,37 +70,51 @@ def in_blocks(compute: Callable[[list[int]], Tensor], count: int, block: int) ->
     """Yield images number 0 to `count` - 1, pixels [C, H, W] each, computed `block` at a time.
 
     `compute` returns the images [block, C, H, W], in [-1, 1], of a list of numbers. The last block is filled up with
-    repeats, so that every block has one size. If a GPU's memory is too small, the size is halved for the rest.
+    repeats, so that every block has one size. If a GPU's memory is too small, the size is halved for the rest. A block
+    is begun before the one ahead of it is waited for, so that a GPU computes while the host draws, encodes and writes.
 
     Raises
     ------
     SettingsError
         The memory does not even hold one image.
     """
+    blocks = _begin_blocks(compute, count, block)
+    current = next(blocks, None)
+    while current is not None:
+        following = next(blocks, None)
+        size, copied = current
+        yield from copied().numpy()[:size]
+        current = following
+
+
+def _begin_blocks(
+    compute: Callable[[list[int]], Tensor], count: int, block: int
+) -> Iterator[tuple[int, Callable[[], Tensor]]]:
+    """Yield the number of images in each block, and the function that waits for their pixels on the host."""
     first = 0
     while first < count:
         places = list(range(first, min(first + block, count)))
         try:
-            made = codec.to_pixels(compute(places + [places[-1]] * (block - len(places)))).cpu().numpy()
+            copied = copy_to_host(codec.to_pixels(compute(places + [places[-1]] * (block - len(places)))))
         except torch.cuda.OutOfMemoryError:
             if block == 1:
                 raise SettingsError(
                     "The GPU's memory is too small to make one image.", "Use --device cpu, or --precision bf16."
                 ) from None
-            made = None
-        if made is None:  # out here, what the failed attempt held is free
+            copied = None
+        if copied is None:  # out here, what the failed attempt held is free
             torch.cuda.empty_cache()
             block //= 2
             continue
-        yield from made[: len(places)]
+        yield len(places), copied
         first += len(places)
 
 
 def intermediate(generator: Generator, seeds: Sequence[int], labels: Sequence[int], truncation_psi: float) -> Tensor:
     """Return the intermediate latents ws [N, num_ws, w_dim] of seeds and labels."""
     c_dim, device = generator.architecture.c_dim, _device(generator)
-    z = latents(seeds, generator.architecture.z_dim).to(device)
-    c = F.one_hot(torch.tensor(labels), max(c_dim, 1))[:, :c_dim].float().to(device)
+    z = to_device(latents(seeds, generator.architecture.z_dim), device)
+    c = to_device(F.one_hot(torch.tensor(labels), max(c_dim, 1))[:, :c_dim].float(), device)
     ws: Tensor = generator.mapping(z, c, truncation_psi=truncation_psi)
     return ws
 
@@ -111,7 +127,26 @@ def noise_of(generator: Generator, seeds: Sequence[int], noise: str) -> Noise:
         return "none"
     if noise != "random":
         raise ValueError(f"noise must be 'random', 'const' or 'none', not {noise!r}")
-    return generator.synthesis.draw_noise(len(seeds), [torch_generator("noise", seed) for seed in seeds])
+    return _draw_noise(generator, seeds)
+
+
+def _draw_noise(generator: Generator, seeds: Sequence[int]) -> list[Tensor]:
+    """Return noise [len(seeds), 1, r, r] for each layer; an image's planes are one draw of its own seed, end to end.
+
+    The host draws, an image a thread (torch lets go of Python's lock), into memory that a GPU copies from by itself.
+    """
+    resolutions = [layer.resolution for layer in generator.synthesis.layers]
+    areas = [resolution**2 for resolution in resolutions]
+    parameter = next(generator.parameters())
+    rows = torch.empty([len(seeds), sum(areas)], device="cpu", pin_memory=parameter.is_cuda)
+
+    def draw(row: Tensor, seed: int) -> None:
+        row.normal_(generator=torch_generator("noise", seed))
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        list(threads.map(draw, rows, seeds))  # a list, to raise here what was raised there
+    planes = torch.split(to_device(rows, parameter.device, parameter.dtype), areas, dim=1)
+    return [plane.reshape(-1, 1, size, size) for plane, size in zip(planes, resolutions, strict=True)]
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import torch
@@ -19,6 +20,24 @@ def to_device(values: Tensor, device: torch.device, dtype: torch.dtype | None = 
         return values.to(device)
     # Pinning keeps a view's strides, and refuses one whose elements share memory, such as an expanded row.
     return values.contiguous().pin_memory().to(device, non_blocking=True)
+
+
+def copy_to_host(values: Tensor) -> Callable[[], Tensor]:
+    """Begin to copy values to the host; return a function that waits for the copy and returns it.
+
+    It waits for what was queued on a CUDA device before the copy alone, not for what is queued after it.
+    """
+    copied = values.to("cpu", non_blocking=values.is_cuda)  # into pinned memory
+    event = torch.Event(values.device) if values.is_cuda else None
+    if event is not None:
+        event.record()
+
+    def wait() -> Tensor:
+        if event is not None:
+            event.synchronize()
+        return copied
+
+    return wait
 
 
 @cache
