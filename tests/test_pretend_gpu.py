@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from classifier_toy import N, new_workspace
+from configs import classifier_config
+from gan_toy import config, images
 from pretend_gpu import pretend_gpu
 from pretend_memory import CUDA, CaptureError, DeviceError, Gpu, Graph, RaceError
 from tiny_gan import config, images
@@ -14,7 +17,6 @@ from tiny_workspace import N, new_workspace, write_tiny_gan
 from torch import Tensor
 
 from usgan_cli import cli
-from usgan_cli.classify.config import ClassifierConfig
 from usgan_cli.core.machine.placement import to_device
 from usgan_cli.gan.batches import TrainingImages
 from usgan_cli.gan.config import GanConfig, augmentation
@@ -235,7 +237,7 @@ def test_classifiers_are_trained(gpu: Gpu, tmp_path: Path, options: list[str]) -
 
 def test_a_few_steps_are_timed(gpu: Gpu) -> None:
     assert seconds_per_kimg(config(), CUDA) > 0
-    classifier = ClassifierConfig(backbone="test_efficientnet", size=32, batch=4, device="cuda")
+    classifier = classifier_config(backbone="test_efficientnet", size=32, batch=4, device="cuda")
     assert seconds_per_image(classifier) > 0
     before, waits = len(gpu.waits), []
     timing._timed(lambda: waits.append(len(gpu.waits)), CUDA)

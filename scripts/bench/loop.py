@@ -24,15 +24,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.core.formats.generator import read_log
 from usgan_cli.core.images.sets import ImageSet
-from usgan_cli.core.machine.device import resolve_precision
 from usgan_cli.core.machine.memory import process_peak_memory_mb
 from usgan_cli.core.progress import Silent, Task
-from usgan_cli.gan.config import GanConfig, make_config
+from usgan_cli.gan.config import GanConfig
 from usgan_cli.gan.outputs import GanRun
 from usgan_cli.gan.steps import Steps
 from usgan_cli.gan.train import train
+from usgan_cli.steps.train_gan import resolve
 
 
 def noise_images(count: int, size: int) -> ImageSet:
@@ -124,17 +125,15 @@ def main() -> None:
     parser.add_argument("--parts", action="store_true", help="print shares of the time in place of drift")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    config = make_config(
+    options = TrainGan(
         aug=arguments.aug,
+        n=100,
         preset=arguments.preset,
-        resolution=arguments.size,
-        img_channels=1,
-        c_dim=3,
-        seed=0,
-        precision=resolve_precision(arguments.precision, torch.device("cpu")),
+        precision=arguments.precision,
         kimg=arguments.kimg,
         save_kimg=arguments.kimg if arguments.parts else None,
     )
+    config = resolve(options, arguments.size, 1, 3, torch.device("cpu"))
     with tempfile.TemporaryDirectory() as folder:
         (shares if arguments.parts else drift)(config, noise_images(100, arguments.size), Path(folder))
 

@@ -20,16 +20,17 @@ from pathlib import Path
 import plain
 import torch
 
+from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.core.formats.generator import Architecture
 from usgan_cli.core.machine import device as devices
 from usgan_cli.core.machine.memory import keep_freed_memory, memory_mb
 from usgan_cli.gan import layers
-from usgan_cli.gan.config import make_config
 from usgan_cli.gan.networks import (
     Discriminator,
     DiscriminatorConfig,
     Generator,
 )
+from usgan_cli.steps.train_gan import resolve
 
 CLASSES = 3
 TYPES = {"float32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -96,15 +97,8 @@ def cases(args: argparse.Namespace, *, per_sample_weights: bool) -> list[Case]:
         width = {"z_dim": 512, "mapping_layers": 8, "channel_base": 16384, "channel_max": 512}
         batch = 4 if size >= 256 else 8
         if args.preset != "full":
-            config = make_config(
-                aug="none",
-                preset=args.preset,
-                resolution=size,
-                img_channels=1,
-                c_dim=CLASSES,
-                seed=0,
-                precision="float32",
-            )
+            options = TrainGan(aug="none", n=1, preset=args.preset, precision="float32")
+            config = resolve(options, size, 1, CLASSES, torch.device("cpu"))
             width = {name: getattr(config, name) for name in width}
             batch = config.batch
         found.append(

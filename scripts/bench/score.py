@@ -31,12 +31,14 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 
+from usgan_cli.commands.score import Score
 from usgan_cli.core.formats.dataset import Subset, read_manifest
 from usgan_cli.core.formats.score import Scores
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.folders import load_folders
 from usgan_cli.core.images.sets import load_split
 from usgan_cli.core.machine import weights
+from usgan_cli.core.options import settings_for
 from usgan_cli.core.progress import Silent
 from usgan_cli.metrics.config import ScoreConfig
 from usgan_cli.metrics.features import Embedded, make_extractor
@@ -238,7 +240,9 @@ def yardsticks(source: Path, extractor: str) -> None:
     for n in SIZES:
         subset = Subset.read(source / "subsets" / f"n{n}-s0.json")
         rows = np.array([place[image.file] for image in subset.pick(manifest)])
-        scores = score_set(ScoreConfig(extractor=extractor), reference, of_train.take(rows))
+        scores = score_set(
+            ScoreConfig(**settings_for(Score(extractor=extractor), ScoreConfig)), reference, of_train.take(rows)
+        )
         print(f"{n:>16}" + "".join(f"{text:>16}" for text in cells(scores)), flush=True)
 
 

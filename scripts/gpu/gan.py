@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import gc
 import os
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.gan.batches import TrainingImages
-from usgan_cli.gan.config import GanConfig, augmentation, make_config
+from usgan_cli.gan.config import GanConfig, augmentation
 from usgan_cli.gan.kernels import choice
 from usgan_cli.gan.state import Training
 from usgan_cli.gan.steps import Steps
+from usgan_cli.steps.train_gan import resolve
 
 CLASSES = 3
 KERNELS = ("triton", "torch")
@@ -29,8 +32,11 @@ def use_kernels(name: str, device: str) -> str:
 
 
 def settings(resolution: int, precision: str, *, preset: str = "auto", aug: str = "none", **changes: Any) -> GanConfig:
-    values = {"seed": 0, "img_channels": 1, "c_dim": CLASSES, "kimg": 1000.0, "ada_kimg": 1e6} | changes
-    return make_config(preset=preset, resolution=resolution, aug=aug, precision=precision, **values)
+    """Return a preset's configuration; `changes` are options of train-gan, or the mbstd group size."""
+    values = {"kimg": 1000.0, "ada_kimg": 1e6} | changes
+    beyond = {"precision": precision} | {k: values.pop(k) for k in ("mbstd_group_size",) if k in values}
+    options = TrainGan(aug=aug, n=1, preset=preset, precision="float32", **values)
+    return replace(resolve(options, resolution, 1, CLASSES, torch.device("cpu")), **beyond)
 
 
 def random_images(resolution: int, count: int = 96) -> ImageSet:

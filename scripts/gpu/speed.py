@@ -16,7 +16,9 @@ import torch
 from gpu.gan import free, settings, start, use_kernels
 from gpu.machine import floors, generator_gflop, seconds, synchronize
 from gpu.results import Check, Section
+from usgan_cli.commands.train_classifier import TrainClassifier
 from usgan_cli.core.machine import device as devices
+from usgan_cli.core.options import settings_for
 from usgan_cli.gan.config import GanConfig
 from usgan_cli.gan.sample import make_images
 from usgan_cli.gan.steps import Steps
@@ -254,10 +256,11 @@ def classifier_speed(check: Check, section: Section) -> None:
         count, more = (16, 1) if check.small else (512, 2)
         spent = []
         for epochs in (1, 1 + more):
-            config = ClassifierConfig(
-                backbone=name, weights="none", epochs=epochs, patience=99, device=check.device, precision=precision,
-                size=32 if check.small else None,
+            options = TrainClassifier(
+                n=count, backbone=name, weights="none", epochs=epochs, patience=99, device=check.device,
+                precision=precision, size=32 if check.small else None,
             )  # fmt: skip
+            config = ClassifierConfig(**settings_for(options, ClassifierConfig))
             backbone = open_backbone(config, 3, Silent())
             pixels = torch.randint(0, 256, (count, 1, backbone.size, backbone.size), dtype=torch.uint8)
             labelled = LabelledImages(pixels, torch.arange(count) % 3)

@@ -17,14 +17,14 @@ from PIL import Image
 
 from gpu.gan import use_kernels
 from gpu.results import Check, Section
+from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.core.formats.generator import read_log
 from usgan_cli.core.images.sets import ImageSet, load_split
-from usgan_cli.core.machine import device as devices
-from usgan_cli.gan.config import make_config
 from usgan_cli.gan.networks import Generator
 from usgan_cli.gan.sample import make_images
 from usgan_cli.gan.train import GanRun, train
 from usgan_cli.metrics.frechet import frechet_distance
+from usgan_cli.steps.train_gan import resolve
 
 if TYPE_CHECKING:
     from usgan_cli.metrics.features import Extractor
@@ -107,20 +107,17 @@ def real_training(check: Check, section: Section) -> None:
     distances = 4 if section.left() < 90 else 8
     seconds = 5.0 if check.small else max(section.left() * 0.85 - distances * SECONDS_A_DISTANCE, 5.0)
     interval = max(seconds / rate / distances, 0.05)
-    config = make_config(
+    options = TrainGan(
         aug="ada",
+        n=len(training_images),
         preset="tiny" if check.small else "paper256",
-        resolution=resolution,
-        img_channels=1,
-        c_dim=len(training_images.classes),
-        seed=0,
-        precision=devices.resolve_precision("auto", device),
         mirror=True,
         minutes=seconds / 60,
         ada_kimg=max(seconds / rate / 4, 0.1),
         tick_kimg=interval,
         save_kimg=interval,
     )
+    config = resolve(options, resolution, 1, len(training_images.classes), device)
     run = GanRun("check", len(training_images), device, scorer=scorer, score_kimg=interval, graphs="auto")
     train(config, training_images, folder, run)
     for row in read_log(folder):

@@ -6,11 +6,12 @@ import dataclasses
 
 import numpy as np
 import torch
+from configs import classifier_config
 
 from usgan_cli.classify.augment import augment
 from usgan_cli.classify.config import ClassifierConfig
 
-STILL = ClassifierConfig(flip=False, rotate=0, zoom=0, shift=0, brightness=0, contrast=0)
+STILL = classifier_config(flip=False, rotate=0, zoom=0, shift=0, brightness=0, contrast=0)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -73,6 +74,6 @@ def test_gain_changes_no_place_and_stays_in_range():
 
 
 def test_depends_on_the_generator_alone():
-    config = ClassifierConfig()
+    config = classifier_config()
     assert torch.equal(augment(images(), config, seeded(1)), augment(images(), config, seeded(1)))
     assert not torch.equal(augment(images(), config, seeded(1)), augment(images(), config, seeded(2)))

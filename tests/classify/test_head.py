@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from configs import classifier_config
 from sklearn.linear_model import LogisticRegression
 
 from usgan_cli.classify import head
-from usgan_cli.classify.config import C_GRID, ClassifierConfig
+from usgan_cli.classify.config import C_GRID
 from usgan_cli.classify.head import LinearHead, fit_heads, pooled_features
 from usgan_cli.classify.models import Backbone, fit_to_input, open_backbone
 from usgan_cli.core.progress import Silent
@@ -18,7 +19,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def backbone() -> Backbone:
-    config = ClassifierConfig(backbone="test_efficientnet", weights="none", freeze=True, size=32)
+    config = classifier_config(backbone="test_efficientnet", weights="none", freeze=True, size=32)
     return open_backbone(config, 0, Silent())
 
 
@@ -53,7 +54,7 @@ def test_known_images_are_not_computed_again(backbone, tmp_path, monkeypatch):
 
 def test_another_network_has_other_features(backbone, tmp_path):
     """Trap: a cache that is keyed by the images or the network's name alone gives the first network's features."""
-    config = ClassifierConfig(backbone="test_efficientnet", weights="none", freeze=True, size=32, seed=1)
+    config = classifier_config(backbone="test_efficientnet", weights="none", freeze=True, size=32, seed=1)
     other = open_backbone(config, 0, Silent())
     assert other.fingerprint() != backbone.fingerprint()
     a = pooled_features(backbone, noise(4), tmp_path, CPU, Silent())

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from configs import classifier_config
 from safetensors.torch import save_file
 
 from usgan_cli.classify import finetune
@@ -28,7 +29,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config(weights: str) -> ClassifierConfig:
-    return ClassifierConfig(weights=weights, size=64, batch=4)
+    return classifier_config(weights=weights, size=64, batch=4)
 
 
 def test_weights_of_the_published_layout_are_loaded_and_train_a_step(published: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from configs import classifier_config
 
 from usgan_cli.classify import finetune, fold_files
 from usgan_cli.classify.config import ClassifierConfig
@@ -26,7 +27,7 @@ from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.progress import Silent
 
 CLASSES = ("benign", "malignant", "normal")
-CONFIG = ClassifierConfig(
+CONFIG = classifier_config(
     backbone="test_efficientnet", weights="none", size=32, folds=2, epochs=4, batch=8, lr=3e-3, head_lr=1e-2
 )
 CPU = torch.device("cpu")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from configs import classifier_config
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from usgan_cli.classify import finetune
@@ -24,7 +25,7 @@ from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.progress import Silent
 
 CLASSES = ("benign", "malignant", "normal")
-FROZEN = ClassifierConfig(backbone="test_efficientnet", weights="none", freeze=True, size=32, folds=3)
+FROZEN = classifier_config(backbone="test_efficientnet", weights="none", freeze=True, size=32, folds=3)
 TUNED = dataclasses.replace(
     FROZEN, freeze=False, epochs=15, patience=10, batch=8, lr=3e-3, head_lr=1e-2, rotate=5, drop_rate=0.0, folds=2
 )

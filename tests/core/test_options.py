@@ -57,7 +57,7 @@ def test_an_added_option_is_everywhere(capsys: pytest.CaptureFixture[str], monke
     assert shlex.join(from_study.words()) == "train-gan --aug ada --n 5 --dream-weight 1.5 --work work"
     assert "| `--dream-weight` | `0.5` | Weight of dreams in the loss. Unit: dreams. |" in option_table(WithOneMore)
 
-    size: Any = {"resolution": 16, "img_channels": 1, "c_dim": 2, "precision": "float32"}
+    size: Any = {"resolution": 16, "img_channels": 1, "c_dim": 2, "precision": "float32", "diffaug_policy": ()}
     config = make_config(**settings_for(from_study, GanConfig) | size)
     recorded = from_study.recorded(config, settings_of(config))
     assert recorded["dream_weight"] == 1.5

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from configs import phantom_config
 
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.images import codec
@@ -13,7 +14,7 @@ from usgan_cli.core.machine.seeds import derive_seed
 from usgan_cli.core.progress import Silent
 from usgan_cli.data import phantom
 from usgan_cli.data.bmode import Scanner, envelope, receive
-from usgan_cli.data.phantom import KINDS, PhantomConfig, simulate, write_phantoms
+from usgan_cli.data.phantom import KINDS, simulate, write_phantoms
 from usgan_cli.data.source.scan import scan
 
 
@@ -107,18 +108,18 @@ def test_a_small_image_is_the_large_one_reduced() -> None:
 
 
 def test_counts_keep_the_proportions_of_busi() -> None:
-    assert PhantomConfig(count=780).class_counts() == {"benign": 437, "malignant": 210, "normal": 133}
-    assert PhantomConfig(count=240).class_counts() == {"benign": 134, "malignant": 65, "normal": 41}
-    assert PhantomConfig(count=6).class_counts() == {"benign": 2, "malignant": 2, "normal": 2}
+    assert phantom_config(count=780).class_counts() == {"benign": 437, "malignant": 210, "normal": 133}
+    assert phantom_config(count=240).class_counts() == {"benign": 134, "malignant": 65, "normal": 41}
+    assert phantom_config(count=6).class_counts() == {"benign": 2, "malignant": 2, "normal": 2}
     for count in range(6, 60):
-        counts = PhantomConfig(count=count).class_counts().values()
+        counts = phantom_config(count=count).class_counts().values()
         assert sum(counts) == count
         assert min(counts) >= 2
 
 
 def test_the_folder_is_a_source(tmp_path: Path) -> None:
-    counts = write_phantoms(PhantomConfig(count=8, size=32), tmp_path / "a", Silent(), workers=1)
-    write_phantoms(PhantomConfig(count=10, size=32), tmp_path / "b", Silent(), workers=3)
+    counts = write_phantoms(phantom_config(count=8, size=32), tmp_path / "a", Silent(), workers=1)
+    write_phantoms(phantom_config(count=10, size=32), tmp_path / "b", Silent(), workers=3)
     found = scan(tmp_path / "a")
     assert found.classes == KINDS
     assert found.left_out == ()
@@ -133,4 +134,4 @@ def test_the_folder_is_a_source(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wrong", [{"count": 5}, {"size": 8}, {"size": 2048}, {"seed": -1}])
 def test_impossible_settings_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(SettingsError):
-        PhantomConfig(**wrong)
+        phantom_config(**wrong)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from configs import prepare_config
 from PIL import Image
 from tiny_data import noise_folders, table, zipped
 
@@ -15,12 +16,12 @@ from usgan_cli.core.formats.dataset import DataManifest
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.sets import load_split
 from usgan_cli.core.progress import Silent
-from usgan_cli.data.prepare import PrepareConfig, prepare
+from usgan_cli.data.prepare import prepare
 from usgan_cli.data.source import dicom
 from usgan_cli.data.source.contents import SourceOptions
 from usgan_cli.data.source.scan import scan
 
-SMALL = PrepareConfig(size=16, test=12)
+SMALL = prepare_config(size=16, test=12)
 
 
 def test_the_manifest_says_what_was_written(source: Path, tmp_path: Path) -> None:
@@ -44,17 +45,17 @@ def test_the_result_does_not_depend_on_threads(source: Path, tmp_path: Path) -> 
     one = prepare(SMALL, source, tmp_path / "one", Silent(), workers=1)
     five = prepare(SMALL, source, tmp_path / "five", Silent(), workers=5)
     assert one.content_digest() == five.content_digest()
-    assert prepare(PrepareConfig(size=16, test=12, seed=1), source, tmp_path / "s", Silent()).images != one.images
+    assert prepare(prepare_config(size=16, test=12, seed=1), source, tmp_path / "s", Silent()).images != one.images
 
 
 def test_a_share_is_rounded(source: Path, tmp_path: Path) -> None:
-    manifest = prepare(PrepareConfig(size=16, test=0.41), source, tmp_path / "data", Silent())
+    manifest = prepare(prepare_config(size=16, test=0.41), source, tmp_path / "data", Silent())
     assert len(manifest.of("test")) == 12
 
 
 def test_colour(source: Path, tmp_path: Path) -> None:
     Image.new("RGB", (30, 20), (200, 0, 0)).save(source / "benign" / "red.png")
-    manifest = prepare(PrepareConfig(size=16, channels=3, test=10), source, tmp_path / "data", Silent())
+    manifest = prepare(prepare_config(size=16, channels=3, test=10), source, tmp_path / "data", Silent())
     red = next(i for i in manifest.images if i.source == "benign/red.png")
     assert codec.decode(tmp_path / "data" / red.file, 3)[:, 3, 3].tolist() == [200, 0, 0]
 
@@ -65,7 +66,7 @@ def test_copies_stay_on_one_side_and_are_reported(source: Path, tmp_path: Path) 
     Image.open(source / "benign" / "benign (2).png").save(source / "benign" / "again.tif")
     for seed in range(8):
         progress = Silent()
-        manifest = prepare(PrepareConfig(16, 1, 12, seed), source, tmp_path / str(seed), progress)
+        manifest = prepare(prepare_config(16, 1, 12, seed), source, tmp_path / str(seed), progress)
         side = {image.source: (image.split, image.group) for image in manifest.images}
         assert side["benign/benign (1).png"] == side["malignant/copy.bmp"]
         assert side["benign/benign (2).png"] == side["benign/again.tif"]
@@ -87,7 +88,7 @@ def test_copies_that_prevent_the_exact_split_are_reported(tmp_path: Path) -> Non
                 tmp_path / "s" / name / f"{i}.png", np.full((1, 8, 8), (ord(name) + i // 2) % 256, np.uint8)
             )
     progress = Silent()
-    manifest = prepare(PrepareConfig(16, 1, 3, 0), tmp_path / "s", tmp_path / "d", progress)
+    manifest = prepare(prepare_config(16, 1, 3, 0), tmp_path / "s", tmp_path / "d", progress)
     assert len(manifest.of("test")) in {2, 4}
     assert any("prevent the exact split" in warning for warning in progress.warnings)
 
@@ -101,11 +102,11 @@ def test_a_class_of_broken_files_is_refused(source: Path, tmp_path: Path) -> Non
 
 def test_a_side_without_a_class_is_refused(source: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="test side has none of the class 'malignant'"):
-        prepare(PrepareConfig(size=16, test=1), source, tmp_path / "data", Silent())
+        prepare(prepare_config(size=16, test=1), source, tmp_path / "data", Silent())
     with pytest.raises(DataError, match="training side has none of the class 'malignant'"):
-        prepare(PrepareConfig(size=16, test=29), source, tmp_path / "data", Silent())
+        prepare(prepare_config(size=16, test=29), source, tmp_path / "data", Silent())
     with pytest.raises(DataError, match="one side empty"):
-        prepare(PrepareConfig(size=16, test=30), source, tmp_path / "data", Silent())
+        prepare(prepare_config(size=16, test=30), source, tmp_path / "data", Silent())
 
 
 @pytest.mark.parametrize(
@@ -124,7 +125,7 @@ def test_a_side_without_a_class_is_refused(source: Path, tmp_path: Path) -> None
 )
 def test_impossible_settings_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(SettingsError):
-        PrepareConfig(**wrong)  # type: ignore[arg-type]
+        prepare_config(**wrong)  # type: ignore[arg-type]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -155,7 +156,7 @@ def test_an_archive_is_not_unpacked(source: Path, tmp_path: Path) -> None:
 
 def test_groups_from_folders(tmp_path: Path) -> None:
     noise_folders(tmp_path / "s", {f"{name}/p{name}{i}": i % 3 + 1 for name in "ab" for i in range(6)}, size=16)
-    config = PrepareConfig(16, 1, 8, reading=SourceOptions(groups="folder"))
+    config = prepare_config(16, 1, 8, reading=SourceOptions(groups="folder"))
     manifest = prepare(config, tmp_path / "s", tmp_path / "d", Silent())
     assert len({image.group for image in manifest.images}) == 12
     assert (
@@ -164,7 +165,7 @@ def test_groups_from_folders(tmp_path: Path) -> None:
         == 12
     )
     progress = Silent()
-    prepare(PrepareConfig(16, 1, 8), tmp_path / "s", tmp_path / "e", progress)
+    prepare(prepare_config(16, 1, 8), tmp_path / "s", tmp_path / "e", progress)
     assert any("--groups folder" in note for note in progress.notes)
     with pytest.raises(SettingsError, match="do not lie in folders inside"):
         scan(tmp_path / "s", SourceOptions(groups="folder", class_level=2))
@@ -172,7 +173,7 @@ def test_groups_from_folders(tmp_path: Path) -> None:
 
 def test_what_was_enlarged_is_reported(source: Path, tmp_path: Path) -> None:
     progress = Silent()
-    prepare(PrepareConfig(32, 1, 12), source, tmp_path / "data", progress)
+    prepare(prepare_config(32, 1, 12), source, tmp_path / "data", progress)
     # All are 30 wide, below 32.
     assert "30 images with a side below 32 pixels had to be enlarged." in progress.notes
 
@@ -185,7 +186,7 @@ def test_the_source_may_be_scanned_before(source: Path, tmp_path: Path) -> None:
 
 def test_busi(busi_dir: Path, tmp_path: Path) -> None:
     progress = Silent()
-    manifest = prepare(PrepareConfig(size=32), busi_dir, tmp_path, progress)
+    manifest = prepare(prepare_config(size=32), busi_dir, tmp_path, progress)
     assert manifest.class_counts("test") == {"benign": 157, "malignant": 75, "normal": 48}
     assert manifest.class_counts("train") == {"benign": 280, "malignant": 135, "normal": 85}
     pair = {"images/benign/benign-433.png", "images/malignant/malignant-145.png"}

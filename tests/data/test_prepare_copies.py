@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from configs import prepare_config
 from PIL import Image
 
 from usgan_cli.core.errors import DataError, SettingsError
@@ -15,7 +16,7 @@ from usgan_cli.core.progress import Silent
 from usgan_cli.data.audit import Audit
 from usgan_cli.data.copies.groups import CONFLICT, COPY
 from usgan_cli.data.phantom import simulate
-from usgan_cli.data.prepare import PrepareConfig, prepare
+from usgan_cli.data.prepare import prepare
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(source: Path, target: Path, **settings: object) -> tuple[DataManifest, Audit, Silent]:
     audits: list[Audit] = []
     progress = Silent()
-    config = PrepareConfig(size=16, test=6, **settings)  # type: ignore[arg-type]
+    config = prepare_config(size=16, test=6, **settings)  # type: ignore[arg-type]
     manifest = prepare(config, source, target, progress, audited=audits.append)
     assert manifest == DataManifest.read(target / "manifest.json")
     assert audits[0].source in (target / "audit.html").read_text(encoding="utf-8")
@@ -93,11 +94,11 @@ def test_conflicts_can_be_refused(source: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"benign/2\.png = malignant/7\.png"):
         made(source, tmp_path, conflicts="error")
     with pytest.raises(SettingsError, match="merge"):
-        PrepareConfig(duplicates="merge")  # type: ignore[arg-type]
+        prepare_config(duplicates="merge")  # type: ignore[arg-type]
 
 
 def test_the_result_does_not_depend_on_threads(source: Path, tmp_path: Path) -> None:
-    one, two = (prepare(PrepareConfig(16, 1, 6), source, tmp_path / str(n), Silent(), workers=n) for n in (1, 3))
+    one, two = (prepare(prepare_config(16, 1, 6), source, tmp_path / str(n), Silent(), workers=n) for n in (1, 3))
     assert one.content_digest() == two.content_digest()
     assert (tmp_path / "1/audit.html").read_bytes() == (tmp_path / "3/audit.html").read_bytes()
     assert np.isfinite([pair.score for pair in one.near_copies]).all()

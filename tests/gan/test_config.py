@@ -6,9 +6,10 @@ import re
 from typing import Any
 
 import pytest
+from configs import make_config
 
 from usgan_cli.core.errors import SettingsError
-from usgan_cli.gan.config import GanConfig, make_config, settings_of
+from usgan_cli.gan.config import GanConfig, settings_of
 
 
 def config(**changes: Any) -> GanConfig:

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from configs import make_config
 
 from usgan_cli.core.formats.generator import Architecture, GeneratorDocument, write_tensors
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.store.files import sha256_file
-from usgan_cli.gan.config import GanConfig, make_config
+from usgan_cli.gan.config import GanConfig
 from usgan_cli.gan.distributed import World
 from usgan_cli.gan.launch import Job
 from usgan_cli.gan.networks import Generator

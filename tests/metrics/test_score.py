@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from configs import score_config
 
 from usgan_cli.core.errors import DataError, SettingsError
 from usgan_cli.core.formats.score import ScoreRecord
@@ -26,7 +27,7 @@ from usgan_cli.metrics.prdc import density_coverage, distances, precision_recall
 from usgan_cli.metrics.score import ImageSets, score, score_set
 from usgan_cli.metrics.ssim import pair_ssim
 
-CONFIG = ScoreConfig(count=30, ssim_pairs=20, ms_ssim_pairs=4, repeats=10)
+CONFIG = score_config(count=30, ssim_pairs=20, ms_ssim_pairs=4, repeats=10)
 
 
 class Means:
@@ -280,4 +281,4 @@ def test_images_of_another_size_or_too_few_are_refused() -> None:
 )
 def test_impossible_settings_are_named(wrong: dict[str, float]) -> None:
     with pytest.raises(SettingsError, match=next(iter(wrong))):
-        ScoreConfig(**wrong)  # type: ignore[arg-type]
+        score_config(**wrong)  # type: ignore[arg-type]

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 import torch
 from calls import prepare, subsample, train_gan
+from configs import classifier_config, make_config
 from tiny_data import noise_folders
 
 from usgan_cli.commands.train_classifier import TrainClassifier
 from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store.workspace import Workspace
-from usgan_cli.gan.config import GanConfig, make_config, settings_of
+from usgan_cli.gan.config import GanConfig, settings_of
 from usgan_cli.gan.steps import Steps
 from usgan_cli.steps import timing
 from usgan_cli.steps.timing import Timing, seconds_per_kimg
@@ -112,6 +113,5 @@ def test_fine_tuning_takes_time_in_proportion_to_nothing_but_its_images(monkeypa
     clock = iter(range(1000))
     monkeypatch.setattr(timing, "REPEATS", 1)
     monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
-    options = TrainClassifier(n=6, backbone="test_efficientnet", size=32, batch=5, device="cpu")
-    found = timing.seconds_per_image(timing.ClassifierConfig(**timing.settings_for(options, timing.ClassifierConfig)))
-    assert found == pytest.approx(1 / 5)
+    config = classifier_config(backbone="test_efficientnet", size=32, batch=5, device="cpu")
+    assert timing.seconds_per_image(config) == pytest.approx(1 / 5)

@@ -23,42 +23,45 @@ HEAD_SETTINGS = frozenset({"backbone", "weights", "freeze", "size", "folds", "se
 CLASS_WEIGHTS = ("none", "balanced")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClassifierConfig:
-    """Everything that decides what a classifier learns, apart from its images."""
+    """Everything that decides what a classifier learns, apart from its images.
 
-    backbone: str = "efficientnet_b2"
+    The defaults of what train-cls can set are those of the command's options.
+    """
+
+    backbone: str
     """Name of a timm model."""
-    weights: str = "auto"
+    weights: str
     """"auto" or "imagenet": pretrained on ImageNet (see `find_weights`); "none": random; else a file or folder."""
-    freeze: bool = False
+    freeze: bool
     """Leave the backbone unchanged and train a linear head (a logistic regression) on its features."""
-    size: int | None = None
+    size: int | None
     """Height and width of the network's input, pixels; None for the size that the network was pretrained at."""
-    folds: int = 5
-    seed: int = 0
+    folds: int
+    seed: int
 
-    epochs: int = 30
+    epochs: int
     """Passes over the training images at most; each fold keeps the last epoch that its validation images
     cannot tell from the best one."""
-    patience: int = 20
+    patience: int
     """Epochs without an improvement on the validation images after which a fold ends."""
-    batch: int = 16
+    batch: int
     """Images per step, at most; an epoch's steps are as equal as they can be."""
-    lr: float = 3e-4
+    lr: float
     """Highest learning rate of the pretrained layers."""
-    head_lr: float = 3e-3
+    head_lr: float
     """Highest learning rate of the new classifier layer."""
-    layer_decay: float = 1.0
+    layer_decay: float
     """Each block of the pretrained network has the learning rate of the block after it, times this."""
-    head_epochs: int = 0
+    head_epochs: int
     """First stage: epochs in which the new classifier layer alone is trained; then all layers are."""
     warmup_epochs: float = 1.0
     """Epochs at the start of the second stage in which the rates rise linearly; then they follow a cosine to 0."""
     weight_decay: float = 0.01
     """Of AdamW; not applied to biases and normalisation layers."""
-    label_smoothing: float = 0.1
-    class_weights: str = "none"
+    label_smoothing: float
+    class_weights: str
     """"balanced": a class's images weigh more in the loss the fewer there are; "none": all weigh the same."""
     drop_rate: float = 0.3
     """Dropout before the classifier layer."""
@@ -77,9 +80,9 @@ class ClassifierConfig:
     contrast: float = 0.2
     """Contrast is multiplied by at most 1 + contrast, or divided by it."""
 
-    precision: str = "auto"
+    precision: str
     """"float32", "bf16" or "fp16", of the network in fine-tuning; "auto": float32 on a CPU, else the fast one."""
-    device: str = "auto"
+    device: str
 
 
 RULES: tuple[tuple[str, Callable[[float], bool], str], ...] = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from usgan_cli.commands.common import InWorkspace
-from usgan_cli.core.options import option
+from usgan_cli.core.options import selector
 
 
 class Doctor(InWorkspace):
@@ -11,10 +11,8 @@ class Doctor(InWorkspace):
 
     COMMAND = "doctor"
 
-    measure: bool = option(
+    measure: bool = selector(
+        "Also time a few training iterations (seconds on a GPU, up to a minute on a CPU): seconds per thousand images "
+        "(kimg) of two sizes.",
         default=False,
-        help="Also time a few training iterations (seconds on a GPU, up to a minute on a CPU): seconds per thousand "
-        "images (kimg) of two sizes.",
-        recorded=False,
-        in_study=False,
     )

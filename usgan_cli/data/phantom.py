@@ -38,15 +38,15 @@ _GRID = 256
 """Cells per side of the simulation at sizes up to this; smaller images are reduced from it, as real ones are."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PhantomConfig:
     """Settings of a folder of phantoms."""
 
-    count: int = 780
+    count: int
     """Images in all, at least 6; the classes are in BUSI's proportions (437 : 210 : 133)."""
-    size: int = 256
+    size: int
     """Height and width, pixels, 16 to 1024."""
-    seed: int = 0
+    seed: int
     """At least 0."""
 
     def __post_init__(self) -> None:

@@ -41,25 +41,25 @@ from usgan_cli.data.split import stratified_group_split
 SplitFrom = Literal["own", "new"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PrepareConfig:
     """Settings of the prepared dataset."""
 
-    size: int = 256
+    size: int
     """Height and width, pixels: a power of two from 16 to 1024, as StyleGAN2 needs."""
-    channels: Literal[1, 3] = 1
-    test: int | float = 280 / 780
+    channels: Literal[1, 3]
+    test: int | float
     """Test images: a whole number is a count, a fraction between 0 and 1 is a share of all images."""
-    seed: int = 0
+    seed: int
     """Of the split."""
-    fit: Fit = "stretch"
+    fit: Fit
     """How an image becomes a square (see `codec.fit`)."""
-    split: SplitFrom = "own"
+    split: SplitFrom
     """Whether a split that the source comes with is kept; `test` and `seed` then have no effect."""
     reading: SourceOptions = field(default_factory=SourceOptions)
-    duplicates: DuplicatePolicy = "group"
+    duplicates: DuplicatePolicy
     """Keep copies on one side; keep only the largest of them; or draw the split as if there were none."""
-    conflicts: ConflictPolicy = "keep"
+    conflicts: ConflictPolicy
     """What is done with the same picture under more than one class."""
 
     def __post_init__(self) -> None:

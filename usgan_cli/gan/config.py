@@ -22,7 +22,7 @@ AUGS: tuple[AugName, ...] = get_args(AugName)
 PRESETS = ("paper256", "auto", "small", "tiny")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GanConfig:
     """Everything that decides the result of a training, apart from its images.
 
@@ -53,7 +53,7 @@ class GanConfig:
     ema_rampup: float | None
     """The average's half-life is at most this share of the images seen so far; None for no limit."""
 
-    mirror: bool = False
+    mirror: bool
     """Show every training image also mirrored left to right."""
     style_mixing_prob: float = 0.9
     w_avg_decay: float = 0.995
@@ -62,27 +62,27 @@ class GanConfig:
     pl_weight: float = 2.0
     pl_decay: float = 0.01
     pl_batch_shrink: int = 2
-    ada_target: float = 0.6
+    ada_target: float
     ada_interval: int = 4
-    ada_kimg: float = 500.0
-    ada_ops: str = "bg"
+    ada_kimg: float
+    ada_ops: str
     """ADA's operations by name; see `AdaOperations.named`."""
-    ada_fill: float | None = None
+    ada_fill: float | None
     """What ADA puts beyond the image's border, in [-1, 1]; None reflects the image, as published."""
-    diffaug_policy: tuple[str, ...] = ("translation", "cutout")
-    diffaug_fill: float = 0.0
+    diffaug_policy: tuple[str, ...]
+    diffaug_fill: float
     """What DiffAug puts in place of what it removes, in [-1, 1]; 0 is the published mid-gray, -1 is black."""
-    freeze_d: int = 0
+    freeze_d: int
     """Number of the discriminator's highest-resolution layers that keep their first parameters (Freeze-D)."""
     half_resolutions: int = 4
     """Number of the highest resolutions computed in the fast precision."""
-    precision: str = "float32"
+    precision: str
 
-    tick_kimg: float = 1.0
+    tick_kimg: float
     """How often a line is written to the log."""
-    save_kimg: float = 4.0
+    save_kimg: float
     """How often the training's full state and a grid of samples are saved."""
-    save_minutes: float = 10.0
+    save_minutes: float
     """Training time after the last saved state at which the next one is saved."""
 
     @property
@@ -196,7 +196,7 @@ def make_config(
         )
     values = _PRESETS[preset](resolution)
     values["minutes"] = None
-    values.update({name: value for name, value in changes.items() if value is not None})
+    values |= {name: value for name, value in changes.items() if value is not None or name not in values}
     if values["minutes"] is not None and changes.get("kimg") is None:
         values["kimg"] = None
     config = GanConfig(

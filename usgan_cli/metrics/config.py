@@ -8,24 +8,24 @@ from dataclasses import dataclass
 from usgan_cli.core.errors import SettingsError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScoreConfig:
     """How a set of generated images is scored."""
 
-    extractor: str = "inception"
+    extractor: str
     """Feature extractor of the Fréchet distance."""
-    count: int | None = 500
+    count: int | None
     """Number of generated images, the first of their fixed order; None takes all. Use the same for every GAN of a
     table: the Fréchet distance falls as the count grows."""
-    ssim_pairs: int = 1000
+    ssim_pairs: int
     """Number of random pairs (real test image, generated image), and of pairs of generated images."""
     ms_ssim_pairs: int = 200
     """The same for MS-SSIM, which takes several times as long."""
-    js_bins: int = 256
+    js_bins: int
     """Bins of the gray-value histograms over 0 to 256."""
-    js_log_base: float = math.e
+    js_log_base: float
     """Base of the logarithm in the Jensen-Shannon distance."""
-    repeats: int = 100
+    repeats: int
     """Draws of half of the images behind every interval."""
     seed: int = 0
     """Seed of the pairs, of the draws and of the choice among more real images than `count`."""

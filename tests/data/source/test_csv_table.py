@@ -7,16 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from configs import prepare_config
 from tiny_data import noise_rows, table
 
 from usgan_cli.core.errors import DataError
 from usgan_cli.core.progress import Silent
-from usgan_cli.data.prepare import PrepareConfig, prepare
+from usgan_cli.data.prepare import prepare
 from usgan_cli.data.source import classes, csv_table
 from usgan_cli.data.source.contents import SourceOptions
 from usgan_cli.data.source.scan import scan
 
-SMALL = PrepareConfig(size=16, test=12)
+SMALL = prepare_config(size=16, test=12)
 
 
 def test_a_table_with_groups_and_split(source: Path, tmp_path: Path) -> None:
@@ -33,7 +34,7 @@ def test_a_table_with_groups_and_split(source: Path, tmp_path: Path) -> None:
     assert manifest.test_share == 10 / 30
     # Patients b1 (3, 4, 5 in the test, none in training): whole; and b0, m0, m1. 6 begins another.
     assert not any("divides" in warning for warning in progress.warnings)
-    new = prepare(PrepareConfig(16, 1, 9, 0, split="new"), listed, tmp_path / "new", Silent())
+    new = prepare(prepare_config(16, 1, 9, 0, split="new"), listed, tmp_path / "new", Silent())
     assert new.split_from == "usgan"
     side = {image.group: image.split for image in new.images}
     assert all(side[image.group] == image.split for image in new.images)
@@ -78,7 +79,7 @@ def test_files_that_a_table_lists_in_vain(source: Path, tmp_path: Path) -> None:
 def test_one_file_under_two_labels_is_a_conflict(source: Path, tmp_path: Path) -> None:
     rows = [row[:2] for row in noise_rows(benign=10)]
     listed = table(source / "list.csv", "path,label", [*rows, ("benign/benign (1).png", "malignant")])
-    manifest = prepare(PrepareConfig(16, 1, 8), listed, tmp_path / "data", Silent())
+    manifest = prepare(prepare_config(16, 1, 8), listed, tmp_path / "data", Silent())
     assert manifest.conflicts == [["images/benign/benign-1.png", "images/malignant/benign-1.png"]]
 
 
@@ -121,7 +122,7 @@ def test_tables_as_spreadsheets_write_them(source: Path, tmp_path: Path) -> None
 def test_a_table_of_groups_keeps_patients_together(source: Path, tmp_path: Path) -> None:
     rows = [(path, f"p{i // 4}") for path, _, i in noise_rows()]
     groups = table(tmp_path / "groups.csv", "path,group", [*rows, ("benign/other.png", "p9")])
-    config = PrepareConfig(16, 1, 10, reading=SourceOptions(groups=groups))
+    config = prepare_config(16, 1, 10, reading=SourceOptions(groups=groups))
     progress = Silent()
     for seed in range(5):
         manifest = prepare(replace(config, seed=seed), source, tmp_path / str(seed), progress)
@@ -158,7 +159,9 @@ def test_copies_join_patients(source: Path, tmp_path: Path) -> None:
     shutil.copy(source / "benign" / "benign (1).png", source / "benign" / "copy.png")
     rows = [(path, f"{name}{(i + 1) // 2}") for path, name, i in noise_rows()]
     groups = table(tmp_path / "groups.csv", "path,group", [*rows, ("benign/copy.png", "benign2")])
-    manifest = prepare(PrepareConfig(16, 1, 11, reading=SourceOptions(groups=groups)), source, tmp_path / "d", Silent())
+    manifest = prepare(
+        prepare_config(16, 1, 11, reading=SourceOptions(groups=groups)), source, tmp_path / "d", Silent()
+    )
     group = {image.source: image.group for image in manifest.images}
     joined = {f"benign/benign ({i}).png" for i in (1, 2, 3, 4)} | {"benign/copy.png"}
     assert {name for name, number in group.items() if number == group["benign/copy.png"]} == joined

@@ -11,16 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from configs import prepare_config
 from PIL import Image
 
 from usgan_cli.core.images import codec
 from usgan_cli.core.progress import Silent
-from usgan_cli.data.prepare import PrepareConfig, prepare
+from usgan_cli.data.prepare import prepare
 from usgan_cli.data.source.contents import SourceOptions
 from usgan_cli.data.source.decode import UNDECODABLE, ordered_map
 from usgan_cli.data.source.names import safe_name, unique_names
 
-SMALL = PrepareConfig(size=16, test=12)
+SMALL = prepare_config(size=16, test=12)
 
 
 def test_broken_files_are_left_out(source: Path, tmp_path: Path) -> None:
@@ -96,7 +97,7 @@ def test_squares(source: Path, tmp_path: Path) -> None:
     codec.write_png(source / "benign" / "tall.png", picture)
     made = {}
     for how in ("stretch", "pad", "crop"):
-        manifest = prepare(PrepareConfig(16, 1, 12, fit=how), source, tmp_path / how, Silent())  # type: ignore[arg-type]
+        manifest = prepare(prepare_config(16, 1, 12, fit=how), source, tmp_path / how, Silent())  # type: ignore[arg-type]
         assert (manifest.fit, manifest.resampling) == (how, "lanczos")
         made[how] = codec.decode(tmp_path / how / "images" / "benign" / "tall.png")[0]
     assert made["stretch"][0, 0] == 100
@@ -111,7 +112,7 @@ def test_pages_of_a_tiff_stay_together(source: Path, tmp_path: Path) -> None:
     pages = [Image.new("L", (20, 20), value) for value in (10, 20, 30)]
     pages[0].save(source / "benign" / "stack.tif", save_all=True, append_images=pages[1:])
     for frames, values in (("first", [10]), ("middle", [20]), ("all", [10, 20, 30])):
-        config = PrepareConfig(16, 1, 12, reading=SourceOptions(frames=frames))  # type: ignore[arg-type]
+        config = prepare_config(16, 1, 12, reading=SourceOptions(frames=frames))  # type: ignore[arg-type]
         manifest = prepare(config, source, tmp_path / frames, Silent())
         found = [image for image in manifest.images if "stack" in image.source]
         assert [codec.decode(tmp_path / frames / i.file).max() for i in found] == values

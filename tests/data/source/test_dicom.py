@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from configs import prepare_config
 from PIL import Image
 from tiny_data import zipped
 
@@ -16,7 +17,7 @@ from usgan_cli.core.errors import DataError
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.codec import UndecodableError
 from usgan_cli.core.progress import Silent
-from usgan_cli.data.prepare import PrepareConfig, prepare
+from usgan_cli.data.prepare import prepare
 from usgan_cli.data.source import classes, dicom
 from usgan_cli.data.source.contents import SourceOptions
 from usgan_cli.data.source.scan import scan
@@ -199,7 +200,7 @@ def source(tmp_path: Path) -> Path:
 
 def test_a_folder_of_dicom_files(source: Path, tmp_path: Path) -> None:
     progress = Silent()
-    manifest = prepare(PrepareConfig(16, 1, 6), source, tmp_path / "data", progress)
+    manifest = prepare(prepare_config(16, 1, 6), source, tmp_path / "data", progress)
     assert (manifest.source_format, manifest.groups_from) == ("dicom", "PatientID")
     assert len(manifest.images) == 12
     assert {item.source: item.reason for item in manifest.left_out} == {
@@ -214,7 +215,7 @@ def test_a_folder_of_dicom_files(source: Path, tmp_path: Path) -> None:
         assert "secret" not in path.read_text()
     # The same in an archive, where only DICOM files count if they are asked for.
     codec.write_png(source / "a" / "extra.png", np.zeros((1, 8, 8), np.uint8))
-    config = PrepareConfig(16, 1, 6, reading=SourceOptions(format="dicom"))
+    config = prepare_config(16, 1, 6, reading=SourceOptions(format="dicom"))
     assert prepare(config, zipped(source, tmp_path / "s.zip"), tmp_path / "zip", progress).images == manifest.images
     assert scan(source).format == "folders"
     assert len(scan(source).images) == 13

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from configs import prepare_config
 
 from usgan_cli.core.errors import DataError, SettingsError
 from usgan_cli.core.images import codec
 from usgan_cli.core.progress import Silent
-from usgan_cli.data.prepare import PrepareConfig, prepare
+from usgan_cli.data.prepare import prepare
 from usgan_cli.data.source import medmnist
 from usgan_cli.data.source.contents import SourceOptions
 from usgan_cli.data.source.scan import scan
@@ -39,7 +40,7 @@ def save(path: Path, made: dict[str, Any], *, compressed: bool = True) -> Path:
 def test_images_labels_and_split_come_through(tmp_path: Path, size: int, colour: bool, compressed: bool) -> None:
     made = arrays(3, size, colour)
     path = save(tmp_path / "mine.npz", made, compressed=compressed)
-    config = PrepareConfig(size=32, channels=3 if colour else 1)
+    config = prepare_config(size=32, channels=3 if colour else 1)
     manifest = prepare(config, path, tmp_path / "data", Silent())
     assert (manifest.source_format, manifest.layout, manifest.split_from) == ("medmnist", "MedMNIST", "source")
     assert manifest.classes == ["0", "1", "2"]
@@ -59,14 +60,14 @@ def test_images_labels_and_split_come_through(tmp_path: Path, size: int, colour:
 
 def test_the_order_of_memory_does_not_matter(tmp_path: Path) -> None:
     made = arrays()
-    plain = prepare(PrepareConfig(32), save(tmp_path / "c.npz", made), tmp_path / "c", Silent())
+    plain = prepare(prepare_config(32), save(tmp_path / "c.npz", made), tmp_path / "c", Silent())
     made = {name: np.asfortranarray(array) for name, array in made.items()}
-    assert prepare(PrepareConfig(32), save(tmp_path / "f.npz", made), tmp_path / "f", Silent()).images == plain.images
+    assert prepare(prepare_config(32), save(tmp_path / "f.npz", made), tmp_path / "f", Silent()).images == plain.images
 
 
 def test_a_new_split_takes_all_parts(tmp_path: Path) -> None:
     path = save(tmp_path / "mine.npz", arrays())
-    manifest = prepare(PrepareConfig(32, 1, 12, split="new"), path, tmp_path / "data", Silent())
+    manifest = prepare(prepare_config(32, 1, 12, split="new"), path, tmp_path / "data", Silent())
     assert manifest.split_from == "usgan"
     assert manifest.class_counts("test") == {"0": 6, "1": 6}
     assert {image.source.partition("/")[0] for image in manifest.of("test")} == {"train", "val", "test"}
@@ -76,7 +77,7 @@ def test_copies_across_the_published_split_are_reported(tmp_path: Path) -> None:
     made = arrays()
     made["test_images"][3] = made["train_images"][5]
     progress = Silent()
-    prepare(PrepareConfig(32), save(tmp_path / "mine.npz", made), tmp_path / "data", progress)
+    prepare(prepare_config(32), save(tmp_path / "mine.npz", made), tmp_path / "data", progress)
     assert any("own split divides 1 group" in warning for warning in progress.warnings)
 
 
@@ -140,7 +141,7 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     data[len(data) // 4] ^= 1
     path.write_bytes(data)
     with pytest.raises(DataError, match=r"mine\.npz is damaged"):
-        prepare(PrepareConfig(32), path, tmp_path / "data", Silent())
+        prepare(prepare_config(32), path, tmp_path / "data", Silent())
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(DataError, match=r"mine\.npz"):
         scan(path, SourceOptions(format="medmnist"))
@@ -150,5 +151,5 @@ def test_the_test_side_may_lack_a_class(tmp_path: Path) -> None:
     made = arrays()
     made["test_labels"][:] = 0
     with pytest.raises(DataError, match="test side has none of the class '1'") as caught:
-        prepare(PrepareConfig(32), save(tmp_path / "mine.npz", made), tmp_path / "data", Silent())
+        prepare(prepare_config(32), save(tmp_path / "mine.npz", made), tmp_path / "data", Silent())
     assert "--split new" in str(caught.value.hint)

@@ -1,0 +1,45 @@
+"""Domains' configurations as the commands' defaults give them, with changes; defaults stand in the commands alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from usgan_cli.classify.config import ClassifierConfig
+from usgan_cli.commands.phantom import Phantom
+from usgan_cli.commands.prepare import Prepare
+from usgan_cli.commands.score import Score
+from usgan_cli.commands.train_classifier import TrainClassifier
+from usgan_cli.commands.train_gan import TrainGan
+from usgan_cli.core.options import settings_for
+from usgan_cli.data.phantom import PhantomConfig
+from usgan_cli.data.prepare import PrepareConfig
+from usgan_cli.gan.config import GanConfig
+from usgan_cli.gan.config import make_config as make
+from usgan_cli.metrics.config import ScoreConfig
+
+GAN = settings_for(TrainGan(aug="none", n=1), GanConfig) | {"diffaug_policy": ("translation", "cutout")}
+CLASSIFIER = settings_for(TrainClassifier(n=1), ClassifierConfig)
+SCORE = settings_for(Score(), ScoreConfig)
+PHANTOM = settings_for(Phantom(out=Path("phantoms")), PhantomConfig)
+PREPARE = settings_for(Prepare(source=Path("source")), PrepareConfig) | {"split": "own"}
+
+
+def make_config(**changes: Any) -> GanConfig:
+    return make(**GAN | {"precision": "float32"} | changes)
+
+
+def classifier_config(**changes: Any) -> ClassifierConfig:
+    return ClassifierConfig(**CLASSIFIER | changes)
+
+
+def score_config(**changes: Any) -> ScoreConfig:
+    return ScoreConfig(**SCORE | changes)
+
+
+def phantom_config(*first: int, **changes: Any) -> PhantomConfig:
+    return PhantomConfig(**PHANTOM | dict(zip(("count", "size", "seed"), first, strict=False)) | changes)
+
+
+def prepare_config(*first: float, **changes: Any) -> PrepareConfig:
+    return PrepareConfig(**PREPARE | dict(zip(("size", "channels", "test", "seed"), first, strict=False)) | changes)
