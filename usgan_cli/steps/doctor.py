@@ -6,21 +6,22 @@ import os
 import platform
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from usgan_cli.commands.doctor import Doctor
+from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.core.errors import WeightsError
 from usgan_cli.core.machine import device as devices
 from usgan_cli.core.machine.memory import keep_freed_memory
 from usgan_cli.core.machine.weights import find_local
 from usgan_cli.core.store.provenance import package_versions
 from usgan_cli.core.store.workspace import Workspace
-from usgan_cli.gan.config import make_config
 from usgan_cli.gan.cuda_graph import resolve_graphs
 from usgan_cli.gan.kernels.choice import VARIABLE, kernels_of, requested
 from usgan_cli.steps.timing import CLASSES, seconds_per_kimg
+from usgan_cli.steps.train_gan import resolve
 from usgan_cli.terminal import console
 from usgan_cli.terminal.session import Session
 
@@ -103,13 +104,11 @@ def _training(device: torch.device) -> dict[str, str]:
 
 def _speeds(device: torch.device) -> dict[str, float]:
     """Return seconds per thousand images of sizes and presets that suit the device."""
+    trainings: tuple[tuple[Literal["auto", "small"], int], ...]
     trainings = (("auto", 64), ("auto", 256)) if device.type == "cuda" else (("small", 64), ("auto", 64))
-    precision = devices.resolve_precision("auto", device)
     speeds = {}
     for preset, size in trainings:
-        config = make_config(
-            aug="ada", preset=preset, resolution=size, img_channels=1, c_dim=CLASSES, seed=0, precision=precision
-        )
+        config = resolve(TrainGan(aug="ada", n=1, preset=preset), size, 1, CLASSES, device)
         speeds[f"{preset}, {size} pixels, ADA"] = seconds_per_kimg(config, device)
     return speeds
 
