@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from classifier_toy import N, new_workspace
 from configs import classifier_config
-from gan_toy import config, images
 from pretend_gpu import pretend_gpu
 from pretend_memory import CUDA, CaptureError, DeviceError, Gpu, Graph, RaceError
 from tiny_gan import config, images
