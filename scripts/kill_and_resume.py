@@ -51,7 +51,7 @@ def stopped(command: list[str], after_s: float, number: signal.Signals) -> bool:
     except subprocess.TimeoutExpired:
         process.send_signal(number)
         _, messages = process.communicate()
-        # Before Python runs, a signal ends a process by itself.
+        # Before Python runs, a signal ends a process at once.
         if process.returncode not in (130, -number):
             raise SystemExit(f"{number.name}: exit status {process.returncode}\n{messages.decode()}") from None
         return True

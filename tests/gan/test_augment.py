@@ -104,7 +104,7 @@ def test_nothing_is_drawn_at_a_known_zero(p: float | Tensor) -> None:
 def test_an_accelerator_is_asked_for_no_value(
     name: str, settings: dict[str, Any], generator: torch.Generator | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Meta tensors have shapes but no values: whatever would wait for a device raises."""
+    """Meta tensors have shapes but no values: an operation that would wait for a device raises."""
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # which meta tensors do not know
     meta = torch.device("meta")
     augment: Augment = make_augment(name, **settings)

@@ -84,7 +84,7 @@ def test_onnxruntime_makes_the_generators_images(exported: tuple[Path, dict[str,
         expected = network(z, c, truncation_psi=psi, noise="const").numpy()
         assert np.abs(made - expected).max() < 1e-4
     assert 0 <= told["max_difference"] < 1e-4 < told["tolerance"] == TOLERANCE
-    # The images are not all alike, so that agreement means something.
+    # The images differ, so that agreement means something.
     assert expected.std(axis=0).mean() > 0.05
 
 

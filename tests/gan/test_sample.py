@@ -1,4 +1,4 @@
-"""Sampling: an image depends on its generator and its own seed alone, and lists of classes start alike."""
+"""Sampling: an image depends on its generator and its own seed alone, and a longer list of classes begins like a shorter one."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_only_some_classes_come_in_their_own_proportions(tmp_path: Path) -> None
     images = load_synthetic(made)
     assert images.class_counts() == {"a": 0, "b": 6, "c": 3}
     assert manifest.class_shares == {"a": 0, "b": pytest.approx(2 / 3), "c": pytest.approx(1 / 3)}
-    # Image i is that of its own seed and class, whatever else is made.
+    # Image i is that of its own seed and class, independent of the others.
     wanted = list(make_images(tiny_generator(), range(9), images.labels.tolist()))
     assert np.array_equal(images.pixels, wanted)
     for classes, words in ((["d"], "no class 'd'"), (["a", "a"], "named twice")):

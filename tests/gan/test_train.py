@@ -36,7 +36,7 @@ def load(settings: GanConfig, folder: Path) -> Training:
 
 
 class StoppedError(Exception):
-    """Stands for a process that is killed."""
+    """Raised where a process would be killed."""
 
 
 @pytest.mark.parametrize("aug", ["none", "ada", "diffaug"])

@@ -1,4 +1,4 @@
-"""What is timed is the training that the step would carry out, and the whole of it is foretold."""
+"""What is timed is the training that the step would carry out, and the estimate is of the whole of it."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ def test_tensors_of_every_kind_come_back(tmp_path: Path, tensor: Tensor) -> None
 
 
 def mischief(marker: Path) -> dict[str, Any]:
-    """Return objects each of which, unpickled, makes the marker file."""
+    """Return objects that make the marker file when they are unpickled."""
     touch = f"touch {marker}"
     code = f"open({str(marker)!r}, 'w').close()"
     return {

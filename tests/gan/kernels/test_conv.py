@@ -72,7 +72,7 @@ def test_an_uneven_filter_shows_which_way_round_it_is() -> None:
 
 @pytest.fixture(params=["library", "products", "products of some"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """How convolutions are computed, whatever their size: by the library, or by parts and matrix products."""
+    """How convolutions of any size are computed: by the library, or by parts and matrix products."""
     always, never = 0, 2**62
     product = request.param != "library"
     monkeypatch.setattr(conv, "PARTS_FROM", always if product else never)
