@@ -1,4 +1,4 @@
-"""Sampling: an image depends on its generator and its own seed alone, and a longer list of classes begins like a shorter one."""
+"""Sampling: an image depends on its generator and its own seed alone; a shorter list of classes starts a longer one."""
 
 from __future__ import annotations
 
