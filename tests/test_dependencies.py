@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 import tomllib
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -25,6 +26,13 @@ USED_IF_INSTALLED = {"medmnist", "triton"}
 """Modules used where they happen to be installed: a table of class names, and the compiler that comes with torch."""
 
 
+@cache
+def known_distributions() -> dict[str, list[str]]:
+    """The installed projects that bring each top-level module."""
+    return dict(packages_distributions())
+
+
+@cache
 def imported() -> set[str]:
     """The top-level modules of other projects that the package's source imports."""
     names = set()
@@ -54,7 +62,7 @@ def declared(requirements: list[str]) -> set[str]:
 
 
 def distributions(modules: set[str]) -> set[str]:
-    known = packages_distributions()
+    known = known_distributions()
     return {normal(name) for module in modules for name in known.get(module, [module])}
 
 
@@ -69,7 +77,7 @@ def test_what_is_declared_is_imported(group: str) -> None:
 
 def test_what_is_imported_is_declared() -> None:
     requirements = declared([*PROJECT["dependencies"], *(need for needs in OPTIONAL.values() for need in needs)])
-    known = packages_distributions()
+    known = known_distributions()
     for module in imported() - USED_IF_INSTALLED:
         names = {normal(name) for name in known.get(module, [module])}
         assert names & requirements, f"{module} is imported and not declared"

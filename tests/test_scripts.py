@@ -16,6 +16,7 @@ def test_there_are_scripts() -> None:
     assert {"update_readme.py", "gpu_check.py", "null_rates.py"} <= {path.name for path in FILES}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(SCRIPTS).as_posix())
 def test_a_script_loads(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [str(path.parent), str(SCRIPTS), *sys.path])

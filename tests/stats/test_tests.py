@@ -165,6 +165,7 @@ def test_effect_size_by_hand() -> None:
     assert effect_size([0.25, 0.25]) is None
 
 
+@pytest.mark.slow
 @hypothesis.settings(deadline=None, max_examples=30)
 @given(P_VALUES)
 def test_holm_is_statsmodels(p_values: list[float | None]) -> None:
@@ -175,6 +176,7 @@ def test_holm_is_statsmodels(p_values: list[float | None]) -> None:
         assert adjusted == pytest.approx(multitest.multipletests(known, method="holm")[1], abs=1e-12)
 
 
+@pytest.mark.slow
 @hypothesis.settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
 def test_mcnemar_is_statsmodels(pairs: list[tuple[bool, bool]]) -> None:
