@@ -51,7 +51,7 @@ EXIT_PROBLEM, EXIT_INTERRUPTED = 1, 130
 DISK_PROBLEMS = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
 )
-"""What a file system answers that the user can mend; any other OSError is a bug."""
+"""Errors of a file system that the user can solve; any other OSError is a bug."""
 
 app = typer.Typer(
     name="usgan",
@@ -86,7 +86,7 @@ for panel, options, step in COMMANDS:
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 1 a problem the user can mend, 2 wrong usage, 130 interrupted.
+    """Run one command and return its exit code: 0 done, 1 a problem the user can solve, 2 wrong usage, 130 interrupted.
 
     A UsganError becomes one message; a bug keeps its traceback.
     """

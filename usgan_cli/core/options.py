@@ -348,7 +348,7 @@ def from_table(cls: type[OptionsT], table: Any, place: str, **fixed: Any) -> Opt
 
 
 def check_keys(table: Any, known: Iterable[str], place: str) -> None:
-    """Raise a `SettingsError` for what is no table, or for its first unknown key, with the nearest known one."""
+    """Raise a `SettingsError` if this is not a table, or for its first unknown key, with the nearest known one."""
     known = list(known)
     if not isinstance(table, Mapping):
         raise SettingsError(f"{place} is {table!r}; it must be a table.")

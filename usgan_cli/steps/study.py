@@ -179,7 +179,7 @@ class _Runner:
 
 @dataclass(frozen=True)
 class _Check:
-    """Asks a step's command what it would do, without doing anything."""
+    """Returns what a step's command would do, without doing it."""
 
     session: Session
 
@@ -192,8 +192,8 @@ class _Check:
 
 def states_of(session: Session, steps: list[PlannedStep]) -> list[StepState]:
     """Return the state of each step of a plan in the session's workspace."""
-    asking = Session(session.workspace, Silent(), force=session.force, refresh=True, dry_run=True)
-    return find_states(steps, _Check(asking))
+    dry = Session(session.workspace, Silent(), force=session.force, refresh=True, dry_run=True)
+    return find_states(steps, _Check(dry))
 
 
 @contextmanager

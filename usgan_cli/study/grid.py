@@ -37,7 +37,7 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """Steps that stand together: their places in the plan, and a short name for each."""
+    """Steps shown together: their places in the plan, and a short name for each."""
 
     steps: tuple[int, ...]
     names: tuple[str, ...]
@@ -63,7 +63,7 @@ class Grid:
     shared : tuple of (str, Cell)
         Steps that belong to the study as a whole, by command.
     legend : tuple of str
-        What the marks of a GAN's cell stand for, in order.
+        Meaning of the marks of a GAN's cell, in order.
     """
 
     columns: tuple[str, ...]

@@ -19,7 +19,7 @@ Runner = Callable[[PlannedStep], object]
 
 
 class StepFailedError(UsganError):
-    """A step of a study failed; the message says which and why."""
+    """A step of a study failed; the message names it and the reason."""
 
 
 class Watcher(Progress, Protocol):
@@ -127,5 +127,5 @@ def run_plan(
         stopped, cause = first
         raise StepFailedError(
             f"The step failed: {stopped.line}\n{cause.message}",
-            cause.hint or "Mend it and run the same study again; what is done is skipped.",
+            cause.hint or "Solve the problem and run the same study again; what is done is skipped.",
         )

@@ -2,7 +2,7 @@
 
 Snakemake runs a shipped workflow with one rule for every step that is to be carried out; each rule calls the
 command line that `--dry-run` shows. Whether a step is done is decided by usgan alone, before and within each job:
-what Snakemake watches are empty markers, never the artefacts themselves, which it would delete when a job fails.
+Snakemake sees empty markers, never the artefacts themselves, which it would delete when a job fails.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from usgan_cli.study.plan import PlannedStep
 from usgan_cli.study.run import StepFailedError
 
 ON_THE_SPOT = frozenset({"subsample", "ttest", "report"})
-"""Commands of seconds, which run where Snakemake runs rather than as jobs of a cluster."""
+"""Commands that take seconds; they run beside Snakemake itself rather than as jobs of a cluster."""
 ON_GPUS = frozenset({"train-gan", "generate", "score", "train-cls"})
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 ELSEWHERE = ("--profile", "--workflow-profile", "--executor", "-e")
 """Options with which Snakemake's jobs run elsewhere than on this machine's cores."""
 LIMITS = ("--cores", "-c", "--jobs", "-j")
-"""Options with which a user says how much runs at once."""
+"""Options by which a user limits how much runs at once."""
 
 
 def snakemake_folder(workspace: Workspace) -> Path:
@@ -93,7 +93,7 @@ def write_workflow(
     force : bool
         Make what is there again.
     machine : Machine, optional
-        Where jobs run on this machine; elsewhere they ask for what the study's `cluster` says.
+        The limits of this machine, if jobs run on it; elsewhere they ask for what the study's `cluster` says.
 
     Returns
     -------
@@ -162,15 +162,15 @@ def snakemake_command(plan: Path, limits: Sequence[str], engine_options: Sequenc
     plan : Path
         As `write_workflow` returns it.
     limits : sequence of str
-        Snakemake's options for how much runs at once; what the user says himself goes before.
+        Snakemake's options for how much runs at once; the user's own options come first.
     engine_options : sequence of str
         Further options for Snakemake, as the user gives them.
     """
     workflow = resources.files("usgan_cli.study") / "Snakefile"
     words = [sys.executable, "-m", "snakemake", "--snakefile", str(workflow), "--config", f"plan={plan}"]
     words += ["--nolock", "--rerun-incomplete", "--rerun-triggers", "mtime"]
-    said = {option.split("=")[0] for option in engine_options}
-    return [*words, *([] if said & set(LIMITS) else limits), *engine_options]
+    given = {option.split("=")[0] for option in engine_options}
+    return [*words, *([] if given & set(LIMITS) else limits), *engine_options]
 
 
 def _run_elsewhere(engine_options: Sequence[str]) -> bool:
@@ -219,19 +219,19 @@ def run_snakemake(
 
 
 def _failure(plan: Path, engine_options: Sequence[str]) -> StepFailedError:
-    """Return the error that names the first step that was tried and did not come to its end."""
+    """Return the error that names the first step that was started and did not finish."""
     for step in json.loads(plan.read_text(encoding="utf-8"))["steps"]:
         log = Path(step["log"])
         ready = all(Path(marker).exists() for marker in step["needs"])
         if ready and not Path(step["marker"]).exists() and log.is_file():
             lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            told = "\n".join(lines[-3:]) or "It said nothing; what Snakemake said is above."
+            last = "\n".join(lines[-3:]) or "It printed nothing; see Snakemake's output above."
             return StepFailedError(
-                f"The step failed: {step['command']}\n{told}",
-                f"All it said is in {log}. Mend it and run the study again.",
+                f"The step failed: {step['command']}\n{last}",
+                f"Its whole output is in {log}. Solve the problem and run the study again.",
             )
     options = " ".join(engine_options)
     return StepFailedError(
         f"Snakemake ended with an error before any step did{f' (its options: {options})' if options else ''}.",
-        "What it said is above.",
+        "See its output above.",
     )

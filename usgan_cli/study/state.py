@@ -1,4 +1,4 @@
-"""Where every step of a study stands: done, out of date, unfinished or missing, and why."""
+"""The state of every step of a study: done, out of date, unfinished or missing, and why."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from usgan_cli.study.plan import PlannedStep, plan_study
 StateName = Literal["done", "stale", "follows", "unfinished", "missing", "impossible"]
 SHOWN = Workspace(Path("work"))
 Check = Callable[[PlannedStep], Outcome]
-"""Asks a step's own command what it would do, without doing anything."""
+"""Returns what a step's own command would do, without doing it."""
 
 
 @dataclass(frozen=True)
 class StepState:
-    """Where a step stands.
+    """The state of a step.
 
     Attributes
     ----------
     name : str
         "done"; "stale": what is there was made with other settings or from other inputs, and is made again;
-        "follows": it is there, and is made again if an input that is made again comes out different;
-        "unfinished": a part is there, from which the work goes on; "missing": nothing is there;
+        "follows": it is there, and will be made again if an input that is made again turns out different;
+        "unfinished": a part is there, from which the work continues; "missing": nothing is there;
         "impossible": its command would refuse, whatever the steps before it do.
     why : str
         In words; empty where the name says it all.
@@ -46,24 +46,24 @@ class StepState:
 
 
 def find_states(steps: Sequence[PlannedStep], check: Check) -> list[StepState]:
-    """Return where each step of a plan stands.
+    """Return the state of each step of a plan.
 
     Parameters
     ----------
     steps : sequence of PlannedStep
-        In the plan's order: a step stands after those whose artefacts it needs.
+        In the plan's order: a step comes after those whose artefacts it needs.
     check : callable
-        Returns what carrying the step out would come to, as a dry run that may make again what is out of date.
+        Returns the outcome of a dry run of the step that may make again what is out of date.
     """
-    found: dict[str, StepState] = {}
+    states: dict[Path, StepState] = {}
     for step in steps:
-        pending = [str(path) for path in step.needs if not found.get(str(path), StepState("done")).done]
-        found[str(step.writes)] = _state(step, check, pending)
-    return [found[str(step.writes)] for step in steps]
+        pending = [str(path) for path in step.needs if path in states and not states[path].done]
+        states[step.writes] = _state(step, check, pending)
+    return [states[step.writes] for step in steps]
 
 
 def _state(step: PlannedStep, check: Check, pending: list[str]) -> StepState:
-    """Return where a step stands; `pending` are the artefacts it needs that are still to be made."""
+    """Return the state of a step; `pending` are the artefacts it needs that are still to be made."""
     try:
         there = find_step(step.writes) is not None
     except UsganError as error:
@@ -72,7 +72,7 @@ def _state(step: PlannedStep, check: Check, pending: list[str]) -> StepState:
     try:
         outcome = check(step)
     except UsganError as error:
-        # Where what it needs is still to be made, no command can say more.
+        # If an input is still to be made, the command cannot know more.
         return follows or (StepState("missing") if pending else StepState("impossible", _in_a_line(error)))
     if outcome.status != "planned":
         return follows or StepState("done")
@@ -82,12 +82,12 @@ def _state(step: PlannedStep, check: Check, pending: list[str]) -> StepState:
 
 
 def _own_state(outcome: Outcome, there: bool) -> StepState:
-    """Return where a step stands by its own command's plan."""
+    """Return the state of a step by its own command's plan."""
     if outcome.changes:
         return StepState("stale", "; ".join(outcome.changes))
     if outcome.begun:
         return StepState("unfinished")
-    return StepState("stale", "it is asked for anew") if there else StepState("missing")
+    return StepState("stale", "it is to be made again") if there else StepState("missing")
 
 
 def _in_a_line(error: UsganError) -> str:
@@ -95,7 +95,7 @@ def _in_a_line(error: UsganError) -> str:
 
 
 def to_do(states: Sequence[StepState]) -> dict[StateName, int]:
-    """Return how many steps stand how, in the order in which they are told."""
+    """Return the number of steps in each state, in the order in which they are shown."""
     order: tuple[StateName, ...] = ("done", "unfinished", "stale", "follows", "missing", "impossible")
     counts = {name: sum(state.name == name for state in states) for name in order}
     return {name: count for name, count in counts.items() if count}

@@ -56,16 +56,16 @@ class Terminal:
         return self._console
 
     def note(self, message: str) -> None:
-        """Say something worth knowing."""
+        """Print something worth knowing."""
         if not self.quiet:
             self.console.print(message, markup=False)
 
     def warn(self, message: str) -> None:
-        """Say something that should change what the user believes or does."""
+        """Print something that should change what the user believes or does."""
         self.console.print(f"Warning: {message}", style="yellow", markup=False)
 
     def fail(self, message: str) -> None:
-        """Say why the command ends."""
+        """Print why the command ends."""
         self.console.print(f"Error: {message}", style="red", markup=False)
 
     def table(self, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -144,7 +144,7 @@ class BarTask:
         self.id = task
 
     def advance(self, amount: float = 1, **figures: float | str) -> None:
-        """Move the bar on, and show figures until others come."""
+        """Move the bar on, and show the figures until newer ones come."""
         if figures:
             self.bars.update(self.id, advance=amount, figures=_figures(figures))
         else:
@@ -158,24 +158,24 @@ class PlainTask:
         self.terminal = terminal
         self.title, self.total, self.unit = title, total, unit
         self.first = self.done = done
-        self.begin = self.spoke = time.monotonic()
+        self.begin = self.last_line = time.monotonic()
         self.figures = ""
 
     def advance(self, amount: float = 1, **figures: float | str) -> None:
-        """Count on; say so if the last line is a while ago."""
+        """Count on, and print a line if the last one was printed a while ago."""
         self.done += amount
         if figures:
             self.figures = "; " + _figures(figures)
         now = time.monotonic()
-        if now - self.spoke >= PLAIN_INTERVAL_S:
-            self.spoke = now
+        if now - self.last_line >= PLAIN_INTERVAL_S:
+            self.last_line = now
             rate = (now - self.begin) / max(self.done - self.first, 1e-9)
             left = duration((self.total - self.done) * rate)
             done = f"{self.done:.4g} of {self.total:g} {self.unit}"
             self.terminal.note(f"{self.title}: {done}, {rate:.3g} s each, {left} left{self.figures}")
 
     def finish(self) -> None:
-        """Say how long it took, where that was worth a line."""
+        """Print how long it took, unless that was less than a second."""
         spent = time.monotonic() - self.begin
         if spent >= 1:
             self.terminal.note(f"{self.title}: {self.done:.4g} {self.unit} in {duration(spent)}{self.figures}")

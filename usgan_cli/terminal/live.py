@@ -103,7 +103,7 @@ class StudyTerminal(console.Terminal):
         left = [self.steps[i] for i in sorted(self.chosen) if self.states[i] not in {"done", "failed", "left out"}]
         seconds, unknown = self.estimator.total(left)
         text = f"{finished} of {len(self.steps)} steps done"
-        if left and 2 * unknown < len(left):  # told once most of what is left is known
+        if left and 2 * unknown < len(left):  # shown once most of what is left is known
             more = f", and {unknown} of unknown length" if unknown else ""
             text += f", about {duration(seconds)} left{more}"
         return text
