@@ -286,3 +286,27 @@ def test_drawn_noise_equal_to_the_constant_planes_gives_the_same_image() -> None
         synthesis(ws, planes[1:])
     with pytest.raises(ValueError, match="'const' or 'none'"):
         synthesis(ws, "random")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", GENERATORS)
+def test_generator_agrees_on_a_gpu(reference_dir: Path, name: str) -> None:
+    network, ref = load_generator(reference_dir, name)
+    network.cuda()
+    ws, direction = ref["ws"].cuda().requires_grad_(True), ref["pl_noise"].cuda()
+    image = network.synthesis(ws, noise="const")
+    check_close(image.detach().cpu(), ref["image_noise_const"], 1e-6, "const")
+    lengths = losses.path_lengths(image, ws, direction)
+    check_close(lengths.detach().cpu(), ref["pl_lengths"], 1e-6, "pl_lengths")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", DISCRIMINATORS)
+def test_discriminator_agrees_on_a_gpu(reference_dir: Path, name: str) -> None:
+    network, ref = load_discriminator(reference_dir, name)
+    network.cuda()
+    image = ref["image"].cuda().requires_grad_(True)
+    logits = network(image, labels(ref, len(image)).cuda())
+    check_close(logits.detach().cpu(), ref["logits"], 1e-6, "logits")
+    penalty = losses.r1_penalty(logits, image)
+    check_close(penalty.detach().cpu(), ref["r1_penalty"], 1e-6, "r1_penalty")
