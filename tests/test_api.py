@@ -40,6 +40,7 @@ def test_the_package_is_light_and_its_names_are_known() -> None:
     assert done.stdout == "['usgan_cli'] False\n"
     with pytest.raises(AttributeError, match="no attribute 'trian_gan'"):
         _ = usgan.trian_gan
+    assert set(usgan.__all__) <= set(dir(usgan))
     assert (Path(usgan.__file__).parent / "py.typed").is_file()
 
 

@@ -41,3 +41,8 @@ def __getattr__(name: str) -> Any:
     from usgan_cli import api
 
     return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    """List the functions too, before they are loaded."""
+    return sorted({*globals(), *__all__})

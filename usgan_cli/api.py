@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from usgan_cli.commands.common import InWorkspace
 from usgan_cli.commands.generate import Generate
@@ -42,11 +42,10 @@ def _function(name: str, options: Callable[P, InWorkspace], step: str, returns: 
 
     def function(*args: P.args, **kwargs: P.kwargs) -> R:
         given = options(*args, **kwargs)
-        returned: Any = step_of(f"usgan_cli.steps.{step}:run")(given, Session.of(given))
-        return returned  # type: ignore[no-any-return]
+        return cast("R", step_of(f"usgan_cli.steps.{step}:run")(given, Session.of(given)))
 
     function.__name__ = function.__qualname__ = name
-    function.__signature__ = inspect.signature(options).replace(return_annotation=returns)  # type: ignore[attr-defined]
+    function.__dict__["__signature__"] = inspect.signature(options).replace(return_annotation=returns)
     function.__doc__ = _documentation(options)
     return function
 

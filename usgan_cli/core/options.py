@@ -221,7 +221,7 @@ class Options:
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some options changed."""
-        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
+        return type(self)(**{one.name: getattr(self, one.name) for one in options_of(type(self))} | changes)
 
     def words(self) -> list[str]:
         """Return the command line that gives these options, without the program's name: only what is not default.

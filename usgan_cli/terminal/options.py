@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import GenericAlias
 from typing import Annotated, Any
 
 import typer
@@ -30,7 +31,7 @@ def as_command(cls: type[OptionsT], run: Callable[[OptionsT], None]) -> Callable
         run(cls(**{one.name: _value(one, values[one.name]) for one in options}))
 
     parameters = [_parameter(one) for one in options]
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__dict__["__signature__"] = inspect.Signature(parameters)
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     command.__doc__ = cls.__doc__
     return command
@@ -56,7 +57,7 @@ def _parameter(one: Option) -> inspect.Parameter:
     elif kind is Path and traits.stdin:
         arguments["parser"] = path_or_stdin
     if one.length is not None:
-        kind = list[kind] if one.length == 0 else tuple[(kind,) * one.length]  # type: ignore[misc]
+        kind = list[kind] if one.length == 0 else GenericAlias(tuple, (kind,) * one.length)
     if one.optional or (one.length == 0 and not one.required):
         kind = kind | None
     names = () if traits.argument else (one.flag, *([traits.short] if traits.short else []))
