@@ -11,26 +11,25 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from functools import reduce
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from usgan_cli.gan.augment import AdaAugment, AdaOperations, DiffAugment
-from usgan_cli.gan.augment.ada import _draw_blits, _draw_geometry
-from usgan_cli.gan.augment.draws import Draws
+from usgan_cli.gan.augment.ada import draw_transforms
+from usgan_cli.gan.augment.sampler import StrengthSampler
 from usgan_cli.gan.augment.warp import FRAME, fitted_window, warp
 from usgan_cli.gan.augment.wavelets import resampling_taps
 
 
-def draw_transforms(count: int, size: int, seed: int) -> Tensor:
+def bg_transforms(count: int, size: int, seed: int) -> Tensor:
     """Return [count, 3, 3] transforms of the `bg` group at p = 0.6."""
     generator = torch.Generator().manual_seed(seed)
-    draws = Draws(count, torch.tensor(0.6, dtype=torch.float64), torch.device("cpu"), generator)
-    operations = AdaOperations.named("bg")
-    factors = _draw_blits(operations, draws, size, size) + _draw_geometry(operations, draws, size, size)
-    return reduce(torch.matmul, factors)
+    sampler = StrengthSampler(count, torch.tensor(0.6, dtype=torch.float64), torch.device("cpu"), generator)
+    transforms = draw_transforms(AdaOperations.named("bg"), sampler, size, size)
+    assert transforms is not None
+    return transforms
 
 
 def filter_axes(images: Tensor, taps: Tensor, stride: int = 1) -> Tensor:
@@ -89,7 +88,7 @@ def run(size: int, batch: int, device: str, repeats: int) -> None:
     images = torch.rand(batch, 1, size, size, device=device).mul_(2).sub_(1).requires_grad_()
     weight = torch.randn(batch, 1, size, size, device=device)
     # The same random transforms for both warps: a large canvas depends on the largest of a batch.
-    transforms = [draw_transforms(batch, size, seed) for seed in range(repeats + 2)]
+    transforms = [bg_transforms(batch, size, seed) for seed in range(repeats + 2)]
     difference = (
         (warp_padded_canvas(images, transforms[0]) - warp_by_matrices(images, transforms[0])).abs().mean().item()
     )

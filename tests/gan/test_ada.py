@@ -20,8 +20,8 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from usgan_cli.core.errors import FormatError, SettingsError
 from usgan_cli.gan.augment import LEAK_THRESHOLD, AdaAugment, AdaController, AdaOperations, Fill
-from usgan_cli.gan.augment.ada import OPERATION_GROUPS, PIPES
 from usgan_cli.gan.augment.color import band_taps, filter_images
+from usgan_cli.gan.augment.operations import OPERATION_GROUPS, PIPES
 from usgan_cli.gan.augment.warp import fitted_window, sample_bilinear, warp
 from usgan_cli.gan.augment.wavelets import SYM2, SYM6, band_bank
 

@@ -116,22 +116,13 @@ class SynthesisLayer(nn.Module):
         Parameters
         ----------
         x : Tensor
-            [N, in, H, W], already multiplied by `styles`; its type is the one that is computed in.
-        styles : Tensor
-            [N, in], in the parameters' type.
+            [N, in, H, W], already multiplied by `styles` [N, in]; its type is the one that is computed in.
         noise : Tensor, optional
             One plane for each image [N, 1, resolution, resolution], or one for all.
         plain : bool
-            Whether the features themselves are needed.
+            Whether the features [N, out, resolution, resolution], in x's type, are needed themselves.
         following : tuple of Tensor and torch.dtype, optional
-            The next layer's styles [N, out] and the type of its input.
-
-        Returns
-        -------
-        features : Tensor or None
-            [N, out, resolution, resolution] in x's type.
-        scaled : Tensor or None
-            The same, multiplied by the next layer's styles, in its type.
+            The next layer's styles [N, out], by which the features are multiplied for it, and the type of its input.
         """
         weight: Tensor = self.weight
         if x.dtype == torch.float16:
@@ -224,20 +215,9 @@ class ConvLayer(nn.Module):
 
 
 def minibatch_std(x: Tensor, group_size: int) -> Tensor:
-    """Append a channel with the mean standard deviation over groups of images.
+    """Append to x [N, C, H, W] a channel with the mean standard deviation over groups of images.
 
-    Image i belongs to group i modulo (N / group size).
-
-    Parameters
-    ----------
-    x : Tensor
-        [N, C, H, W]; N is a multiple of min(group_size, N).
-    group_size : int
-
-    Returns
-    -------
-    Tensor
-        [N, C + 1, H, W].
+    Image i belongs to group i modulo (N / group size); N is a multiple of min(group_size, N).
     """
     n, _, height, width = x.shape
     group = min(group_size, n)

@@ -29,19 +29,9 @@ def discriminator_loss_real(logits: Tensor) -> Tensor:
 
 
 def r1_penalty(logits: Tensor, image: Tensor) -> Tensor:
-    """Return the squared norm of the gradient of the logits with respect to each image.
+    """Return [N], differentiable: the squared norm of the gradient of the logits with respect to each image.
 
-    Parameters
-    ----------
-    logits : Tensor
-        [N, 1], computed from `image`.
-    image : Tensor
-        Real images [N, C, H, W] before augmentation, requiring a gradient.
-
-    Returns
-    -------
-    Tensor
-        [N], differentiable.
+    The logits [N, 1] are computed from `image`: real images [N, C, H, W] before augmentation, requiring a gradient.
     """
     with input_gradients_only():
         (gradient,) = torch.autograd.grad(logits.sum(), image, create_graph=True)
@@ -49,21 +39,10 @@ def r1_penalty(logits: Tensor, image: Tensor) -> Tensor:
 
 
 def path_lengths(image: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
-    """Return how far each image moves, in a random direction, per step of its w.
+    """Return [N], differentiable: how far each image moves, in a random direction, per step of its w.
 
-    Parameters
-    ----------
-    image : Tensor
-        Generated images [N, C, H, W], computed from `ws`.
-    ws : Tensor
-        [N, num_ws, w_dim].
-    noise : Tensor
-        Standard normal [N, C, H, W]: the direction.
-
-    Returns
-    -------
-    Tensor
-        [N]: the root of the mean over layers of the squared norm of the gradient, differentiable.
+    That is the root of the mean over layers of the squared norm of the gradient. The images [N, C, H, W] are computed
+    from `ws` [N, num_ws, w_dim]; `noise`, standard normal and of the images' shape, is the direction.
     """
     scaled = noise / math.sqrt(image.shape[2] * image.shape[3])
     with input_gradients_only():

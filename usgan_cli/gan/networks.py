@@ -93,19 +93,14 @@ class MappingNetwork(nn.Module):
     ) -> Tensor:
         """Map z [N, z_dim] and one-hot c [N, c_dim] to ws [N, num_ws, w_dim], or to [N, w_dim] without `num_ws`.
 
-        Parameters
-        ----------
-        z, c : Tensor
-        truncation_psi : float
-            How far w may stray from its average.
-        truncation_cutoff : int, optional
-            Number of layers to which that applies; all by default.
+        `truncation_psi` says how far w may stray from its average, in the first `truncation_cutoff` layers or in all.
         """
+        dtype = next(self.parameters()).dtype
         parts = []
         if z is not None:
-            parts.append(normalize_second_moment(z.to(self.fc0_type())))
+            parts.append(normalize_second_moment(z.to(dtype)))
         if self.c_dim > 0:
-            parts.append(normalize_second_moment(self.embed(c.to(self.fc0_type()))))
+            parts.append(normalize_second_moment(self.embed(c.to(dtype))))
         x = torch.cat(parts, dim=1)
         for i in range(self.layers):
             x = self.get_submodule(f"fc{i}")(x)
@@ -116,10 +111,6 @@ class MappingNetwork(nn.Module):
             cut = self.num_ws if truncation_cutoff is None else truncation_cutoff
             ws = torch.cat([self.w_avg.lerp(ws[:, :cut], truncation_psi), ws[:, cut:]], dim=1)
         return ws
-
-    def fc0_type(self) -> torch.dtype:
-        """Return the parameters' type."""
-        return next(self.parameters()).dtype
 
 
 class SynthesisBlock(nn.Module):
@@ -196,11 +187,7 @@ class SynthesisNetwork(nn.Module):
     def forward(self, ws: Tensor, noise: Noise = "const") -> Tensor:
         """Make images [N, img_channels, resolution, resolution], about in [-1, 1], from ws [N, num_ws, w_dim].
 
-        Parameters
-        ----------
-        ws : Tensor
-        noise : sequence of Tensor, "const" or "none"
-            What `draw_noise` returns, the same constant planes for every image, or no noise.
+        The noise is what `draw_noise` returns, "const" for the same planes in every image, or "none".
 
         Raises
         ------
@@ -223,7 +210,7 @@ class SynthesisNetwork(nn.Module):
                 share = block.torgb(features, ws[:, i + 1])
                 img = share if img is None else binomial_upsample(img) + share
         if img is None:
-            raise ValueError("a generator has one block at the least")
+            raise ValueError("a generator has at least one block")
         return img
 
     def _planes(self, noise: Noise) -> Sequence[Tensor | None]:
@@ -242,10 +229,8 @@ class Generator(nn.Module):
 
     Parameters
     ----------
-    architecture : Architecture
-        Presets are in `gan.config`.
     init : torch.Generator, optional
-        Where the initial parameters are drawn from.
+        Source of the initial parameters; torch's own without it.
     half_resolutions : int
         Number of resolutions, from the highest, that compute in `compute_dtype`.
     clamp : float or None
@@ -274,7 +259,7 @@ class Generator(nn.Module):
 
     @property
     def compute_dtype(self) -> torch.dtype:
-        """Type of the highest resolutions; float32 stands for the parameters' own."""
+        """Type of the highest resolutions; float32 means the parameters' own."""
         return self.synthesis.compute_dtype
 
     @compute_dtype.setter
@@ -314,14 +299,7 @@ class DiscriminatorBlock(nn.Module):
         self.conv0 = ConvLayer(in_channels, in_channels, 3, clamp=clamp, init=init)
         self.conv1 = ConvLayer(in_channels, out_channels, 3, down=True, gain=math.sqrt(0.5), clamp=clamp, init=init)
         self.skip = ConvLayer(
-            in_channels,
-            out_channels,
-            1,
-            activation="linear",
-            bias=False,
-            down=True,
-            gain=math.sqrt(0.5),
-            init=init,
+            in_channels, out_channels, 1, activation="linear", bias=False, down=True, gain=math.sqrt(0.5), init=init
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -355,14 +333,7 @@ class DiscriminatorEpilogue(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """StyleGAN2's discriminator.
-
-    Parameters
-    ----------
-    config : DiscriminatorConfig
-    init : torch.Generator, optional
-        Where the initial parameters are drawn from.
-    """
+    """StyleGAN2's discriminator; its initial parameters are drawn from `init`."""
 
     def __init__(self, config: DiscriminatorConfig, init: torch.Generator | None = None) -> None:
         super().__init__()
@@ -386,10 +357,7 @@ class Discriminator(nn.Module):
         own = self.b4.out.weight.dtype
         x = img.to(own)
         for resolution in self.block_resolutions:
-            x = laid_out(
-                x,
-                _block_dtype(self, resolution, own),
-            )
+            x = laid_out(x, _block_dtype(self, resolution, own))
             x = self.get_submodule(f"b{resolution}")(x)
         cmap = self.mapping(None, c) if self.config.c_dim > 0 else None
         logits: Tensor = self.b4(x.to(dtype=own, memory_format=torch.contiguous_format), cmap)

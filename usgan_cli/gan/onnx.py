@@ -59,12 +59,7 @@ class TruncatedGenerator(nn.Module):
 
 
 def require_packages() -> None:
-    """Raise if a package that the export needs is absent.
-
-    Raises
-    ------
-    MissingError
-    """
+    """Raise `MissingError` if a package that the export needs is absent."""
     for name in PACKAGES:
         _package(name)
 
@@ -79,24 +74,16 @@ def _package(name: str) -> Any:
 def export_onnx(
     document: GeneratorDocument, generator: Generator, path: Path, *, noise: str = "const"
 ) -> dict[str, Any]:
-    """Write a generator to `path` as an ONNX model, once onnxruntime has made the generator's own images with it.
+    """Write a generator on the CPU to `path` as an ONNX model, if onnxruntime makes the generator's own images with it.
 
     Inputs: `z` float32 [batch, z_dim], standard normal; `c` float32 [batch, c_dim], one-hot;
-    `truncation` float32 [], 0 to 1. Output: `image` float32 [batch, C, H, W], about in [-1, 1]. What it is, its
-    classes and its use stand in the model's metadata.
-
-    Parameters
-    ----------
-    document : GeneratorDocument
-    generator : Generator
-        On the CPU.
-    path : Path
-    noise : {"const", "none"}
+    `truncation` float32 [], 0 to 1. Output: `image` float32 [batch, C, H, W], about in [-1, 1]. The model's metadata
+    hold its name, classes and use. `noise` is "const" or "none".
 
     Returns
     -------
     dict
-        What is worth knowing of it: opset, digest of the generator, the greatest difference seen, and so on.
+        Facts about the model: opset, digest of the generator, the greatest difference seen, and so on.
 
     Raises
     ------
@@ -115,8 +102,8 @@ def export_onnx(
         "channels": generator.architecture.img_channels,
         "noise": noise,
     }
-    told = {key: value if isinstance(value, str) else json.dumps(value) for key, value in about.items()}
-    onnx.helper.set_model_props(model, {**told, "usage": USAGE})
+    metadata = {key: value if isinstance(value, str) else json.dumps(value) for key, value in about.items()}
+    onnx.helper.set_model_props(model, {**metadata, "usage": USAGE})
     data = model.SerializeToString()
     greatest = greatest_difference(data, generator, noise)
     # Written so that a difference that is not a number is refused too.
@@ -161,15 +148,7 @@ def _exported(generator: Generator, noise: str) -> Any:
 
 @torch.no_grad()
 def greatest_difference(model: bytes, generator: Generator, noise: str) -> float:
-    """Return the greatest difference between pixels that onnxruntime and the generator make of the same inputs.
-
-    Parameters
-    ----------
-    model : bytes
-        An ONNX model, as `export_onnx` writes it.
-    generator : Generator
-    noise : {"const", "none"}
-    """
+    """Return the greatest difference between pixels that onnxruntime and the generator make of the same inputs."""
     session = _package("onnxruntime").InferenceSession(model, providers=["CPUExecutionProvider"])
     c_dim = generator.architecture.c_dim
     z = latents(CHECK_SEEDS, generator.architecture.z_dim)
@@ -179,7 +158,7 @@ def greatest_difference(model: bytes, generator: Generator, noise: str) -> float
         ours = generator(z, c, truncation_psi=psi, noise=noise).numpy()
         # Two sizes of batch, so that a size frozen by the export shows.
         for size in (1, len(z)):
-            given = {"z": z[:size].numpy(), "c": c[:size].numpy(), "truncation": np.array(psi, dtype=np.float32)}
-            (theirs,) = session.run(["image"], given)
+            inputs = {"z": z[:size].numpy(), "c": c[:size].numpy(), "truncation": np.array(psi, dtype=np.float32)}
+            (theirs,) = session.run(["image"], inputs)
             greatest = float(np.maximum(greatest, np.abs(theirs - ours[:size]).max()))
     return greatest

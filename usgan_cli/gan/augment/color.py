@@ -56,20 +56,9 @@ def rotate_hue(angle: Tensor) -> Tensor:
 
 
 def transform_color(images: Tensor, transforms: Tensor) -> Tensor:
-    """Apply each image's affine colour transform.
+    """Apply each image's affine colour transform: images [N, C, H, W] with C 1 or 3, transforms [N, 4, 4], homogeneous.
 
-    Parameters
-    ----------
-    images : Tensor
-        Shape [N, C, H, W] with C 1 or 3.
-    transforms : Tensor
-        Shape [N, 4, 4], homogeneous. On one channel the 3 x 3 part acts through the mean over its rows of its row
-        sums, plus the mean offset.
-
-    Returns
-    -------
-    Tensor
-        Shape [N, C, H, W].
+    On one channel the 3 x 3 part acts through the mean over its rows of its row sums, plus the mean offset.
     """
     transforms = to_device(transforms, images.device, images.dtype)
     if images.shape[1] == 1:
@@ -80,17 +69,9 @@ def transform_color(images: Tensor, transforms: Tensor) -> Tensor:
 
 
 def normalised_gains(gains: list[Tensor]) -> Tensor:
-    """Return the product of per-band gain vectors, each scaled to keep the expected power.
+    """Return [N, bands]: the product of per-band gain vectors, each scaled to keep the expected power.
 
-    Parameters
-    ----------
-    gains : list of Tensor
-        One entry per band, shape [N]: the amplification of that band, drawn independently.
-
-    Returns
-    -------
-    Tensor
-        Shape [N, bands].
+    `gains` are the amplifications [N] of each band, drawn independently.
     """
     power = constant(EXPECTED_POWER, gains[0].device, gains[0].dtype)
     vectors = []
@@ -108,20 +89,7 @@ def band_taps(gains: Tensor) -> Tensor:
 
 
 def filter_images(images: Tensor, taps: Tensor) -> Tensor:
-    """Filter each image along both axes, with reflection padding.
-
-    Parameters
-    ----------
-    images : Tensor
-        Shape [N, C, H, W].
-    taps : Tensor
-        Shape [N, T], T odd: the filter of each image, centred.
-
-    Returns
-    -------
-    Tensor
-        Shape [N, C, H, W].
-    """
+    """Filter each image [N, C, H, W] along both axes by its own centred taps [N, T], T odd, with reflection padding."""
     taps = to_device(taps, images.device, images.dtype)
     across, down = (_filter_matrix(taps, size)[:, None] for size in (images.shape[3], images.shape[2]))
     return down @ images @ across.mT

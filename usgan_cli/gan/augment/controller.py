@@ -19,6 +19,9 @@ from usgan_cli.core.machine.placement import to_device
 class AdaController:
     """Adjusts the augmentation probability so that the overfitting heuristic r_t stays at its target.
 
+    Karras et al. 2020, section 3, equation 1 (r_t). p is also clamped at 1 from above: beyond it nothing more is
+    applied, and only the way back gets longer. The tensors stay in place, so that recorded work sees their changes.
+
     Parameters
     ----------
     target : float
@@ -37,11 +40,6 @@ class AdaController:
     ------
     SettingsError
         If a setting is out of range.
-
-    Notes
-    -----
-    Karras et al. 2020, section 3, equation 1 (r_t). p is also clamped at 1 from above: beyond it nothing more is
-    applied, and only the way back gets longer. The tensors stay in place, so that recorded work sees their changes.
     """
 
     def __init__(
@@ -91,14 +89,9 @@ class AdaController:
 
     @torch.no_grad()
     def observe(self, signs_sum: Tensor, count: int | Tensor) -> None:
-        """Take in the discriminator's logits of a minibatch of augmented real images.
+        """Take in the discriminator's logits of a minibatch of augmented real images, over all processes.
 
-        Parameters
-        ----------
-        signs_sum : Tensor
-            Scalar: the sum of the logits' signs over all processes; a whole number of any type.
-        count : int or Tensor
-            How many logits that is. A tensor is a scalar.
+        `signs_sum` is the sum of their signs, a scalar of any type, and `count` how many they are.
         """
         self._signs += to_device(signs_sum, self.device, torch.int64)
         self._count += to_device(count, self.device, torch.int64) if isinstance(count, Tensor) else count
@@ -107,12 +100,8 @@ class AdaController:
     def update(self, batch: int) -> None:
         """Move p one step towards the target; call it every `interval` minibatches.
 
-        Without observations since the last update it stays as it is.
-
-        Parameters
-        ----------
-        batch : int
-            Real images per minibatch, over all processes.
+        `batch` is the number of real images per minibatch, over all processes. Without observations since the last
+        update p stays as it is.
         """
         step = batch * self.interval / (self.kimg * 1000)
         r_t = self._signs.double() / self._count.double()

@@ -15,25 +15,14 @@ from torch import Tensor
 
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.machine.placement import to_device
+from usgan_cli.gan.augment.base import Augment
 
 POLICIES = ("color", "translation", "cutout")
 
 
 @dataclass(frozen=True)
-class DiffAugment:
+class DiffAugment(Augment):
     """Apply the policies in the order given, with draws of its own for each image.
-
-    Parameters
-    ----------
-    policy : tuple of str
-        Among "color", "translation", "cutout".
-    fill : float
-        Value, in [-1, 1] image units, of what translation uncovers and cutout covers. The paper's 0 is mid-gray;
-        -1 is black.
-    translation_ratio : float
-        Largest translation along an axis, as a part of that side, in [0, 1]; whole pixels, both ends included.
-    cutout_ratio : float
-        Side of the cut-out rectangle as a part of the image's sides, in [0, 1].
 
     Raises
     ------
@@ -43,8 +32,11 @@ class DiffAugment:
 
     policy: tuple[str, ...] = ("translation", "cutout")
     fill: float = 0.0
+    """Value, in image units, of what translation uncovers and cutout covers. The paper's 0 is mid-gray; -1 is black."""
     translation_ratio: float = 1 / 8
+    """Largest translation along an axis, as a part of that side, in [0, 1]; whole pixels, both ends included."""
     cutout_ratio: float = 1 / 2
+    """Side of the cut-out rectangle as a part of the image's sides, in [0, 1]."""
 
     def __post_init__(self) -> None:
         if unknown := [name for name in self.policy if name not in POLICIES]:
@@ -66,48 +58,29 @@ class DiffAugment:
         generator: torch.Generator | None,
         device: torch.device,
     ) -> dict[str, Tensor]:
-        """Draw what is done to each image.
+        """Draw what is done to each image, on the generator's device, by policy.
 
-        Parameters
-        ----------
-        shape : sequence of int
-            Of the images: [N, C, H, W].
-        p : float or Tensor
-            Ignored: the paper augments every image.
-        generator : torch.Generator or None
-            Source of every draw; the default generator of `device` without one.
-        device : torch.device
-            Where draws are made without a generator.
-
-        Returns
-        -------
-        dict of str to Tensor
-            On the generator's device, by policy: "color" ([N, 3], uniform in [0, 1): brightness, saturation,
-            contrast), "translation" ([N, 2], as `draw_translations`), "cutout" ([N, 2], as `draw_cutouts`).
+        Color is [N, 3], uniform in [0, 1) (brightness, saturation, contrast); for "translation" and "cutout" see
+        `_draw_translations` and `_draw_cutouts`, [N, 2] each.
         """
-        source = _Source(shape[0], generator, device if generator is None else generator.device)
-        draws: dict[str, Callable[[], Tensor]] = {
-            "color": lambda: source.uniform(3),
-            "translation": lambda: draw_translations(shape, self.translation_ratio, source),
-            "cutout": lambda: draw_cutouts(shape, self.cutout_ratio, source),
-        }
-        return {name: draws[name]() for name in self.policy}
+        device = device if generator is None else generator.device
+
+        def integers(low: int, high: int) -> Tensor:
+            """Return [N], uniform in [low, high]."""
+            return torch.randint(low, high + 1, (shape[0],), generator=generator, device=device)
+
+        drawn = {}
+        for name in self.policy:
+            if name == "color":
+                drawn[name] = torch.rand(3, shape[0], generator=generator, device=device).T.contiguous()
+            elif name == "translation":
+                drawn[name] = _draw_translations(shape, self.translation_ratio, integers)
+            else:
+                drawn[name] = _draw_cutouts(shape, self.cutout_ratio, integers)
+        return drawn
 
     def apply(self, images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
-        """Return images changed as drawn.
-
-        Parameters
-        ----------
-        images : Tensor
-            Shape [N, C, H, W], range [-1, 1].
-        drawn : mapping of str to Tensor
-            What `draw` returned, or the same rows of each tensor in it; on any device.
-
-        Returns
-        -------
-        Tensor
-            Shape and type of `images`. Each image depends on its own row alone.
-        """
+        """Return images changed as drawn, policy after policy."""
         steps: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
             "color": shift_color,
             "translation": lambda images, shifts: translate(images, shifts, self.fill),
@@ -116,10 +89,6 @@ class DiffAugment:
         for name in self.policy if drawn else ():
             images = steps[name](images, drawn[name])
         return images
-
-    def __call__(self, images: Tensor, p: float | Tensor = 1.0, generator: torch.Generator | None = None) -> Tensor:
-        """Return augmented images: what is drawn for them, applied."""
-        return self.apply(images, self.draw(images.shape, p, generator, images.device))
 
     def _cut_out(self, images: Tensor, starts: Tensor) -> Tensor:
         starts = to_device(starts, images.device)
@@ -131,35 +100,18 @@ class DiffAugment:
         return images.masked_fill(mask, self.fill)
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Draws for a batch of `count` images, on the generator's device."""
-
-    count: int
-    generator: torch.Generator | None
-    device: torch.device
-
-    def uniform(self, width: int) -> Tensor:
-        """Return [count, width], uniform in [0, 1), column after column."""
-        return torch.rand(width, self.count, generator=self.generator, device=self.device).T.contiguous()
-
-    def whole(self, low: int, high: int) -> Tensor:
-        """Return [count] whole numbers, uniform in [low, high]."""
-        return torch.randint(low, high + 1, (self.count,), generator=self.generator, device=self.device)
-
-
 def _rounded_part(size: int, ratio: float) -> int:
     """Return the nearest whole number of pixels to a part of a side, halves up."""
     return math.floor(size * ratio + 0.5)
 
 
-def draw_translations(shape: Sequence[int], ratio: float, source: _Source) -> Tensor:
+def _draw_translations(shape: Sequence[int], ratio: float, integers: Callable[[int, int], Tensor]) -> Tensor:
     """Return [N, 2] whole-pixel shifts (down, right), uniform in plus or minus round(side * ratio)."""
     limits = [_rounded_part(size, ratio) for size in shape[2:]]
-    return torch.stack([source.whole(-limit, limit) for limit in limits], dim=1)
+    return torch.stack([integers(-limit, limit) for limit in limits], dim=1)
 
 
-def draw_cutouts(shape: Sequence[int], ratio: float, source: _Source) -> Tensor:
+def _draw_cutouts(shape: Sequence[int], ratio: float, integers: Callable[[int, int], Tensor]) -> Tensor:
     """Return [N, 2], the first row and column of each cutout; they may lie outside the image.
 
     The centre is uniform over the image: over the size + 1 pixel edges where the cutout's side is even, over the
@@ -168,27 +120,12 @@ def draw_cutouts(shape: Sequence[int], ratio: float, source: _Source) -> Tensor:
     starts = []
     for size in shape[2:]:
         side = _rounded_part(size, ratio)
-        starts.append(source.whole(0, size - side % 2) - side // 2)
+        starts.append(integers(0, size - side % 2) - side // 2)
     return torch.stack(starts, dim=1)
 
 
 def translate(images: Tensor, shifts: Tensor, fill: float) -> Tensor:
-    """Shift each image by whole pixels.
-
-    Parameters
-    ----------
-    images : Tensor
-        Shape [N, C, H, W].
-    shifts : Tensor
-        Shape [N, 2], integer: down and right.
-    fill : float
-        Value of what the shift uncovers.
-
-    Returns
-    -------
-    Tensor
-        Shape [N, C, H, W].
-    """
+    """Shift each image [N, C, H, W] by whole pixels [N, 2], down and right; what that uncovers has the value `fill`."""
     if images.device.type == "cpu":
         # Slices are some fifty times faster than gathering on a CPU.
         moved = [
@@ -213,17 +150,7 @@ def _translate_by_gathering(images: Tensor, shifts: Tensor, fill: float) -> Tens
 def shift_color(images: Tensor, strengths: Tensor) -> Tensor:
     """Change brightness (plus or minus 0.5), saturation (0 to 2 times) and contrast (0.5 to 1.5 times).
 
-    Parameters
-    ----------
-    images : Tensor
-        Shape [N, C, H, W].
-    strengths : Tensor
-        Shape [N, 3], in [0, 1]: brightness, saturation, contrast.
-
-    Returns
-    -------
-    Tensor
-        Shape [N, C, H, W].
+    The strengths of each are [N, 3], in [0, 1].
     """
     placed = to_device(strengths, images.device, images.dtype)
     brightness, saturation, contrast = placed[:, :, None, None, None].unbind(1)

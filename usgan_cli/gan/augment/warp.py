@@ -62,7 +62,7 @@ class _SampleAdjoint(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, grad: Tensor, grid: Tensor, size: torch.Size) -> Tensor:
         ctx.save_for_backward(grid)
-        # Only the size of the images counts for this derivative, so one zero stands for them all.
+        # Only the size of the images counts for this derivative, so they are one expanded zero.
         images = grad.new_zeros(()).expand(size)
         bilinear, zeros = 0, 0
         spread: Tensor = torch.ops.aten.grid_sampler_2d_backward(
@@ -82,19 +82,9 @@ def _apply(function: type[torch.autograd.Function], *args: Any) -> Tensor:
 
 
 def sample_bilinear(images: Tensor, grid: Tensor) -> Tensor:
-    """Sample images bilinearly at grid positions, zero outside, differentiable to any order in the images.
+    """Sample images [N, C, H, W] bilinearly, zero outside, to [N, C, h, w]; differentiable to any order in the images.
 
-    Parameters
-    ----------
-    images : Tensor
-        Shape [N, C, H, W].
-    grid : Tensor
-        Shape [N, h, w, 2], (x, y) in [-1, 1] between the outer pixel edges; a constant.
-
-    Returns
-    -------
-    Tensor
-        Shape [N, C, h, w].
+    The grid [N, h, w, 2] holds (x, y) in [-1, 1] between the outer pixel edges; it is a constant.
     """
     return _apply(_Sample, images, grid)
 
@@ -102,19 +92,8 @@ def sample_bilinear(images: Tensor, grid: Tensor) -> Tensor:
 def reflecting_matrix(positions: Tensor, weights: Tensor, size: int) -> Tensor:
     """Return the matrix that reads weighted samples of a line continued by reflection about its end samples.
 
-    Parameters
-    ----------
-    positions : Tensor
-        Shape [N, rows, taps], integer; any values.
-    weights : Tensor
-        Broadcastable to the shape of `positions`.
-    size : int
-        Length of the line.
-
-    Returns
-    -------
-    Tensor
-        Shape [N, rows, size]: row r times a line is the sum over taps of weight times the line at the position.
+    Positions [N, rows, taps] are any integers, weights broadcast to them, and `size` is the length of the line. Row r
+    of the result [N, rows, size] times a line is the sum over taps of weight times the line at the position.
     """
     period = max(2 * (size - 1), 1)
     folded = positions.remainder(period)
@@ -149,18 +128,9 @@ def _axes(transforms: Tensor, height: int, width: int, fill: Fill) -> tuple[_Axi
 
 
 def _reach(row: Tensor, size: int, sizes: tuple[int, int], fill: Fill) -> _Axis:
-    """Return what the transforms reach along an axis.
+    """Return what the transforms reach along an axis of `size` pixels, in images of `sizes` (width, height).
 
-    Parameters
-    ----------
-    row : Tensor
-        Shape [N, 3], the transforms' row for this axis: source = row @ (x, y, 1), in pixels about the centre.
-    size : int
-        Pixels along this axis.
-    sizes : tuple of int
-        Width and height in pixels.
-    fill : "reflect" or float
-        What lies outside the images.
+    `row` [N, 3] is the transforms' row for this axis: source = row @ (x, y, 1), in pixels about the centre.
     """
     slopes, shift = row[:, :2].abs(), row[:, 2]
     if fill == "reflect":
@@ -184,17 +154,7 @@ def _reach(row: Tensor, size: int, sizes: tuple[int, int], fill: Fill) -> _Axis:
 def fitted_window(transforms: Tensor, height: int, width: int, fill: Fill = "reflect") -> Tensor:
     """Return how many double-resolution samples, along x and along y, the transforms of a batch read at most.
 
-    Parameters
-    ----------
-    transforms, fill
-        As for `warp`.
-    height, width : int
-        Pixels of the images.
-
-    Returns
-    -------
-    Tensor
-        Shape [2], int64, on the transforms' device.
+    Transforms and fill are those of `warp`; the result is [2], int64, on the transforms' device.
     """
     axes = _axes(transforms, height, width, fill)
     return torch.stack([(axis.stop - axis.start).max().clamp(min=0).long() + 1 for axis in axes])
@@ -248,30 +208,23 @@ def _window_grid(axes: tuple[_Axis, _Axis], starts: list[Tensor], lengths: list[
 
 
 def warp(images: Tensor, transforms: Tensor, *, window: Tensor | None = None, fill: Fill = "reflect") -> Tensor:
-    """Warp each image by its own affine transform, antialiased.
+    """Warp each image by its own affine transform, antialiased (Karras et al. 2020, appendix B.2).
+
+    Each image depends on its own transform alone, to the last bit for the same window.
 
     Parameters
     ----------
     images : Tensor
-        Shape [N, C, H, W], float32 or float64.
+        [N, C, H, W], float32 or float64.
     transforms : Tensor
-        Shape [N, 3, 3], float64: from output to source positions, in pixels about the image's centre, (x, y, 1).
+        [N, 3, 3], float64: from output to source positions, in pixels about the image's centre, (x, y, 1).
     window : Tensor, optional
         From `fitted_window`, for these transforms or more: does no more work than they need. On an accelerator its
         values would have to be waited for. Without it the work covers all that transforms could reach: the same
         result, but for rounding.
     fill : "reflect" or float
-        What lies outside the images.
-
-    Returns
-    -------
-    Tensor
-        Shape [N, C, H, W]; each image depends on its own transform alone, to the last bit for the same window.
-
-    Notes
-    -----
-    Karras et al. 2020, appendix B.2. Reflection reaches at most one mirror image, and two frames of 3 pixels around
-    the transformed corners; beyond it is zero. A number reaches without end.
+        What lies outside the images. Reflection reaches at most one mirror image, and two frames of 3 pixels around
+        the transformed corners; beyond it is zero. A number reaches without end.
     """
     height, width = images.shape[2:]
     axes = _axes(transforms, height, width, fill)

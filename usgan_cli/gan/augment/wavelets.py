@@ -36,10 +36,7 @@ BANDS = 4
 def resampling_taps() -> tuple[float, ...]:
     """Return the twelve sym6 taps with unit sum, as the double-speed up and down filter.
 
-    Returns
-    -------
-    tuple of float
-        Rounded to float32, because the published pipe keeps its filters so and float64 results should agree.
+    They are rounded to float32, because the published pipe keeps its filters so and float64 results should agree.
     """
     taps = torch.tensor(SYM6, dtype=torch.float32)
     return tuple((taps / taps.sum()).double().tolist())
@@ -54,17 +51,10 @@ def _spread(bank: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @cache
 def band_bank() -> Tensor:
-    """Return the four zero-phase octave band filters, lowest band first.
+    """Return the four zero-phase octave band filters, lowest band first: [4, 43], float64 on the CPU.
 
-    Returns
-    -------
-    Tensor
-        Shape [4, 43], float64 on the CPU; the rows add up to a unit impulse.
-
-    Notes
-    -----
-    Karras et al. 2020, appendix B.2 ("image-space filtering"): each level splits the lowest band in two by the
-    autocorrelation of sym2's low-pass and high-pass filters.
+    The rows add up to a unit impulse. Karras et al. 2020, appendix B.2 ("image-space filtering"): each level splits the
+    lowest band in two by the autocorrelation of sym2's low-pass and high-pass filters.
     """
     low = np.asarray(SYM2)
     high = low * (-1.0) ** np.arange(low.size)
