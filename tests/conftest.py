@@ -26,6 +26,11 @@ ALLOWED_SKIPS = TESTS / "allowed_skips.txt"
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"
 
+# Triton reads this when it is imported, which timm does, for one: set before any test module loads it. Without
+# USGAN_KERNELS=triton it changes nothing.
+if not Path("/dev/nvidiactl").exists():
+    os.environ["TRITON_INTERPRET"] = "1"
+
 
 def pytest_configure(config: pytest.Config) -> None:
     # A shell starts background jobs with SIGINT ignored, and Python then installs no handler for it. Tests of Ctrl-C,

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 import torch
 
 from usgan_cli.gan.kernels import choice
-
-if not torch.cuda.is_available():
-    # Triton reads this when it is imported, which no test may do before.
-    os.environ["TRITON_INTERPRET"] = "1"
 
 
 @pytest.fixture

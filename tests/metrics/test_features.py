@@ -119,7 +119,7 @@ def test_inception_needs_the_published_file(inception_file: Path, monkeypatch: p
 def test_unknown_extractors_and_unsuitable_pixels_are_refused(lite: Extractor) -> None:
     with pytest.raises(SettingsError, match="efficientnet-lite2"):
         make_extractor("vgg")
-    with pytest.raises(SettingsError, match="'nonesuch' in timm"):
+    with pytest.raises(SettingsError, match="timm has no network named 'nonesuch'"):
         make_extractor("timm:nonesuch")
     with pytest.raises(SettingsError, match="without its pretrained weights"):
         make_extractor("efficientnet-lite0", "none")
