@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
-import gan_toy
 import pytest
+import tiny_gan
 import torch
 
 from usgan_cli.core.errors import SettingsError
@@ -95,7 +95,7 @@ def test_the_environment_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_training_says_once_why_it_is_slower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "kernels_of", lambda _: choice.Kernels("torch", "building them failed (x)"))
     progress = Silent()
-    gan_toy.run(tmp_path / "g", gan_toy.config(kimg=0.032), progress=progress)
+    tiny_gan.run(tmp_path / "g", tiny_gan.config(kimg=0.032), progress=progress)
     assert [text for text in progress.warnings if "Triton" in text] == [
         "Training is slower than it could be: Triton's kernels are not used, since building them failed (x)."
     ]
