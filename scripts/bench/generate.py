@@ -1,7 +1,7 @@
 """Time the making of images: the fast generator beside the plain one, in milliseconds per image.
 
     python scripts/bench/generate.py --sizes 32 64 128 256
-    python scripts/bench/generate.py --sizes 256 --device cuda      (not measured yet)
+    python scripts/bench/generate.py --sizes 256 --device cuda
 
 From z to the image in floats, with newly drawn noise, without gradients. The ratio is the median over rounds of plain
 to fast; the share is of the matrix product's rate measured in the same run, at the operations of the convolutions

@@ -1,7 +1,7 @@
 """Time StyleGAN2's training: the fast networks beside the plain ones, in seconds per thousand images.
 
     python scripts/bench/train_step.py --sizes 32 64 128 256
-    python scripts/bench/train_step.py --sizes 64 --preset small --device cuda      (not measured yet)
+    python scripts/bench/train_step.py --sizes 64 --preset small --device cuda
 
 One training image is a generator step, a discriminator step, a quarter of path length at half the batch and a
 sixteenth of R1, each with its optimiser's step; images are random, augmentation is left out. The ratio is the median
