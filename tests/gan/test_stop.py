@@ -6,7 +6,6 @@ import itertools
 import os
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import torch
 from processes import USGAN, start, wait_until
 from tiny_gan import CPU, config, images, run
 
+from usgan_cli import cli
 from usgan_cli.core.formats.generator import TrainingState, latest_state, read_log
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store.files import sha256_file
@@ -169,12 +169,14 @@ def test_of_two_limits_the_first_ends_the_training(tmp_path: Path) -> None:
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with a subset of 12 images of 16 pixels."""
     folder = tmp_path_factory.mktemp("work")
+    handler = signal.getsignal(signal.SIGTERM)
     for arguments in (
         ["phantom", str(folder / "phantoms"), "--count", "24", "--size", "16"],
         ["prepare", str(folder / "phantoms"), "--size", "16"],
         ["subsample", "--n", "12"],
     ):
-        subprocess.run([*USGAN, *arguments, "--work", str(folder), "--quiet"], check=True, stdout=subprocess.DEVNULL)
+        assert cli.run([*arguments, "--work", str(folder), "--quiet"]) == 0
+    signal.signal(signal.SIGTERM, handler)  # the command has set its own
     return folder
 
 
@@ -204,8 +206,7 @@ def test_a_training_that_was_stopped_goes_on_from_there(work: Path, tmp_path: Pa
         return
     plain = tmp_path / "plain"
     for folder in (out, plain):
-        command = training(work, folder, (images_shown + 16) / 1000)
-        subprocess.run([*command, "--quiet"], check=True, stdout=subprocess.DEVNULL)
+        assert cli.run([*training(work, folder, (images_shown + 16) / 1000)[len(USGAN) :], "--quiet"]) == 0
     assert sha256_file(out / "generator.safetensors") == sha256_file(plain / "generator.safetensors")
 
 
