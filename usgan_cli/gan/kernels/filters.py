@@ -38,7 +38,9 @@ def _binomial(x: Tensor, gain: float, up: int, down: int, pad: int, size: tuple[
 
         return triton_filters.binomial(x, gain, up, down, pad, size)
     channels = x.shape[1]
-    weight = _depthwise_weight(gain, channels, x.dtype, x.device)
+    # What is made while tracing is a stand-in without values, which must not be kept for later.
+    make_weight = _depthwise_weight.__wrapped__ if is_traced() else _depthwise_weight
+    weight = make_weight(gain, channels, x.dtype, x.device)
     if up == 1:
         return F.conv2d(x, weight, stride=down, padding=pad, groups=channels)
     if x.device.type == "cpu" and x.dtype in HALF_TYPES:
