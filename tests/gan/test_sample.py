@@ -107,8 +107,8 @@ def test_only_some_classes_come_in_their_own_proportions(tmp_path: Path) -> None
     assert images.class_counts() == {"a": 0, "b": 6, "c": 3}
     assert manifest.class_shares == {"a": 0, "b": pytest.approx(2 / 3), "c": pytest.approx(1 / 3)}
     # Image i is that of its own seed and class, independent of the others.
-    wanted = list(make_images(tiny_generator(), range(9), images.labels.tolist()))
-    assert np.array_equal(images.pixels, wanted)
+    expected = list(make_images(tiny_generator(), range(9), images.labels.tolist()))
+    assert np.array_equal(images.pixels, expected)
     for classes, words in ((["d"], "no class 'd'"), (["a", "a"], "named twice")):
         with pytest.raises(SettingsError, match=words):
             write(gan, made, 9, classes=classes)
@@ -117,16 +117,16 @@ def test_only_some_classes_come_in_their_own_proportions(tmp_path: Path) -> None
 
 
 def test_where_memory_is_short_blocks_are_halved_and_nothing_is_lost() -> None:
-    asked: list[int] = []
+    sizes: list[int] = []
 
     def compute(places: list[int]) -> torch.Tensor:
-        asked.append(len(places))
+        sizes.append(len(places))
         if len(places) > 5:
             raise torch.cuda.OutOfMemoryError
         return (torch.tensor(places).reshape(-1, 1, 1, 1) - 128) / 127.5
 
     assert [int(pixels.item()) for pixels in in_blocks(compute, 11, 16)] == list(range(11))
-    assert asked == [16, 8, 4, 4, 4]
+    assert sizes == [16, 8, 4, 4, 4]
 
     def never(places: list[int]) -> torch.Tensor:
         raise torch.cuda.OutOfMemoryError

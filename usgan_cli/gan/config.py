@@ -1,9 +1,8 @@
 """Settings of a GAN's training, and the presets that fill them in.
 
-`paper256` is StyleGAN2's published setting for LSUN at 256 x 256 (Karras et al. 2020, "Analyzing and improving
-the image quality of StyleGAN", config F), which the study used; `auto` is the published rule of thumb of
-StyleGAN2-ADA for other sizes; `small` and `tiny` are narrow networks chosen by measurement for processors
-without a GPU (see scripts/bench/train_step.py).
+`paper256` is the published setting of StyleGAN2-ADA (Karras et al. 2020, "Training Generative Adversarial Networks with
+Limited Data") for 256 x 256; `auto` is its rule of thumb for other sizes; `small` and `tiny` are narrow networks chosen
+by measurement for processors without a GPU (see scripts/bench/train_step.py).
 """
 
 from __future__ import annotations
@@ -11,15 +10,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.generator import Architecture
 from usgan_cli.core.store.workspace import AugName
-from usgan_cli.gan.augment import Augment, make_augment
-
-AUGS: tuple[AugName, ...] = get_args(AugName)
-PRESETS = ("paper256", "auto", "small", "tiny")
+from usgan_cli.gan.augment import AUGMENTS, Augment, make_augment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,15 +166,8 @@ def make_config(
 ) -> GanConfig:
     """Return a preset's settings for images of the given size, with changes.
 
-    Parameters
-    ----------
-    resolution : int
-        Height and width of the images, pixels: a power of two from 8.
-    c_dim : int
-        Number of classes.
-    **changes
-        Fields of `GanConfig` to set; those that are None keep the preset's value. `minutes` without `kimg` is the
-        only limit: the preset's kimg does not apply.
+    The resolution, in pixels, is a power of two from 8, and `c_dim` is the number of classes. Changes are fields of
+    `GanConfig`; those that are None keep the preset's value. With `minutes` alone the preset's kimg does not apply.
 
     Raises
     ------
@@ -186,9 +175,9 @@ def make_config(
         A setting is unknown, impossible, or contradicts another.
     """
     if preset not in _PRESETS:
-        raise SettingsError(f"{preset!r} is not a preset.", f"Use one of {', '.join(PRESETS)}.")
-    if aug not in AUGS:
-        raise SettingsError(f"{aug!r} is not an augmentation of the study.", f"Use one of {', '.join(AUGS)}.")
+        raise SettingsError(f"{preset!r} is not a preset.", f"Use one of {', '.join(_PRESETS)}.")
+    if aug not in AUGMENTS:
+        raise SettingsError(f"{aug!r} is not an augmentation of the study.", f"Use one of {', '.join(AUGMENTS)}.")
     if resolution < 8 or resolution & (resolution - 1):
         raise SettingsError(
             f"Images must have a power of two of pixels on a side, 8 or more; these have {resolution}.",
@@ -217,7 +206,8 @@ def _check(config: GanConfig) -> None:
     group = config.mbstd_group_size
     if config.batch < 2 or config.batch % config.pl_batch_shrink:
         raise SettingsError(
-            f"The batch must be an even number of images; it is {config.batch}.", f"Use --batch {config.batch + 1}."
+            f"The batch must be an even number of images; it is {config.batch}.",
+            f"Use --batch {max(config.batch + 1, 2)}.",
         )
     if config.batch % min(group, config.batch):
         raise SettingsError(

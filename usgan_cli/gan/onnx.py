@@ -36,6 +36,7 @@ USAGE = (
     "8-bit pixels are round(image * 127.5 + 128), kept in 0 to 255"
 )
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+OTHER_VERSIONS = "Try other versions of torch, onnxscript and onnxruntime: pip install --upgrade 'usgan[onnx]'"
 
 
 class DisagreementError(UsganError):
@@ -110,7 +111,7 @@ def export_onnx(
     if not greatest <= TOLERANCE:
         raise DisagreementError(
             f"The model's pixels differ from the generator's by up to {greatest:.3g}; {TOLERANCE:g} is allowed.",
-            "Try other versions of torch, onnxscript and onnxruntime: pip install --upgrade 'usgan[onnx]'",
+            OTHER_VERSIONS,
         )
     path.write_bytes(data)
     return {**about, "opset": OPSET, "max_difference": greatest, "tolerance": TOLERANCE, "bytes": len(data)}
@@ -136,7 +137,7 @@ def _exported(generator: Generator, noise: str) -> Any:
             verbose=False,
         )
     if program is None:
-        raise DisagreementError("torch's exporter returned no model.")
+        raise DisagreementError("torch's exporter returned no model.", OTHER_VERSIONS)
     model: Any = program.model_proto
     model.producer_name, model.producer_version = "usgan", __version__
     del model.metadata_props[:]

@@ -29,13 +29,7 @@ BLOCK = 8
 
 
 def build_generator(architecture: Architecture, tensors: dict[str, Tensor], device: torch.device) -> Generator:
-    """Return a generator with the given parameters, ready to make images.
-
-    Raises
-    ------
-    FormatError
-        The tensors are not those of this architecture.
-    """
+    """Return a generator with these parameters, ready to make images; `FormatError` if they do not fit."""
     generator = Generator(architecture)
     try:
         generator.load_state_dict(tensors)
@@ -133,7 +127,7 @@ def noise_of(generator: Generator, seeds: Sequence[int], noise: str) -> Noise:
 def _draw_noise(generator: Generator, seeds: Sequence[int]) -> list[Tensor]:
     """Return noise [len(seeds), 1, r, r] for each layer; an image's planes are one draw of its own seed, end to end.
 
-    The host draws, an image a thread (torch lets go of Python's lock), into memory that a GPU copies from by itself.
+    The host draws in several threads (torch releases Python's lock), into pinned memory where a GPU computes.
     """
     resolutions = [layer.resolution for layer in generator.synthesis.layers]
     areas = [resolution**2 for resolution in resolutions]
@@ -162,14 +156,9 @@ def make_images(
     On a CPU an image's bytes depend on nothing else. A GPU chooses its way of computing by the number of images
     computed together, which can change the last bits, and so a pixel here and there by one gray level.
 
-    Parameters
-    ----------
-    labels : sequence of int
-        Index of each image's class.
-    truncation_psi : float
-        How far w may stray from its average: 1 is the whole distribution, less is safer and less varied.
-    noise : {"random", "const", "none"}
-        "random" draws every image's noise from its own seed, as training does; "const" gives all images the same.
+    A label is the index of a class. `truncation_psi` says how far w may stray from its average: 1 is the whole
+    distribution, less is safer and less varied. Noise is "random" (drawn for every image from its own seed, as training
+    does), "const" (the same for all images) or "none".
     """
 
     def compute(places: list[int]) -> Tensor:
@@ -241,14 +230,8 @@ def generate(
 ) -> SyntheticManifest:
     """Write the images of some seeds, made by the generator in `folder`, to `target`, with their manifest.
 
-    The classes come in the proportions of the GAN's training images; the i-th image is made from the i-th seed.
-
-    Parameters
-    ----------
-    classes : sequence of str, optional
-        Only these, in their proportions.
-    form : {"png", "zip", "npz"}
-        How the folder holds them; see `core.images.generated`.
+    The classes, all or those named, come in the proportions of the GAN's training images; the i-th image is made from
+    the i-th seed. For `form`, how the folder holds them, see `core.images.generated`.
 
     Raises
     ------

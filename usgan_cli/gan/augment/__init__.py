@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.generator import LEAK_THRESHOLD
+from usgan_cli.core.store.workspace import AugName
 from usgan_cli.gan.augment.ada import AdaAugment
 from usgan_cli.gan.augment.base import Augment, NoAugment
 from usgan_cli.gan.augment.controller import AdaController
@@ -34,7 +36,7 @@ __all__ = [
     "make_augment",
 ]
 
-AUGMENTS = ("none", "ada", "diffaug", "ada+diffaug")
+AUGMENTS: tuple[AugName, ...] = get_args(AugName)
 
 
 @dataclass(frozen=True)

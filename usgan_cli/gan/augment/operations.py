@@ -34,7 +34,7 @@ class AdaOperations:
     """Multipliers of p, where 0 is off, and the strengths of operations, whose defaults are the paper's.
 
     Lengths are parts of the image's side, angles parts of half a turn, octaves standard deviations of a factor's base-2
-    logarithm, and other standard deviations are in image units, of which the range is [-1, 1].
+    logarithm, and other standard deviations are in image units (the range is [-1, 1]).
 
     Raises
     ------
