@@ -23,13 +23,11 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 def afresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Forget what was chosen before, and a GPU's generation that this machine may lack."""
     monkeypatch.delenv(choice.VARIABLE, raising=False)
-    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+    monkeypatch.setattr(choice, "interpreted", lambda: False)
     choice.kernels_of.cache_clear()
-    choice.interpreted.cache_clear()
     yield
     choice.kernels_of.cache_clear()
-    choice.interpreted.cache_clear()
 
 
 def pretend_probe(monkeypatch: pytest.MonkeyPatch, error: float | Exception) -> None:

@@ -1,12 +1,11 @@
 """Bias, noise, leaky ReLU and clamp after a convolution, with derivatives of every order.
 
-On a GPU everything that follows a convolution is one pass over memory (`triton_synthesis`, `triton_activation`); on a
+On a GPU everything that follows a convolution is one pass over memory (`triton_functions`); on a
 processor the library takes bias and activation into the convolution where it can.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from usgan_cli.gan.kernels import choice, private
 from usgan_cli.gan.kernels.conv import conv2d, gradients, packed, parameters_matter
-from usgan_cli.gan.kernels.types import HALF_TYPES, LEAKY_GAIN, LEAKY_SLOPE, Epilogue, is_traced
+from usgan_cli.gan.kernels.types import HALF_TYPES, LEAKY_GAIN, LEAKY_SLOPE, is_traced
 
 FEW_CHANNELS = 8
 """Number of input channels below which a convolution of single pixels is a product of matrices."""
@@ -83,49 +82,6 @@ def leaky_clamp_(x: Tensor, clamp: float | None = None) -> Tensor:
     return cast(Tensor, _LeakyClamp.apply(x, clamp))
 
 
-class _TritonGate(torch.autograd.Function):
-    """Multiply a gradient by the slope of the activation at c + bias; linear in the gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, grad: Tensor, c: Tensor, bias: Tensor | None, clamp: float | None) -> Tensor:
-        from usgan_cli.gan.kernels import triton_activation
-
-        ctx.save_for_backward(c, bias)
-        ctx.clamp = clamp
-        return triton_activation.gate(grad, c, bias, clamp, sums=False)[0]
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        return _TritonGate.apply(grads[0], *ctx.saved_tensors, ctx.clamp), None, None, None
-
-
-class _TritonActivation(torch.autograd.Function):
-    """Return clamp(leaky_relu(c + bias)) + rest, in one pass."""
-
-    @staticmethod
-    def forward(ctx: Any, c: Tensor, bias: Tensor | None, rest: Tensor | None, clamp: float | None) -> Tensor:
-        from usgan_cli.gan.kernels import triton_activation
-
-        ctx.save_for_backward(c, bias)
-        ctx.clamp = clamp
-        return triton_activation.forward(c, bias, rest, clamp)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        from usgan_cli.gan.kernels import triton_activation
-
-        (grad,) = grads
-        c, bias = ctx.saved_tensors
-        wants_bias = bias is not None and ctx.needs_input_grad[1] and parameters_matter()
-        if torch.is_grad_enabled():
-            by_c = _TritonGate.apply(grad, c.detach(), None if bias is None else bias.detach(), ctx.clamp)
-            by_bias = by_c.sum((0, 2, 3), dtype=torch.float32).to(bias.dtype) if wants_bias else None
-        else:
-            by_c, by_bias = triton_activation.gate(grad, c, bias, ctx.clamp, sums=wants_bias)
-            by_bias = by_bias if by_bias is None else by_bias.to(bias.dtype)
-        return by_c, by_bias, grad if ctx.needs_input_grad[2] else None, None
-
-
 class _ConvLeakyClamp(torch.autograd.Function):
     """Convolution with bias, leaky ReLU and clamp; on a processor the library does the first three in one pass."""
 
@@ -184,7 +140,9 @@ def conv_lrelu(
     few = weight.shape[2:] == (1, 1) and x.shape[1] < FEW_CHANNELS and stride == 1 and padding == 0
     if choice.uses_triton(x) and not is_traced():
         c = _pixels_times(x, weight) if few else conv2d(x, weight, stride=stride, padding=padding)
-        return cast(Tensor, _TritonActivation.apply(c, bias, rest, clamp))
+        from usgan_cli.gan.kernels import triton_functions
+
+        return cast(Tensor, triton_functions.Activation.apply(c, bias, rest, clamp))
     bias = None if bias is None else bias.to(x.dtype)
     if few:
         y = leaky_clamp_(_pixels_times(x, weight, bias), clamp)
@@ -202,102 +160,6 @@ def _pixels_times(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tens
     matrix = weight[:, :, 0, 0].t()
     y = pixels @ matrix if bias is None else torch.addmm(bias, pixels, matrix)
     return y.reshape(n, height, width, -1).permute(0, 3, 1, 2)
-
-
-class _SynthesisGradients(torch.autograd.Function):
-    """The first derivatives of what follows a convolution of the generator, as a function of all that they need."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, clamp: float | None, parameters: bool, gp: Tensor | None, gs: Tensor | None, *inputs: Any
-    ) -> tuple[Tensor | None, ...]:
-        from usgan_cli.gan.kernels import triton_synthesis
-
-        ctx.save_for_backward(gp, gs, *inputs)
-        ctx.clamp, ctx.parameters = clamp, parameters
-        ctx.set_materialize_grads(False)
-        by_c, sums = triton_synthesis.backward(gp, gs, Epilogue(*inputs), clamp, parameters)
-        return by_c, *sums
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        from usgan_cli.gan.kernels import triton_synthesis
-
-        gp, gs, *inputs = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            return None, None, *_differentiated_again(gp, gs, inputs, ctx.clamp, grads, ctx.needs_input_grad[2:])
-        by_gp, by_gs, by_c, sums = triton_synthesis.second(gp, gs, Epilogue(*inputs), ctx.clamp, grads)
-        by_d, by_b, by_s, by_t = sums
-        by_s = None if by_s is None else by_s.reshape(inputs[4].shape)
-        return None, None, by_gp, by_gs, by_c, by_d, by_b, None, by_s, by_t
-
-
-def _differentiated_again(
-    gp: Tensor | None,
-    gs: Tensor | None,
-    inputs: Sequence[Tensor | None],
-    clamp: float | None,
-    grads: Sequence[Tensor | None],
-    needed: Sequence[bool],
-) -> list[Tensor | None]:
-    """Return second derivatives that can be differentiated further: of the same formulas in ordinary operations."""
-    # Views, because the gradients may themselves depend on the inputs, and that is not to be followed here.
-    own: list[Any] = [None if x is None else x.view_as(x) for x in (gp, gs, *inputs)]
-    outputs = synthesis_gradients(own[0], own[1], Epilogue(*own[2:]), clamp)
-    pairs = [(o, g) for o, g in zip(outputs, grads, strict=True) if o is not None and g is not None]
-    wanted = [x for x, need in zip(own, needed, strict=True) if x is not None and need]
-    results = iter(
-        torch.autograd.grad([o for o, _ in pairs], wanted, [g for _, g in pairs], create_graph=True, allow_unused=True)
-    )
-    return [next(results) if x is not None and need else None for x, need in zip(own, needed, strict=True)]
-
-
-def synthesis_gradients(
-    gp: Tensor | None, gs: Tensor | None, inputs: Epilogue, clamp: float | None
-) -> tuple[Tensor | None, ...]:
-    """Return the gradients by c, d, b, s and t in ordinary operations; the formulas are in `triton_synthesis`."""
-    c, d, b, z, s, t = inputs
-    v = c * d[:, :, None, None] + b[None, :, None, None]
-    if z is not None and s is not None:
-        v = v + z * s
-    a = F.leaky_relu(v, LEAKY_SLOPE)
-    slope = torch.where(v > 0, 1.0, LEAKY_SLOPE)
-    if clamp is not None:
-        slope = torch.where(a.abs() >= clamp, 0.0, slope)
-        a = a.clamp(-clamp, clamp)
-    g: Any = 0 if gp is None else gp
-    if gs is not None and t is not None:
-        g = g + gs * t[:, :, None, None]
-    g = g * slope.detach()
-    return (
-        (g * d[:, :, None, None]).to(c.dtype),
-        (g * c).sum((2, 3)),
-        g.sum((0, 2, 3)),
-        None if z is None else (g * z).sum(),
-        None if gs is None else (gs * a).sum((2, 3)),
-    )
-
-
-class _TritonSynthesis(torch.autograd.Function):
-    """What follows a convolution of the generator; see `triton_synthesis` for the formulas."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, clamp: float | None, plain: bool, dtype: torch.dtype, *inputs: Any
-    ) -> tuple[Tensor | None, Tensor | None]:
-        from usgan_cli.gan.kernels import triton_synthesis
-
-        ctx.save_for_backward(*inputs)
-        ctx.clamp = clamp
-        ctx.set_materialize_grads(False)
-        return triton_synthesis.forward(Epilogue(*inputs), clamp, plain, dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        inputs = ctx.saved_tensors
-        by_c, by_d, by_b, by_s, by_t = _SynthesisGradients.apply(ctx.clamp, parameters_matter(), *grads, *inputs)
-        by_s = None if by_s is None else by_s.reshape(inputs[4].shape)
-        return None, None, None, by_c, by_d, by_b, None, by_s, by_t
 
 
 def synthesis_epilogue(
@@ -341,7 +203,10 @@ def synthesis_epilogue(
     if choice.uses_triton(c) and not is_traced():
         used = None if noise is None else strength
         inputs = (c, demodulation, bias, noise, used, styles)
-        return cast(tuple[Tensor | None, Tensor | None], _TritonSynthesis.apply(clamp, plain, dtype, *inputs))
+        from usgan_cli.gan.kernels import triton_functions
+
+        results = triton_functions.SynthesisEpilogue.apply(clamp, plain, dtype, *inputs)
+        return cast(tuple[Tensor | None, Tensor | None], results)
     y = torch.addcmul(bias.to(c.dtype)[None, :, None, None], c, demodulation.to(c.dtype)[:, :, None, None])
     if noise is not None:
         added = (noise * strength).to(c.dtype)
