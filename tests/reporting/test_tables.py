@@ -13,7 +13,7 @@ from study_records import AUGS, DIGEST, FLOOR, write_score, write_study
 from usgan_cli.core.formats.comparison import SeedsRecord
 from usgan_cli.core.formats.score import is_fid
 from usgan_cli.core.progress import Silent
-from usgan_cli.core.store.workspace import GanKey, SubsetKey, Workspace
+from usgan_cli.core.store.workspace import GanKey, SubsetKey, TrainingSet, Workspace
 from usgan_cli.core.text import gan_label, number, p_value, stars, training_label
 from usgan_cli.reporting import paper
 from usgan_cli.reporting.build import build_report
@@ -288,7 +288,7 @@ def test_what_is_unlike_the_study_is_named(tmp_path: Path, undrawn: None) -> Non
     workspace = write_study(tmp_path, sizes=(100,), ratios=(1.0,))
     record = collect(workspace).classifiers[SubsetKey(100, 0)]["ada-x1"]
     strict = record.model_copy(update={"name": "ada-x1-strict", "protocol": "strict"})
-    strict.write(workspace.classifier(100, 0, "ada", 1.0, ["strict"]) / "result.json")
+    strict.write(workspace.classifier(100, 0, TrainingSet("ada", 1.0, strict=True)) / "result.json")
     build_report(workspace, workspace.report, Silent())
     page = Page(workspace.report)
     assert page.row("f1", "n = 100", "+ 100 % ADA")[7] == "74.14 ± 4.76", "published for the study's protocol"

@@ -31,6 +31,8 @@ def settings(**changes: Any) -> ClassifierSettings:
         "weights": "efficientnet_b2@0",
         "freeze": False,
         "size": 256,
+        "budget": "updates",
+        "updates": 60,
         "epochs": 10,
         "folds": 5,
         "seed": 0,
@@ -41,7 +43,7 @@ def settings(**changes: Any) -> ClassifierSettings:
     return ClassifierSettings(**(given | changes))
 
 
-def record(f1: list[float], name: str = "diffaug-x1", test: int = 20, **changes: Any) -> Classified:
+def record(f1: list[float], name: str = "diffaug-x1", test: int = 20, updates: int = 60, **changes: Any) -> Classified:
     """A classifier that is right about the first F1 * 20 test images, in every fold."""
     folds = [
         FoldScores(
@@ -49,6 +51,10 @@ def record(f1: list[float], name: str = "diffaug-x1", test: int = 20, **changes:
             train_real=80,
             train_synthetic=0,
             epoch=1,
+            updates=updates,
+            kept_updates=6,
+            images_seen=16 * updates,
+            data_weight=None,
             val_micro_f1=0.1,
             val_macro_f1=0.2,
             test_micro_f1=value,
@@ -71,6 +77,7 @@ def record(f1: list[float], name: str = "diffaug-x1", test: int = 20, **changes:
         "n": 100,
         "aug": None if name == "real" else name.partition("-")[0],
         "ratio": 1.0,
+        "control": None,
         "synthetic": "x",
         "protocol": "standard",
         "synthetic_only": False,

@@ -15,7 +15,7 @@ from calls import status, study
 from usgan_cli.core.errors import BusyError, MissingError, SettingsError, UsganError
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store import files
-from usgan_cli.core.store.workspace import Workspace
+from usgan_cli.core.store.workspace import TrainingSet, Workspace
 from usgan_cli.study.document import read_study, study_file
 from usgan_cli.study.run import StepFailedError
 from usgan_cli.terminal.session import Session
@@ -245,7 +245,7 @@ def test_two_studies_in_one_workspace_do_not_meet(bench: Bench) -> None:
 
 
 def test_a_record_of_a_newer_version_stops_the_study_before_anything_is_done(bench: Bench) -> None:
-    record = bench.workspace.classifier(18, 0, "diffaug", 1.0) / "run.json"
+    record = bench.workspace.classifier(18, 0, TrainingSet("diffaug", 1.0)) / "run.json"
     record.write_text(record.read_text().replace('"version": 1', '"version": 99', 1))
     bench.edit("ssim_pairs = 20", "ssim_pairs = 21")
     before = bench.stamps()

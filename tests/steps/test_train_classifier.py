@@ -32,7 +32,7 @@ from usgan_cli.core.formats.dataset import Subset, read_manifest
 from usgan_cli.core.formats.synthetic import read_synthetic_manifest
 from usgan_cli.core.images.sets import load_synthetic
 from usgan_cli.core.progress import Silent
-from usgan_cli.core.store.workspace import Workspace
+from usgan_cli.core.store.workspace import TrainingSet, Workspace
 from usgan_cli.terminal.session import Session
 
 
@@ -67,7 +67,7 @@ def test_ratios_of_one_set_are_nested_and_in_the_subsets_proportions(trained: Wo
     before: set[str] = set()
     for ratio in (0.5, 1.0, 2.0):
         count = round(ratio * N)
-        for fold in folds_of(trained.classifier(N, 0, "ada", ratio)):
+        for fold in folds_of(trained.classifier(N, 0, TrainingSet("ada", ratio))):
             assert fold.synthetic == [image.file for image in listed[:count]]
             per_class = [sum(file.startswith(name) for file in fold.synthetic) for name in CLASSES]
             assert np.abs(np.subtract(per_class, ratio * np.array(COUNTS))).max() <= 0.5
@@ -189,7 +189,7 @@ def test_strict_needs_gans_that_never_saw_the_fold(trained: Workspace) -> None:
 
 def test_an_unfinished_classifier_is_continued_and_not_compared(trained: Workspace, tmp_path: Path) -> None:
     session = Session(trained, Silent())
-    folder = trained.classifier(N, 0, "diffaug", 1)
+    folder = trained.classifier(N, 0, TrainingSet("diffaug", 1))
     before = {
         p.name: p.read_bytes() for p in folder.iterdir() if p.suffix in {".json", ".csv"} and p.name != "run.json"
     }
@@ -208,7 +208,7 @@ def test_ttest_writes_three_forms_and_takes_records_by_name(trained: Workspace, 
     record = TTestRecord.read(whole.path)
     assert whole.path.with_suffix(".csv").is_file()
     assert r"\begin{tabular}" in whole.path.with_suffix(".tex").read_text()
-    real, ada = trained.classifier(N, 0, None, 0), trained.classifier(N, 0, "ada", 1)
+    real, ada = trained.classifier(N, 0), trained.classifier(N, 0, TrainingSet("ada", 1))
     one = ttest(session, baseline=real, classifier=[ada], out=tmp_path / "one.json")
     (alone,) = TTestRecord.read(one.path).comparisons
     among = next(c for c in record.comparisons if c.name == "ada-x1")
@@ -229,7 +229,7 @@ def test_records_of_other_folds_are_refused(trained: Workspace, tmp_path: Path) 
     session = Session(trained, Silent())
     other = train_cls(session, n=N, aug="ada", out=tmp_path / "two", **(FAST | {"folds": 2}))
     with pytest.raises(SettingsError, match="differ in folds: 3 and 2"):
-        ttest(session, baseline=trained.classifier(N, 0, None, 0), classifier=[other.path], out=tmp_path / "t.json")
+        ttest(session, baseline=trained.classifier(N, 0), classifier=[other.path], out=tmp_path / "t.json")
 
 
 def test_seeds_are_summarised(trained: Workspace) -> None:

@@ -128,7 +128,7 @@ def test_bugs_and_interruptions_are_not_swallowed(error: BaseException) -> None:
 
 PLAN = [
     PlannedStep(Prepare(source=Path("s"), work=WORK.root), WORK.data),
-    PlannedStep(TrainClassifier(n=100, work=WORK.root), WORK.classifier(100, 0, None, 0), (WORK.data,)),
+    PlannedStep(TrainClassifier(n=100, work=WORK.root), WORK.classifier(100, 0), (WORK.data,)),
     PlannedStep(TrainGan(aug="ada", n=100, work=WORK.root), WORK.gan("ada", 100, 0), (WORK.data,)),
     PlannedStep(Score(work=WORK.root), WORK.score("ada-n100-s0"), (WORK.data,)),
     PlannedStep(TrainGan(aug="ada", n=50, work=WORK.root), WORK.gan("ada", 50, 0), (WORK.data,)),

@@ -127,7 +127,7 @@ def test_what_a_study_lacks_is_named_without_the_place_of_its_workspace(tmp_path
     workspace.subset(8, 0).parent.mkdir()
     workspace.subset(8, 0).write_text("{}")
     for name in ("run.json", "config.json"):
-        folder = workspace.gan("ada", 8, 0) if name == "run.json" else workspace.classifier(8, 0, None, 0)
+        folder = workspace.gan("ada", 8, 0) if name == "run.json" else workspace.classifier(8, 0)
         folder.mkdir(parents=True)
         (folder / name).write_text("{}")
     lacking = [step.command for step in missing_steps(config, workspace)]

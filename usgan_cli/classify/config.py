@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from usgan_cli.core.budget import Budget
 from usgan_cli.core.errors import SettingsError
 
 Setting = float | int | str | bool | None
@@ -18,7 +19,7 @@ Setting = float | int | str | bool | None
 C_GRID: tuple[float, ...] = (1e-2, 1e-1, 1.0)
 """Inverse strengths of the linear head's L2 penalty to choose among, for features of unit variance."""
 
-HEAD_SETTINGS = frozenset({"backbone", "weights", "freeze", "size", "folds", "seed", "class_weights", "flip"})
+HEAD_SETTINGS = frozenset({"backbone", "weights", "freeze", "size", "folds", "seed", "class_weights", "flip", "budget"})
 """Settings that also apply to a linear head; the others apply to fine-tuning alone."""
 CLASS_WEIGHTS = ("none", "balanced")
 
@@ -41,13 +42,20 @@ class ClassifierConfig:
     folds: int
     seed: int
 
+    budget: Budget
+    """"epochs": passes over a classifier's own training images, as in the study. "updates": all folds of all
+    classifiers take the same number of optimiser updates, which nothing shortens, and each batch is drawn uniformly
+    from the classifier's own images; for a linear head, the training images weigh together as much as the real ones
+    of the fold alone."""
+    updates: int | None
+    """Optimiser updates of a fold; None: as many as its epochs take."""
     epochs: int
-    """Passes over the training images at most; each fold keeps the last epoch that its validation images
-    cannot tell from the best one."""
+    """Passes over the training images at most, or the equal parts of a fixed number of updates. Each fold keeps the
+    last epoch that its validation images cannot tell from the best one."""
     patience: int
-    """Epochs without an improvement on the validation images after which a fold ends."""
+    """Epochs without an improvement on the validation images after which a fold ends; not with a budget of updates."""
     batch: int
-    """Images per step, at most; an epoch's steps are as equal as they can be."""
+    """Images per step. In an epoch that is a pass over the images, at most: its steps are as equal as they can be."""
     lr: float
     """Highest learning rate of the pretrained layers."""
     head_lr: float
@@ -106,6 +114,14 @@ def check_config(config: ClassifierConfig) -> None:
                 raise SettingsError(f"{name} must be {words}; it is {value:g}.")
     if config.head_epochs >= config.epochs:
         raise SettingsError(f"head_epochs must be less than epochs ({config.epochs}); it is {config.head_epochs}.")
+    if config.updates is not None and config.updates < config.epochs:
+        raise SettingsError(
+            f"updates must be at least epochs ({config.epochs}), since a network is validated after each of so many "
+            f"parts; it is {config.updates}.",
+            f"Use more --updates, or --epochs {max(config.updates, 1)}.",
+        )
+    if config.budget == "updates" and config.updates is None and not config.freeze:
+        raise SettingsError("A budget of updates needs their number.", "Give updates.")
     if config.class_weights not in CLASS_WEIGHTS:
         raise SettingsError(f"class_weights must be {' or '.join(CLASS_WEIGHTS)}; it is {config.class_weights!r}.")
     if config.size is not None and config.size < 16:
@@ -120,6 +136,8 @@ def settings_of(config: ClassifierConfig) -> dict[str, Setting]:
     """
     values: dict[str, Setting] = dataclasses.asdict(config)
     del values["device"]
+    if config.budget == "updates":
+        del values["patience"]
     return {name: value for name, value in values.items() if not config.freeze or name in HEAD_SETTINGS}
 
 
@@ -137,6 +155,7 @@ def training_settings(config: ClassifierConfig, precision: str) -> dict[str, flo
             "class_weights": config.class_weights,
             "precision": precision,
         }
-    recorded_elsewhere = HEAD_SETTINGS - {"class_weights", "flip"} | {"epochs"}
+    recorded_elsewhere = HEAD_SETTINGS - {"class_weights", "flip"} | {"epochs", "updates"}
     values = {k: v for k, v in settings_of(config).items() if k not in recorded_elsewhere and v is not None}
-    return values | {"optimizer": "AdamW", "precision": precision}
+    schedule = "linear warm-up, then a cosine to 0 at the last epoch"
+    return values | {"optimizer": "AdamW", "schedule": schedule, "precision": precision}

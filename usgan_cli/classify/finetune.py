@@ -9,8 +9,12 @@ The epoch is picked on the fold's validation images by the rule of one standard 
 epoch whose micro-F1 is within one standard error of the best. A fold of a small subset has 10 or 20 validation
 images, whose best epoch is mostly luck; among epochs that they cannot tell apart, the one trained longest is taken.
 
-Every epoch draws its random numbers from its own seeds, so an interrupted fold continues from its last saved epoch
-to the same result.
+With a fixed number of updates (`config.updates`) the epochs are equal parts of them, the same for every classifier
+that is compared, whatever its number of images; each batch is the next piece of an endless row of shuffled passes over
+them, so that every image is drawn equally often.
+
+Every epoch and update draws its random numbers from its own seeds, so an interrupted fold continues from its last saved
+epoch to the same result.
 """
 
 from __future__ import annotations
@@ -31,10 +35,11 @@ from numpy.typing import NDArray
 from timm.models import group_parameters
 from torch import nn
 
-from usgan_cli.classify.augment import augment
+from usgan_cli.classify.augment import augment, trivial_augment
 from usgan_cli.classify.config import ClassifierConfig
 from usgan_cli.classify.models import Backbone, seeded
-from usgan_cli.classify.scores import FoldPredictions
+from usgan_cli.classify.scores import FoldPredictions, TrainingEffort
+from usgan_cli.core.budget import updates_per_epoch
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.generator import read_tensors, write_tensors
 from usgan_cli.core.images.codec import to_float
@@ -53,6 +58,8 @@ class LabelledImages:
 
     images: torch.Tensor
     labels: torch.Tensor
+    strongly: torch.Tensor | None = None
+    """Boolean [N]: which images `trivial_augment` changes whenever they are drawn; None: none of them."""
 
 
 @dataclass
@@ -60,6 +67,7 @@ class PickedEpoch:
     """The epoch picked so far, with its network and its probabilities of the validation images."""
 
     epoch: int
+    updates: int
     val: NDArray[np.float32]
     state: dict[str, torch.Tensor]
 
@@ -74,8 +82,12 @@ class FoldHistory:
     picked: PickedEpoch | None = None
 
     def ended(self, config: ClassifierConfig) -> bool:
-        """Return whether all epochs are done, or the validation F1 has not improved for `patience` epochs."""
-        return self.epoch >= config.epochs or self.epoch - self.best_epoch >= config.patience
+        """Return whether all epochs are done, or the validation F1 has not improved for `patience` epochs.
+
+        Nothing shortens a budget of updates: it is the same for every classifier that is compared.
+        """
+        stopped = config.budget == "epochs" and self.epoch - self.best_epoch >= config.patience
+        return self.epoch >= config.epochs or stopped
 
     def picks(self, f1: float, images: int) -> bool:
         """Record the micro-F1 of the epoch just finished, and return whether to pick that epoch.
@@ -154,7 +166,7 @@ def finetune_fold(
             f1 = float((probability.argmax(1) == val.labels.numpy()).mean())
             if history.picks(f1, len(probability)):
                 state = copy.deepcopy(trainer.model.state_dict())
-                history.picked = PickedEpoch(history.epoch, probability, state)
+                history.picked = PickedEpoch(history.epoch, trainer.updates, probability, state)
             task.advance(0, val_f1=f"{f1:.3f}", best=f"{history.best:.3f}")
             if state_file is not None and time.monotonic() - saved >= SAVE_SECONDS:
                 write_tensors(state_file, trainer.state(history))
@@ -162,7 +174,8 @@ def finetune_fold(
     picked = history.picked
     assert picked is not None
     trainer.model.load_state_dict(picked.state)
-    return FoldPredictions(picked.epoch, None, val=picked.val, test=trainer.predict(test))
+    effort = TrainingEffort(picked.epoch, trainer.updates, picked.updates, trainer.images_seen)
+    return FoldPredictions(effort, None, val=picked.val, test=trainer.predict(test))
 
 
 class FoldTrainer:
@@ -179,6 +192,7 @@ class FoldTrainer:
                 reset()
         self.optimizer = torch.optim.AdamW(self._parameter_groups(), lr=config.lr)
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+        self.updates = self.images_seen = 0
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         """Return the optimiser's groups: parameters of one learning rate and one weight decay."""
@@ -201,9 +215,12 @@ class FoldTrainer:
         assert picked is not None
         tensors = {
             "epoch": torch.tensor(history.epoch),
+            "updates": torch.tensor(self.updates),
+            "images.seen": torch.tensor(self.images_seen),
             "best": torch.tensor(history.best, dtype=torch.float64),
             "best.epoch": torch.tensor(history.best_epoch),
             "kept.epoch": torch.tensor(picked.epoch),
+            "kept.updates": torch.tensor(picked.updates),
             "kept.val": torch.from_numpy(picked.val),
         }
         tensors |= {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
@@ -225,7 +242,8 @@ class FoldTrainer:
             scaler = {k: type(v)(saved[f"scaler.{k}"].item()) for k, v in self.scaler.state_dict().items()}
             self.scaler.load_state_dict(scaler)
         state = {name: tensor.to(self.device) for name, tensor in _with_prefix("kept.model.", saved).items()}
-        picked = PickedEpoch(int(saved["kept.epoch"]), saved["kept.val"].numpy(), state)
+        self.updates, self.images_seen = int(saved["updates"]), int(saved["images.seen"])
+        picked = PickedEpoch(int(saved["kept.epoch"]), int(saved["kept.updates"]), saved["kept.val"].numpy(), state)
         return FoldHistory(int(saved["epoch"]), float(saved["best"]), int(saved["best.epoch"]), picked)
 
     def _enter_stage(self, epoch: int) -> None:
@@ -238,7 +256,7 @@ class FoldTrainer:
             parameter.requires_grad_(not head_alone or id(parameter) in head)
 
     def train_epoch(self, train: LabelledImages, epoch: int, task: Task) -> None:
-        """Train on every image once, augmented, in random order; `epoch` counts from 1."""
+        """Train on the epoch's batches, augmented; `epoch` counts from 1."""
         config = self.config
         self._enter_stage(epoch)
         batches = list(self._batches(len(train.labels), epoch))
@@ -249,7 +267,10 @@ class FoldTrainer:
             for group in self.optimizer.param_groups:
                 group["lr"] = group["highest_lr"] * factor
             noise = torch_generator(config.seed, "augment", self.fold, epoch, step)
-            images = augment(to_float(train.images[chosen].to(self.device)), config, noise)
+            pixels = train.images[chosen]
+            if train.strongly is not None:
+                pixels[train.strongly[chosen]] = trivial_augment(pixels[train.strongly[chosen]], noise)
+            images = augment(to_float(pixels.to(self.device)), config, noise)
             with self._autocast():
                 logits = self.model(self.backbone.to_input(images))
             labels = train.labels[chosen].to(self.device)
@@ -260,6 +281,8 @@ class FoldTrainer:
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             self.scaler.step(self.optimizer)
             self.scaler.update()
+            self.updates += 1
+            self.images_seen += len(chosen)
             losses.append(loss.detach())
             task.advance(1 / len(batches))
         mean = float(torch.stack(losses).mean())
@@ -271,9 +294,23 @@ class FoldTrainer:
         task.advance(0, loss=f"{mean:.3f}")
 
     def _batches(self, count: int, epoch: int) -> Iterator[torch.Tensor]:
-        """Yield positions of all images in batches of nearly equal size: none is too small for its statistics."""
-        order = torch.randperm(count, generator=torch_generator(self.config.seed, "order", self.fold, epoch))
-        yield from order.tensor_split(max(1, min(math.ceil(count / self.config.batch), count // 2)))
+        """Yield positions of the images of each of the epoch's updates.
+
+        Without a fixed number of updates every image comes once, in batches of nearly equal size: none is too small
+        for its statistics.
+        """
+        batch, updates, epochs = self.config.batch, self.config.updates, self.config.epochs
+        if updates is None:
+            yield from self._shuffled(count, epoch).tensor_split(updates_per_epoch(count, batch))
+            return
+        for update in range((epoch - 1) * updates // epochs, epoch * updates // epochs):
+            first, last = update * batch, (update + 1) * batch  # places in the row of all passes
+            passes = range(first // count, (last - 1) // count + 1)
+            row = torch.cat([self._shuffled(count, one) for one in passes])
+            yield row[first - passes[0] * count : last - passes[0] * count]
+
+    def _shuffled(self, count: int, number: int) -> torch.Tensor:
+        return torch.randperm(count, generator=torch_generator(self.config.seed, "order", self.fold, number))
 
     def predict(self, images: torch.Tensor) -> NDArray[np.float32]:
         """Return class probabilities [N, K]; with `flip`, the mean over an image and its mirror image."""

@@ -5,12 +5,13 @@ The record is written last and holds the digest of the predictions, so a fold th
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 
 from usgan_cli.classify.fold_images import ClassifierImages, FoldImages
-from usgan_cli.classify.scores import FoldPredictions, class_scores, confusion, probability_scores
+from usgan_cli.classify.scores import FoldPredictions, TrainingEffort, class_scores, confusion, probability_scores
 from usgan_cli.core.errors import FormatError
 from usgan_cli.core.formats.classifier import FoldRecord, FoldScores, Predictions
 from usgan_cli.core.store import files
@@ -54,7 +55,7 @@ def write_fold(target: Path, images: ClassifierImages, fold: FoldImages, predict
     ).write(table)
     predictions = Predictions.read(table)  # what is scored is what is written, to the last digit
     FoldRecord(
-        scores=_scores(predictions, images, fold, predicted.epoch),
+        scores=_scores(predictions, images, fold, predicted.effort),
         train=[images.real.files[i] for i in fold.train],
         synthetic=[] if fold.synthetic is None else list(fold.synthetic.files),
         c=predicted.c,
@@ -63,7 +64,7 @@ def write_fold(target: Path, images: ClassifierImages, fold: FoldImages, predict
     state_path(target, fold.index).unlink(missing_ok=True)
 
 
-def _scores(predictions: Predictions, images: ClassifierImages, fold: FoldImages, epoch: int) -> FoldScores:
+def _scores(predictions: Predictions, images: ClassifierImages, fold: FoldImages, effort: TrainingEffort) -> FoldScores:
     classes = predictions.classes
     held_out = {part: predictions.part == part for part in ("val", "test")}
     label = {part: predictions.label[rows] for part, rows in held_out.items()}
@@ -74,7 +75,7 @@ def _scores(predictions: Predictions, images: ClassifierImages, fold: FoldImages
         fold=fold.index,
         train_real=len(fold.train),
         train_synthetic=0 if fold.synthetic is None else len(fold.synthetic),
-        epoch=epoch,
+        **dataclasses.asdict(effort),
         val_micro_f1=val.micro_f1,
         val_macro_f1=val.macro_f1,
         test_micro_f1=test.micro_f1,

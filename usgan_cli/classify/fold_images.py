@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from usgan_cli.classify.config import ClassifierConfig
+from usgan_cli.classify.controls import copies, with_shuffled_labels
 from usgan_cli.classify.folds import Indices, in_file_order, stratified_folds
 from usgan_cli.classify.head import LabelledFeatures, LinearHead
 from usgan_cli.core.apportion import class_quotas
@@ -24,6 +25,7 @@ from usgan_cli.core.formats.classifier import Protocol, Selection
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.progress import Progress
 from usgan_cli.core.store.files import digest_json
+from usgan_cli.core.store.workspace import ControlName
 
 Preference = Callable[[ImageSet, ImageSet], Indices]
 """Ranks synthetic images (second) by a fold's real training images (first): positions, the preferred first."""
@@ -33,14 +35,14 @@ SELECTION_C = 0.1
 
 @dataclass(frozen=True)
 class Treatment:
-    """Which synthetic images join the training sides; with the defaults none: the baseline on real images alone.
+    """Which images join the training sides; with the defaults none: the baseline on real images alone.
 
     Attributes
     ----------
     aug : str or None
         The GAN behind the synthetic images.
     ratio : float
-        Synthetic images for every image of the subset.
+        Images that are added for every image of the subset.
     synthetic : tuple of ImageSet
         None, one set for all folds, or one a fold whose GAN never saw its validation images (the strict protocol).
     digests : tuple of str
@@ -50,6 +52,8 @@ class Treatment:
         Train on synthetic images alone, and validate and test on real ones.
     select : {"confidence", "distance"} or None
         Take the preferred images of the set (see `preference`) in place of its first ones.
+    control : {"real", "copies", "classical", "shuffled"} or None
+        See `usgan_cli.classify.controls`; "real" adds none, and takes the updates of a classifier with that ratio.
     """
 
     aug: str | None = None
@@ -59,6 +63,7 @@ class Treatment:
     protocol: Protocol = "standard"
     synthetic_only: bool = False
     select: Selection | None = None
+    control: ControlName | None = None
 
     @property
     def digest(self) -> str | None:
@@ -79,9 +84,11 @@ class FoldImages:
     train, val : int64 arrays
         Positions of the real images that are trained on (none with synthetic images alone) and validated on.
     synthetic : ImageSet or None
-        The synthetic images that are trained on.
+        The synthetic images, or copies, that are trained on.
     digest : str or None
-        Content digest of the set that those were taken from.
+        Content digest of the set of generated images that those were taken from.
+    strongly : bool
+        Whether `synthetic` is changed by `trivial_augment` whenever it is drawn.
     """
 
     index: int
@@ -89,6 +96,7 @@ class FoldImages:
     val: Indices
     synthetic: ImageSet | None = None
     digest: str | None = None
+    strongly: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,10 +142,15 @@ def assign_images(
                 f"{real.pixels.shape[-1]}: the classifier may learn that difference."
             )
     folds: list[FoldImages] = []
-    strict = treatment.protocol == "strict"
+    strict, control = treatment.protocol == "strict", treatment.control
     for fold in stratified_folds(real, config.folds, config.seed):
         if not candidates:
-            folds.append(FoldImages(fold.index, fold.train, fold.val))
+            added, strongly = None, control == "classical" and not config.freeze
+            if control in {"copies", "classical"}:
+                total, changed = synthetic_count(treatment.ratio, n), control == "classical" and config.freeze
+                counts = list(real.class_counts().values())
+                added = copies(real.take(fold.train), counts, total, config.seed, augmented=changed)
+            folds.append(FoldImages(fold.index, fold.train, fold.val, added, strongly=strongly))
             continue
         which = fold.index if strict else 0
         side = real.take(fold.train)
@@ -147,6 +160,8 @@ def assign_images(
         chosen = pick_synthetic(candidates[which], shares, synthetic_count(treatment.ratio, n), order)
         train = fold.train[:0] if treatment.synthetic_only else fold.train
         synthetic = candidates[which].take(chosen)
+        if control == "shuffled":
+            synthetic = with_shuffled_labels(synthetic, config.seed)
         if treatment.synthetic_only:
             _check_all_classes(synthetic)
         folds.append(FoldImages(fold.index, train, fold.val, synthetic, treatment.digests[which]))
@@ -267,11 +282,17 @@ def preference(by: Selection, real: LabelledFeatures, synthetic: LabelledFeature
 
 
 def _check_treatment(treatment: Treatment, folds: int) -> None:
+    real_alone = treatment.control not in {None, "shuffled"}
     baseline = treatment.aug is None
-    if baseline != (not treatment.synthetic) or baseline != (treatment.ratio == 0):
+    if baseline != (not treatment.synthetic) or (baseline and not real_alone) != (treatment.ratio == 0):
         raise SettingsError(
             "The GAN, its images and their ratio belong together.",
             "Give --aug (or --synthetic) and a --ratio greater than 0, or none of them for the baseline.",
+        )
+    if treatment.control is not None and real_alone != baseline:
+        raise SettingsError(
+            f"The control {treatment.control!r} {'has no' if real_alone else 'needs'} generated images.",
+            "Leave out --aug (and --synthetic)." if real_alone else "Give --aug.",
         )
     if baseline and (treatment.synthetic_only or treatment.select is not None or treatment.protocol == "strict"):
         raise SettingsError(
@@ -332,15 +353,15 @@ def _check_data(n: int, real: ImageSet, test: ImageSet, progress: Progress) -> N
 def _check_leaks(assigned: ClassifierImages, progress: Progress) -> None:
     """Raise if a fold validates on what it was trained on; warn where generated images are copies of held-out ones."""
     test = _contents(assigned.test)
-    copies: dict[str, set[bytes]] = {}
+    copied_from: dict[str, set[bytes]] = {}
     for fold in assigned.folds:
         train, val = assigned.real.take(fold.train), assigned.real.take(fold.val)
         if set(train.files) & set(val.files) or set(train.groups.tolist()) & set(val.groups.tolist()):
             raise DataError(f"Fold {fold.index} would be validated on images that it is trained on.")
-        if fold.synthetic is not None:
+        if fold.digest is not None and fold.synthetic is not None:
             held_out = test | _contents(val)
-            copies.setdefault(fold.synthetic.name, set()).update(_contents(fold.synthetic) & held_out)
-    for name, copied in copies.items():
+            copied_from.setdefault(fold.synthetic.name, set()).update(_contents(fold.synthetic) & held_out)
+    for name, copied in copied_from.items():
         if copied:
             progress.warn(
                 f"{len(copied)} generated images of {name} are real validation or test images, pixel for pixel: "

@@ -137,9 +137,18 @@ class LinearHead:
     labels : int64 array [N]
         Every class must occur, and classes are numbered from 0.
     class_weights : {"none", "balanced"}
+    total_weight : float, optional
+        Of all images in the loss, each with an equal share of it (default: every image weighs 1). Against a fixed
+        penalty, more images are also more training; with equal totals they are not.
     """
 
-    def __init__(self, features: NDArray[np.float32], labels: NDArray[np.int64], class_weights: str) -> None:
+    def __init__(
+        self,
+        features: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        class_weights: str,
+        total_weight: float | None = None,
+    ) -> None:
         rows = _compressed(features)
         self._scaler = StandardScaler().fit(rows)
         self._coefficients: dict[float, tuple[Floats, Floats]] = {}
@@ -152,10 +161,11 @@ class LinearHead:
             class_weight="balanced" if class_weights == "balanced" else None,
         )
         x, y = self._scaler.transform(rows), np.repeat(labels, features.shape[1])
+        weight = np.full(len(y), 1.0 if total_weight is None else total_weight / len(labels))
         # The matrices are small: several BLAS threads would wait for each other (30 times slower on a busy machine).
         with threadpool_limits(limits=1, user_api="blas"):
             for c in C_GRID:
-                model.set_params(C=c).fit(x, y)
+                model.set_params(C=c).fit(x, y, weight)
                 self._coefficients[c] = model.coef_.copy(), model.intercept_.copy()
         self._binary = len(np.unique(labels)) == 2
 
@@ -178,15 +188,21 @@ def _compressed(features: NDArray[np.float32]) -> Floats:
 
 
 def fit_heads(
-    train: Sequence[LabelledFeatures], val: Sequence[LabelledFeatures], class_weights: str = "none"
+    train: Sequence[LabelledFeatures],
+    val: Sequence[LabelledFeatures],
+    class_weights: str = "none",
+    total_weights: Sequence[float] | None = None,
 ) -> tuple[list[LinearHead], float]:
     """Fit one linear head a fold; return them with the penalty that is best on all folds' validation images together.
+
+    `total_weights` holds the weight of all training images of each fold (see `LinearHead`).
 
     A single fold's 10 or 20 validation images choose badly: one penalty for all folds, chosen on every image of the
     subset, was better on other images by half a point of F1. The best micro-F1 (here the accuracy) wins; among
     equals the smallest log loss.
     """
-    heads = [LinearHead(*fold, class_weights) for fold in train]
+    totals = [None] * len(train) if total_weights is None else total_weights
+    heads = [LinearHead(*fold, class_weights, total) for fold, total in zip(train, totals, strict=True)]
     truth = np.concatenate([labels for _, labels in val])
 
     def rank(c: float) -> tuple[float, float]:

@@ -17,20 +17,30 @@ CALIBRATION_BINS = 15
 
 
 @dataclass(frozen=True)
+class TrainingEffort:
+    """How much training a fold's classifier took; see the fields of the same names in `FoldScores`."""
+
+    epoch: int = 0
+    updates: int = 0
+    kept_updates: int = 0
+    images_seen: int = 0
+    data_weight: float | None = None
+
+
+@dataclass(frozen=True)
 class FoldPredictions:
     """What one fold's classifier predicts.
 
     Attributes
     ----------
-    epoch : int
-        Number of epochs it was trained for, as its validation images picked it; 0 for a linear head.
+    effort : TrainingEffort
     c : float or None
         Inverse penalty of a linear head.
     val, test : float arrays [N, K]
         Class probabilities.
     """
 
-    epoch: int
+    effort: TrainingEffort
     c: float | None
     val: NDArray[np.floating]
     test: NDArray[np.floating]

@@ -25,7 +25,7 @@ from usgan_cli.classify.fold_images import ClassifierImages, FoldImages, Treatme
 from usgan_cli.classify.folds import Indices
 from usgan_cli.classify.head import fit_heads, pooled_features
 from usgan_cli.classify.models import Backbone, fit_to_input, open_backbone
-from usgan_cli.classify.scores import FoldPredictions
+from usgan_cli.classify.scores import FoldPredictions, TrainingEffort
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.classifier import ClassifierRecord, ClassifierSettings, FoldRecord, Predictions
 from usgan_cli.core.formats.measured import measured
@@ -130,7 +130,9 @@ def train_classifier(
         weights=backbone.weights,
         freeze=config.freeze,
         size=backbone.size,
+        budget=config.budget,
         epochs=0 if config.freeze else config.epochs,
+        updates=config.updates if config.budget == "updates" and not config.freeze else None,
         folds=config.folds,
         seed=config.seed,
         subset=origin.subset_digest,
@@ -175,10 +177,14 @@ def _fit_folds(
         for fold in images.folds
     ]
     val = [(real[fold.val], images.real.labels[fold.val]) for fold in images.folds]
-    heads, c = fit_heads(train, val, config.class_weights)
+    # With equal weights in all, a classifier with more images is not one that was trained more.
+    sizes = [len(labels) for _, labels in train]
+    totals = [len(images.real) - len(fold.val) for fold in images.folds] if config.budget == "updates" else sizes
+    heads, c = fit_heads(train, val, config.class_weights, totals)
     for fold in todo:
         head, own = heads[fold.index], val[fold.index][0]
-        predicted = FoldPredictions(0, c, val=head.probability(own, c), test=head.probability(test, c))
+        effort = TrainingEffort(data_weight=totals[fold.index])
+        predicted = FoldPredictions(effort, c, val=head.probability(own, c), test=head.probability(test, c))
         write_fold(target, images, fold, predicted)
 
 
@@ -198,11 +204,13 @@ class FinetuneJob:
         train = [fit_to_input(real.pixels[fold.train], size)]
         if fold.synthetic is not None:
             train.append(fit_to_input(fold.synthetic.pixels, size))
+        labels = torch.from_numpy(self.images.training_labels(fold))
+        strongly = torch.arange(len(labels)) >= len(fold.train)  # what was added to the real images
         predicted = finetune_fold(
             backbone,
             self.config,
             fold.index,
-            train=LabelledImages(torch.cat(train), torch.from_numpy(self.images.training_labels(fold))),
+            train=LabelledImages(torch.cat(train), labels, strongly if fold.strongly else None),
             val=LabelledImages(fit_to_input(real.pixels[fold.val], size), torch.from_numpy(real.labels[fold.val])),
             test=fit_to_input(self.images.test.pixels, size),
             device=device,
@@ -257,6 +265,7 @@ def _record(
         n=origin.n,
         aug=treatment.aug,
         ratio=treatment.ratio,
+        control=treatment.control,
         synthetic=treatment.digest,
         protocol=treatment.protocol,
         synthetic_only=treatment.synthetic_only,

@@ -14,15 +14,36 @@ from usgan_cli.commands.common import (
     StepOptions,
     ToPlace,
 )
+from usgan_cli.core.budget import Budget
 from usgan_cli.core.options import Options, option, selector, technical
+from usgan_cli.core.store.workspace import ControlName
 
 
 class FineTuning(Options, panel="Fine-tuning"):
     """How the pretrained network is fine-tuned."""
 
-    epochs: int = option("Passes over the training images, at most.", default=30, unit="epochs", least=1)
+    budget: Budget = option(
+        "What all compared classifiers have in common: updates (each takes the same number, which nothing shortens; of "
+        "a linear head the training images weigh the same in all), or epochs (passes over its own images, as in the "
+        "paper: a classifier with more images also takes more updates).",
+        default="updates",
+    )
+    updates: int | None = option(
+        "Optimiser updates of each fold, with --budget updates (default: as many as --epochs passes over the real "
+        "images and as many generated ones take; in a study, over those of its largest ratio).",
+        default=None,
+        unit="updates",
+        least=1,
+    )
+    epochs: int = option(
+        "Passes over the training images, at most; with --budget updates the parts after each of which the network is "
+        "validated.",
+        default=30,
+        unit="epochs",
+        least=1,
+    )
     patience: int = option(
-        "Epochs without improvement on the validation fold before stopping.",
+        "Epochs without improvement on the validation fold before stopping, with --budget epochs.",
         default=20,
         unit="epochs",
         least=1,
@@ -79,7 +100,16 @@ class TrainClassifier(Beyond, FineTuning, ToPlace, FromData, NamedImages, OfGan,
 
     n: int
     ratio: float | None = selector(
-        "Generated images per real training image (default with --aug: 1).", default=None, least=0
+        "Generated images (or copies) per real training image (default with --aug and --control: 1).",
+        default=None,
+        least=0,
+    )
+    control: ControlName | None = selector(
+        "Train a control in place of a classifier with generated images: copies (as many further copies of real images "
+        "instead), classical (such copies under strong ordinary augmentation), shuffled (the generated images of --aug "
+        "under shuffled labels), real (no images, but the updates that they bring; with --budget epochs alone, since "
+        "with equal updates the baseline is that).",
+        default=None,
     )
     backbone: str = option("Name of a timm model.", default="efficientnet_b2", metavar="NAME")
     weights: str = option(

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 
 DASH = "–"
 """Shown for a value that was not measured."""
+CONTROL_NAMES = {"copies": "copies", "classical": "augmented copies"}
+"""Controls that add images which are not a GAN's."""
 GAN_NAMES = {"none": "StyleGAN2", "ada": "ADA", "diffaug": "DiffAug", "ada+diffaug": "ADA + DiffAug"}
 
 STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
@@ -86,10 +88,14 @@ def gan_label(aug: str) -> str:
     return GAN_NAMES[aug] if aug == "none" else f"{GAN_NAMES['none']} + {GAN_NAMES[aug]}" if aug in GAN_NAMES else aug
 
 
-def training_label(aug: str | None, ratio: float = 0, variant: str = "") -> str:
-    """Return a classifier's training set for readers: "Real alone", "+ 50 % ADA", "+ 100 % DiffAug (strict)"."""
+def training_label(aug: str | None, ratio: float = 0, variant: str = "", control: str | None = None) -> str:
+    """Return a classifier's training set for readers: "Real alone", "+ 50 % ADA (strict)", "+ 100 % copies"."""
     beyond = f" ({variant})" if variant else ""
-    return "Real alone" if aug is None else f"+ {100 * ratio:g} % {GAN_NAMES.get(aug, aug)}{beyond}"
+    if aug is not None:
+        return f"+ {100 * ratio:g} % {GAN_NAMES.get(aug, aug)}{beyond}"
+    if control == "real":
+        return f"Real alone, updates of + {100 * ratio:g} %"
+    return "Real alone" if control is None else f"+ {100 * ratio:g} % {CONTROL_NAMES.get(control, control)}"
 
 
 def short_digests(text: str) -> str:

@@ -57,17 +57,19 @@ AnyRow = Row[Any, Any]
 
 def _training(row: AnyRow) -> Cell:
     item = row.trained
-    if item is None or item.aug is None:
+    if item is None or (item.aug or item.control) is None:
         return Cell(training_label(None), ("real", 0))
-    return Cell(training_label(item.aug, item.ratio, item.variant), (item.aug, item.ratio))
+    label = training_label(item.aug, item.ratio, item.variant, item.control)
+    return Cell(label, (item.aug or item.control, item.ratio))
 
 
 def _published(row: AnyRow) -> paper.Published | None:
     """Return what was published of a training set; with GANs' images only one ratio was published."""
     item, size = row.trained, paper.nearest_size(row.key.n)
-    if item is None or item.aug is None:
+    if item is None or (item.aug or item.control) is None:
         return paper.values_at(size, None)
-    return paper.values_at(size, item.aug) if item.ratio == paper.RATIO and not item.variant else None
+    ordinary = item.ratio == paper.RATIO and not item.variant and item.control is None
+    return paper.values_at(size, item.aug) if ordinary else None
 
 
 F1: Column[AnyRow] = Spread("F1 test, %", "test_micro_f1", lambda row: row.f1, 2, 100)

@@ -130,13 +130,14 @@ def _first(names: list[str]) -> str:
 
 
 def tested(study: Study) -> list[NamedComparison]:
-    """Return the comparisons that the finding is about: of each n those over seeds, or over folds if it has none."""
+    """Return the comparisons of GANs, not of controls: of each n those over seeds, or over folds if it has none."""
     keys, over_seeds = study.records.subset_keys(), study.over_seeds
     sizes = {key.n for key, _ in over_seeds}
-    return [
+    compared: list[NamedComparison] = [
         *((f"n = {key.n}", item) for key, record in over_seeds for item in record.comparisons),
         *((subset_title(key, keys), item) for key, item in study.comparisons if key.n not in sizes),
     ]
+    return [one for one in compared if one[1].control is None]
 
 
 def headline(study: Study) -> str:
@@ -190,7 +191,7 @@ def main_finding(study: Study) -> str:
 def training_at(one: NamedComparison) -> str:
     """Return what was compared: "+ 50 % ADA at n = 100"."""
     place, item = one
-    return f"{training_label(item.aug, item.ratio, item.variant)} at {place}"
+    return f"{training_label(item.aug, item.ratio, item.variant, item.control)} at {place}"
 
 
 def _described(one: NamedComparison) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from usgan_cli.core.formats.score import ScoreRecord, SnapshotsRecord
 from usgan_cli.core.formats.synthetic import SyntheticManifest
 from usgan_cli.core.store import files
 from usgan_cli.core.store.document import Document, PlanDocument, RunDocument, RunRecord
-from usgan_cli.core.store.workspace import GanKey, SeedsKey, SubsetKey, Workspace
+from usgan_cli.core.store.workspace import ControlName, GanKey, SeedsKey, SubsetKey, Workspace
 from usgan_cli.core.text import GAN_NAMES
 
 Key = SubsetKey | GanKey | SeedsKey
@@ -94,9 +95,11 @@ def subset_title(key: SubsetKey, keys: Sequence[SubsetKey]) -> str:
 
 
 def training_order(item: ClassifierRecord | Comparison | SeedComparison) -> tuple[Any, ...]:
-    """Return a key that sorts training sets: real images alone, then by GAN, ratio and variant."""
-    gan = (-1, "") if item.aug is None else aug_order(item.aug)
-    return (*gan, 0 if item.aug is None else item.ratio, item.variant)
+    """Return a key that sorts training sets: real images alone, controls with copies, then by GAN and variant."""
+    if item.aug is not None:
+        return (*aug_order(item.aug), item.ratio, item.variant)
+    controls = typing.get_args(ControlName)
+    return (-1, "", -1, "") if item.control is None else (-1, "", controls.index(item.control), item.ratio)
 
 
 @dataclass(frozen=True)

@@ -169,6 +169,7 @@ class _Dots:
     """One comparison: its differences in points of F1, their mean, and its 95 % interval."""
 
     aug: str
+    """The GAN, or the control."""
     label: str
     points: list[float]
     mean: float
@@ -180,8 +181,10 @@ class _Dots:
         """Return a comparison's differences by fold or seed."""
         points = [100 * (a - b) for a, b in zip(ours, baseline, strict=True)]
         low, high = item.interval
-        name = training_label(item.aug, item.ratio, item.variant)
-        return cls(item.aug, name, points, 100 * item.difference, (100 * low, 100 * high), item.p_holm)
+        name = training_label(item.aug, item.ratio, item.variant, item.control)
+        return cls(
+            item.aug or str(item.control), name, points, 100 * item.difference, (100 * low, 100 * high), item.p_holm
+        )
 
 
 def differences_plate(group: ClassifierGroup) -> Plate | None:

@@ -70,14 +70,14 @@ class Classified:
 
 
 def compare(baseline: Classified, others: Sequence[Classified]) -> TTestRecord:
-    """Compare classifiers with synthetic images with the one without, paired by fold.
+    """Compare classifiers with synthetic images, and controls, with the one on real images alone, paired by fold.
 
     Holm's correction covers `others`.
 
     Raises
     ------
     SettingsError
-        Two records differ in more than the synthetic images, or the baseline has some.
+        Two records differ in more than the images added, or in the updates they took, or the baseline has some.
     DataError
         There is nothing to compare, or folds or test images do not match.
     """
@@ -87,9 +87,9 @@ def compare(baseline: Classified, others: Sequence[Classified]) -> TTestRecord:
             f"No classifier with synthetic images to compare with the baseline (n={n}, seed {seed}).",
             f"Train one: usgan train-cls --n {n} --aug diffaug --ratio 1",
         )
-    if baseline.record.aug is not None:
+    if not baseline.record.is_baseline:
         raise SettingsError(
-            f"The baseline {baseline.name!r} has images of {baseline.record.aug!r}, not real ones alone.",
+            f"The baseline {baseline.name!r} has images of a GAN or is a control, not real ones alone.",
             f"Train one on real images alone: usgan train-cls --n {n}",
         )
     for other in others:
@@ -116,16 +116,17 @@ def compare(baseline: Classified, others: Sequence[Classified]) -> TTestRecord:
 
 
 def check_pair(baseline: Classified, other: Classified) -> None:
-    """Raise unless the two differ in their synthetic images alone, naming what else differs."""
+    """Raise unless the two differ in the images added alone, naming what else differs."""
     one, two = baseline.record, other.record
     pair = f"{one.name!r} and {two.name!r}"
-    if two.aug is None:
+    if two.is_baseline:
         raise SettingsError(f"The classifier {two.name!r} has no synthetic images: it is a baseline itself.")
     again = "Train one of them again with the other's settings."
     if one.n != two.n:
         raise SettingsError(f"The classifiers {pair} cannot be compared: n: {one.n} and {two.n}.")
     if one.classes != two.classes:
         raise SettingsError(f"The classifiers {pair} cannot be compared: classes: {one.classes} and {two.classes}.")
+    check_budgets(one, two)
     if difference := settings_difference(one.settings, two.settings):
         raise SettingsError(f"The classifiers {pair} cannot be compared: they differ in {difference}.", again)
     folds, others = sorted(f.fold for f in one.folds), sorted(f.fold for f in two.folds)
@@ -141,6 +142,31 @@ def check_pair(baseline: Classified, other: Classified) -> None:
         raise DataError(f"The predictions of {pair} are not for the same test images in the same folds.", again)
 
 
+def check_budgets(one: ClassifierRecord, two: ClassifierRecord) -> None:
+    """Raise if one of two classifiers was trained more than the other: its gain could come from that alone.
+
+    Classifiers with equal epochs pass: that is the published study's protocol.
+    """
+    budgets = [record.settings.budget for record in (one, two)]
+    pair = f"The classifiers {one.name!r} and {two.name!r} cannot be compared"
+    if budgets == ["epochs", "epochs"]:
+        return
+    if budgets[0] != budgets[1]:
+        raise SettingsError(
+            f"{pair}: one has equal updates, the other equal epochs.",
+            "Train one of them again with the other's --budget (and --refresh).",
+        )
+    mine, theirs = ({fold.fold: fold.updates for fold in record.folds} for record in (one, two))
+    for fold in sorted(mine.keys() & theirs.keys()):
+        if mine[fold] != theirs[fold]:
+            raise SettingsError(
+                f"{pair}: they took {mine[fold]} and {theirs[fold]} optimiser updates, and the gain of the one with "
+                "more may come from that alone.",
+                f"Train {two.name!r} again with --updates {mine[fold]} --refresh, or both with --budget epochs, as the "
+                "paper did.",
+            )
+
+
 def settings_difference(one: ClassifierSettings, two: ClassifierSettings) -> str | None:
     """Return in words the first setting in which two classifiers differ, those of their training one by one."""
     if difference := first_difference(one, two.model_copy(update={"training": one.training})):
@@ -154,7 +180,6 @@ def settings_difference(one: ClassifierSettings, two: ClassifierSettings) -> str
 
 def _compare_one(baseline: Classified, other: Classified) -> Comparison:
     record = other.record
-    assert record.aug is not None  # checked by check_pair
     f1, baseline_f1 = other.scores(), baseline.scores()
     differences = [a - b for a, b in zip(f1, baseline_f1, strict=True)]
     t, p = paired_t(f1, baseline_f1)
@@ -164,6 +189,7 @@ def _compare_one(baseline: Classified, other: Classified) -> Comparison:
         name=record.name,
         aug=record.aug,
         ratio=record.ratio,
+        control=record.control,
         variant=record.variant,
         f1=measured(f1),
         folds=f1,
@@ -235,7 +261,9 @@ def compare_seeds(families: Sequence[tuple[Classified, Sequence[Classified]]]) -
 def _lacking(families: Sequence[tuple[Classified, Sequence[Classified]]], name: str, seed: int) -> DataError:
     """Return the error that one seed has no classifier `name`, with the command that trains it."""
     record = next(other.record for _, others in families for other in others if other.name == name)
-    options = [f"--n {record.n} --seed {seed} --aug {record.aug} --ratio {record.ratio:g}"]
+    options = [f"--n {record.n} --seed {seed}"]
+    options += [f"--{key} {value}" for key, value in (("aug", record.aug), ("control", record.control)) if value]
+    options += [f"--ratio {record.ratio:g}"]
     options += ["--synthetic-only"] * record.synthetic_only + ["--strict"] * (record.protocol == "strict")
     options += [] if record.select is None else [f"--select {record.select}"]
     return DataError(
@@ -254,7 +282,6 @@ def _without_seed(record: ClassifierRecord) -> ClassifierRecord:
 def _over_seeds(families: Sequence[tuple[Classified, Sequence[Classified]]], name: str) -> SeedComparison:
     pairs = [(baseline, next(other for other in others if other.name == name)) for baseline, others in families]
     record = pairs[0][1].record
-    assert record.aug is not None  # checked by check_pair
     ours = np.array([other.scores() for _, other in pairs])
     theirs = np.array([baseline.scores() for baseline, _ in pairs])
     differences = ours - theirs  # [seeds, folds]
@@ -268,6 +295,7 @@ def _over_seeds(families: Sequence[tuple[Classified, Sequence[Classified]]], nam
         name=name,
         aug=record.aug,
         ratio=record.ratio,
+        control=record.control,
         variant=record.variant,
         baseline_by_seed=[float(value) for value in theirs.mean(1)],
         by_seed=[float(value) for value in ours.mean(1)],

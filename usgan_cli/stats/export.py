@@ -86,7 +86,7 @@ def _hidden(path: str) -> Column[_Row]:
 def _first_columns(score: str) -> list[Column[_Row]]:
     """Return what every table begins with: the training set, its F1, and the difference from the baseline."""
     return [
-        Words("Training images", "", _training, endings=("name", "aug", "ratio", "variant")),
+        Words("Training images", "", _training, endings=("name", "aug", "ratio", "control", "variant")),
         Column("F1, %", score, _f1, endings=("_mean", "_sd")),
         Column("Difference [95 %]", "", _difference, endings=("difference", "interval_low", "interval_high")),
     ]
@@ -111,8 +111,9 @@ def _score(row: _Row, i: int) -> float | None:
 def _training(row: _Row) -> Cell:
     item = row.item
     if item is None:
-        return Cell(training_label(None), (row.name, "", 0.0, ""))
-    return Cell(training_label(item.aug, item.ratio, item.variant), (row.name, item.aug, item.ratio, item.variant))
+        return Cell(training_label(None), (row.name, "", 0.0, "", ""))
+    label = training_label(item.aug, item.ratio, item.variant, item.control)
+    return Cell(label, (row.name, item.aug or "", item.ratio, item.control or "", item.variant))
 
 
 def _f1(row: _Row) -> Cell:

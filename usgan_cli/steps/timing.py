@@ -19,12 +19,12 @@ from usgan_cli.core.formats.dataset import read_manifest
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.machine import device as devices
 from usgan_cli.core.machine.seeds import numpy_generator
-from usgan_cli.core.options import settings_for
 from usgan_cli.gan.batches import TrainingImages
 from usgan_cli.gan.config import GanConfig, augmentation
 from usgan_cli.gan.cuda_graph import resolve_graphs
 from usgan_cli.gan.state import Training
 from usgan_cli.gan.steps import Steps
+from usgan_cli.steps.train_classifier import resolve as resolve_classifier
 from usgan_cli.steps.train_gan import resolve
 from usgan_cli.study.config import StudyConfig
 from usgan_cli.study.estimate import work_units
@@ -78,7 +78,9 @@ class Timing:
         return resolve(options, size, channels, classes, device)
 
     def _classifier(self, options: TrainClassifier) -> float:
-        config = ClassifierConfig(**settings_for(options, ClassifierConfig))
+        config = resolve_classifier(options)
+        if config.updates is not None:
+            return seconds_per_image(config) * config.updates * config.batch * config.folds
         images = options.n * (1 + (options.ratio or 0))
         # Each fold is left out of one training; a training may end before its last epoch.
         return seconds_per_image(config) * images * config.epochs * (config.folds - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from usgan_cli.classify.fold_images import Treatment, synthetic_count
 from usgan_cli.classify.train import Origin, train_classifier
 from usgan_cli.commands.train_classifier import TrainClassifier
 from usgan_cli.commands.train_gan import TrainGan
+from usgan_cli.core.budget import updates_of_epochs
 from usgan_cli.core.errors import DataError, MissingError, SettingsError
 from usgan_cli.core.formats.classifier import ClassifierRecord
 from usgan_cli.core.formats.dataset import DataManifest, Subset
@@ -20,11 +22,12 @@ from usgan_cli.core.options import settings_for
 from usgan_cli.core.store.document import RunDocument
 from usgan_cli.core.store.lifecycle import growing_folder
 from usgan_cli.core.store.step import Outcome, Step
-from usgan_cli.core.store.workspace import variants_of
+from usgan_cli.core.store.workspace import TrainingSet
 from usgan_cli.steps.inputs import find_data, read_subset, weights_input, work_option
 from usgan_cli.terminal.session import Session
 
-REVISION = 3
+REVISION = 4
+DEFAULT_RATIO = 1.0
 SHOWN = (
     "test_micro_f1",
     "test_macro_f1",
@@ -48,19 +51,20 @@ def run(options: TrainClassifier, session: Session) -> Outcome:
     """Train one classifier a fold on the subset and the generated images asked for."""
     data = find_data(session, options.data)
     subset = read_subset(session, options.n, options.seed)
-    config = ClassifierConfig(**settings_for(options, ClassifierConfig))
-    check_config(config)
     _check_together(options)
+    config = resolve(options)
+    check_config(config)
     generated = _find_generated(options, session, subset)
     digests = [_digest(one.manifest, options, data.manifest, subset) for one in generated]
     aug = None if not generated else (options.aug or generated[0].manifest.gan_name)
     ratio = ratio_of(options)
-    variants = variants_of(synthetic_only=options.synthetic_only, strict=options.strict, select=options.select)
-    target = options.out or session.workspace.classifier(options.n, options.seed, aug, ratio, variants)
+    trained_on = TrainingSet(aug, ratio, options.control, options.synthetic_only, options.strict, options.select)
+    target = options.out or session.workspace.classifier(options.n, options.seed, trained_on)
     inputs = {"data": data.digest, "subset": subset.content_digest(), **weights_input(options.weights)}
     for i, digest in enumerate(digests):
         inputs["synthetic" if not options.strict else f"synthetic of fold {i}"] = digest
     settings = options.recorded(config, settings_of(config)) | {"n": options.n, "aug": aug, "ratio": ratio}
+    settings |= {} if options.control is None else {"control": options.control}
     step = Step("train-cls", REVISION, settings, inputs)
     with growing_folder(target, step, _summary, session.request) as making:
         if making.needed:
@@ -70,6 +74,7 @@ def run(options: TrainClassifier, session: Session) -> Outcome:
                 treatment=Treatment(
                     aug=aug,
                     ratio=ratio,
+                    control=options.control,
                     synthetic=tuple(load_synthetic(one.folder) for one in generated),
                     digests=tuple(digests),
                     protocol="strict" if options.strict else "standard",
@@ -88,20 +93,45 @@ def run(options: TrainClassifier, session: Session) -> Outcome:
     return making.outcome
 
 
+def resolve(options: TrainClassifier) -> ClassifierConfig:
+    """Return the classifier's configuration, with the number of updates where it is fixed."""
+    config = ClassifierConfig(**settings_for(options, ClassifierConfig))
+    if config.freeze:
+        return config
+    how = config.epochs, config.batch, options.n, config.folds
+    if options.control == "real":
+        return dataclasses.replace(config, updates=updates_of_epochs(*how, ratio_of(options)))
+    if config.budget == "updates" and config.updates is None:
+        return dataclasses.replace(config, updates=updates_of_epochs(*how, DEFAULT_RATIO))
+    return config
+
+
 def ratio_of(options: TrainClassifier) -> float:
-    """Return the number of generated images per real training image; 0 for the baseline."""
-    if options.aug is None and options.synthetic is None:
+    """Return the number of generated images, or copies, per real training image; 0 for the baseline."""
+    if options.aug is None and options.synthetic is None and options.control is None:
         return 0.0
-    return 1.0 if options.ratio is None else options.ratio
+    return DEFAULT_RATIO if options.ratio is None else options.ratio
 
 
 def _check_together(options: TrainClassifier) -> None:
     """Refuse options that contradict one another."""
     if options.aug is not None and options.synthetic is not None:
         raise SettingsError("--synthetic names the images outright; leave out --aug.")
+    if options.updates is not None and (options.budget == "epochs" or options.freeze):
+        why = "a linear head has none" if options.freeze else "--budget epochs lets the images decide"
+        raise SettingsError(f"--updates fixes the number of optimiser updates, and {why}: leave it out.")
+    if options.control == "real" and (options.budget == "updates" or options.freeze):
+        raise SettingsError(
+            "With equal updates, or a linear head, the baseline is the control 'real' itself.",
+            "Leave out --control and --ratio, or give --budget epochs without --freeze.",
+        )
+    if options.control == "shuffled" and options.aug is None and options.synthetic is None:
+        raise SettingsError("--control shuffled needs generated images: give --aug, or --synthetic DIR.")
+    if options.control not in {None, "shuffled"} and (options.aug is not None or options.synthetic is not None):
+        raise SettingsError(f"--control {options.control} has no generated images: leave out --aug and --synthetic.")
     if options.aug is None and options.synthetic is None:
         needing = {
-            "--ratio": options.ratio,
+            "--ratio": options.ratio if options.control is None else None,
             "--synthetic-only": options.synthetic_only,
             "--strict": options.strict,
             "--select": options.select,
@@ -109,8 +139,8 @@ def _check_together(options: TrainClassifier) -> None:
         for option, value in needing.items():
             if value:
                 raise SettingsError(f"{option} needs generated images: give --aug, or --synthetic DIR.")
-    elif options.ratio == 0:
-        raise SettingsError("--ratio 0 uses no generated images: leave out --aug for the baseline.")
+    if options.ratio == 0 and ratio_of(options) == 0 and (options.aug or options.synthetic or options.control):
+        raise SettingsError("--ratio 0 adds no images: leave out --aug and --control for the baseline.")
     if options.strict and options.aug is None:
         raise SettingsError("--strict takes one set of generated images a fold: give --aug, not --synthetic.")
 
@@ -205,5 +235,5 @@ def _show(session: Session, result: dict[str, Any], options: TrainClassifier) ->
 
 def _summary(path: Path) -> dict[str, Any]:
     record = ClassifierRecord.read(path / ClassifierRecord.FILE)
-    chosen = {"name", "n", "aug", "ratio", "protocol", "synthetic_only", "select", "classes", "c", "confusion", *SHOWN}
-    return record.model_dump(mode="json", include=chosen)
+    chosen = {"name", "n", "aug", "ratio", "control", "protocol", "synthetic_only", "select", "classes", "c"}
+    return record.model_dump(mode="json", include={*chosen, "confusion", *SHOWN})

@@ -7,6 +7,7 @@ and train-cls as keys, but for those that the grid decides.
 from __future__ import annotations
 
 import tomllib
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -21,7 +22,7 @@ from usgan_cli.commands.train_classifier import TrainClassifier
 from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.core.errors import MissingError, SettingsError
 from usgan_cli.core.options import OptionError, Options, check_keys, from_table, option, options_of, to_table
-from usgan_cli.core.store.workspace import AugName
+from usgan_cli.core.store.workspace import AugName, ControlName
 
 SHIPPED = ("demo", "paper", "smoke")
 PHANTOM = Path("phantom")
@@ -53,6 +54,24 @@ class Grid(Options):
                 raise OptionError(one, "is empty.")
             if len(set(values)) != len(values):
                 raise OptionError(one, "lists a value twice.")
+
+
+class Classifiers(TrainClassifier):
+    """How classifiers are trained, and which controls stand beside those with generated images."""
+
+    controls: tuple[ControlName, ...] | None = option(
+        "Controls beside the classifiers with generated images (default: all that differ from the baseline; with "
+        'budget = "epochs", the paper\'s protocol, none).',
+        default=None,
+    )
+
+    @property
+    def chosen_controls(self) -> tuple[ControlName, ...]:
+        """The controls that are trained: "real" only where it differs from the baseline, which is not trained twice."""
+        default = () if self.budget == "epochs" else typing.get_args(ControlName)
+        chosen: tuple[ControlName, ...] = default if self.controls is None else self.controls
+        same_as_baseline = self.budget == "updates" or self.freeze
+        return tuple(name for name in chosen if not (name == "real" and same_as_baseline))
 
 
 class Run(Options):
@@ -114,7 +133,7 @@ class StudyConfig:
     gan: TrainGan
     generate: Generate
     score: Score
-    classifier: TrainClassifier
+    classifier: Classifiers
     run: Run
     cluster: Cluster
     hours: Hours
@@ -126,7 +145,7 @@ TABLES: dict[str, type[Options]] = {
     "gan": TrainGan,
     "generate": Generate,
     "score": Score,
-    "classifier": TrainClassifier,
+    "classifier": Classifiers,
     "run": Run,
     "cluster": Cluster,
 }

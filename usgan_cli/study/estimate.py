@@ -27,7 +27,7 @@ def work_units(step: PlannedStep) -> float:
     if isinstance(options, Generate | Score):
         return float(options.count or DEFAULT_COUNT)
     if isinstance(options, TrainClassifier) and not options.freeze:
-        return options.n * (1 + (options.ratio or 0))
+        return options.n * (1 + (options.ratio or 0)) if options.updates is None else options.updates * options.batch
     return 1.0
 
 

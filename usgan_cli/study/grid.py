@@ -106,7 +106,8 @@ def _column(step: PlannedStep) -> str:
 def _short(step: PlannedStep) -> str:
     options = step.options
     if isinstance(options, TrainClassifier):
-        return "F1" if options.ratio is None else f"F1 x{options.ratio:g}"
+        ratio = "" if options.ratio is None else f" x{options.ratio:g}"
+        return f"F1{ratio}{'' if options.control is None else f' {options.control}'}"
     if isinstance(options, TrainGan) and options.fold is not None:
         return f"GAN without fold {options.fold}"
     return {"train-gan": "GAN", "generate": "images"}.get(step.command, step.command)

@@ -13,9 +13,11 @@ from usgan_cli.commands.prepare import Prepare
 from usgan_cli.commands.report import Report
 from usgan_cli.commands.score import DEFAULT_COUNT
 from usgan_cli.commands.subsample import Subsample
+from usgan_cli.commands.train_classifier import TrainClassifier
 from usgan_cli.commands.ttest import Ttest
+from usgan_cli.core.budget import updates_of_epochs
 from usgan_cli.core.options import narrowed
-from usgan_cli.core.store.workspace import SNAPSHOTS, AugName, Workspace, variants_of
+from usgan_cli.core.store.workspace import SNAPSHOTS, AugName, TrainingSet, Workspace
 from usgan_cli.study.config import PHANTOM, StudyConfig
 
 LEAST_PHANTOM_SIZE = 64
@@ -108,11 +110,21 @@ class _Plan:
         ]
 
     def subset_steps(self, n: int, seed: int) -> list[PlannedStep]:
-        """Return the steps of one subset: the baseline, then each GAN and its classifiers, then the comparison."""
-        steps = [self._classifier(n, seed, None, 1.0)]
+        """Return the steps of one subset: baseline and controls, then each GAN's, then the comparison.
+
+        Controls with copies stand beside every ratio. Shuffled labels, which must not help, are tried for every GAN at
+        the largest ratio alone, where they would do most.
+        """
+        ratios, controls = self.config.grid.ratios, self.config.classifier.chosen_controls
+        steps = [self._classifier(n, seed, TrainingSet())]
+        for control in controls:
+            if control != "shuffled":
+                steps += [self._classifier(n, seed, TrainingSet(None, ratio, control)) for ratio in ratios]
         for aug in self.config.grid.gans:
             steps += self._gan_steps(n, seed, aug)
-            steps += [self._classifier(n, seed, aug, ratio) for ratio in self.config.grid.ratios]
+            steps += [self._classifier(n, seed, TrainingSet(aug, ratio)) for ratio in ratios]
+            if "shuffled" in controls:
+                steps.append(self._classifier(n, seed, TrainingSet(aug, max(ratios), "shuffled")))
         compared = tuple(step.writes for step in steps if step.command == "train-cls")
         ttest = Ttest(n=n, seed=seed, work=self.work)
         return [*steps, PlannedStep(ttest, self.workspace.ttest(n, seed), compared, (n, seed))]
@@ -164,19 +176,26 @@ class _Plan:
         needs = (self.workspace.data, self.workspace.subset(n, seed))
         return PlannedStep(options, self.workspace.gan(aug, n, seed, part), needs, (n, seed), aug)
 
-    def _classifier(self, n: int, seed: int, aug: AugName | None, ratio: float) -> PlannedStep:
-        workspace, options = self.workspace, self.config.classifier.replace(n=n, seed=seed, work=self.work)
+    def _classifier(self, n: int, seed: int, added: TrainingSet) -> PlannedStep:
+        workspace, aug, chosen = self.workspace, added.aug, self.config.classifier
+        options = narrowed(chosen, TrainClassifier).replace(n=n, seed=seed, work=self.work, updates=self._updates(n))
         needs = [workspace.data, workspace.subset(n, seed)]
-        variants: list[str] = []
+        if added.name != "real":
+            options = options.replace(aug=aug, ratio=added.ratio, control=added.control)
         if aug is None:
             options = options.replace(strict=False, synthetic_only=False, select=None)
         else:
-            options = options.replace(aug=aug, ratio=ratio)
-            how = options.synthetic_only, options.strict, options.select
-            variants = variants_of(synthetic_only=how[0], strict=how[1], select=how[2])
-            parts = [(fold, options.folds) for fold in range(options.folds)] if options.strict else [None]
+            added = added._replace(synthetic_only=chosen.synthetic_only, strict=chosen.strict, select=chosen.select)
+            parts = [(fold, chosen.folds) for fold in range(chosen.folds)] if chosen.strict else [None]
             needs += [workspace.synthetic(aug, n, seed, part) for part in parts]
-            if options.strict:
+            if chosen.strict:
                 needs += [workspace.gan(aug, n, seed, part) for part in parts]
-        path = workspace.classifier(n, seed, aug, ratio, variants)
-        return PlannedStep(options, path, tuple(needs), (n, seed), aug)
+        return PlannedStep(options, workspace.classifier(n, seed, added), tuple(needs), (n, seed), options.aug)
+
+    def _updates(self, n: int) -> int | None:
+        """Return the optimiser updates of every classifier of a size: those of its largest ratio."""
+        options = self.config.classifier
+        if options.budget == "epochs" or options.freeze:
+            return None
+        largest = max(self.config.grid.ratios)
+        return options.updates or updates_of_epochs(options.epochs, options.batch, n, options.folds, largest)

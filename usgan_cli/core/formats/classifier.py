@@ -12,10 +12,12 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from usgan_cli.core.budget import Budget
 from usgan_cli.core.errors import FormatError, MissingError
 from usgan_cli.core.formats.measured import Measured
 from usgan_cli.core.store import files
 from usgan_cli.core.store.document import Document, Part
+from usgan_cli.core.store.workspace import ControlName
 
 
 class FoldScores(Part):
@@ -26,6 +28,14 @@ class FoldScores(Part):
     train_synthetic: int
     epoch: int
     """Epochs after which the model was best on the validation fold; 0 for a linear head, which has none."""
+    updates: int
+    """Optimiser updates that the training took in all; 0 for a linear head."""
+    kept_updates: int
+    """Updates after which the model was best on the validation fold."""
+    images_seen: int
+    """Images in the batches of all updates, each as often as it was drawn; 0 for a linear head."""
+    data_weight: float | None
+    """Sum of the training images' weights in a linear head's loss; None for a fine-tuned network."""
     val_micro_f1: float
     val_macro_f1: float
     test_micro_f1: float
@@ -52,6 +62,7 @@ class FoldRecord(Document):
     """`folds/fold0.json`: one finished fold of a classifier, and the images it was trained on."""
 
     FORMAT = "usgan/classifier-fold"
+    VERSION = 2
 
     scores: FoldScores
     train: list[str]
@@ -78,7 +89,12 @@ class ClassifierSettings(Part):
     """Name of the pretrained weights with the digest of their file; "none" for random ones."""
     freeze: bool
     size: int
+    budget: Budget
     epochs: int
+    """Passes over the training images, at most; with a budget of updates the parts into which they are divided, after
+    each of which the network is validated. 0 for a linear head."""
+    updates: int | None
+    """Optimiser updates of every fold; None where epochs or a linear head decide."""
     folds: int
     seed: int
     subset: str
@@ -93,15 +109,16 @@ class ClassifierRecord(Document):
     """`result.json` of a classifier."""
 
     FORMAT = "usgan/classifier"
-    VERSION = 2
+    VERSION = 3
     FILE = "result.json"
 
     name: str
     """real, diffaug-x1, diffaug-x1-strict, ..."""
     n: int
     aug: str | None
-    """The GAN behind the synthetic images; None for the baseline."""
+    """The GAN behind the synthetic images; None for the baseline and for controls without them."""
     ratio: float
+    control: ControlName | None
     synthetic: str | None
     """As in `FoldScores`; in the strict protocol of the sets of all folds."""
     protocol: Protocol
@@ -124,12 +141,18 @@ class ClassifierRecord(Document):
     test_calibration_error: Measured
 
     @property
+    def is_baseline(self) -> bool:
+        """Whether it was trained on real images alone, in the ordinary way."""
+        return self.aug is None and self.control is None
+
+    @property
     def variant(self) -> str:
         """How training differed from the study's protocol, in words; empty if it did not."""
         words = {
             "synthetic alone": self.synthetic_only,
             "strict": self.protocol == "strict",
             f"by {self.select}": self.select is not None,
+            "labels shuffled": self.control == "shuffled",
         }
         return ", ".join(word for word, holds in words.items() if holds)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from usgan_cli.core.formats.classifier import ClassifierSettings
 from usgan_cli.core.formats.measured import Measured
 from usgan_cli.core.store.document import Document, Part
+from usgan_cli.core.store.workspace import ControlName
 
 
 class McNemar(Part):
@@ -26,13 +27,14 @@ SHARED_TEST_IMAGES = (
 
 
 class Comparison(Part):
-    """One classifier with synthetic images against the baseline, paired by fold."""
+    """One classifier with synthetic images, or a control, against the baseline, paired by fold."""
 
     name: str
-    aug: str
+    aug: str | None
+    """As in `ClassifierRecord`, like ratio, control and variant."""
     ratio: float
+    control: ControlName | None
     variant: str
-    """See `ClassifierRecord.variant`."""
     f1: Measured
     folds: list[float]
     difference: float
@@ -65,7 +67,7 @@ class TTestRecord(Document):
     """`ttests/n100-s0.json`: comparisons over the folds of one subset."""
 
     FORMAT = "usgan/ttest"
-    VERSION = 2
+    VERSION = 3
 
     n: int
     seed: int
@@ -82,8 +84,10 @@ class SeedComparison(Part):
     """One training setting against the baseline over several seeds, each with its own subset and folds."""
 
     name: str
-    aug: str
+    aug: str | None
+    """As in `ClassifierRecord`, like ratio, control and variant."""
     ratio: float
+    control: ControlName | None
     variant: str
     baseline_by_seed: list[float]
     """Mean over folds of the baseline's score, per seed."""
@@ -111,6 +115,7 @@ class SeedsRecord(Document):
     """`ttests/n100-s0+1+2.json`: comparisons over seeds and folds."""
 
     FORMAT = "usgan/ttest-seeds"
+    VERSION = 2
 
     n: int
     seeds: list[int]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar, cast
 
 AugName = Literal["none", "ada", "diffaug", "ada+diffaug"]
 """A GAN by what the discriminator sees its images through."""
+ControlName = Literal["real", "copies", "classical", "shuffled"]
+"""A classifier that shows where a gain comes from, if not from the GAN: the updates, more copies of real images,
+augmented copies, or generated images whose labels are shuffled."""
 K = TypeVar("K")
 FoldOf = tuple[int, int]
 """A fold, from 0, and the number of folds."""
@@ -31,19 +34,47 @@ def gan_name(aug: str, n: int, seed: int, fold: FoldOf | None = None) -> str:
     return f"{aug}-{subset_name(n, seed)}{part}"
 
 
-def variants_of(*, synthetic_only: bool, strict: bool, select: str | None) -> list[str]:
-    """Return what a classifier's name carries besides GAN and ratio."""
-    variants = ["only"] * synthetic_only + ["strict"] * strict
-    return variants if select is None else [*variants, select]
+class TrainingSet(NamedTuple):
+    """What a classifier is trained on besides its subset; with the defaults nothing: the baseline."""
 
+    aug: str | None = None
+    """The GAN whose images are added; None for the baseline and for controls without generated images."""
+    ratio: float = 0.0
+    """Images added per real one."""
+    control: ControlName | None = None
+    synthetic_only: bool = False
+    strict: bool = False
+    select: str | None = None
 
-def setting_name(aug: str | None, ratio: float, variants: Sequence[str] = ()) -> str:
-    """Return the name of a classifier's training set: real, diffaug-x1, diffaug-x1-strict."""
-    return "real" if aug is None else "-".join([f"{aug}-x{format_ratio(ratio)}", *variants])
+    @property
+    def name(self) -> str:
+        """real, diffaug-x1, diffaug-x1-strict, diffaug-x1-shuffled, copies-x1."""
+        added = self.aug or self.control
+        if added is None:
+            return "real"
+        variants = ["only"] * self.synthetic_only + ["strict"] * self.strict + [self.select] * bool(self.select)
+        variants += ["shuffled"] * (self.control == "shuffled")
+        return "-".join([f"{added}-x{format_ratio(self.ratio)}", *map(str, variants)])
+
+    @classmethod
+    def parse(cls, name: str) -> TrainingSet | None:
+        """Return the training set of that name; None if it is not the name of one."""
+        variants = r"(-only)?(-strict)?(?:-(confidence|distance))?(-shuffled)?"
+        if name == "real":
+            return cls()
+        if match := re.fullmatch(r"(real|copies|classical)-x([\d.e+-]+)", name):
+            return cls(None, float(match[2]), cast(ControlName, match[1]))
+        if match := re.fullmatch(rf"(.+?)-x(\d[\d.]*(?:e[+-]\d+)?){variants}", name):
+            control: ControlName | None = "shuffled" if match[6] else None
+            return cls(match[1], float(match[2]), control, bool(match[3]), bool(match[4]), match[5])
+        return None
 
 
 SNAPSHOTS = "-snapshots"
 """Ends the name of the scores of a GAN's saved generators."""
+
+
+BASELINE = TrainingSet()
 
 
 class SubsetKey(NamedTuple):
@@ -160,9 +191,9 @@ class Workspace:
         """Folder of all classifiers trained on one subset."""
         return self.root / "classifiers" / subset_name(n, seed)
 
-    def classifier(self, n: int, seed: int, aug: str | None, ratio: float, variants: Sequence[str] = ()) -> Path:
-        """Folder of a classifier: aug None is the baseline on real images alone."""
-        return self.classifiers(n, seed) / setting_name(aug, ratio, variants)
+    def classifier(self, n: int, seed: int, added: TrainingSet | None = None) -> Path:
+        """Folder of a classifier; by default the baseline on real images alone."""
+        return self.classifiers(n, seed) / (added or BASELINE).name
 
     def ttest(self, n: int, seed: int, *more: int) -> Path:
         """Comparison of all classifiers trained on one subset, or on the subsets of several seeds: n100-s0+1.json."""
