@@ -10,60 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from configs import classifier_config
+from classifier_sets import CLASSES, FAKE, FROZEN, REAL, TEST, TUNED, read, train, treated
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from usgan_cli.classify import finetune
-from usgan_cli.classify.config import ClassifierConfig, check_config, settings_of
+from usgan_cli.classify.config import check_config, settings_of
 from usgan_cli.classify.finetune import lr_factor
 from usgan_cli.classify.fold_images import Treatment
 from usgan_cli.classify.folds import in_file_order
-from usgan_cli.classify.train import Origin, train_classifier
 from usgan_cli.core.errors import DataError, SettingsError
-from usgan_cli.core.formats.classifier import ClassifierRecord, FoldRecord, Predictions
+from usgan_cli.core.formats.classifier import FoldRecord
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.progress import Silent
-
-CLASSES = ("benign", "malignant", "normal")
-FROZEN = classifier_config(backbone="test_efficientnet", weights="none", freeze=True, size=32, folds=3)
-TUNED = dataclasses.replace(
-    FROZEN, freeze=False, epochs=15, patience=10, batch=8, lr=3e-3, head_lr=1e-2, rotate=5, drop_rate=0.0, folds=2
-)
-
-
-def toy(name: str, count: int, seed: int, size: int = 32) -> ImageSet:
-    """Noise with a bright square, a dark square or none; every image a group of its own."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(count) % 3
-    pixels = rng.normal(110, 15, (count, 1, size, size))
-    for i, label in enumerate(labels):
-        y, x = rng.integers(4, size - 16, 2)
-        pixels[i, 0, y : y + 12, x : x + 12] += (90, -90, 0)[label]
-    files = tuple(f"images/{CLASSES[label]}/{name}{i:03}.png" for i, label in enumerate(labels))
-    groups = np.arange(count) + 1000 * seed
-    return ImageSet(name, pixels.clip(0, 255).astype(np.uint8), labels, CLASSES, files, groups)
-
-
-REAL, TEST, FAKE = toy("real", 45, 1), toy("test", 30, 2), toy("fake", 90, 3)
-
-
-def treated(ratio: float = 1, *images: ImageSet, **changes: Any) -> Treatment:
-    sets = images or (FAKE,)
-    return Treatment("ada", ratio, sets, tuple(f"{i}" * 64 for i in range(len(sets))), **changes)
-
-
-def train(target: Path, config: ClassifierConfig, ratio: float = 0, n: int = 45, **changes: Any) -> ClassifierRecord:
-    target.mkdir(parents=True, exist_ok=True)
-    settings: dict[str, Any] = {
-        "origin": Origin("real" if ratio == 0 else f"ada-x{ratio:g}", n, "a" * 64, "b" * 64),
-        "treatment": Treatment() if ratio == 0 else treated(ratio),
-        "real": REAL,
-        "test": TEST,
-        "target": target,
-        "progress": Silent(),
-        "cache_dir": target.parent / "cache",
-    }
-    return train_classifier(config, **(settings | changes))
 
 
 @pytest.fixture(scope="module")
@@ -79,10 +37,6 @@ def tuned(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("tuned") / "real"
     train(folder, TUNED)
     return folder
-
-
-def read(folder: Path) -> tuple[ClassifierRecord, Predictions]:
-    return ClassifierRecord.read(folder / "result.json"), Predictions.read(folder / "predictions.csv")
 
 
 def test_both_ways_learn_what_can_be_told_apart(frozen, tuned):

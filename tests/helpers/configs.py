@@ -19,7 +19,7 @@ from usgan_cli.gan.config import make_config as make
 from usgan_cli.metrics.config import ScoreConfig
 
 GAN = settings_for(TrainGan(aug="none", n=1), GanConfig) | {"diffaug_policy": ("translation", "cutout")}
-CLASSIFIER = settings_for(TrainClassifier(n=1), ClassifierConfig)
+CLASSIFIER = settings_for(TrainClassifier(n=1), ClassifierConfig) | {"budget": "epochs"}
 SCORE = settings_for(Score(), ScoreConfig)
 PHANTOM = settings_for(Phantom(out=Path("phantoms")), PhantomConfig)
 PREPARE = settings_for(Prepare(source=Path("source")), PrepareConfig) | {"split": "own"}

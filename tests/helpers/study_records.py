@@ -418,7 +418,7 @@ def _fold(i: int, f1: float, n: int, ratio: float, synthetic: str | None, classe
 def write_ttest(workspace: Workspace, subset: Subset, classifiers: dict[str, ClassifierRecord]) -> TTestRecord:
     """Write comparisons with the baseline; the p-values are made up, and differ from row to row."""
     baseline = [fold.test_micro_f1 for fold in classifiers["real"].folds]
-    others = [record for record in classifiers.values() if record.aug is not None]
+    others = [record for record in classifiers.values() if not record.is_baseline]
     comparisons = []
     for i, record in enumerate(others):
         folds = [fold.test_micro_f1 for fold in record.folds]

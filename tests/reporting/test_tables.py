@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from report_page import Page, read_table
-from study_records import AUGS, DIGEST, FLOOR, write_score, write_study
+from study_records import AUGS, DIGEST, FLOOR, write_score, write_study, write_ttest
 
 from usgan_cli.core.formats.comparison import SeedsRecord
 from usgan_cli.core.formats.score import is_fid
@@ -17,6 +17,8 @@ from usgan_cli.core.store.workspace import GanKey, SubsetKey, TrainingSet, Works
 from usgan_cli.core.text import gan_label, number, p_value, stars, training_label
 from usgan_cli.reporting import paper
 from usgan_cli.reporting.build import build_report
+from usgan_cli.reporting.findings import tested
+from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.records import StudyRecords, collect
 
 
@@ -293,3 +295,40 @@ def test_what_is_unlike_the_study_is_named(tmp_path: Path, undrawn: None) -> Non
     page = Page(workspace.report)
     assert page.row("f1", "n = 100", "+ 100 % ADA")[7] == "74.14 ± 4.76", "published for the study's protocol"
     assert page.row("f1", "n = 100", "+ 100 % ADA (strict)")[7:] == ["–", "–"]
+
+
+def write_controls(workspace: Workspace) -> None:
+    """Add controls to a study's records, with their comparisons; each size has its own number of updates."""
+    for key, found in collect(workspace).classifiers.items():
+        equal = {"budget": "updates", "updates": 3 * key.n}
+        records = {
+            name: r.model_copy(update={"settings": r.settings.model_copy(update=equal)}) for name, r in found.items()
+        }
+        for added in (TrainingSet(None, 1.0, "copies"), TrainingSet("ada", 1.0, "shuffled")):
+            changes = {"name": added.name, "aug": added.aug, "ratio": 1.0, "control": added.control}
+            records[added.name] = records["ada-x1"].model_copy(update=changes)
+        for name, record in records.items():
+            record.write(workspace.classifiers(key.n, key.seed) / name / "result.json")
+        write_ttest(workspace, collect(workspace).subsets[key], records)
+
+
+def test_controls_are_rows_beside_the_gans_and_no_finding(tmp_path: Path) -> None:
+    workspace = write_study(tmp_path, ratios=(1.0,))
+    write_controls(workspace)
+    summary = build_report(workspace, workspace.report, Silent())
+    page = Page(workspace.report)
+    assert "f1-2" not in page.tables, "sizes with different numbers of updates share a table"
+    for title in ("n = 100", "n = 40"):
+        labels = [cells[0] for cells in page.tables["f1"] if cells[0].startswith(("+", "Real"))]
+        own = labels[: len(labels) // 2]
+        assert own[:2] == ["Real alone", "+ 100 % copies"]
+        assert own.index("+ 100 % ADA (labels shuffled)") == own.index("+ 100 % ADA") + 1
+        assert page.row("f1", title, "+ 100 % copies")[7:] == ["–"] * len(page.row("f1", title, "+ 100 % copies")[7:])
+        assert page.row("tests", title, "+ 100 % copies")
+    assert one(read_table(workspace.report, "f1"), n=40, aug="copies")["test_micro_f1"]
+    alts = [chart for chart in summary.figures if chart.startswith("differences")]
+    assert len(alts) == 2
+    assert "+ 100 % copies" in (workspace.report / "index.html").read_text()
+    study = Study.of(collect(workspace))
+    assert len(tested(study)) == 2 * 3
+    assert not any(item.control for _, item in tested(study))

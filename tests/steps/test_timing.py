@@ -69,9 +69,11 @@ def test_the_whole_length_is_foretold(
 
 def test_fine_tuning_is_timed_over_all_epochs_folds_and_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "seconds_per_image", lambda config: 0.01)
-    timer, step = step_of(Workspace(tmp_path), "train-cls", classifier={"epochs": 7, "folds": 3})
+    timer, step = step_of(Workspace(tmp_path), "train-cls", classifier={"epochs": 7, "folds": 3, "budget": "epochs"})
     assert isinstance(step.options, TrainClassifier)
     assert (timer(step) or 0) * work_units(step) == pytest.approx(0.01 * 6 * 7 * 2)
+    timer, step = step_of(Workspace(tmp_path), "train-cls", classifier={"updates": 40, "folds": 3, "batch": 8})
+    assert (timer(step) or 0) * work_units(step) == pytest.approx(0.01 * 40 * 8 * 3)
     timer, step = step_of(Workspace(tmp_path), "train-cls", classifier={"freeze": True})
     assert timer(step) is None
 

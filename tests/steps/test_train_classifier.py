@@ -154,6 +154,44 @@ def test_what_is_beyond_the_study_has_artefacts_of_its_own(trained: Workspace) -
     assert variants["ada-x1"] == ""
 
 
+def test_controls_have_artefacts_of_their_own_and_are_compared(trained: Workspace) -> None:
+    session = Session(trained, Silent())
+    made = [train_cls(session, n=N, control=control, **FAST).path.name for control in ("copies", "classical")]
+    made.append(train_cls(session, n=N, control="shuffled", aug="ada", ratio=2.0, **FAST).path.name)
+    assert made == ["copies-x1", "classical-x1", "ada-x2-shuffled"]
+    assert train_cls(session, n=N, control="copies", **FAST).status == "skipped"
+    outcome = ttest(session, n=N)
+    controls = {c["name"]: (c["aug"], c["control"]) for c in outcome.result["comparisons"] if c["control"]}
+    assert controls == {
+        "copies-x1": (None, "copies"),
+        "classical-x1": (None, "classical"),
+        "ada-x2-shuffled": ("ada", "shuffled"),
+    }
+    table = outcome.path.with_suffix(".csv").read_text()
+    assert "copies-x1,,1.0,copies," in table
+    assert "ada-x2-shuffled,ada,2.0,shuffled,labels shuffled" in table
+
+
+def test_unequal_updates_are_refused_with_the_command_that_helps(trained: Workspace, tmp_path: Path) -> None:
+    session = Session(trained, Silent())
+    quick = FAST | {"freeze": False, "epochs": 1, "batch": 16}
+    # 24 real training images, with as many generated ones as the subset has images: 60 in four batches.
+    real = train_cls(session, n=N, out=tmp_path / "real", **quick)
+    equal = train_cls(session, n=N, aug="ada", ratio=2.0, out=tmp_path / "equal", **quick)
+    more = train_cls(session, n=N, aug="ada", out=tmp_path / "more", updates=5, **quick)
+
+    def compared(*others: Any) -> TTestRecord:
+        out = tmp_path / "t.json"
+        found = ttest(session, baseline=real.path, classifier=[one.path for one in others], out=out)
+        return TTestRecord.read(found.path)
+
+    assert {f.updates for f in ClassifierRecord.read(equal.path / "result.json").folds} == {4}
+    assert len(compared(equal).comparisons) == 1
+    with pytest.raises(SettingsError, match="took 4 and 5 optimiser updates") as caught:
+        compared(more)
+    assert "--updates 4 --refresh" in (caught.value.hint or "")
+
+
 def test_strict_needs_gans_that_never_saw_the_fold(trained: Workspace) -> None:
     session = Session(trained, Silent())
     subset = Subset.read(trained.subset(N, 0)).content_digest()
@@ -285,6 +323,15 @@ def with_images(work: Workspace) -> None:
         ({"folds": 10}, None, "'benign' has 18 images in 9 groups"),
         ({"weights": "absent.pth"}, None, "absent.pth, which should hold the weights .* does not exist"),
         ({"select": "luck"}, None, "one of confidence, distance"),
+        ({"control": "none"}, None, "one of real, copies, classical, shuffled"),
+        ({"control": "shuffled"}, None, "needs generated images"),
+        ({"control": "copies", "aug": "ada"}, None, "has no generated images"),
+        ({"control": "real"}, None, "the baseline is the control 'real' itself"),
+        ({"control": "copies", "ratio": 0.0}, None, "--ratio 0 adds no images"),
+        ({"control": "copies", "strict": True}, None, "--strict needs generated images"),
+        ({"updates": 10}, None, "a linear head has none"),
+        ({"updates": 10, "freeze": False, "budget": "epochs"}, None, "--budget epochs lets the images decide"),
+        ({"updates": 10, "freeze": False}, None, "updates must be at least epochs"),
         ({"strict": True}, None, "--strict needs generated images"),
         ({"synthetic_only": True}, None, "--synthetic-only needs generated images"),
         ({"class_weights": "few"}, None, "one of none, balanced"),

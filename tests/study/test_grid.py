@@ -27,7 +27,7 @@ def test_every_step_stands_in_the_grid_once() -> None:
     assert grid.columns == ("real", "none", "ada", "t-test")
     assert [row.name for row in grid.rows] == ["n20-s0", "n10-s0", "n20-s1", "n10-s1"]
     assert [name for name, _ in grid.shared] == ["phantom", "prepare", "subsets", "over seeds", "report"]
-    assert grid.legend == ("GAN", "images", "score", "F1 x0.5", "F1 x1")
+    assert grid.legend == ("GAN", "images", "score", "F1 x0.5", "F1 x1", "F1 x1 shuffled")
 
 
 def test_a_step_stands_with_its_own_subset_and_gan() -> None:
@@ -58,7 +58,7 @@ def test_the_grid_is_drawn_with_its_legend() -> None:
     states[train] = "running"
     text = drawn(states)
     (line,) = [line for line in text.splitlines() if line.startswith("n20-s0")]
-    assert line.split() == ["n20-s0", "·", "▶····", "·····", "·"]
+    assert line.split() == ["n20-s0", "·····", "▶·····", "······", "·"]
     assert "▶ running" in text
     assert "· to make" in text
     assert "done" not in text

@@ -58,7 +58,7 @@ def test_the_grid_is_crossed_in_full() -> None:
         "train-gan": 8,
         "generate": 8,
         "score": 8,
-        "train-cls": 4 * (1 + 2 * 2),
+        "train-cls": 4 * (1 + 2 * 2 + 2 * 2 + 2),  # baseline, GANs, copies and augmented ones, shuffled labels
         "ttest": 4 + 2,
         "report": 1,
     }
@@ -69,7 +69,8 @@ def test_the_grid_is_crossed_in_full() -> None:
 def test_a_comparison_needs_the_classifiers_of_its_subset_alone() -> None:
     steps = plan_study(study(), WORK)
     ttest = next(s for s in steps if s.command == "ttest" and s.subset == (10, 1))
-    names = ["ada-x0.5", "ada-x1", "none-x0.5", "none-x1", "real"]
+    names = ["ada-x0.5", "ada-x1", "ada-x1-shuffled", "classical-x0.5", "classical-x1", "copies-x0.5", "copies-x1"]
+    names += ["none-x0.5", "none-x1", "none-x1-shuffled", "real"]
     assert sorted(path.name for path in ttest.needs) == names
     assert {path.parent.name for path in ttest.needs} == {"n10-s1"}
 
@@ -107,14 +108,14 @@ def test_repeats_are_also_compared_together() -> None:
     steps = [s for s in plan_study(study(), WORK) if isinstance(s.options, Ttest) and s.options.seeds]
     assert [s.options for s in steps] == [Ttest(n=n, seeds=(0, 1), work=WORK.root) for n in (20, 10)]
     assert steps[0].writes == WORK.ttest(20, 0, 1)
-    assert len(steps[0].needs) == 2 * (1 + 2 * 2)
+    assert len(steps[0].needs) == 2 * (1 + 2 * 2 + 2 * 2 + 2)
     assert "--seeds 0 --seeds 1" in steps[0].line
 
 
 def test_the_strict_protocol_plans_a_gan_for_every_fold() -> None:
     config = study(
         grid={"sizes": [20], "gans": ["ada"], "ratios": [1.0, 2.0]},
-        classifier={"strict": True, "folds": 3, "select": "confidence"},
+        classifier={"strict": True, "folds": 3, "select": "confidence", "controls": ["copies", "shuffled"]},
     )
     steps = plan_study(config, WORK)
     folds = [s.options for s in steps if isinstance(s.options, TrainGan) and s.options.fold is not None]
@@ -122,11 +123,56 @@ def test_the_strict_protocol_plans_a_gan_for_every_fold() -> None:
     made = [s.line for s in steps if s.command == "generate" and "--gan" in s.line]
     assert "usgan generate --gan 'some work/gans/ada-n20-s0-fold1of3' --count 80 --work 'some work'" in made
     classifiers = {s.writes.name: s for s in steps if s.command == "train-cls"}
-    assert set(classifiers) == {"real", "ada-x1-strict-confidence", "ada-x2-strict-confidence"}
+    names = {"real", "copies-x1", "copies-x2", "ada-x1-strict-confidence", "ada-x2-strict-confidence"}
+    assert set(classifiers) == names | {"ada-x2-strict-confidence-shuffled"}
     assert WORK.synthetic("ada", 20, 0, (2, 3)) in classifiers["ada-x2-strict-confidence"].needs
     baseline = classifiers["real"].options
     assert isinstance(baseline, TrainClassifier)
     assert (baseline.strict, baseline.select) == (False, None)
+
+
+def classifiers_of(config: StudyConfig) -> dict[str, TrainClassifier]:
+    """The options of each classifier of the first subset, by name."""
+    steps = [step for step in plan_study(config, WORK) if step.subset == (config.grid.sizes[0], 0)]
+    return {step.writes.name: step.options for step in steps if isinstance(step.options, TrainClassifier)}
+
+
+def test_all_classifiers_of_a_size_take_the_updates_of_its_largest_ratio() -> None:
+    grid = {"sizes": [50, 100], "gans": ["none", "ada"], "ratios": [2.0, 0.5]}
+    config = study(grid=grid, classifier={"epochs": 30, "batch": 16, "folds": 5})
+    updates: dict[int, set[int | None]] = {}
+    for step in plan_study(config, WORK):
+        if isinstance(step.options, TrainClassifier):
+            updates.setdefault(step.options.n, set()).add(step.options.updates)
+    # 40 real and 100 generated images are 9 batches of 16; 80 and 200 are 18.
+    assert updates == {50: {30 * 9}, 100: {30 * 18}}
+    chosen = study(grid=grid, classifier={"updates": 77})
+    assert {options.updates for options in classifiers_of(chosen).values()} == {77}
+
+
+def test_controls_stand_beside_the_ratios_of_generated_images() -> None:
+    grid = {"sizes": [50], "gans": ["none", "ada"], "ratios": [1.0, 2.0]}
+    names = classifiers_of(study(grid=grid)).keys()
+    arms = {"real", "none-x1", "none-x2", "ada-x1", "ada-x2"}
+    copies = {"copies-x1", "copies-x2", "classical-x1", "classical-x2"}
+    assert names == arms | copies | {"none-x2-shuffled", "ada-x2-shuffled"}
+    assert classifiers_of(study(grid=grid, classifier={"controls": []})).keys() == arms
+    frozen = classifiers_of(study(grid=grid, classifier={"freeze": True}))
+    assert frozen.keys() == names
+    assert {options.updates for options in frozen.values()} == {None}
+
+
+def test_real_images_at_equal_updates_are_the_baseline_and_are_not_trained_twice() -> None:
+    grid = {"sizes": [50], "gans": ["ada"], "ratios": [1.0]}
+    assert "real-x1" not in classifiers_of(study(grid=grid, classifier={"controls": ["real"]}))
+    epochs = study(grid=grid, classifier={"controls": ["real"], "budget": "epochs"})
+    assert classifiers_of(epochs).keys() == {"real", "real-x1", "ada-x1"}
+
+
+def test_the_papers_protocol_has_equal_epochs_and_no_controls() -> None:
+    classifiers = classifiers_of(load_study("paper"))
+    assert classifiers.keys() == {"real"} | {f"{aug}-x{x}" for aug in ("none", "ada", "diffaug") for x in ("0.5", 1, 2)}
+    assert {(options.budget, options.updates) for options in classifiers.values()} == {("epochs", None)}
 
 
 def test_snapshots_are_a_score_of_their_own() -> None:

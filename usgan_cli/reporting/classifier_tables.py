@@ -28,6 +28,11 @@ AGAINST, RESAMPLED, MCNEMAR, SPREAD = (
     "Spread of Δ between",
 )
 STARS = "Stars stand at adjusted p-values alone: * below 0.05, ** below 0.01, *** below 0.001."
+CONTROLS = (
+    "Copies: further copies of real training images in place of generated ones; augmented copies: the same under "
+    "strong ordinary augmentation; labels shuffled: generated images that teach nothing about the classes. A GAN's "
+    "gain is its difference to the copies."
+)
 MORE_RATIOS = "Values were published for +100 % synthetic images alone."
 APART = "Trained with other settings than the first table's classifiers, so kept apart"
 
@@ -123,6 +128,7 @@ def f1_table(group: ClassifierGroup) -> Table:
         f"not adjusted. Δ in percentage points of F1, with its 95 % interval. {STARS}",
         SHARED_TEST_IMAGES,
         *([paper.ANOTHER_SIZE] if differs else []),
+        *([CONTROLS] if any(record.control is not None for _, record in group.items) else []),
     ]
     if any(record.aug is not None and record.ratio != paper.RATIO for _, record in group.items):
         notes.append(MORE_RATIOS)

@@ -127,7 +127,8 @@ def snapshot_groups(records: StudyRecords) -> list[SnapshotGroup]:
 def classifier_groups(records: StudyRecords) -> tuple[list[ClassifierGroup], list[str]]:
     """Return the classifiers in groups of settings that are equal except for the subset, the largest group first.
 
-    Every row names its subset, so that may differ from row to row; but each n and seed has one subset.
+    Every row names its subset, so that may differ from row to row, and with its size the number of updates; but each n
+    and seed has one subset, and each n one number of updates.
 
     Returns
     -------
@@ -138,11 +139,14 @@ def classifier_groups(records: StudyRecords) -> tuple[list[ClassifierGroup], lis
     classifiers = records.all_classifiers()
     follows = all(record.settings.seed == key.seed for key, record in classifiers)
     subsets: dict[SubsetKey, str] = {}
+    updates: dict[int, int | None] = {}
     items = []
     for key, record in classifiers:
         settings = _without_seed(record.settings, follows)
         if settings.subset == subsets.setdefault(key, settings.subset):
             settings = settings.model_copy(update={"subset": ""})
+        if settings.updates == updates.setdefault(key.n, settings.updates):
+            settings = settings.model_copy(update={"updates": None})
         items.append((key, record, settings))
     plain, rejected = _group(items), []
     ttests: list[dict[SubsetKey, TTestRecord]] = [{} for _ in plain]

@@ -119,6 +119,7 @@ def _classifier_points(study: Study) -> list[Point]:
         ours = f"{settings.backbone} ({short_digests(settings.weights)}), {training}"
         points.append(_point("Classifier", "EfficientNet-B2 pretrained on ImageNet, fine-tuned", ours, same))
         points.append(_point("Folds", str(paper.FOLDS), str(settings.folds)))
+        points.append(_point("Equal for all classifiers of a size", "epochs", settings.budget))
     ratios = sorted({record.ratio for _, record in study.records.all_classifiers() if record.aug is not None})
     if ratios:
         published, ours = (", ".join(f"{100 * ratio:g} %" for ratio in some) for some in (paper.RATIOS, ratios))

@@ -73,9 +73,11 @@ def test_predictions_of_several_folds_are_joined_in_order() -> None:
     [
         ({}, ""),
         ({"protocol": "strict"}, "strict"),
+        ({"control": "copies"}, ""),
+        ({"control": "shuffled"}, "labels shuffled"),
         ({"synthetic_only": True, "protocol": "strict", "select": "distance"}, "synthetic alone, strict, by distance"),
     ],
 )
 def test_a_variant_is_named_in_words(changes: dict[str, Any], words: str) -> None:
-    plain = ClassifierRecord.model_construct(protocol="standard", synthetic_only=False, select=None)
+    plain = ClassifierRecord.model_construct(protocol="standard", synthetic_only=False, select=None, control=None)
     assert plain.model_copy(update=changes).variant == words

@@ -82,3 +82,26 @@ def test_artefacts_are_listed_by_what_they_are(tmp_path: Path) -> None:
         path.touch()
     assert work.listed("ttests", SubsetKey.parse, ".json") == {SubsetKey(5, 0): work.ttest(5, 0)}
     assert work.listed("ttests", SeedsKey.parse, ".json") == {SeedsKey(5, (0, 1)): work.ttest(5, 0, 1)}
+
+
+TRAINING_SETS = [
+    ("real", TrainingSet()),
+    ("diffaug-x1", TrainingSet("diffaug", 1.0)),
+    ("ada+diffaug-x0.25-only-strict-distance", TrainingSet("ada+diffaug", 0.25, None, True, True, "distance")),
+    ("ada-x2-strict-shuffled", TrainingSet("ada", 2.0, "shuffled", strict=True)),
+    ("copies-x1", TrainingSet(None, 1.0, "copies")),
+    ("classical-x0.5", TrainingSet(None, 0.5, "classical")),
+    ("real-x2", TrainingSet(None, 2.0, "real")),
+    ("mine-x-y-x1e+06", TrainingSet("mine-x-y", 1e6)),
+]
+
+
+@pytest.mark.parametrize(("name", "added"), TRAINING_SETS)
+def test_a_training_set_is_named_and_parsed(name: str, added: TrainingSet) -> None:
+    assert added.name == name
+    assert TrainingSet.parse(name) == added
+
+
+def test_other_names_are_no_training_sets() -> None:
+    for name in ("", "reals", "ada", "ada-x", "ada-x1-best", "ada-x1-shuffled-strict", "copies-xtwo"):
+        assert TrainingSet.parse(name) is None, name
