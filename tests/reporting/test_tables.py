@@ -15,9 +15,8 @@ from usgan_cli.core.formats.score import is_fid
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store.workspace import GanKey, SubsetKey, TrainingSet, Workspace
 from usgan_cli.core.text import gan_label, number, p_value, stars, training_label
-from usgan_cli.reporting import paper
+from usgan_cli.reporting import findings, paper
 from usgan_cli.reporting.build import build_report
-from usgan_cli.reporting.findings import tested
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.records import StudyRecords, collect
 
@@ -330,5 +329,5 @@ def test_controls_are_rows_beside_the_gans_and_no_finding(tmp_path: Path) -> Non
     assert len(alts) == 2
     assert "+ 100 % copies" in (workspace.report / "index.html").read_text()
     study = Study.of(collect(workspace))
-    assert len(tested(study)) == 2 * 3
-    assert not any(item.control for _, item in tested(study))
+    assert len(findings.tested(study)) == 2 * 3
+    assert not any(item.control for _, item in findings.tested(study))
