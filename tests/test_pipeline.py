@@ -59,6 +59,7 @@ weights = "none"
 freeze = true
 size = 32
 folds = 3
+controls = []
 """
 
 

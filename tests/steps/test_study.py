@@ -13,6 +13,7 @@ import pytest
 from calls import status, study
 
 from usgan_cli.core.errors import BusyError, MissingError, SettingsError, UsganError
+from usgan_cli.core.formats.comparison import TTestRecord
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store import files
 from usgan_cli.core.store.workspace import TrainingSet, Workspace
@@ -47,6 +48,7 @@ weights = "none"
 freeze = true
 size = 32
 folds = 3
+controls = []
 [run]
 threads = 1
 """
@@ -193,6 +195,19 @@ def test_another_ratio_makes_more_images_and_leaves_what_used_the_first_ones(ben
         "report",
     }
     assert first.keys() < bench.stamps().keys()
+
+
+def test_controls_are_added_to_what_is_there_and_compared(bench: Bench) -> None:
+    bench.edit("controls = []", "")
+    before = bench.stamps()
+    bench.run()
+    arms = {f"classifiers/n18-s0/{name}" for name in ("copies-x1", "classical-x1", "diffaug-x1-shuffled")}
+    assert bench.redone(before) == arms | {"ttests", "report"}
+    compared = TTestRecord.read(bench.workspace.ttest(18, 0)).comparisons
+    assert {item.name for item in compared} == {"diffaug-x1", *(Path(arm).name for arm in arms)}
+    page = (bench.workspace.report / "index.html").read_text(encoding="utf-8")
+    assert "+ 100 % augmented copies" in page
+    assert bench.run()[0].status == "skipped"
 
 
 def test_a_deleted_artefact_is_made_again_alone(bench: Bench) -> None:
