@@ -22,16 +22,9 @@ FRAME_MS = 60
 def grid(
     generator: Generator, labels: Sequence[int], columns: int, rows: int, seeds: Sequence[int], sampling: Sampling
 ) -> Pixels:
-    """Return a sheet of images; every class has as many rows as can be, and shows the same seeds as the others.
+    """Return a sheet of images, rows by class in the order of `labels`; each class shows the first of the same seeds.
 
-    Parameters
-    ----------
-    labels : sequence of int
-        Classes, in the order of their rows.
-    columns, rows : int
-        At least one row for each class; if rows are not a multiple of the classes, the first ones have one more.
-    seeds : sequence of int
-        Enough for all rows of a class.
+    There is at least one row for each class; if rows are not a multiple of the classes, the first ones have one more.
     """
     each = [len(part) for part in np.array_split(np.arange(rows), len(labels))]
     cells = [(seed, label) for label, own in zip(labels, each, strict=True) for seed in seeds[: own * columns]]

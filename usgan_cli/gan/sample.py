@@ -239,7 +239,7 @@ def generate(
         The list of seeds is empty, or a class is unknown.
     """
     if not seeds:
-        raise SettingsError("The number of images must be 1 or more; it is 0.")
+        raise SettingsError("The number of images must be 1 or more; it is 0.", "Raise --count or --ratio.")
     document, generator = load_generator(folder, device)
     generator.compute_dtype = torch_dtype(sampling.precision)
     chosen = pick_classes(document, classes)
