@@ -13,17 +13,7 @@ Ints = NDArray[np.int64]
 def largest_remainder(weights: Sequence[int] | Ints, total: int) -> Ints:
     """Divide `total` whole items in proportion to integer weights (Hamilton's method; ties go to the first).
 
-    Parameters
-    ----------
-    weights : sequence of K int
-        Non-negative, not all zero.
-    total : int
-        Number of items, at least 0.
-
-    Returns
-    -------
-    int64 array [K]
-        Sums to `total`; each is within one of its exact share.
+    Weights are non-negative and not all zero. The shares sum to `total`, each within one of its exact share.
     """
     exact = np.asarray(weights, dtype=np.int64)
     share, remainder = np.divmod(exact * total, exact.sum())

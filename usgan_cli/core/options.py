@@ -108,11 +108,6 @@ class Option:
         return self.traits.flag or f"--{self.name.replace('_', '-')}"
 
     @property
-    def is_flag(self) -> bool:
-        """Whether its name alone says it: --mirror."""
-        return self.types == (bool,)
-
-    @property
     def key(self) -> str:
         """Its name in a study's file and in records."""
         return (self.traits.flag or self.name).lstrip("-")
@@ -239,13 +234,8 @@ class Options:
         """Return the settings that decide the result, as an artefact records them.
 
         Of the command's own options only those that are not default: an artefact stays valid when an option is added.
-
-        Parameters
-        ----------
-        resolved : dataclass instance, optional
-            The domain's configuration that some of the options were turned into.
-        settings : mapping, optional
-            What is recorded of it (default: all its fields); it stands in place of the options of the same names.
+        `resolved` is the domain's configuration (a dataclass) that some of the options were turned into; its fields, or
+        `settings` instead of them, stand in place of the options of the same names.
         """
         known = _fields(type(resolved)) if resolved is not None else {}
         own = {
@@ -318,22 +308,9 @@ def study_keys(cls: type[Options]) -> dict[str, Option]:
 
 
 def from_table(cls: type[OptionsT], table: Any, place: str, **fixed: Any) -> OptionsT:
-    """Return options from a table of a TOML file.
+    """Return options from a table of a TOML file, which does not set the `fixed` ones.
 
-    Parameters
-    ----------
-    cls : type
-    table : mapping
-        Values by key.
-    place : str
-        Where the table is, for messages: "gan", or empty for the top level.
-    **fixed
-        Options that the file does not set.
-
-    Raises
-    ------
-    SettingsError
-        A key is unknown or missing, or a value is impossible.
+    `place` is where the table stands, for messages: "gan", or empty for the top level.
     """
     keys = study_keys(cls)
     check_keys(table, keys, place)

@@ -10,6 +10,9 @@ from typing import Literal, NamedTuple
 import torch
 
 from usgan_cli.core.formats.generator import (
+    BEST_FOLDER,
+    CHECKPOINT_FOLDER,
+    SAMPLES_FOLDER,
     SNAPSHOT_FOLDER,
     BestScore,
     GeneratorDocument,
@@ -107,7 +110,7 @@ class Outputs:
             if self.tensorboard is not None:
                 self.tensorboard.row(row)
         if due.save:
-            self.training.save(self.folder / "checkpoint", self.log.size(), self.run.keep)
+            self.training.save(self.folder / CHECKPOINT_FOLDER, self.log.size(), self.run.keep)
 
     def finish(self) -> GeneratorDocument:
         """Write the averaged generator and the time-lapse of the samples, and return the generator's record."""
@@ -115,15 +118,15 @@ class Outputs:
         if not self.run.world.is_main:
             return document
         channels: Literal[1, 3] = 1 if self.config.img_channels == 1 else 3
-        sheets = [codec.decode(path, channels) for path in sorted((self.folder / "samples").glob("kimg*.png"))]
-        files.write_bytes(self.folder / "samples" / "timelapse.gif", encode_gif(sheets, TIME_LAPSE_FRAME_MS))
+        sheets = [codec.decode(path, channels) for path in sorted((self.folder / SAMPLES_FOLDER).glob("kimg*.png"))]
+        files.write_bytes(self.folder / SAMPLES_FOLDER / "timelapse.gif", encode_gif(sheets, TIME_LAPSE_FRAME_MS))
         return write_generator(self.folder, document, tensors)
 
     def _write_samples(self) -> list[list[codec.Pixels]]:
         kimg = self.training.images / 1000
         samples = class_samples(self.training.average, self.config.c_dim, GRID_COLUMNS, self.config.seed)
         sheet = codec.sheet(samples)
-        codec.write_png(self.folder / "samples" / kimg_file(kimg, ".png"), sheet)
+        codec.write_png(self.folder / SAMPLES_FOLDER / kimg_file(kimg, ".png"), sheet)
         if self.tensorboard is not None:
             self.tensorboard.grid(kimg, sheet)
         return samples
@@ -139,7 +142,7 @@ class Outputs:
         best = self.training.best
         if best is None or best.extractor != extractor or fd < best.fd:
             self.training.best = BestScore(kimg=row.kimg, fd=fd, extractor=extractor)
-            write_generator(self.folder / "best", self._document(row.kimg), tensors)
+            write_generator(self.folder / BEST_FOLDER, self._document(row.kimg), tensors)
         return row.model_copy(update={"fd": fd, "fd_extractor": extractor})
 
     def _document(self, kimg: float) -> GeneratorDocument:

@@ -11,6 +11,7 @@ import torch
 
 from usgan_cli.core.errors import FormatError
 from usgan_cli.core.formats.generator import (
+    CHECKPOINT_FOLDER,
     BestScore,
     TrainingState,
     kimg_file,
@@ -45,7 +46,7 @@ def discriminator_config(config: GanConfig) -> DiscriminatorConfig:
 
 def reached(folder: Path) -> dict[str, float]:
     """Return how far the training in a GAN's folder has come, by the settings that limit it."""
-    state = latest_state(folder / "checkpoint")
+    state = latest_state(folder / CHECKPOINT_FOLDER)
     return {"kimg": state.images / 1000, "minutes": state.seconds / 60} if state else {"kimg": 0.0, "minutes": 0.0}
 
 

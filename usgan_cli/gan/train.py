@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from usgan_cli.core.formats.generator import GeneratorDocument, LogRow, latest_state
+from usgan_cli.core.formats.generator import CHECKPOINT_FOLDER, GeneratorDocument, LogRow, latest_state
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.machine import device as devices
 from usgan_cli.core.machine.memory import memory_mb
@@ -135,9 +135,9 @@ def _start_or_resume(config: GanConfig, folder: Path, run: GanRun, source: Sourc
     if source is not None:
         networks = training.generator, training.discriminator, training.average
         run.progress.note(apply_source(source, *networks, freeze=config.freeze_d))
-    state = latest_state(folder / "checkpoint")
+    state = latest_state(folder / CHECKPOINT_FOLDER)
     if state is not None:
-        training.load(state, folder / "checkpoint")
+        training.load(state, folder / CHECKPOINT_FOLDER)
         limits = [] if config.kimg is None else [f"{config.kimg:g} kimg"]
         limits += [] if config.minutes is None else [f"{config.minutes:g} minutes"]
         run.progress.note(

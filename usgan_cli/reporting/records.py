@@ -12,7 +12,7 @@ from usgan_cli.core.errors import FormatError
 from usgan_cli.core.formats.classifier import ClassifierRecord
 from usgan_cli.core.formats.comparison import Comparison, SeedComparison, SeedsRecord, TTestRecord
 from usgan_cli.core.formats.dataset import DataManifest, Subset
-from usgan_cli.core.formats.generator import GeneratorDocument, Log, LogRow, read_log
+from usgan_cli.core.formats.generator import SAMPLES_FOLDER, GeneratorDocument, Log, LogRow, read_log
 from usgan_cli.core.formats.score import ScoreRecord, SnapshotsRecord
 from usgan_cli.core.formats.synthetic import SyntheticManifest
 from usgan_cli.core.store import files
@@ -236,7 +236,7 @@ class _Reader:
         document = self.folder(path, GeneratorDocument.FILE, GeneratorDocument)
         log = self.read(read_log, path) or []
         self._note(path / Log.FILE, files.digest_json([row.model_dump() for row in log]))
-        sheet = max((path / "samples").glob("[!.]*.png"), default=None)
+        sheet = max((path / SAMPLES_FOLDER).glob("[!.]*.png"), default=None)
         return GanRun(key, document, {} if plan is None else plan.settings, log, sheet)
 
     def classifiers(self, path: Path) -> dict[str, ClassifierRecord]:

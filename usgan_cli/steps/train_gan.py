@@ -14,7 +14,7 @@ from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.core.apportion import class_order
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.dataset import Subset
-from usgan_cli.core.formats.generator import latest_state, read_generator_document, read_log
+from usgan_cli.core.formats.generator import CHECKPOINT_FOLDER, latest_state, read_generator_document, read_log
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.machine import device as devices
 from usgan_cli.core.options import settings_for
@@ -61,7 +61,8 @@ def run(options: TrainGan, session: Session) -> Outcome | list[Outcome]:
         graphs=options.cuda_graphs,
         tensorboard=options.tensorboard,
     )
-    devices.use_threads(options.threads, device)
+    if options.threads is not None and device.type == "cpu":
+        torch.set_num_threads(options.threads)
     inputs = {"data": data.digest, "subset": subset.content_digest()}
     if source is not None:
         inputs["init"] = source.digest
@@ -107,7 +108,7 @@ def _advise_on_threads(session: Session, device: torch.device) -> None:
 def _summary(path: Path) -> dict[str, Any]:
     document = read_generator_document(path)
     rows = read_log(path)
-    state = latest_state(path / "checkpoint")
+    state = latest_state(path / CHECKPOINT_FOLDER)
     return {
         "name": document.name,
         "kimg": document.kimg,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from usgan_cli.commands.train_classifier import TrainClassifier
 from usgan_cli.commands.train_gan import TrainGan
-from usgan_cli.core.store.workspace import subset_name
+from usgan_cli.core.store.workspace import SubsetKey
 from usgan_cli.study.plan import PlannedStep
 
 MARKS = {
@@ -88,7 +88,7 @@ def make_grid(steps: Sequence[PlannedStep]) -> Grid:
         return Cell(tuple(indices), tuple(_short(steps[i]) for i in indices))
 
     rows = tuple(
-        Row(subset_name(*subset), tuple(cell(columns_of.get(column, [])) for column in columns))
+        Row(SubsetKey(*subset).name, tuple(cell(columns_of.get(column, [])) for column in columns))
         for subset, columns_of in cells.items()
     )
     legend = next((c.names for row in rows for c in row.cells[1:-1] if c.names), ())

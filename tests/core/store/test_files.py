@@ -55,7 +55,6 @@ def test_digests_are_those_of_the_standard(tmp_path: Path) -> None:
 def test_a_digest_does_not_depend_on_the_order_of_keys(value: dict[str, object]) -> None:
     turned = dict(reversed(list(value.items())))
     assert files.digest_json(value) == files.digest_json(turned)
-    assert json.loads(files.canonical_json(value)) == value
 
 
 def test_a_digest_tells_values_apart_and_refuses_nan() -> None:

@@ -15,9 +15,7 @@ from usgan_cli.core.store.workspace import (
     SubsetKey,
     TrainingSet,
     Workspace,
-    format_ratio,
     gan_name,
-    subset_name,
 )
 
 
@@ -43,14 +41,13 @@ def test_places_are_the_documented_ones() -> None:
     ("ratio", "text"), [(0.5, "0.5"), (1.0, "1"), (1, "1"), (2.0, "2"), (10.0, "10"), (0.25, "0.25")]
 )
 def test_ratios_are_short(ratio: float, text: str) -> None:
-    assert format_ratio(ratio) == text
     assert TrainingSet("ada", ratio).name == f"ada-x{text}"
 
 
 def test_names_do_not_collide() -> None:
     grid = list(itertools.product(("none", "ada", "diffaug"), (1, 10, 11, 110), (0, 1, 10)))
     assert len({gan_name(*cell) for cell in grid}) == len(grid)
-    assert len({subset_name(n, seed) for _, n, seed in grid}) == 12
+    assert len({SubsetKey(n, seed).name for _, n, seed in grid}) == 12
     assert TrainingSet(None, 1.0).name == "real" == TrainingSet().name
     assert len({TrainingSet(aug, ratio).name for aug in ("none", "ada") for ratio in (0.5, 1, 1.5, 2)}) == 8
 

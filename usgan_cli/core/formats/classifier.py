@@ -68,7 +68,7 @@ class FoldRecord(Document):
     train: list[str]
     """Real training images, relative to the dataset's folder."""
     synthetic: list[str]
-    """Synthetic training images, relative to their own folder."""
+    """Synthetic ones, relative to their own folder."""
     c: float | None
     """Inverse strength of the linear head's L2 penalty; None for a fine-tuned network."""
     predictions: str
@@ -98,9 +98,8 @@ class ClassifierSettings(Part):
     folds: int
     seed: int
     subset: str
-    """Content digest of the subset."""
+    """Content digest, as is `test`, of the dataset that the test images belong to."""
     test: str
-    """Content digest of the dataset that the test images belong to."""
     training: dict[str, float | int | str | bool]
     """Optimisation and augmentation settings."""
 
@@ -128,7 +127,7 @@ class ClassifierRecord(Document):
     classes: list[str]
     settings: ClassifierSettings
     c: float | None
-    """Inverse strength of the linear head's L2 penalty, one for all folds; None for fine-tuned networks."""
+    """As in `FoldRecord`: one for all folds."""
     folds: list[FoldScores]
     confusion: list[list[int]]
     """Sum of the folds' `test_confusion`."""
@@ -161,17 +160,8 @@ class ClassifierRecord(Document):
 class Predictions:
     """`predictions.csv`: class probabilities of every fold's model for its validation images and the test images.
 
-    Attributes
-    ----------
-    fold : int64 array [N]
-    part : str array [N]
-        "val" or "test".
-    files : tuple of str
-        The image, relative to the dataset's folder.
-    label : int64 array [N]
-        Index of the true class.
-    probability : float64 array [N, K]
-    classes : tuple of str
+    For N predictions among K classes `probability` has the shape [N, K] and the other arrays [N]. `part` is "val" or
+    "test", `label` the index of the true class; `files` are relative to the dataset's folder.
     """
 
     FILE: ClassVar[str] = "predictions.csv"

@@ -14,7 +14,6 @@ class McNemar(Part):
     only_baseline: int
     """Images that only the baseline classifies correctly."""
     only_other: int
-    """Images that only the other classifier classifies correctly."""
     p: float
     """Two-sided, binomial; 1 where both counts are 0."""
 
@@ -46,12 +45,11 @@ class Comparison(Part):
     p: float | None
     """Two-sided paired t-test over folds, as in the study."""
     p_holm: float | None
-    """`p` after Holm's correction over all comparisons of the record."""
+    """`p` after Holm's correction over all comparisons of the record, as for `p_corrected_holm`."""
     t_corrected: float | None
     p_corrected: float | None
     """Corrected resampled t-test, which allows for the folds' shared training images."""
     p_corrected_holm: float | None
-    """`p_corrected` after Holm's correction over all comparisons of the record."""
     interval_corrected: tuple[float, float]
     """95 % interval of the mean difference with the corrected test's variance."""
     p_wilcoxon: float | None
@@ -90,9 +88,8 @@ class SeedComparison(Part):
     control: ControlName | None
     variant: str
     baseline_by_seed: list[float]
-    """Mean over folds of the baseline's score, per seed."""
+    """Mean over folds of the baseline's score, per seed; `by_seed` is this classifier's."""
     by_seed: list[float]
-    """Mean over folds of this classifier's score, per seed."""
     f1: Measured
     """Over the seeds' means."""
     difference: float

@@ -21,7 +21,6 @@ class DataImage(Part):
     group: int
     """Images of one group (copies, one patient, frames of one file) are never divided by a split or a fold."""
     sha256: str
-    """Digest of the PNG file."""
     source: str
     """Path below the folder that holds the classes, with `#3` for a file's third frame; for arrays `train/12`."""
 

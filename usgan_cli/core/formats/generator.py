@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 SNAPSHOT_FOLDER = "snapshots"
 """Folder of the generators that a training has saved and measured."""
+BEST_FOLDER = "best"
+"""Folder of the generator that was closest to the training images."""
+SAMPLES_FOLDER = "samples"
+CHECKPOINT_FOLDER = "checkpoint"
 
 
 class Architecture(Part):
@@ -83,11 +87,11 @@ class TrainingState(Document):
     """The rest of the state of ADA's controller."""
     path_length_mean: float
     seconds: float
-    """Time spent training over all runs, seconds."""
+    """Time spent training, over all runs."""
     log_bytes: int
     """Length of `log.jsonl` when the state was saved."""
     best: BestScore | None
-    """The best generator measured so far, kept in `best/`."""
+    """The best generator measured so far, kept in `BEST_FOLDER`."""
     tensors: str
     """SHA-256 of the tensor file, and its name."""
 

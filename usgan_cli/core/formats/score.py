@@ -24,17 +24,14 @@ class ScoreSettings(Part):
     """Number of generated images."""
     js_bins: int
     js_log_base: float
-    """Base of the logarithm; 2.718... is the natural one."""
     ssim_pairs: int
     """Random pairs behind a mean SSIM over all images; the classes share the same number of pairs equally."""
     ms_ssim_pairs: int
-    """The same for MS-SSIM."""
     kid_subsets: int
     """Random subsets over which KID is averaged."""
     precision_k: int
-    """Neighbours that set the radius of a ball for precision and recall."""
+    """Neighbours that set the radius of a ball for precision and recall; `density_k` for density and coverage."""
     density_k: int
-    """Neighbours that set the radius of a ball for density and coverage."""
     repeats: int
     """Draws of half of the images, from which the intervals come."""
     seed: int
@@ -65,7 +62,6 @@ class SetScores(Part):
     ssim: Measured
     """Mean structural similarity of random pairs (real test image, image of this set)."""
     ms_ssim: Measured | None
-    """SSIM at several scales."""
     diversity_ssim: Measured
     """Mean structural similarity of random pairs of this set: lower is more diverse."""
     diversity_ms_ssim: Measured | None
@@ -122,11 +118,10 @@ class Memorization(Part):
     authenticity_test: float
     """The authenticity of the real test images, for comparison."""
     verdict: Literal["none", "some", "copies"]
-    """The worst of the four above."""
+    """The worst of the four above; `words` add its threshold, for readers."""
     words: str
-    """The verdict with its threshold, for readers."""
     closest: list[NearestPair]
-    """Closest pairs, by distance: the columns of the sheet."""
+    """By distance: the columns of the sheet."""
 
 
 class ScoreRecord(Document):
@@ -163,13 +158,12 @@ class SnapshotScore(Part):
     file: str
     sha256: str
     fd: float
-    """Fréchet distance to the real test images."""
+    """Fréchet distance to the real test images; `fd_train` to the GAN's training images."""
     fd_interval: tuple[float, float] | None
     kid: float
     precision: float | None
     recall: float | None
     fd_train: float | None
-    """Fréchet distance to the GAN's training images."""
 
 
 class SnapshotsRecord(Document):
@@ -197,7 +191,7 @@ class SnapshotsRecord(Document):
 
     @property
     def best(self) -> SnapshotScore:
-        """The best generator."""
+        """The generator at `best_kimg`."""
         return min(self.snapshots, key=lambda one: abs(one.kimg - self.best_kimg))
 
     @property

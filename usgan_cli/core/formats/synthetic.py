@@ -61,14 +61,10 @@ def read_synthetic_manifest(folder: Path) -> SyntheticManifest:
 
 
 def used_images(manifest: SyntheticManifest, counts: Mapping[str, int], total: int) -> list[SyntheticImage]:
-    """Return the generated images that join real ones: the first of each class, in the proportions of the real ones.
+    """Return the `total` generated images that join real ones: the first of each class, in the real ones' proportions.
 
-    Parameters
-    ----------
-    counts : mapping of str to int
-        Real images of each class, in the order of the classes.
-    total : int
-        Generated images to use; the result is shorter where a class has too few.
+    `counts` are the real images of each class, in the order of the classes. The result is shorter where a class has
+    too few generated images.
     """
     left = dict(zip(counts, class_quotas(list(counts.values()), total), strict=True))
     used = []

@@ -19,28 +19,19 @@ from usgan_cli.core.images.generated import read_pixels
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images with labels.
-
-    Attributes
-    ----------
-    name : str
-        For messages and records ("test", "diffaug-n100-s0").
-    pixels : uint8 array [N, C, H, W]
-    labels : int64 array [N]
-        Index into `classes`.
-    classes : tuple of str
-    files : tuple of str
-        Path of each image relative to its folder.
-    groups : int64 array [N]
-        Images of one group must stay on one side of every split; every generated image has its own group.
-    """
+    """Images with labels."""
 
     name: str
+    """For messages and records ("test", "diffaug-n100-s0")."""
     pixels: Pixels
+    """Of shape [N, C, H, W]."""
     labels: NDArray[np.int64]
+    """Index into `classes` of each image, shape [N]."""
     classes: tuple[str, ...]
     files: tuple[str, ...]
+    """Path of each image relative to its folder."""
     groups: NDArray[np.int64]
+    """Images of one group must stay on one side of every split; every generated image has its own group. Shape [N]."""
 
     def __len__(self) -> int:
         return len(self.labels)

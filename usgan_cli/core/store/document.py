@@ -65,15 +65,7 @@ class Document(Part):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read and validate a document.
-
-        Raises
-        ------
-        MissingError
-            The file does not exist.
-        FormatError
-            The file is not JSON, not of this format and version, or a field is missing or wrong.
-        """
+        """Read and validate a document: raise a `MissingError` or a `FormatError` that names the file and the field."""
         body = read_json(path)
         head = (body.pop("format", None), body.pop("version", None))
         if head != (cls.FORMAT, cls.VERSION):

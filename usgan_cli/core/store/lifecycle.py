@@ -22,7 +22,9 @@ from usgan_cli.core.store.step import Outcome, Request, Step
 
 OnNewInputs = Literal["refuse", "redo"]
 Summary = Callable[[Path], dict[str, Any]]
+"""Reads a finished artefact and returns what `--json` shows."""
 Reached = Callable[[Path], Mapping[str, float]]
+"""Returns how far the work in a folder has come, for each setting that limits it (a setting of None is no limit)."""
 Permission = Callable[[Step, Step], str | None]
 """Returns why (the step, the differing one on disk) may go ahead without --refresh; None if it may not."""
 
@@ -61,13 +63,7 @@ def _limit(value: float | None) -> str:
 
 
 def find_step(path: Path) -> tuple[Step, bool] | None:
-    """Return the step that made an artefact and whether it has finished; None if `path` does not exist.
-
-    Raises
-    ------
-    SettingsError
-        usgan did not make what is there.
-    """
+    """Return the step that made an artefact and whether it has finished; None if `path` does not exist."""
     foreign = SettingsError(f"{path} exists and was not made by usgan.", "Choose another --out, or move it away.")
     if path.is_dir():
         if (finished := RunDocument.find(path)) is not None:
@@ -123,13 +119,7 @@ def making_file(
 ) -> Iterator[Making]:
     """Make an artefact that is one JSON file, which the block sets as `making.document`.
 
-    Parameters
-    ----------
-    path, step, request
-    summary : callable
-        Reads the finished artefact and returns what `--json` shows.
-    on_new_inputs : {"refuse", "redo"}
-        If only inputs have changed: "redo" is for artefacts that are cheap to derive again.
+    `on_new_inputs` says what to do if only inputs have changed: "redo" is for artefacts that are cheap to derive again.
     """
     with _settling(path, step, summary, request, _new_inputs if on_new_inputs == "redo" else _never) as making:
         clock = Clock(step)
@@ -145,7 +135,7 @@ def making_folder(
     """Make an artefact that is a folder, built beside its final place and published whole.
 
     The block fills the empty folder `making.place` and sets the folder's main document, whose content digest is
-    recorded. Parameters are those of `making_file`.
+    recorded. See `making_file` for `on_new_inputs`.
     """
     with _settling(path, step, summary, request, _new_inputs if on_new_inputs == "redo" else _never) as making:
         if not making.needed:
@@ -164,23 +154,15 @@ def growing_folder(
     """Make an artefact that takes so long that it grows in place and continues after an interruption.
 
     The folder holds `config.json` from the start and `run.json` once it is finished; the block writes every file whole
-    and continues from the files of an earlier run, which was interrupted or had other limits.
-
-    Parameters
-    ----------
-    path, step, summary, request
-        See `making_file`.
-    reached : callable, optional
-        Returns how far the work in the folder has come for each setting that limits it (None for no limit). The work
-        continues when a limit is raised, or changed without having been passed.
+    and continues from the files of an earlier run, which was interrupted or had other limits: with `reached`, the work
+    continues when a limit is raised, or changed without having been passed.
     """
     permission = _never if reached is None else _within_limits(path, reached)
     with _settling(path, step, summary, request, permission) as making:
         if not making.needed:
             yield making
             return
-        existing = find_step(path)
-        if existing is not None:
+        if (existing := find_step(path)) is not None:
             made, _ = existing
             if request.force or (step.differences(made) and permission(step, made) is None):
                 shutil.rmtree(path)
@@ -280,15 +262,7 @@ def record_path(path: Path) -> Path:
 
 @contextmanager
 def making_recorded_file(path: Path, step: Step, request: Request) -> Iterator[Making]:
-    """Make an artefact that is one binary file: the block writes it to `making.place` and fills `making.about`.
-
-    Raises
-    ------
-    SettingsError
-        The file exists, and usgan did not make it or made it with other settings.
-    DataError
-        The file has changed since it was made.
-    """
+    """Make an artefact that is one binary file: the block writes it to `making.place` and fills `making.about`."""
     record = record_path(path)
     if path.is_dir() or (path.exists() and not record.exists()):
         raise SettingsError(f"{path} exists and was not made by usgan.", "Choose another place, or move it away.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import sys
 import time
+from contextlib import suppress
 from importlib import metadata
 
 from usgan_cli import __version__
@@ -12,27 +13,15 @@ from usgan_cli.core.machine.memory import process_peak_memory_mb
 from usgan_cli.core.store.document import RunRecord
 from usgan_cli.core.store.step import Step
 
-RECORDED_PACKAGES = (
-    "torch",
-    "torchvision",
-    "timm",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "pillow",
-    "pydicom",
-    "python-gdcm",
-)
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow", "pydicom", "python-gdcm")
 
 
 def package_versions() -> dict[str, str]:
     """Return the versions of usgan and of the packages that can change a result."""
     versions = {"usgan": __version__}
-    for name in RECORDED_PACKAGES:
-        try:
+    for name in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return versions
 
 

@@ -18,20 +18,10 @@ FoldOf = tuple[int, int]
 """A fold, from 0, and the number of folds."""
 
 
-def format_ratio(ratio: float) -> str:
-    """Return a ratio as artefact names carry it: 0.5, 1, 2."""
-    return f"{ratio:g}"
-
-
-def subset_name(n: int, seed: int) -> str:
-    """Return the name of the subset of n training images: n100-s0."""
-    return f"n{n}-s{seed}"
-
-
 def gan_name(aug: str, n: int, seed: int, fold: FoldOf | None = None) -> str:
     """Return the name of a GAN, its images and its scores: diffaug-n100-s0, or diffaug-n100-s0-fold0of5."""
     part = "" if fold is None else f"-fold{fold[0]}of{fold[1]}"
-    return f"{aug}-{subset_name(n, seed)}{part}"
+    return f"{aug}-{SubsetKey(n, seed).name}{part}"
 
 
 class TrainingSet(NamedTuple):
@@ -54,7 +44,7 @@ class TrainingSet(NamedTuple):
             return "real"
         variants = ["only"] * self.synthetic_only + ["strict"] * self.strict + [self.select] * bool(self.select)
         variants += ["shuffled"] * (self.control == "shuffled")
-        return "-".join([f"{added}-x{format_ratio(self.ratio)}", *map(str, variants)])
+        return "-".join([f"{added}-x{self.ratio:g}", *map(str, variants)])
 
     @classmethod
     def parse(cls, name: str) -> TrainingSet | None:
@@ -86,7 +76,7 @@ class SubsetKey(NamedTuple):
     @property
     def name(self) -> str:
         """n100-s0."""
-        return subset_name(self.n, self.seed)
+        return f"n{self.n}-s{self.seed}"
 
     @classmethod
     def parse(cls, name: str) -> SubsetKey | None:
@@ -133,7 +123,7 @@ class SeedsKey(NamedTuple):
     @property
     def name(self) -> str:
         """n100-s0+1+2."""
-        return "+".join([subset_name(self.n, self.seeds[0]), *map(str, self.seeds[1:])])
+        return f"n{self.n}-s{'+'.join(map(str, self.seeds))}"
 
     @classmethod
     def parse(cls, name: str) -> SeedsKey | None:
@@ -165,7 +155,7 @@ class Workspace:
 
     def subset(self, n: int, seed: int) -> Path:
         """List of the n training images drawn with `seed`."""
-        return self.root / "subsets" / f"{subset_name(n, seed)}.json"
+        return self.root / "subsets" / f"{SubsetKey(n, seed).name}.json"
 
     def gan(self, aug: str, n: int, seed: int, fold: FoldOf | None = None) -> Path:
         """Folder of a GAN; with `fold`, of one that never saw that fold's validation images."""
@@ -189,7 +179,7 @@ class Workspace:
 
     def classifiers(self, n: int, seed: int) -> Path:
         """Folder of all classifiers trained on one subset."""
-        return self.root / "classifiers" / subset_name(n, seed)
+        return self.root / "classifiers" / SubsetKey(n, seed).name
 
     def classifier(self, n: int, seed: int, added: TrainingSet | None = None) -> Path:
         """Folder of a classifier; by default the baseline on real images alone."""

@@ -19,7 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from usgan_cli.core.errors import FormatError, MissingError, SettingsError
-from usgan_cli.core.formats.generator import GeneratorDocument, latest_state, read_generator, read_tensors
+from usgan_cli.core.formats.generator import (
+    CHECKPOINT_FOLDER,
+    GeneratorDocument,
+    latest_state,
+    read_generator,
+    read_tensors,
+)
 from usgan_cli.core.store import files
 from usgan_cli.gan.init.stylegan2_pickle import read_published
 from usgan_cli.gan.microbatch import under
@@ -221,11 +227,11 @@ def _from_published(path: Path) -> Source:
 
 def _from_folder(folder: Path) -> Source:
     """Return the newest state of a GAN's training, and its finished generator where there is one."""
-    state = latest_state(folder / "checkpoint")
+    state = latest_state(folder / CHECKPOINT_FOLDER)
     if state is None:
         document, average = read_generator(folder)
         return Source(None, None, average, f"the generator of {folder}", document.tensors)
-    named = read_tensors(state.tensor_file(folder / "checkpoint"), state.tensors)
+    named = read_tensors(state.tensor_file(folder / CHECKPOINT_FOLDER), state.tensors)
     generator, discriminator, average = (under(prefix, named) for prefix in ("g", "d", "ema"))
     digest, description = state.tensors, f"the training in {folder} at {state.images / 1000:g} kimg"
     if (folder / GeneratorDocument.FILE).is_file():
