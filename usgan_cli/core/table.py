@@ -40,36 +40,24 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column(Generic[R_contra]):
-    """A column of numbers, and the base of the other kinds of column.
-
-    Attributes
-    ----------
-    title : str
-    key : str
-        Name of its values in CSV files, before the endings.
-    value : callable
-        Takes a row and returns what the kind of column holds, None where it was not measured, or a ready `Cell`.
-    digits : int or None
-        Decimals shown; None for as few as the number needs. CSV files have full precision.
-    scale : float
-        Factor from the record's unit to the table's: 100 for percent.
-    group : str
-        Heading over neighbouring columns.
-    shown : bool
-        Whether the page and LaTeX show it; CSV and Markdown always do.
-    endings : tuple of str
-        One CSV column a value: `key` + ending.
-    """
+    """A column of numbers, and the base of the other kinds of column."""
 
     title: str
     key: str
+    """Name of its values in CSV files, before the endings."""
     value: Callable[[R_contra], Any]
+    """Takes a row and returns what the kind of column holds, None where it was not measured, or a ready `Cell`."""
     digits: int | None = 0
+    """Decimals shown; None for as few as the number needs. CSV files have full precision."""
     scale: float = 1
+    """Factor from the record's unit to the table's: 100 for percent."""
     _: KW_ONLY
     group: str = ""
+    """Heading over neighbouring columns."""
     shown: bool = True
+    """Whether the page and LaTeX show it; CSV and Markdown always do."""
     endings: tuple[str, ...] = ("",)
+    """One CSV column a value: `key` + ending."""
     text: ClassVar[bool] = False
 
     @property

@@ -6,7 +6,7 @@ readable.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from usgan_cli.core.formats.classifier import ClassifierRecord
@@ -18,7 +18,7 @@ from usgan_cli.core.text import joined, number, p_equals, p_value, plural
 from usgan_cli.reporting import paper
 from usgan_cli.reporting.findings import below, tested, training_at
 from usgan_cli.reporting.groups import Study
-from usgan_cli.reporting.records import GanRun, StudyRecords
+from usgan_cli.reporting.records import StudyRecords
 
 IDLE_P = 0.01
 """An ADA whose p stayed below this hardly augmented."""
@@ -37,14 +37,14 @@ class Caution:
 def cautions(study: Study) -> list[Caution]:
     """Return what should change how far a reader believes the results, in words."""
     records = study.records
-    topics: list[tuple[str, list[str]]] = [
+    topics: list[tuple[str, Iterable[str]]] = [
         ("Unreadable", [f"A record could not be read and is left out: {reason}" for reason in records.unreadable]),
-        ("Out of date", [*find_stale(records), *study.rejected]),
+        ("Out of date", [*_stale(records), *study.rejected]),
         ("Copies", _copying(records)),
         ("Data", _data(records)),
-        ("Training", [*_augmentation(records), *_discriminators(records), *_lengths(records), *_repeats(records)]),
+        ("Training", [*_discriminators(records), *_lengths(records)]),
         ("Scores", _scores(study)),
-        ("Classifiers", [*_classifiers(study), *_majority(records)]),
+        ("Classifiers", [*dict.fromkeys(_classifiers(study)), *_majority(records)]),
         ("Significance", _significance(study)),
     ]
     return [Caution(topic, text) for topic, texts in topics for text in texts]
@@ -55,8 +55,8 @@ def _of(names: Sequence[str], text: str) -> list[str]:
     return [f"{text}: {joined(names, MOST_NAMED)}."] if names else []
 
 
-def find_stale(records: StudyRecords) -> list[str]:
-    """Return in words which records were made from inputs that have since been replaced."""
+def _stale(records: StudyRecords) -> Iterator[str]:
+    """Yield in words which records were made from inputs that have since been replaced."""
     subsets: list[str] = []
     if records.data is not None:
         digest = records.data.content_digest()
@@ -74,12 +74,10 @@ def find_stale(records: StudyRecords) -> list[str]:
             other_subset.append(name)
         if record.aug is not None and _has_other_images(records, GanKey(record.aug, *subset), record):
             other_images.append(name)
-    return [
-        *_of(subsets, "Subsets drawn from another version of the dataset"),
-        *_of(images, "Images made by an earlier version of their GAN"),
-        *_of(other_subset, "Classifiers trained on another version of their subset"),
-        *_of(other_images, "Classifiers trained on other images than their GAN's folder has now"),
-    ]
+    yield from _of(subsets, "Subsets drawn from another version of the dataset")
+    yield from _of(images, "Images made by an earlier version of their GAN")
+    yield from _of(other_subset, "Classifiers trained on another version of their subset")
+    yield from _of(other_images, "Classifiers trained on other images than their GAN's folder has now")
 
 
 def _has_other_images(records: StudyRecords, key: GanKey, record: ClassifierRecord) -> bool:
@@ -95,16 +93,14 @@ def _has_other_images(records: StudyRecords, key: GanKey, record: ClassifierReco
     return record.synthetic != used_digest(manifest, counts, round(record.ratio * record.n))
 
 
-def _copying(records: StudyRecords) -> list[str]:
-    sentences = []
+def _copying(records: StudyRecords) -> Iterator[str]:
     for verdict, what in (("copies", "GANs that copy real images"), ("some", "GANs that may copy some real images")):
         names = [
             f"{key.name} ({_clear_shares(score.memorization)})"
             for key, score in records.scores.items()
             if score.memorization is not None and score.memorization.verdict == verdict
         ]
-        sentences += _of(names, f"{what} (see the closest pairs)")
-    return sentences
+        yield from _of(names, f"{what} (see the closest pairs)")
 
 
 def _clear_shares(copying: Memorization) -> str:
@@ -120,109 +116,86 @@ def _clear_shares(copying: Memorization) -> str:
     )
 
 
-def _data(records: StudyRecords) -> list[str]:
-    data, sentences = records.data, []
-    if data is None:
-        return []
+def _data(records: StudyRecords) -> Iterator[str]:
+    if (data := records.data) is None:
+        return
     if data.conflicts and data.conflict_policy != "drop":
         groups = plural(len(data.conflicts), "group of copies has", "groups of copies have")
-        sentences.append(f"{groups} more than one class: no classifier can get all of those images right.")
+        yield f"{groups} more than one class: no classifier can get all of those images right."
     side = {name: image.split for image in data.images for name in (image.source, image.file)}
     leaked = sum(len({side[name] for name in group if name in side}) > 1 for group in data.duplicates)
     if leaked:
         groups = plural(leaked, "group of copies lies", "groups of copies lie")
-        sentences.append(f"{groups} on both sides of the split: test scores leak.")
-    return sentences
+        yield f"{groups} on both sides of the split: test scores leak."
 
 
-def _named(gan: GanRun) -> str:
-    return gan.key.name if gan.document is not None else f"{gan.key.name}, unfinished"
-
-
-def _augmentation(records: StudyRecords) -> list[str]:
-    adaptive = [gan for gan in records.logged_gans() if gan.uses("ada")]
-    leaking = [f"{_named(gan)} (p = {number(p, 2)})" for gan in adaptive if (p := gan.log[-1].p) > LEAK_THRESHOLD]
-    idle = [_named(gan) for gan in adaptive if max(row.p for row in gan.log) < IDLE_P]
-    return [
-        *_of(
-            leaking,
-            f"ADA's p stayed above {LEAK_THRESHOLD} to the end, where its augmentations begin to show in the generated "
-            "images",
-        ),
-        *_of(
-            idle,
-            f"ADA hardly augmented (p stayed below {IDLE_P}), because the discriminator did not overfit in so short a "
-            "training: this is the GAN without ADA with other random draws",
-        ),
+def _discriminators(records: StudyRecords) -> Iterator[str]:
+    """Yield where ADA augmented too much or hardly, and which discriminators overfitted."""
+    ends = [
+        (gan, gan.key.name if gan.document is not None else f"{gan.key.name}, unfinished", gan.log[-1])
+        for gan in records.logged_gans()
     ]
-
-
-def _discriminators(records: StudyRecords) -> list[str]:
-    ends = [(gan, gan.log[-1].r_t) for gan in records.logged_gans()]
-    return _of(
-        [f"{_named(gan)} (r_t = {number(r_t, 2)})" for gan, r_t in ends if r_t > WINNING_R_T],
+    adaptive = [(gan, name, end.p) for gan, name, end in ends if gan.uses("ada")]
+    yield from _of(
+        [f"{name} (p = {number(p, 2)})" for _, name, p in adaptive if p > LEAK_THRESHOLD],
+        f"ADA's p stayed above {LEAK_THRESHOLD} to the end, where its augmentations begin to show in the generated "
+        "images",
+    )
+    yield from _of(
+        [name for gan, name, _ in adaptive if max(row.p for row in gan.log) < IDLE_P],
+        f"ADA hardly augmented (p stayed below {IDLE_P}), because the discriminator did not overfit in so short a "
+        "training: this is the GAN without ADA with other random draws",
+    )
+    yield from _of(
+        [f"{name} (r_t = {number(end.r_t, 2)})" for _, name, end in ends if end.r_t > WINNING_R_T],
         f"The discriminator was winning at the end (r_t above {WINNING_R_T}): it knew real images from generated "
         "ones almost without fail, as it does once it has learned them by heart",
     )
 
 
-def _lengths(records: StudyRecords) -> list[str]:
-    sentences = []
+def _lengths(records: StudyRecords) -> Iterator[str]:
+    """Yield where GANs were trained differently, and that each was trained once."""
+    gans = [(gan.key, round(gan.kimg, 3), gan.document.preset) for gan in records.gans.values() if gan.document]
     for n in records.sizes():
-        trainings = {
-            (round(gan.kimg, 3), gan.document.preset)
-            for gan in records.finished_gans()
-            if gan.key.n == n and gan.document
-        }
+        trainings = sorted({(kimg, preset) for key, kimg, preset in gans if key.n == n})
         if len(trainings) > 1:
-            names = joined(f"{kimg:g} kimg with preset {preset}" for kimg, preset in sorted(trainings))
-            sentences.append(
-                f"The GANs of n = {n} were trained differently ({names}), so they cannot be compared fairly."
-            )
-    return sentences
+            names = joined(f"{kimg:g} kimg with preset {preset}" for kimg, preset in trainings)
+            yield f"The GANs of n = {n} were trained differently ({names}), so they cannot be compared fairly."
+    if gans and len({(key.n, key.aug) for key, _, _ in gans}) == len(gans):
+        yield (
+            "Every GAN was trained once for each n. How much another training of the same GAN would differ is not in "
+            "any of these numbers."
+        )
 
 
-def _repeats(records: StudyRecords) -> list[str]:
-    trained = {gan.key for gan in records.finished_gans()}
-    if not trained or len({(key.n, key.aug) for key in trained}) < len(trained):
-        return []
-    return [
-        "Every GAN was trained once for each n. How much another training of the same GAN would differ is not in "
-        "any of these numbers."
-    ]
-
-
-def _scores(study: Study) -> list[str]:
-    sentences = []
+def _scores(study: Study) -> Iterator[str]:
     for group in study.scores:
         count, what = group.settings.count, distance_name(group.settings.extractor)
         others = sorted({score.real_count for _, score in group.items} - {count})
         if others:
-            sentences.append(
+            yield (
                 f"The floor is of {joined(others)} real images, the GANs' {what} of {count} generated ones: the "
                 "estimate falls with the number of images, so the two cannot quite be compared."
             )
-    return sentences + _apart("Scores were measured", len(study.scores))
+    yield from _apart("Scores were measured", len(study.scores))
 
 
-def _apart(what: str, groups: int) -> list[str]:
-    if groups < 2:
-        return []
-    return [
-        f"{what} with {groups} different settings and have as many tables; values from different tables cannot be "
-        "compared."
-    ]
+def _apart(what: str, groups: int) -> Iterator[str]:
+    if groups > 1:
+        yield (
+            f"{what} with {groups} different settings and have as many tables; values from different tables cannot be "
+            "compared."
+        )
 
 
-def _classifiers(study: Study) -> list[str]:
-    sentences = _apart("Classifiers were trained", len(study.classifiers))
+def _classifiers(study: Study) -> Iterator[str]:
+    yield from _apart("Classifiers were trained", len(study.classifiers))
     for group in study.classifiers:
         folds = group.settings.folds
         if folds < ENOUGH_FOLDS:
-            sentences.append(f"{folds} folds are too few for a t-test to be trusted; the study used {paper.FOLDS}.")
+            yield f"{folds} folds are too few for a t-test to be trusted; the study used {paper.FOLDS}."
         if group.settings.weights == "none":
-            sentences.append("The classifier was not pretrained; the study's was, on ImageNet.")
-    return list(dict.fromkeys(sentences))
+            yield "The classifier was not pretrained; the study's was, on ImageNet."
 
 
 def _majority(records: StudyRecords) -> list[str]:
@@ -233,28 +206,23 @@ def _majority(records: StudyRecords) -> list[str]:
     return _of(names, f"No better than always naming the commonest class (F1 {number(100 * share, 2)} %)")
 
 
-def _significance(study: Study) -> list[str]:
-    undefined, lost, doubted = [], [], []
+def _significance(study: Study) -> Iterator[str]:
+    lost, doubted = [], []
     for one in tested(study):
         item = one[1]
         if item.p is None:
-            undefined.append(f"{training_at(one)}: every difference is the same, so its p-value is undefined.")
+            yield f"{training_at(one)}: every difference is the same, so its p-value is undefined."
         elif below(item.p) and not below(item.p_holm):
             lost.append(f"{training_at(one)} (p {p_equals(item.p)}, adjusted {p_value(item.p_holm)})")
         elif below(item.p_holm) and item.p_corrected is not None and not below(item.p_corrected):
             doubted.append(f"{training_at(one)} (p {p_equals(item.p_corrected)})")
-    sentences = [
-        *undefined,
-        *_of(lost, "Significant alone, but not significant after correction for the number of comparisons"),
-        *_of(
-            doubted,
-            "Significant by the t-test, but not by the one that allows for the folds' shared training images",
-        ),
-    ]
+    yield from _of(lost, "Significant alone, but not significant after correction for the number of comparisons")
+    yield from _of(
+        doubted, "Significant by the t-test, but not by the one that allows for the folds' shared training images"
+    )
     few = sorted({len(key.seeds) for key, _ in study.over_seeds if len(key.seeds) < ENOUGH_SEEDS})
     if few:
-        sentences.append(
+        yield (
             f"{joined(few)} seeds are few: a t-test over so few means has little power, and an interval over "
             "them is wide."
         )
-    return sentences

@@ -85,6 +85,12 @@ def draw(name: str, title: str, alt: str, size: tuple[float, float], plot: Calla
     return Chart(name, title, alt, round(size[0] * PIXELS_PER_INCH), svg.getvalue(), png.getvalue())
 
 
+def reach(value: float, interval: tuple[float, float] | None) -> tuple[float, float]:
+    """Return the lengths of an error bar below and above its value."""
+    low, high = interval or (value, value)
+    return max(value - low, 0.0), max(high - value, 0.0)
+
+
 def colour(aug: str) -> str:
     """Return a GAN's colour in every figure."""
     return COLOURS.get(aug, OTHER_COLOUR)

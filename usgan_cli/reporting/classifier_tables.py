@@ -16,7 +16,8 @@ from usgan_cli.core.store.workspace import SeedsKey, SubsetKey
 from usgan_cli.core.table import AdjustedP, Cell, Column, Interval, PValue, Spread, Table, Words
 from usgan_cli.core.text import training_label
 from usgan_cli.reporting import paper
-from usgan_cli.reporting.groups import ClassifierGroup, in_order
+from usgan_cli.reporting.groups import ClassifierGroup
+from usgan_cli.reporting.records import training_order
 from usgan_cli.reporting.tables import LEAD, by_subset, published_p
 
 T = TypeVar("T")
@@ -157,7 +158,9 @@ def tests_table(group: ClassifierGroup) -> Table:
         f"that one of the two alone has right, one prediction an image by the mean of the folds' models. {STARS}"
     )
     ttests = group.ttests.items()
-    rows = [Row(key, item, item.f1, item) for key, ttest in ttests for item in in_order(ttest.comparisons)]
+    rows = [
+        Row(key, item, item.f1, item) for key, ttest in ttests for item in sorted(ttest.comparisons, key=training_order)
+    ]
     caption = "Tests that the published study did not make, against real images alone."
     return Table.of(
         f"tests{group.suffix}", caption, columns, by_subset(rows, group.subsets), [note, *group.apart(APART)]
@@ -200,20 +203,22 @@ def class_table(group: ClassifierGroup) -> Table:
     columns: list[Column[ClassifierRow]] = [
         *LEAD,
         TRAINING,
-        *(Spread(c, f"f1_{c}", partial(_class_f1, class_=c), 1, 100, group="F1, %") for c in classes),
-        *(Spread(c, f"auc_{c}", partial(_class_auc, class_=c), 3, group="AUC") for c in classes),
+        *(
+            Spread(c, f"f1_{c}", partial(_of_class, scores="test_class_f1", class_=c), 1, 100, group="F1, %")
+            for c in classes
+        ),
+        *(
+            Spread(c, f"auc_{c}", partial(_of_class, scores="test_class_auc", class_=c), 3, group="AUC")
+            for c in classes
+        ),
     ]
     caption = "F1 and AUC of each class on the test images, mean ± standard deviation over folds."
     return Table.of(f"f1-by-class{group.suffix}", caption, columns, _rows(group), group.apart(APART))
 
 
-def _class_f1(row: ClassifierRow, class_: str) -> Measured | None:
-    values = [fold.test_class_f1[class_] for fold in row.trained.folds if class_ in fold.test_class_f1]
-    return measured(values) if values else None
-
-
-def _class_auc(row: ClassifierRow, class_: str) -> Measured | None:
-    values = [fold.test_class_auc[class_] for fold in row.trained.folds if class_ in fold.test_class_auc]
+def _of_class(row: ClassifierRow, scores: str, class_: str) -> Measured | None:
+    """Return a class's score, by the field of `FoldScores` that holds it, over the folds that have the class."""
+    values = [by_class[class_] for fold in row.trained.folds if class_ in (by_class := getattr(fold, scores))]
     return measured(values) if values else None
 
 
@@ -238,7 +243,7 @@ def seeds_table(group: ClassifierGroup) -> Table:
         size = paper.nearest_size(key.n)
         near = f" (published: n = {size})" if size is not None and size != key.n else ""
         rows: list[SeedsRow] = [Row(key, None, record.baseline_f1, None)]
-        rows += [Row(key, item, item.f1, item) for item in in_order(record.comparisons)]
+        rows += [Row(key, item, item.f1, item) for item in sorted(record.comparisons, key=training_order)]
         title = f"n = {key.n}, seeds {', '.join(map(str, key.seeds))}{near}"
         groups.append((title, rows))
         notes |= {paper.ANOTHER_SIZE} if size != key.n else set()

@@ -49,7 +49,7 @@ def facts(study: Study) -> list[tuple[str, str]]:
     rows = [("Dataset", "no dataset" if records.data is None else dataset_name(records.data))]
     if records.subset_keys():
         rows.append(("Training images, n", ", ".join(map(str, records.sizes()))))
-    if records.augs():
+    if records.gans or records.synthetic or records.scores or any(r.aug for _, r in records.all_classifiers()):
         seeds = len({key.seed for key in records.subset_keys()})
         rows.append(("GANs", f"{len(records.finished_gans())} trained{f', {seeds} seeds' if seeds > 1 else ''}"))
     if records.finished_gans():

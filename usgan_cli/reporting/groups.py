@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import numpy as np
 
 from usgan_cli.core.formats.classifier import ClassifierRecord, ClassifierSettings
-from usgan_cli.core.formats.comparison import Comparison, SeedComparison, SeedsRecord, TTestRecord
+from usgan_cli.core.formats.comparison import Comparison, SeedsRecord, TTestRecord
 from usgan_cli.core.formats.score import ScoreRecord, ScoreSettings, SnapshotsRecord
+from usgan_cli.core.store import files
 from usgan_cli.core.store.document import Part, first_difference
 from usgan_cli.core.store.workspace import GanKey, SeedsKey, SubsetKey
 from usgan_cli.core.text import short_digests
-from usgan_cli.reporting.records import StudyRecords, training_order
+from usgan_cli.reporting.records import StudyRecords
 
 K = TypeVar("K")
 P = TypeVar("P", bound=Part)
 T = TypeVar("T")
-C = TypeVar("C", Comparison, SeedComparison)
 CROWDED = 4
 """With more subsets than this, the page folds away what belongs to each one."""
 
@@ -105,23 +105,17 @@ class Study:
         return [widest[n] for n in sorted(widest, reverse=True)]
 
 
-def in_order(comparisons: Iterable[C]) -> list[C]:
-    """Return comparisons by GAN and ratio, as every table and figure shows them."""
-    return sorted(comparisons, key=training_order)
-
-
 def score_groups(records: StudyRecords) -> list[ScoreGroup]:
     """Return the scores in groups of equal settings, the largest group first."""
-    follows = all(score.settings.seed == key.seed for key, score in records.scores.items())
-    return _group([(key, score, _without_seed(score.settings, follows)) for key, score in records.scores.items()])
+    scores = records.scores.items()
+    follows = all(score.settings.seed == key.seed for key, score in scores)
+    return _group([(key, score, _without_seed(score.settings, follows)) for key, score in scores])
 
 
 def snapshot_groups(records: StudyRecords) -> list[SnapshotGroup]:
     """Return the scores of saved generators in groups of equal settings, the largest group first."""
-    names = list(SnapshotSettings.model_fields)
-    return _group(
-        [(key, one, SnapshotSettings(**{n: getattr(one, n) for n in names})) for key, one in records.snapshots.items()]
-    )
+    of = SnapshotSettings.model_validate
+    return _group([(key, record, of(record, from_attributes=True)) for key, record in records.snapshots.items()])
 
 
 def classifier_groups(records: StudyRecords) -> tuple[list[ClassifierGroup], list[str]]:
@@ -130,11 +124,7 @@ def classifier_groups(records: StudyRecords) -> tuple[list[ClassifierGroup], lis
     Every row names its subset, so that may differ from row to row, and with its size the number of updates; but each n
     and seed has one subset, and each n one number of updates.
 
-    Returns
-    -------
-    list of ClassifierGroup
-    list of str
-        Comparisons that belong to no group, or not to the classifiers on disk, each with the reason.
+    The comparisons that belong to no group, or not to the classifiers on disk, come second, each with the reason.
     """
     classifiers = records.all_classifiers()
     follows = all(record.settings.seed == key.seed for key, record in classifiers)
@@ -148,10 +138,10 @@ def classifier_groups(records: StudyRecords) -> tuple[list[ClassifierGroup], lis
         if settings.updates == updates.setdefault(key.n, settings.updates):
             settings = settings.model_copy(update={"updates": None})
         items.append((key, record, settings))
-    plain, rejected = _group(items), []
-    ttests: list[dict[SubsetKey, TTestRecord]] = [{} for _ in plain]
+    groups = [ClassifierGroup(group.settings, group.items, group.difference, group.suffix) for group in _group(items)]
+    rejected = []
     for key, ttest in records.ttests.items():
-        home = next((i for i, group in enumerate(plain) if _is_of(ttest, key, group)), None)
+        home = next((group for group in groups if _is_of(ttest, key, group)), None)
         if home is None:
             rejected.append(f"The comparison {key.name} belongs to classifiers that are not there; it is left out.")
         elif name := _replaced(ttest, records.classifiers[key]):
@@ -160,13 +150,18 @@ def classifier_groups(records: StudyRecords) -> tuple[list[ClassifierGroup], lis
                 f"Make it again: usgan ttest --n {key.n} --seed {key.seed} --force"
             )
         else:
-            ttests[home][key] = ttest
-    groups = []
-    for group, own in zip(plain, ttests, strict=True):
-        seeds = {key: record for key, record in records.seeds.items() if _matches_means(group, record)}
-        groups.append(ClassifierGroup(group.settings, group.items, group.difference, group.suffix, own, seeds))
-    shown = {key for group in groups for key in group.seeds}
-    return groups, [*rejected, *(_seeds_rejected(key) for key in records.seeds if key not in shown)]
+            home.ttests[key] = ttest
+    for seeds_key, over_seeds in records.seeds.items():
+        homes = [group for group in groups if _matches_means(group, over_seeds)]
+        for group in homes:
+            group.seeds[seeds_key] = over_seeds
+        if not homes:
+            options = " ".join(f"--seeds {seed}" for seed in seeds_key.seeds)
+            rejected.append(
+                f"The comparison {seeds_key.name} is not of the classifiers that are there, or of ones with different "
+                f"settings; it is left out. Make it again: usgan ttest --n {seeds_key.n} {options} --force"
+            )
+    return groups, rejected
 
 
 def _without_seed(settings: P, follows: bool) -> P:
@@ -175,26 +170,19 @@ def _without_seed(settings: P, follows: bool) -> P:
 
 
 def _group(items: list[tuple[K, T, P]]) -> list[Group[P, K, T]]:
-    kinds: list[tuple[P, list[tuple[K, T]]]] = []
-    for key, record, settings in items:
-        members = next((members for known, members in kinds if known == settings), None)
-        if members is None:
-            kinds.append((settings, [(key, record)]))
-        else:
-            members.append((key, record))
-    kinds.sort(key=lambda kind: -len(kind[1]))
-    return [
-        Group(
-            settings,
-            members,
-            first_difference(kinds[0][0], settings) if i else None,
-            f"-{i + 1}" if len(kinds) > 1 else "",
-        )
-        for i, (settings, members) in enumerate(kinds)
-    ]
+    kinds: dict[str, list[tuple[K, T, P]]] = {}
+    for item in items:
+        kinds.setdefault(files.canonical_json(item[2].model_dump()), []).append(item)
+    largest_first = sorted(kinds.values(), key=len, reverse=True)
+    groups = []
+    for i, members in enumerate(largest_first, start=1):
+        settings, suffix = members[0][2], f"-{i}" if len(kinds) > 1 else ""
+        difference = first_difference(largest_first[0][0][2], settings)
+        groups.append(Group(settings, [(key, record) for key, record, _ in members], difference, suffix))
+    return groups
 
 
-def _is_of(ttest: TTestRecord, key: SubsetKey, group: Group[P, SubsetKey, ClassifierRecord]) -> bool:
+def _is_of(ttest: TTestRecord, key: SubsetKey, group: ClassifierGroup) -> bool:
     """Return whether a subset's comparison has the settings of this group's classifiers."""
     return any(home == key and ttest.settings == classifier.settings for home, classifier in group.items)
 
@@ -214,7 +202,7 @@ def _fold_scores(record: ClassifierRecord) -> list[float]:
     return [fold.test_micro_f1 for fold in sorted(record.folds, key=lambda fold: fold.fold)]
 
 
-def _matches_means(group: Group[ClassifierSettings, SubsetKey, ClassifierRecord], record: SeedsRecord) -> bool:
+def _matches_means(group: ClassifierGroup, record: SeedsRecord) -> bool:
     """Return whether every mean of a comparison over seeds is that of a classifier of this group."""
     means = {(key, one.name): float(np.mean(_fold_scores(one))) for key, one in group.items}
 
@@ -227,12 +215,4 @@ def _matches_means(group: Group[ClassifierSettings, SubsetKey, ClassifierRecord]
     return all(
         agrees(record.baseline, item.baseline_by_seed) and agrees(item.name, item.by_seed)
         for item in record.comparisons
-    )
-
-
-def _seeds_rejected(key: SeedsKey) -> str:
-    options = " ".join(f"--seeds {seed}" for seed in key.seeds)
-    return (
-        f"The comparison {key.name} is not of the classifiers that are there, or of ones with different settings; it "
-        f"is left out. Make it again: usgan ttest --n {key.n} {options} --force"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from usgan_cli.core.formats.score import is_fid
@@ -37,58 +38,59 @@ class Point:
 
 def protocol_points(study: Study) -> list[Point]:
     """Return the points of the published protocol that the records mention, each beside this run's."""
-    return [*_data_points(study.records), *_gan_points(study), *_classifier_points(study)]
+    return [*_data_points(study.records), *_gan_points(study), *dict.fromkeys(_classifier_points(study))]
 
 
 def _point(aspect: str, published: str, ours: str, same: bool | None = None) -> Point:
     return Point(aspect, published, ours, published == ours if same is None else same)
 
 
-def _data_points(records: StudyRecords) -> list[Point]:
-    data, points = records.data, []
-    if data is not None:
+def _data_points(records: StudyRecords) -> Iterator[Point]:
+    if (data := records.data) is not None:
         counts = data.class_counts()
         published = "BUSI: " + ", ".join(f"{count} {name}" for name, count in paper.CLASS_COUNTS.items())
         ours = f"{dataset_name(data)}: " + ", ".join(f"{count} {name}" for name, count in counts.items())
-        ours += f" (version {data.content_digest()[:8]})"
-        points += [
-            _point("Dataset", published, ours, counts == paper.CLASS_COUNTS),
-            _point(
-                "Split",
-                f"{paper.TRAIN_COUNT} training, {paper.TEST_COUNT} test",
-                f"{len(data.of('train'))} training, {len(data.of('test'))} test",
-            ),
-            _point("Size of images, pixels", str(paper.SIZE), str(data.size)),
-            _point("Copies in the dataset", COPIES["ignore"], COPIES[data.duplicate_policy]),
-        ]
+        yield _point(
+            "Dataset", published, f"{ours} (version {data.content_digest()[:8]})", counts == paper.CLASS_COUNTS
+        )
+        yield _point(
+            "Split",
+            f"{paper.TRAIN_COUNT} training, {paper.TEST_COUNT} test",
+            f"{len(data.of('train'))} training, {len(data.of('test'))} test",
+        )
+        yield _point("Size of images, pixels", str(paper.SIZE), str(data.size))
+        yield _point("Copies in the dataset", COPIES["ignore"], COPIES[data.duplicate_policy])
     if keys := records.subset_keys():
-        sizes = ", ".join(map(str, records.sizes()))
-        points.append(_point("Training images, n", ", ".join(map(str, paper.SIZES)), sizes))
+        yield _point("Training images, n", ", ".join(map(str, paper.SIZES)), ", ".join(map(str, records.sizes())))
         seeds = sorted({key.seed for key in keys})
-        points += [_point("Seeds", "–", joined(seeds), False)] if len(seeds) > 1 else []
-    return points
+        if len(seeds) > 1:
+            yield _point("Seeds", "–", joined(seeds), False)
 
 
-def _gan_points(study: Study) -> list[Point]:
-    points, gans = [], study.records.finished_gans()
+def _gan_points(study: Study) -> Iterator[Point]:
+    gans = study.records.finished_gans()
     if gans:
         published = ", ".join(gan_label(aug) for aug in paper.AUGS)
-        points.append(_point("GANs", published, ", ".join(dict.fromkeys(gan_label(gan.key.aug) for gan in gans))))
+        yield _point("GANs", published, ", ".join(dict.fromkeys(gan_label(gan.key.aug) for gan in gans)))
         trainings = joined(dict.fromkeys(_training(gan) for gan in gans))
         same = all(gan.document is not None and gan.document.preset == paper.PRESET for gan in gans)
-        points.append(_point("GAN training", "StyleGAN2's settings for 256 × 256", trainings, same))
-        points += _treatments(gans)
+        yield _point("GAN training", "StyleGAN2's settings for 256 × 256", trainings, same)
+    for aug, setting, aspect, expected, words in TREATMENTS:
+        values = [gan.settings[setting] for gan in gans if gan.uses(aug) and setting in gan.settings]
+        if values:
+            same = all(value == expected for value in values)
+            shown = dict.fromkeys(", ".join(value) if isinstance(value, list) else str(value) for value in values)
+            yield _point(aspect, words, words if same else joined(shown), same)
     psi = sorted({manifest.truncation_psi for manifest in study.records.synthetic.values()})
     if psi and psi != [1.0]:
-        points.append(_point("Truncation ψ", "–", joined(f"{value:g}" for value in psi), False))
+        yield _point("Truncation ψ", "–", joined(f"{value:g}" for value in psi), False)
     for group in study.scores:
         settings = group.settings
-        ours = short_digests(settings.extractor)
-        points.append(_point("Fréchet distance", "Inception (FID)", ours, is_fid(settings.extractor)))
+        extractor = short_digests(settings.extractor)
+        yield _point("Fréchet distance", "Inception (FID)", extractor, is_fid(settings.extractor))
         count = f"{settings.count} generated, {settings.reference_count} real test images"
         published = f"{paper.TEST_COUNT} real test images"
-        points.append(_point("Images compared", published, count, settings.reference_count == paper.TEST_COUNT))
-    return points
+        yield _point("Images compared", published, count, settings.reference_count == paper.TEST_COUNT)
 
 
 def _training(gan: GanRun) -> str:
@@ -98,30 +100,16 @@ def _training(gan: GanRun) -> str:
     return f"{preset}, {gan.kimg:g} kimg{batch}"
 
 
-def _treatments(gans: list[GanRun]) -> list[Point]:
-    """Return the settings of ADA and DiffAug, where the trainings recorded them."""
-    points = []
-    for aug, setting, aspect, expected, words in TREATMENTS:
-        values = [gan.settings[setting] for gan in gans if gan.uses(aug) and setting in gan.settings]
-        if values:
-            same = all(value == expected for value in values)
-            shown = dict.fromkeys(", ".join(value) if isinstance(value, list) else str(value) for value in values)
-            points.append(_point(aspect, words, words if same else joined(shown), same))
-    return points
-
-
-def _classifier_points(study: Study) -> list[Point]:
-    points = []
+def _classifier_points(study: Study) -> Iterator[Point]:
     for group in study.classifiers:
         settings = group.settings
         training = "head alone trained (frozen)" if settings.freeze else "fine-tuned"
         same = settings.backbone.startswith(paper.BACKBONE) and not settings.freeze and settings.weights != "none"
         ours = f"{settings.backbone} ({short_digests(settings.weights)}), {training}"
-        points.append(_point("Classifier", "EfficientNet-B2 pretrained on ImageNet, fine-tuned", ours, same))
-        points.append(_point("Folds", str(paper.FOLDS), str(settings.folds)))
-        points.append(_point("Equal for all classifiers of a size", "epochs", settings.budget))
+        yield _point("Classifier", "EfficientNet-B2 pretrained on ImageNet, fine-tuned", ours, same)
+        yield _point("Folds", str(paper.FOLDS), str(settings.folds))
+        yield _point("Equal for all classifiers of a size", "epochs", settings.budget)
     ratios = sorted({record.ratio for _, record in study.records.all_classifiers() if record.aug is not None})
     if ratios:
         published, ours = (", ".join(f"{100 * ratio:g} %" for ratio in some) for some in (paper.RATIOS, ratios))
-        points.append(_point("Synthetic images added", published, ours))
-    return list(dict.fromkeys(points))
+        yield _point("Synthetic images added", published, ours)

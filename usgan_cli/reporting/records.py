@@ -157,12 +157,6 @@ class StudyRecords:
         """Return the numbers of training images, from many to few."""
         return list(dict.fromkeys(key.n for key in self.subset_keys()))
 
-    def augs(self) -> list[str]:
-        """Return the GANs' augmentations."""
-        augs = {key.aug for key in [*self.gans, *self.synthetic, *self.scores]}
-        augs |= {record.aug for _, record in self.all_classifiers() if record.aug is not None}
-        return sorted(augs, key=aug_order)
-
     def all_classifiers(self) -> list[tuple[SubsetKey, ClassifierRecord]]:
         """Return every classifier with its subset."""
         return [(key, record) for key, records in self.classifiers.items() for record in records.values()]
@@ -178,6 +172,11 @@ class StudyRecords:
     def is_empty(self) -> bool:
         """Return whether there is nothing to report."""
         return self.data is None and not self.subset_keys() and not self.unreadable
+
+
+def without_root(message: str, workspace: Workspace) -> str:
+    """Return a message with paths relative to the workspace: a report is sent to others."""
+    return message.replace(f"{workspace.root}/", "")
 
 
 class _Reader:
@@ -197,8 +196,7 @@ class _Reader:
             reason = error.message
         except OSError as error:
             reason = f"{error.filename}: {error.strerror}."
-        # A report is sent to others, so it does not show where the workspace is on this machine.
-        self.unreadable.append(reason.replace(f"{self.workspace.root}/", ""))
+        self.unreadable.append(without_root(reason, self.workspace))
         self._note(path, files.digest_json(reason))
         return None
 
@@ -218,9 +216,11 @@ class _Reader:
 
     def documents(self, folder: str, parse: Callable[[str], K | None], kind: type[D]) -> dict[K, D]:
         """Return the artefacts that are one JSON file each."""
-        read = [(key, self.file(path, kind)) for key, path in self.paths(folder, parse, ".json")]
-        records = {key: record for key, record in read if record is not None}
-        self.runs += [record.run for record in records.values() if record.run is not None]
+        records = {}
+        for key, path in self.paths(folder, parse, ".json"):
+            if (record := self.file(path, kind)) is not None:
+                records[key] = record
+                self.runs += [] if record.run is None else [record.run]
         return records
 
     def folder(self, path: Path, name: str, kind: type[D]) -> D | None:
@@ -241,10 +241,8 @@ class _Reader:
 
     def classifiers(self, path: Path) -> dict[str, ClassifierRecord]:
         """Return the classifiers of one subset by name."""
-        read = [
-            self.folder(inner.parent, inner.name, ClassifierRecord)
-            for inner in sorted(path.glob(f"[!.]*/{ClassifierRecord.FILE}"))
-        ]
+        folders = [inner.parent for inner in sorted(path.glob(f"[!.]*/{ClassifierRecord.FILE}"))]
+        read = [self.folder(folder, ClassifierRecord.FILE, ClassifierRecord) for folder in folders]
         return {record.name: record for record in sorted(filter(None, read), key=training_order)}
 
 
@@ -254,13 +252,12 @@ def collect(workspace: Workspace) -> StudyRecords:
     Records that cannot be read are listed in `unreadable`; nothing is raised for them.
     """
     reader = _Reader(workspace)
-    data = reader.folder(workspace.data, "manifest.json", DataManifest)
+    data = reader.folder(workspace.data, DataManifest.FILE, DataManifest)
     subsets = reader.documents("subsets", SubsetKey.parse, Subset)
     gans = {key: reader.gan(key, path) for key, path in reader.paths("gans", GanKey.parse) if path.is_dir()}
     synthetic = {
-        key: manifest
+        key: reader.folder(path, SyntheticManifest.FILE, SyntheticManifest)
         for key, path in reader.paths("synthetic", GanKey.parse)
-        if (manifest := reader.folder(path, "manifest.json", SyntheticManifest)) is not None
     }
     scores = reader.documents("scores", GanKey.parse, ScoreRecord)
     classifiers = {key: reader.classifiers(path) for key, path in reader.paths("classifiers", SubsetKey.parse)}
@@ -270,13 +267,13 @@ def collect(workspace: Workspace) -> StudyRecords:
         data,
         subsets,
         gans,
-        synthetic,
+        {key: manifest for key, manifest in synthetic.items() if manifest is not None},
         scores,
         {key: records for key, records in classifiers.items() if records},
         {key: record for key, record in snapshots.items() if record.snapshots},
-        reader.documents("ttests", SubsetKey.parse, TTestRecord),
-        reader.documents("ttests", SeedsKey.parse, SeedsRecord),
-        reader.runs,
-        reader.digests,
-        reader.unreadable,
+        ttests=reader.documents("ttests", SubsetKey.parse, TTestRecord),
+        seeds=reader.documents("ttests", SeedsKey.parse, SeedsRecord),
+        runs=reader.runs,
+        digests=reader.digests,
+        unreadable=reader.unreadable,
     )

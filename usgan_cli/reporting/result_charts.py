@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from usgan_cli.core.formats.comparison import Comparison, SeedComparison
-from usgan_cli.core.formats.score import ScoreRecord, distance_name, is_fid, network_name
+from usgan_cli.core.formats.score import distance_name, is_fid, network_name
 from usgan_cli.core.text import gan_label, joined, number, p_value, stars, training_label
 from usgan_cli.reporting import charts, paper
-from usgan_cli.reporting.charts import DASHED, INK, Chart, Plate, colour, marker
-from usgan_cli.reporting.groups import ClassifierGroup, ScoreGroup, in_order
-from usgan_cli.reporting.records import aug_order, subset_title
+from usgan_cli.reporting.charts import DASHED, INK, Chart, Plate, colour, marker, reach
+from usgan_cli.reporting.groups import ClassifierGroup, ScoreGroup
+from usgan_cli.reporting.records import aug_order, subset_title, training_order
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,11 @@ class _Line:
         for n in sizes:
             scores = [score for other, score in members if other == n]
             values = [score.fake.fd for score in scores]
-            reach = _image_reach(scores[0]) if len(sizes) == len(members) else (0.0, 0.0)
+            bars = reach(values[0], scores[0].fake.intervals.get("fd")) if len(sizes) == len(members) else (0.0, 0.0)
             if len(values) > 1:
-                reach = (float(np.std(values, ddof=1)),) * 2
-            means.append((n, float(np.mean(values)), reach))
+                bars = (float(np.std(values, ddof=1)),) * 2
+            means.append((n, float(np.mean(values)), bars))
         return cls(aug, [(n, score.fake.fd) for n, score in members], means)
-
-
-def _image_reach(score: ScoreRecord) -> tuple[float, float]:
-    low, high = score.fake.intervals.get("fd", (score.fake.fd, score.fake.fd))
-    return max(score.fake.fd - low, 0.0), max(high - score.fake.fd, 0.0)
 
 
 def distance_plate(group: ScoreGroup) -> Plate:
@@ -99,8 +94,8 @@ def _plot_distance(group: ScoreGroup, lines: Sequence[_Line], floors: Sequence[f
         style: dict[str, Any] = {"color": INK, "markerfacecolor": "white", "linestyle": "none", "alpha": 0.7}
         axes.plot([], [], marker="o", label=f"Hollow: published ({paper.CITATION})", **style)
     handles, names = axes.get_legend_handles_labels()
-    first = [names.index(gan_label(line.aug)) for line in lines]
-    order = first + [i for i in range(len(names)) if i not in first]
+    gans = {gan_label(line.aug) for line in lines}
+    order = sorted(range(len(names)), key=lambda i: names[i] not in gans)
     figure.legend([handles[i] for i in order], [names[i] for i in order], loc="outside upper left", ncols=2)
 
 
@@ -109,7 +104,7 @@ def _plot_line(axes: Axes, line: _Line, shift: float) -> None:
     axes.errorbar(
         [n * shift for n, _, _ in line.means],
         [mean for _, mean, _ in line.means],
-        yerr=np.array([reach for _, _, reach in line.means]).T,
+        yerr=np.array([bars for _, _, bars in line.means]).T,
         fmt=f"{marker(line.aug)}-",
         color=colour(line.aug),
         elinewidth=1,
@@ -191,7 +186,7 @@ def differences_plate(group: ClassifierGroup) -> Plate | None:
     """Return every fold's difference from the baseline, with the mean and its 95 % interval, by subset."""
     rows = {
         (f"differences{group.suffix}-{key.name}", subset_title(key, group.subsets)): [
-            _Dots.of(item, ttest.baseline_folds, item.folds) for item in in_order(ttest.comparisons)
+            _Dots.of(item, ttest.baseline_folds, item.folds) for item in sorted(ttest.comparisons, key=training_order)
         ]
         for key, ttest in group.ttests.items()
     }
@@ -207,7 +202,8 @@ def seeds_plate(group: ClassifierGroup) -> Plate | None:
     """Return every seed's mean difference from the baseline, a chart for each n."""
     rows = {
         (f"seeds{group.suffix}-{key.name.replace('+', '-')}", f"n = {key.n}, {len(key.seeds)} seeds"): [
-            _Dots.of(item, item.baseline_by_seed, item.by_seed) for item in in_order(record.comparisons)
+            _Dots.of(item, item.baseline_by_seed, item.by_seed)
+            for item in sorted(record.comparisons, key=training_order)
         ]
         for key, record in group.seeds.items()
     }

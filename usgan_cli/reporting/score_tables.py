@@ -54,11 +54,6 @@ class ScoreRow:
             return None
         return paper.values_at(paper.nearest_size(self.subset.n), self.aug)
 
-    def by_class(self) -> list[ScoreRow]:
-        """Return a row for each class that was scored."""
-        classes = self.scores.classes if isinstance(self.scores, Scores) else {}
-        return [replace(self, scores=scores, class_=name) for name, scores in classes.items()]
-
 
 @dataclass(frozen=True)
 class GanRow(Generic[T]):
@@ -216,9 +211,14 @@ def class_quality_table(group: ScoreGroup) -> Table:
         JS,
         SSIM,
     ]
-    groups = [(title, [one for row in rows for one in row.by_class()]) for title, rows in _sections(group)]
+    groups = [(title, [one for row in rows for one in _by_class(row)]) for title, rows in _sections(group)]
     caption = "The same for each class that has enough images on both sides, against the test images of that class."
     return Table.of(f"quality-by-class{group.suffix}", caption, columns, groups, group.apart(APART))
+
+
+def _by_class(row: ScoreRow) -> list[ScoreRow]:
+    classes = row.scores.classes if isinstance(row.scores, Scores) else {}
+    return [replace(row, scores=scores, class_=name) for name, scores in classes.items()]
 
 
 def seeds_quality_table(group: ScoreGroup) -> Table | None:
