@@ -13,9 +13,11 @@ from skimage.metrics import structural_similarity
 from usgan_cli.core.errors import DataError
 from usgan_cli.core.images import codec
 from usgan_cli.metrics.bootstrap import half_samples
-from usgan_cli.metrics.msssim import LEAST_SIZE, ms_ssim, pair_ms_ssim
+from usgan_cli.metrics.msssim import LEAST_SIZE, pair_ms_ssim
 from usgan_cli.metrics.pairs import Pairs, across, pair_draws, within
-from usgan_cli.metrics.ssim import pair_ssim, ssim
+from usgan_cli.metrics.ssim import pair_ssim
+
+ONE_PAIR = Pairs(np.array([0]), np.array([0]))
 
 
 def noise(count: int, channels: int = 1, size: int = 20, seed: int = 0) -> codec.Pixels:
@@ -27,6 +29,14 @@ def smooth(count: int, channels: int = 1, size: int = LEAST_SIZE) -> codec.Pixel
     fields = gaussian_filter(rng.standard_normal((count, channels, size, size)), (0, 0, 6, 6))
     shared = gaussian_filter(rng.standard_normal((size, size)), 20)
     return np.clip(128 + 600 * fields + 2500 * shared + rng.normal(0, 5, fields.shape), 0, 255).astype(np.uint8)
+
+
+def ssim(a: codec.Pixels, b: codec.Pixels) -> float:
+    return float(pair_ssim(a[None], b[None], ONE_PAIR)[0])
+
+
+def ms_ssim(a: codec.Pixels, b: codec.Pixels) -> float:
+    return float(pair_ms_ssim(a[None], b[None], ONE_PAIR)[0])
 
 
 def test_gray_is_scikit_images_default() -> None:
@@ -108,7 +118,7 @@ def test_the_spread_of_a_mean_over_pairs_is_that_over_images() -> None:
 
 
 def test_unsuitable_images_are_refused() -> None:
-    a, one = noise(2), Pairs(np.array([0]), np.array([0]))
+    a, one = noise(2), ONE_PAIR
     with pytest.raises(DataError, match="8-bit"):
         pair_ssim(a, a / 255, one)  # type: ignore[arg-type]
     with pytest.raises(DataError, match="one shape"):

@@ -25,22 +25,17 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Halves:
-    """Which images each of R draws takes, without repeats."""
+    """Which images each of R draws takes, without repeats: rows [R, N1 // 2] of one set, [R, N2 // 2] of another."""
 
     real: NDArray[np.int64]
-    """Rows of the first set, [R, N1 // 2]."""
     other: NDArray[np.int64]
-    """Rows of the second set, [R, N2 // 2]."""
 
     def __len__(self) -> int:
         return len(self.real)
 
 
 def half_samples(real: int, other: int, repeats: int, generator: np.random.Generator) -> Halves:
-    """Draw halves of two sets of `real` and `other` images, at least 2 each, `repeats` times.
-
-    Of an odd number the smaller half is taken.
-    """
+    """Draw halves (of an odd number the smaller) of two sets of `real` and `other` images, at least 2 each."""
 
     def draw(count: int) -> NDArray[np.int64]:
         rows = np.broadcast_to(np.arange(count), (repeats, count))

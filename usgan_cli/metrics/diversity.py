@@ -15,13 +15,7 @@ from usgan_cli.metrics.bootstrap import membership
 
 
 def feature_diversity(x: NDArray[np.floating]) -> float:
-    """Return the mean distance over all pairs of different images, from features [N, D].
-
-    Raises
-    ------
-    DataError
-        There are fewer than two images.
-    """
+    """Return the mean distance over all pairs of different images, from features [N, D], N at least 2."""
     if len(x) < 2:
         raise DataError("The diversity of a set needs at least two images.")
     return float(diversity_draws(x, np.arange(len(x))[None])[0])

@@ -73,13 +73,7 @@ class NetworkExtractor:
         self._network = network.to(device=device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
 
     def __call__(self, pixels: Pixels, *, batch_size: int = BATCH_SIZE, progress: Progress | None = None) -> Features:
-        """Return the features, float32 [N, D], of uint8 pixels [N, C, H, W] with C of 1 or 3.
-
-        Raises
-        ------
-        DataError
-            The pixels are not of that shape and type.
-        """
+        """Return the features (see `Extractor`)."""
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1] not in {1, 3}:
             raise DataError(
                 f"Features need uint8 pixels [N, 1 or 3, H, W]; these are {pixels.dtype} {list(pixels.shape)}."
@@ -160,25 +154,10 @@ def make_extractor(
     offline: bool | None = None,
     progress: Progress | None = None,
 ) -> Extractor:
-    """Build a feature extractor with its pretrained weights.
+    """Build a feature extractor with its pretrained weights: one of `EXTRACTORS`, or `timm:` and a timm model's name.
 
-    Parameters
-    ----------
-    name : str
-        One of `EXTRACTORS`, or `timm:` and the name of a timm model.
-    weights : str or Path, optional
-        File or folder of the weights; None or "auto" looks for them (see `usgan_cli.core.machine.weights`).
-    device : str or torch.device
-    offline : bool, optional
-        Fetch nothing.
-    progress : Progress, optional
-
-    Raises
-    ------
-    WeightsError
-        The weights are absent or not the expected ones.
-    SettingsError
-        The name is unknown, or the weights are "none".
+    `weights` are a file or folder; None or "auto" looks for them (see `usgan_cli.core.machine.weights`), and `offline`
+    fetches nothing.
     """
     device = torch.device(device)
     if str(weights) == "none":
@@ -191,8 +170,8 @@ def make_extractor(
         inception = _Inception(located.path)
         return NetworkExtractor(f"{name}@{located.sha256[:12]}", inception, 2048, is_fid=True, device=device)
     if name not in LITE_SIZES and not name.startswith(TIMM):
-        known = f"Choose one of {', '.join(EXTRACTORS)}, or {TIMM}NAME with a model of timm."
-        raise SettingsError(f"There is no feature extractor {name!r}.", known)
+        hint = f"Choose one of {', '.join(EXTRACTORS)}, or {TIMM}NAME with a model of timm."
+        raise SettingsError(f"There is no feature extractor {name!r}.", hint)
     backbone = name.removeprefix(TIMM) if name.startswith(TIMM) else f"tf_{name.replace('-', '_')}"
     model, loaded = load_backbone(backbone, path or "auto", num_classes=0, offline=offline, progress=progress)
     assert loaded is not None  # only "none" gives none
@@ -267,7 +246,7 @@ def _content_key(extractor: Extractor, pixels: Pixels) -> str:
 
 
 def _read_features(path: Path, shape: tuple[int, int], progress: Progress) -> Features | None:
-    """Return what a cache file holds, or None if it is absent or damaged, which is reported."""
+    """Return what a cache file holds, or None if it is absent or (which is reported) damaged."""
     if not path.is_file():
         return None
     try:

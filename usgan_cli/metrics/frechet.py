@@ -21,11 +21,6 @@ def frechet_distance(x1: NDArray[np.floating], x2: NDArray[np.floating]) -> floa
     every rank. A is the centred features [N, D] over sqrt(N - 1), or, with more images than features, the triangular
     factor of its QR decomposition; so the matrix has at most min(N, D) rows and columns, and the square root of an
     ill-conditioned D x D matrix is avoided.
-
-    Raises
-    ------
-    DataError
-        A set has fewer than two vectors, the numbers of features differ, or a value is not finite.
     """
     a1, m1 = _factor(x1)
     a2, m2 = _factor(x2)

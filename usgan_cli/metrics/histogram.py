@@ -18,31 +18,13 @@ LEVELS = (0.0, 256.0)
 
 
 def js_distance(
-    real: NDArray[np.number],
-    other: NDArray[np.number],
-    *,
-    bins: int,
-    value_range: tuple[float, float],
-    base: float,
+    real: NDArray[np.number], other: NDArray[np.number], *, bins: int, value_range: tuple[float, float], base: float
 ) -> float:
     """Return the Jensen-Shannon distance (square root of the divergence) of two sets' gray values.
 
-    Each histogram is over all pixels of all images of its set and sums to 1; zero bins need no smoothing.
-
-    Parameters
-    ----------
-    real, other : arrays of any shape
-    bins : int
-        Number of bins of equal width; fewer bins give a smaller distance.
-    value_range : pair of float
-        Lower and upper end of the bins; (0, 256) with 256 bins gives each 8-bit gray level its own.
-    base : float
-        Base of the logarithm: e bounds the distance by sqrt(ln 2) = 0.83, 2 bounds it by 1.
-
-    Raises
-    ------
-    DataError
-        A set is empty, or a value lies outside `value_range`.
+    Each histogram is over all pixels of all images of its set and sums to 1; zero bins need no smoothing. The `bins`
+    divide `value_range`, which must hold every value, equally; fewer bins give a smaller distance. The logarithm to
+    base e bounds the distance by sqrt(ln 2) = 0.83, to base 2 by 1.
     """
     return float(jensenshannon(_histogram(real, bins, value_range), _histogram(other, bins, value_range), base=base))
 
@@ -50,10 +32,7 @@ def js_distance(
 def js_draws(
     real: NDArray[np.uint8], other: NDArray[np.uint8], halves: Halves, *, bins: int, base: float
 ) -> NDArray[np.float64]:
-    """Return the Jensen-Shannon distance [R] of every draw of halves of two sets of 8-bit images [N, ...].
-
-    The bins are over 0 to 256.
-    """
+    """Return the distance [R], with bins over `LEVELS`, of every draw of halves of two sets of 8-bit images."""
     p, q = (
         membership(rows, len(images)) @ _image_histograms(images, bins)
         for images, rows in ((real, halves.real), (other, halves.other))

@@ -25,33 +25,19 @@ def subset_size(real: int, other: int) -> int:
 
 
 def kernel_distance(
-    x1: NDArray[np.floating],
-    x2: NDArray[np.floating],
-    *,
-    size: int,
-    subsets: int,
-    generator: np.random.Generator,
+    x1: NDArray[np.floating], x2: NDArray[np.floating], *, size: int, subsets: int, generator: np.random.Generator
 ) -> float:
     """Return the mean over subsets of the unbiased squared maximum mean discrepancy, computed in float64.
 
     Each subset of the features [N1, D] and [N2, D] holds `size` images of either set, drawn without replacement: at
     least 2, at most N1 and N2. With N1 = N2 = size all subsets are the same.
-
-    Raises
-    ------
-    DataError
-        The size does not fit, or the numbers of features differ.
     """
     if x1.shape[1] != x2.shape[1]:
         raise DataError(f"The sets have {x1.shape[1]} and {x2.shape[1]} features: they come from different extractors.")
     if not 2 <= size <= min(len(x1), len(x2)):
         raise DataError(f"Subsets of {size} images do not fit into sets of {len(x1)} and {len(x2)}.")
-    rows = np.array(
-        [
-            [generator.choice(len(x1), size, replace=False), generator.choice(len(x2), size, replace=False)]
-            for _ in range(subsets)
-        ]
-    )
+    draws = [[generator.choice(len(x), size, replace=False) for x in (x1, x2)] for _ in range(subsets)]
+    rows = np.array(draws)
     return float(_discrepancies(_kernels(x1, x2), rows[:, 0], rows[:, 1]).mean())
 
 

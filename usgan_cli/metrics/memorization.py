@@ -73,9 +73,8 @@ class Closeness:
     expected: float
     """The same share of the other real images: 0.01, or more where they are few or equally close."""
     clear: float
-    """Share of generated images whose nearest lies within four fifths of the threshold."""
+    """As `share`, within four fifths of the threshold (`MARGIN`)."""
     clear_expected: float
-    """The same share of the other real images."""
     count: int
     """Number of generated images."""
 
@@ -121,13 +120,7 @@ def nearest_by_pixels(images: Pixels, real: Pixels) -> Nearest:
 
 
 def closeness(generated: Nearest, other_real: Nearest) -> Closeness:
-    """Compare generated images' distances to their nearest in a set with those of other real images to theirs.
-
-    Raises
-    ------
-    DataError
-        Other real images to compare with are missing.
-    """
+    """Compare generated images' distances to their nearest in a set with those of other real images to theirs."""
     if not len(other_real.distance):
         raise DataError("Only a comparison with other real images shows copies; there are no other real images.")
     threshold = float(np.percentile(other_real.distance, PERCENTILE, method="lower"))

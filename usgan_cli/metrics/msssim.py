@@ -14,6 +14,7 @@ from scipy.ndimage import correlate1d
 
 from usgan_cli.core.images.codec import Pixels
 from usgan_cli.metrics.pairs import Pairs, check_comparable, measure_pairs
+from usgan_cli.metrics.ssim import C1, C2
 
 WEIGHTS = np.array([0.0448, 0.2856, 0.3001, 0.2363, 0.1333])
 RADIUS, SIGMA = 5, 1.5
@@ -21,27 +22,16 @@ WINDOW = 2 * RADIUS + 1
 LEAST_SIZE = WINDOW * 2 ** (len(WEIGHTS) - 1)
 """Pixels a side that leave room for one window at the coarsest scale: 176."""
 
-C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 _GAUSSIAN = np.exp(-0.5 * (np.arange(-RADIUS, RADIUS + 1) / SIGMA) ** 2)
 _GAUSSIAN /= _GAUSSIAN.sum()
 Floats = NDArray[np.float64]
 
 
-def ms_ssim(a: Pixels, b: Pixels) -> float:
-    """Return the multi-scale structural similarity of two uint8 images [C, H, W], 0 to 1.
+def pair_ms_ssim(a: Pixels, b: Pixels, pairs: Pairs) -> NDArray[np.float64]:
+    """Return the multi-scale structural similarity [P], 0 to 1, of pairs of images of two sets [N, C, H, W].
 
     A scale's mean is over pixels and channels.
-
-    Raises
-    ------
-    DataError
-        The images are not uint8, not of one shape, or below `LEAST_SIZE` pixels a side.
     """
-    return float(pair_ms_ssim(a[None], b[None], Pairs(np.array([0]), np.array([0])))[0])
-
-
-def pair_ms_ssim(a: Pixels, b: Pixels, pairs: Pairs) -> NDArray[np.float64]:
-    """Return the multi-scale structural similarity [P] of pairs of images of two sets [N, C, H, W] (see `ms_ssim`)."""
     check_comparable(a, b, LEAST_SIZE, "MS-SSIM")
     return measure_pairs(a, b, pairs, _scales, _similarity)
 

@@ -52,14 +52,7 @@ def pair_draws(
 ) -> NDArray[np.float64]:
     """Return the mean value of the pairs whose images are both in a draw, for every draw that contains such a pair.
 
-    Parameters
-    ----------
-    values : float64 array [P]
-    pairs : Pairs
-    halves : Halves
-        Where the pairs are of one set, both its halves must be the same rows.
-    sizes : pair of int
-        Numbers of images of the two sets.
+    The pairs' `values` [P] are of two sets of these `sizes`; for pairs of one set both halves must be the same rows.
     """
     both = membership(halves.real, sizes[0])[:, pairs.first] * membership(halves.other, sizes[1])[:, pairs.second]
     counts = both.sum(axis=1)

@@ -54,13 +54,7 @@ def euclidean(a: NDArray[np.floating], b: NDArray[np.floating]) -> Matrix:
 
 
 def radii(own: Matrix, k: int) -> NDArray[np.float64]:
-    """Return the distance [N] of every image to its k-th nearest neighbour in its own set.
-
-    Raises
-    ------
-    DataError
-        There are not more than k images.
-    """
+    """Return the distance [N] of every image to its k-th nearest neighbour in its own set of more than k."""
     if len(own) <= k:
         raise DataError(f"{len(own)} images have no {k}-th nearest neighbour.")
     return np.asarray(np.partition(own, k, axis=1)[:, k])  # place 0 is the image itself
@@ -76,12 +70,7 @@ def precision_recall(pairwise: Distances, *, k: int) -> tuple[float, float]:
 def density_coverage(pairwise: Distances, *, k: int) -> tuple[float, float]:
     """Return how many real images' balls a generated image lies in, over k, and the share of balls with one in them.
 
-    Returns
-    -------
-    density : float
-        From 0; about 1 for two samples of one distribution.
-    coverage : float
-        0 to 1; for two samples of one distribution and of one size about 1 - 2^-k.
+    For two samples of one distribution and size density is about 1 (from 0, unbounded), coverage about 1 - 2^-k.
     """
     within = pairwise.cross < radii(pairwise.real, k)[:, None]
     return float(within.sum(axis=0).mean() / k), float(within.any(axis=1).mean())

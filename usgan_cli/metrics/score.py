@@ -94,13 +94,6 @@ def score(
     `name` and `gan_name` are those of the record and of the generator, `test_digest` is the content digest of what the
     test images are. The extractor is of the kind that `config.extractor` names; its features are cached in `cache_dir`.
     `with_baselines` scores blurred and noisy training images too.
-
-    Raises
-    ------
-    DataError
-        Sizes or channels differ, a set has too few images, or there are fewer than `config.count` generated images.
-    SettingsError
-        Baselines are to be scored without training images.
     """
     count = len(sets.fake) if config.count is None else config.count
     _check(sets, count, with_baselines=with_baselines)
@@ -157,17 +150,17 @@ def score_set(config: ScoreConfig, reference: Embedded, other: Embedded) -> Scor
         classes = []
     pairs = {"ssim": config.ssim_pairs, "ms_ssim": config.ms_ssim_pairs}
     whole = _measure(config, reference, other, pairs)
+    # The classes share the pairs equally, rounded up.
     part = {measure: -(-number // max(len(classes), 1)) for measure, number in pairs.items()}
     by_class = {}
     for name in classes:
-        real, others = (images.take(_rows_of(images.images, name)) for images in (reference, other))
+        real, others = (
+            images.take(np.flatnonzero(images.images.labels == images.images.classes.index(name)))
+            for images in (reference, other)
+        )
         if min(len(real), len(others)) >= LEAST_OF_CLASS:
             by_class[name] = _measure(config, real, others, part)
     return Scores(**whole.model_dump(), classes=by_class)
-
-
-def _rows_of(images: ImageSet, name: str) -> NDArray[np.int64]:
-    return np.flatnonzero(images.labels == images.classes.index(name))
 
 
 @dataclass(frozen=True)

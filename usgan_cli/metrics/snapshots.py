@@ -27,7 +27,6 @@ class Snapshot:
     """Thousands of real images shown when it was saved."""
     file: str
     sha256: str
-    """Its tensors' file and digest."""
     make: Callable[[], Pixels]
     """Returns its images [count, C, H, W], from the same seeds for every snapshot."""
 
@@ -50,11 +49,6 @@ def score_snapshots(
     The best generator is chosen by the GAN's own training images `train`, if they are known: chosen by the test images,
     it would look better on those than it is. `test_digest` is the content digest of what `test` is; `repeats` are the
     draws behind the intervals; the features of real images are cached in `cache_dir`.
-
-    Raises
-    ------
-    MissingError
-        `snapshots` is empty.
     """
     reference = embed(extractor, test, cache_dir, progress=progress)
     training = None if train is None else embed(extractor, train, cache_dir, progress=progress)

@@ -19,19 +19,11 @@ C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 Ints = NDArray[np.int32]
 
 
-def ssim(a: Pixels, b: Pixels) -> float:
-    """Return the mean structural similarity of two uint8 images [C, H, W] over pixels and channels, -1 to 1.
-
-    Raises
-    ------
-    DataError
-        The images are not uint8, not of one shape, or smaller than the window.
-    """
-    return float(pair_ssim(a[None], b[None], Pairs(np.array([0]), np.array([0])))[0])
-
-
 def pair_ssim(a: Pixels, b: Pixels, pairs: Pairs) -> NDArray[np.float64]:
-    """Return the structural similarity [P] of pairs of images of two sets [N, C, H, W] (see `ssim`)."""
+    """Return the structural similarity [P], -1 to 1, of pairs of images of two sets [N, C, H, W].
+
+    It is the mean over pixels and channels.
+    """
     check_comparable(a, b, WINDOW, "SSIM")
     return measure_pairs(a, b, pairs, _sums, _similarity)
 
