@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from usgan_cli.core.formats.dataset import LeftOut
-from usgan_cli.data.audit import Audit, AuditImage, Side, render, write_audit
+from usgan_cli.data.audit import Audit, AuditImage, Side, render
 from usgan_cli.data.copies.groups import find_duplicates
 from usgan_cli.data.copies.near import NearPair
 
@@ -88,9 +87,8 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_the_page_stands_alone_and_shows_every_copy(audit: Audit, tmp_path: Path) -> None:
-    write_audit(tmp_path / "audit.html", audit)
-    page = Page((tmp_path / "audit.html").read_text(encoding="utf-8"))
+def test_the_page_stands_alone_and_shows_every_copy(audit: Audit) -> None:
+    page = Page(render(audit))
     assert page.open == []
     assert all(address.startswith(("data:image/jpeg;base64,", "#")) for address in page.addresses)
     assert "url(" not in render(audit)

@@ -17,7 +17,6 @@ from usgan_cli.core.images import codec
 from usgan_cli.core.images.sets import load_split
 from usgan_cli.core.progress import Silent
 from usgan_cli.data.prepare import prepare
-from usgan_cli.data.source import dicom
 from usgan_cli.data.source.contents import SourceOptions
 from usgan_cli.data.source.scan import scan
 
@@ -181,7 +180,6 @@ def test_what_was_enlarged_is_reported(source: Path, tmp_path: Path) -> None:
 def test_the_source_may_be_scanned_before(source: Path, tmp_path: Path) -> None:
     found = scan(source)
     assert prepare(SMALL, found, tmp_path / "a", Silent()) == prepare(SMALL, source, tmp_path / "b", Silent())
-    assert dicom.pick_frames(30, "middle") == [15]
 
 
 def test_busi(busi_dir: Path, tmp_path: Path) -> None:

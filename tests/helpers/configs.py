@@ -14,6 +14,7 @@ from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.core.options import settings_for
 from usgan_cli.data.phantom import PhantomConfig
 from usgan_cli.data.prepare import PrepareConfig
+from usgan_cli.data.source.contents import SourceOptions
 from usgan_cli.gan.config import GanConfig
 from usgan_cli.gan.config import make_config as make
 from usgan_cli.metrics.config import ScoreConfig
@@ -21,8 +22,6 @@ from usgan_cli.metrics.config import ScoreConfig
 GAN = settings_for(TrainGan(aug="none", n=1), GanConfig) | {"diffaug_policy": ("translation", "cutout")}
 CLASSIFIER = settings_for(TrainClassifier(n=1), ClassifierConfig) | {"budget": "epochs"}
 SCORE = settings_for(Score(), ScoreConfig)
-PHANTOM = settings_for(Phantom(out=Path("phantoms")), PhantomConfig)
-PREPARE = settings_for(Prepare(source=Path("source")), PrepareConfig) | {"split": "own"}
 
 
 def make_config(**changes: Any) -> GanConfig:
@@ -38,8 +37,11 @@ def score_config(**changes: Any) -> ScoreConfig:
 
 
 def phantom_config(*first: int, **changes: Any) -> PhantomConfig:
-    return PhantomConfig(**PHANTOM | dict(zip(("count", "size", "seed"), first, strict=False)) | changes)
+    settings = dict(zip(("count", "size", "seed"), first, strict=False)) | changes
+    return PhantomConfig(**settings_for(Phantom(out=Path("phantoms"), **settings), PhantomConfig))
 
 
-def prepare_config(*first: float, **changes: Any) -> PrepareConfig:
-    return PrepareConfig(**PREPARE | dict(zip(("size", "channels", "test", "seed"), first, strict=False)) | changes)
+def prepare_config(*first: float, reading: SourceOptions | None = None, **changes: Any) -> PrepareConfig:
+    settings = {"split": "own"} | dict(zip(("size", "channels", "test", "seed"), first, strict=False)) | changes
+    options = Prepare(source=Path("source"), **settings)
+    return PrepareConfig(**settings_for(options, PrepareConfig), reading=reading or SourceOptions())

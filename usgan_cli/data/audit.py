@@ -7,7 +7,6 @@ import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import Literal
 
@@ -16,7 +15,6 @@ from PIL import Image
 
 from usgan_cli.core.formats.dataset import LeftOut
 from usgan_cli.core.images.codec import Pixels
-from usgan_cli.core.store import files
 from usgan_cli.core.text import plural
 from usgan_cli.data.copies.groups import ConflictPolicy, DuplicatePolicy, Duplicates, Links
 
@@ -32,16 +30,14 @@ _EXPECTED = frozenset({"mask", "hidden file"})
 
 @dataclass(frozen=True)
 class AuditImage:
-    """One image of the source that could be decoded."""
+    """One image of the source that could be decoded, with its original size in pixels and where it went."""
 
     source: str
     """Path in the source."""
     label: str
     side: Side
-    """Where it went."""
     height: int
     width: int
-    """Original size, pixels."""
     coloured: bool
     """Whether coloured pixels are burnt in."""
     thumbnail: Pixels
@@ -53,19 +49,13 @@ class Audit:
     """The images of a source, the copies among them, and what was done with both."""
 
     source: str
-    """Name of the source."""
     classes: Sequence[str]
     images: Sequence[AuditImage]
     left_out: Sequence[LeftOut]
-    """Files that are not among `images`."""
     duplicates: Duplicates
     """Of `images`, by index."""
     policy: DuplicatePolicy
     conflict_policy: ConflictPolicy
-
-    def used(self) -> list[AuditImage]:
-        """Return the images of the dataset."""
-        return [image for image in self.images if image.side != "dropped"]
 
     def divided(self) -> list[list[int]]:
         """Return the groups of copies with images on both sides of the split."""
@@ -74,11 +64,11 @@ class Audit:
 
     def rows(self) -> list[tuple[str, str]]:
         """Return the lines of the audit's table: what was counted, and the count."""
-        used, dropped = self.used(), len(self.images) - len(self.used())
+        used = [image for image in self.images if image.side != "dropped"]
         rows = [("Decoded", plural(len(self.images), "image"))]
         reasons = Counter(item.reason for item in self.left_out)
         rows += [(f"Left out: {reason}", str(count)) for reason, count in reasons.most_common()]
-        if dropped:
+        if dropped := len(self.images) - len(used):
             rows.append(("Dropped as copies or conflicts", str(dropped)))
         sides = Counter(image.side for image in used)
         rows.append(("Used", f"{len(used)}: {sides['train']} training, {sides['test']} test"))
@@ -111,32 +101,18 @@ def _groups_and_images(groups: Sequence[Sequence[int]], kind: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Member:
-    """An image on the page."""
-
-    image: AuditImage
-    jpeg: bytes
-    side: str
-
-
-@dataclass(frozen=True)
 class _Group:
     """Images on the page that belong together."""
 
     title: str
     facts: str
-    members: list[_Member]
+    images: list[AuditImage]
     more: int
     divided: bool
 
 
-def write_audit(path: Path, audit: Audit) -> None:
-    """Write the audit as one HTML page that needs no other file."""
-    files.write_text(path, render(audit))
-
-
 def render(audit: Audit) -> str:
-    """Return the audit as HTML."""
+    """Return the audit as one HTML page that needs no other file."""
     environment = Environment(
         loader=PackageLoader("usgan_cli.data"),
         autoescape=True,
@@ -144,7 +120,7 @@ def render(audit: Audit) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["data_uri"] = _data_uri
+    environment.globals |= {"thumbnail_uri": _thumbnail_uri, "sides": SIDES}
     copies = audit.duplicates
     links = copies.links()
     groups = sorted(copies.repeated, key=lambda group: (-len(group), group))
@@ -183,10 +159,10 @@ def _group(audit: Audit, links: Links, indices: Sequence[int]) -> _Group:
     images = [audit.images[i] for i in indices]
     sides = Counter(image.side for image in images)
     counts = ", ".join(f"{sides[side]} {SIDES[side]}" for side in SIDES if side in sides)
-    members = [_Member(image, _jpeg(image.thumbnail), SIDES[image.side]) for image in images[:_MOST_MEMBERS]]
     divided = {"train", "test"} <= set(sides)
     facts = _how_linked(links, indices)
-    return _Group(f"{len(images)} images: {counts}", facts, members, len(images[_MOST_MEMBERS:]), divided)
+    shown, more = images[:_MOST_MEMBERS], len(images[_MOST_MEMBERS:])
+    return _Group(f"{len(images)} images: {counts}", facts, shown, more, divided)
 
 
 def _finding(audit: Audit) -> str:
@@ -231,11 +207,7 @@ def _sizes(images: Sequence[AuditImage]) -> str:
     )
 
 
-def _jpeg(thumbnail: Pixels) -> bytes:
+def _thumbnail_uri(thumbnail: Pixels) -> str:
     buffer = io.BytesIO()
     Image.fromarray(thumbnail).save(buffer, "JPEG", quality=_JPEG_QUALITY)
-    return buffer.getvalue()
-
-
-def _data_uri(kind: str, data: bytes) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

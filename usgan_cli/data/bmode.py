@@ -28,11 +28,10 @@ _LOOKS = 2
 
 @dataclass(frozen=True)
 class Scanner:
-    """The settings of an examination."""
+    """The settings of an examination: field of view, pulse and beam."""
 
     depth_mm: float = 40.0
     width_mm: float = 40.0
-    """Field of view."""
     pulse_mm: float = 0.11
     """Standard deviation of the pulse's envelope along the beam."""
     beam_mm: float = 0.22

@@ -12,7 +12,6 @@ painted: a mass absorbs more or less than the time gain makes up for, and what l
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +20,10 @@ from typing import Literal, get_args
 import numpy as np
 
 from usgan_cli.core.apportion import largest_remainder
-from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.codec import Pixels
 from usgan_cli.core.machine.seeds import derive_seed, numpy_generator
+from usgan_cli.core.machine.threads import available_cores
 from usgan_cli.core.progress import Progress
 from usgan_cli.data.bmode import Field, Scanner, centres, log_compress, receive
 
@@ -40,22 +39,13 @@ _GRID = 256
 
 @dataclass(frozen=True, kw_only=True)
 class PhantomConfig:
-    """Settings of a folder of phantoms."""
+    """Settings of a folder of phantoms; the options of `usgan phantom` keep them in range."""
 
     count: int
-    """Images in all, at least 6; the classes are in BUSI's proportions (437 : 210 : 133)."""
+    """Images in all, at least 6: two of each class."""
     size: int
     """Height and width, pixels, 16 to 1024."""
     seed: int
-    """At least 0."""
-
-    def __post_init__(self) -> None:
-        if self.count < 6:
-            raise SettingsError(f"{self.count} phantoms are too few: two of each class need at least 6.")
-        if not 16 <= self.size <= 1024:
-            raise SettingsError(f"The size of a phantom is 16 to 1024 pixels, not {self.size}.")
-        if self.seed < 0:
-            raise SettingsError(f"A seed is at least 0, not {self.seed}.")
 
     def class_counts(self) -> dict[Kind, int]:
         """Return the number of images of each class: BUSI's proportions, and at least two of each."""
@@ -65,11 +55,12 @@ class PhantomConfig:
         return dict(zip(BUSI_COUNTS, counts.tolist(), strict=True))
 
 
-def simulate(kind: Kind, seed: int, size: int = 256) -> Pixels:
-    """Simulate one B-mode image [1, size, size]: the log-compressed envelope, whose anatomy depends on `seed` alone.
+ANGLES = np.linspace(-np.pi, np.pi, 720, endpoint=False)
+"""Where the outline of a mass is sampled."""
 
-    `size` is 16 to 1024 pixels.
-    """
+
+def simulate(kind: Kind, seed: int, size: int = 256) -> Pixels:
+    """Simulate one B-mode image [1, size, size]: the log-compressed envelope, whose anatomy depends on `seed` alone."""
     generator = numpy_generator(seed, "phantom", kind)
     canvas = Canvas(_draw_scanner(generator), max(_GRID, size), generator)
     draw_tissue(canvas)
@@ -89,7 +80,7 @@ def write_phantoms(
     """Write `target/<class>/<class>-0001.png` and so on, a source for `prepare`; return the number of each class.
 
     Each image has its own seed, derived from the configuration's, its class and its number, so that the result does
-    not depend on the number of threads, `workers` (default: one per core, up to 16).
+    not depend on the number of threads, `workers` (default: one per core).
     """
     counts = config.class_counts()
 
@@ -100,7 +91,7 @@ def write_phantoms(
 
     items = [(kind, number) for kind, count in counts.items() for number in range(1, count + 1)]
     with (
-        ThreadPoolExecutor(workers or min(16, os.cpu_count() or 1)) as pool,
+        ThreadPoolExecutor(workers or available_cores()) as pool,
         progress.task("Simulating images", len(items), "images") as task,
     ):
         for _ in pool.map(write, items):
@@ -109,7 +100,6 @@ def write_phantoms(
 
 
 def _draw_scanner(generator: np.random.Generator) -> Scanner:
-    """Draw the settings of one examination."""
     depth = generator.uniform(28, 46)
     return Scanner(
         depth_mm=float(depth),
@@ -131,7 +121,7 @@ class Lesion:
     """Distance from the margin along the ray from the centre, negative within."""
     across: Field
     along: Field
-    """Position relative to the centre in units of the half-width and half-height, along the image's axes."""
+    """Position relative to the centre, in half-widths and half-heights, along the image's axes."""
 
 
 class Canvas:
@@ -246,7 +236,7 @@ def _bent(canvas: Canvas, texture: Field, bend_mm: Field) -> Field:
 
 
 def _outline(canvas: Canvas, half_width: float, half_height: float, outline: Field, softness: float) -> Lesion:
-    """Place an ellipse whose radius is multiplied by `outline`, a function of the angle sampled on [0, 2 pi)."""
+    """Place an ellipse whose radius is multiplied by `outline`, a function sampled at `ANGLES`."""
     c = canvas
     scanner = c.scanner
     x0 = c.uniform(0.25, 0.75) * scanner.width_mm
@@ -269,10 +259,9 @@ def draw_benign(canvas: Canvas) -> None:
     c = canvas
     half_height = c.uniform(1.6, 5.0)
     half_width = half_height * c.uniform(1.15, 2.1)
-    theta = np.linspace(-np.pi, np.pi, 720, endpoint=False)
-    outline = np.ones_like(theta)
+    outline = np.ones_like(ANGLES)
     for order in (2, 3, 4):
-        outline += c.uniform(0, 0.05) * np.cos(order * theta + c.uniform(0, 2 * np.pi))
+        outline += c.uniform(0, 0.05) * np.cos(order * ANGLES + c.uniform(0, 2 * np.pi))
     lesion = _outline(c, half_width, half_height, outline.astype(np.float32), softness=0.25)
 
     cystic = c.uniform(0, 1) < 0.3
@@ -294,12 +283,11 @@ def draw_malignant(canvas: Canvas) -> None:
     c = canvas
     half_height = c.uniform(2.8, 6.5)
     half_width = half_height * c.uniform(0.55, 1.05)
-    theta = np.linspace(-np.pi, np.pi, 720, endpoint=False)
-    outline = np.ones_like(theta)
+    outline = np.ones_like(ANGLES)
     for order in range(2, 9):
-        outline += c.uniform(0, 0.24) / np.sqrt(order) * np.cos(order * theta + c.uniform(0, 2 * np.pi))
+        outline += c.uniform(0, 0.24) / np.sqrt(order) * np.cos(order * ANGLES + c.uniform(0, 2 * np.pi))
     for _ in range(int(c.generator.integers(4, 13))):
-        away = np.angle(np.exp(1j * (theta - c.uniform(-np.pi, np.pi))))
+        away = np.angle(np.exp(1j * (ANGLES - c.uniform(-np.pi, np.pi))))
         outline += c.uniform(0.1, 0.7) * np.exp(-np.abs(away) / c.uniform(0.04, 0.12))
     outline = np.clip(outline, 0.45, 2.2)
     lesion = _outline(c, half_width, half_height, outline.astype(np.float32), softness=c.uniform(0.5, 1.6))

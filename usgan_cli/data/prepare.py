@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,11 @@ from usgan_cli.core.apportion import largest_remainder
 from usgan_cli.core.errors import DataError, SettingsError
 from usgan_cli.core.formats.dataset import DataImage, DataManifest, LeftOut, NearCopy
 from usgan_cli.core.images.codec import Fit
-from usgan_cli.core.machine.threads import available_cores
 from usgan_cli.core.progress import Progress
+from usgan_cli.core.store import files
 from usgan_cli.core.text import on_one_line
 from usgan_cli.data import notes
-from usgan_cli.data.audit import Audit, AuditImage, Side, write_audit
+from usgan_cli.data.audit import Audit, AuditImage, Side, render
 from usgan_cli.data.copies.groups import (
     ConflictPolicy,
     DuplicatePolicy,
@@ -38,12 +38,10 @@ from usgan_cli.data.source.decode import Decoded, decode_all
 from usgan_cli.data.source.scan import scan
 from usgan_cli.data.split import stratified_group_split
 
-SplitFrom = Literal["own", "new"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareConfig:
-    """Settings of the prepared dataset."""
+    """Settings of the prepared dataset, as the options of `usgan prepare` describe them."""
 
     size: int
     """Height and width, pixels: a power of two from 16 to 1024, as StyleGAN2 needs."""
@@ -51,34 +49,22 @@ class PrepareConfig:
     test: int | float
     """Test images: a whole number is a count, a fraction between 0 and 1 is a share of all images."""
     seed: int
-    """Of the split."""
     fit: Fit
-    """How an image becomes a square (see `codec.fit`)."""
-    split: SplitFrom
+    split: Literal["own", "new"]
     """Whether a split that the source comes with is kept; `test` and `seed` then have no effect."""
     reading: SourceOptions = field(default_factory=SourceOptions)
     duplicates: DuplicatePolicy
-    """Keep copies on one side; keep only the largest of them; or draw the split as if there were none."""
     conflicts: ConflictPolicy
-    """What is done with the same picture under more than one class."""
 
     def __post_init__(self) -> None:
         if self.size not in {16, 32, 64, 128, 256, 512, 1024}:
             raise SettingsError(f"The size {self.size} is not a power of two from 16 to 1024.")
-        if self.channels not in {1, 3}:
-            raise SettingsError(f"The number of channels is 1 or 3, not {self.channels}.")
         if isinstance(self.test, int) and self.test < 1:
             raise SettingsError(f"The test side needs at least one image, not {self.test}.")
         if isinstance(self.test, float) and not 0 < self.test < 1:
             raise SettingsError(
                 f"A share of test images lies between 0 and 1, not {self.test}; a count is a whole number."
             )
-        if self.seed < 0:
-            raise SettingsError(f"A seed is at least 0, not {self.seed}.")
-        choices = {"fit": Fit, "split": SplitFrom, "duplicates": DuplicatePolicy, "conflicts": ConflictPolicy}
-        for name, known in choices.items():
-            if (value := getattr(self, name)) not in get_args(known):
-                raise SettingsError(f"--{name} is one of {', '.join(get_args(known))}, not {value!r}.")
 
     def test_count(self, total: int) -> int:
         """Return the number of test images among `total`."""
@@ -98,24 +84,9 @@ def prepare(
     Images are decoded, made gray (or RGB) and brought to a square with Lanczos' filter. Copies are found before
     resizing; copies, images of one patient and frames of one file are kept on one side of the split.
 
-    Parameters
-    ----------
-    config : PrepareConfig
-    source : Path or ImageSource
-        A path that `scan` understands, or what `scan` returned for it.
-    target : Path
-        An empty folder, or one to be made.
-    progress : Progress
-    workers : int, optional
-        Threads (default: one per core, up to 32); the result does not depend on them.
-    audited : callable, optional
-        Called with the audit once it is written.
-
-    Raises
-    ------
-    DataError
-        The source cannot be used (see `scan`), no image of a class can be decoded, a side of the split would lack a
-        class, or there are conflicts and they are to be an error.
+    `source` is a path that `scan` understands, or what `scan` returned for it; `target` is an empty folder, or one to
+    be made. The result does not depend on the number of threads, `workers` (default: one per core, up to 32). `audited`
+    is called with the audit once it is written. A side of the split that lacks a class is an error.
     """
     if isinstance(source, Path):
         source = scan(source, config.reading, exclude=[target])
@@ -126,7 +97,7 @@ def prepare(
     manifest = _manifest(config, source, inspected, split)
     manifest.write(target / DataManifest.FILE)
     audit = _audit(config, source, inspected, manifest)
-    write_audit(target / "audit.html", audit)
+    files.write_text(target / "audit.html", render(audit))
     if audited is not None:
         audited(audit)
     return manifest
@@ -156,28 +127,19 @@ class _Split:
     share: float
     """Of test images, as configured."""
     own: bool
-    """Whether the split is the source's own."""
 
 
 def _inspect(
     config: PrepareConfig, source: ImageSource, target: Path, progress: Progress, workers: int | None
 ) -> _Inspected:
     """Decode and write all images, and find the copies among them."""
-    results = decode_all(
-        source,
-        target,
-        channels=config.channels,
-        size=config.size,
-        fit=config.fit,
-        progress=progress,
-        workers=workers,
-    )
+    results = decode_all(source, target, config.channels, config.size, config.fit, progress, workers)
     decoded = [result for result in results if isinstance(result, Decoded)]
     undecodable = [result for result in results if isinstance(result, LeftOut)]
     _check_classes(source, decoded, undecodable)
     notes.report_left_out(source, undecodable, progress)
     notes.report_decoded(source, decoded, config.size, progress)
-    near = find_near_pairs([item.thumbnail for item in decoded], progress, workers=workers or available_cores())
+    near = find_near_pairs([item.thumbnail for item in decoded], progress, workers=workers)
     duplicates = find_duplicates([item.pixels for item in decoded], [item.source.class_ for item in decoded], near)
     names = [item.source.relative for item in decoded]
     areas = [item.height * item.width for item in decoded]

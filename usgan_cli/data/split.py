@@ -17,6 +17,8 @@ from usgan_cli.core.apportion import largest_remainder
 from usgan_cli.core.errors import DataError
 from usgan_cli.core.machine.seeds import numpy_generator
 
+Counts = NDArray[np.int64]
+
 _NODE_LIMITS = (20_000, 20_000, 200)
 """Bounds of the search for each aim where every group is of its own kind (patients); unlike a time limit, they give the
 same split on every machine. The last aim, to follow the seed's wishes, needs no optimum."""
@@ -28,26 +30,11 @@ _ENUMERATED = 50_000
 def stratified_group_split(
     labels: NDArray[np.int64], groups: NDArray[np.int64], test_count: int, seed: int
 ) -> NDArray[np.bool_]:
-    """Choose a test side of `test_count` images with each class's share, dividing no group.
+    """Choose a test side of `test_count` images (1 to N - 1) with each class's share, dividing no group.
 
-    Parameters
-    ----------
-    labels, groups : int64 arrays [N]
-        Class, from 0, and group of each image.
-    test_count : int
-        Number of test images, 1 to N - 1.
-    seed : int
-
-    Returns
-    -------
-    bool array [N]
-        True for test images. Wherever the groups allow it there are exactly `test_count`, with the classes' shares
-        of `largest_remainder`; otherwise the total is as near as possible, and then the classes' counts.
-
-    Raises
-    ------
-    DataError
-        `test_count` leaves one side empty.
+    `labels` (classes, from 0) and `groups` are those of each of N images; the result [N] is True for test images.
+    Wherever the groups allow it there are exactly `test_count`, with the classes' shares of `largest_remainder`;
+    otherwise the total is as near as possible, and then the classes' counts.
     """
     if not 0 < test_count < len(labels):
         raise DataError(
@@ -64,7 +51,7 @@ def stratified_group_split(
     target = largest_remainder(table.sum(axis=0), test_count)
     taken = _draw_counts(kinds, number, target, generator)
     if taken is None:
-        wish = _wish(number, target, kinds, generator)
+        wish = _wish(kinds, number, target, generator)
         few = math.prod(int(count) + 1 for count in number) <= _ENUMERATED
         taken = (_best_of_all_counts if few else _nearest_counts)(kinds, number, target, wish)
 
@@ -76,21 +63,14 @@ def stratified_group_split(
     return mask
 
 
-def _wish(
-    number: NDArray[np.int64],
-    target: NDArray[np.int64],
-    kinds: NDArray[np.int64],
-    generator: np.random.Generator,
-) -> NDArray[np.int64]:
+def _wish(kinds: Counts, number: Counts, target: Counts, generator: np.random.Generator) -> Counts:
     """Draw how many groups of each kind to take: its proportion, rounded up or down by chance."""
     ideal = number * target.sum() / (number * kinds.sum(axis=1)).sum()
-    rounded: NDArray[np.int64] = np.floor(ideal + generator.random(len(ideal))).astype(np.int64)
+    rounded: Counts = np.floor(ideal + generator.random(len(ideal))).astype(np.int64)
     return rounded
 
 
-def _draw_counts(
-    kinds: NDArray[np.int64], number: NDArray[np.int64], target: NDArray[np.int64], generator: np.random.Generator
-) -> NDArray[np.int64] | None:
+def _draw_counts(kinds: Counts, number: Counts, target: Counts, generator: np.random.Generator) -> Counts | None:
     """Draw the larger groups in proportion and fill up with single images, or return None where that fails.
 
     With most images alone in their group, as they usually are, the first draw already meets the target exactly.
@@ -98,7 +78,7 @@ def _draw_counts(
     single = np.flatnonzero(kinds.sum(axis=1) == 1)
     class_of_single = kinds[single].argmax(axis=1)
     for _ in range(20):
-        taken = _wish(number, target, kinds, generator)
+        taken = _wish(kinds, number, target, generator)
         taken[single] = 0
         missing = target - taken @ kinds
         taken[single] = missing[class_of_single]
@@ -107,21 +87,17 @@ def _draw_counts(
     return None
 
 
-def _best_of_all_counts(
-    kinds: NDArray[np.int64], number: NDArray[np.int64], target: NDArray[np.int64], wish: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _best_of_all_counts(kinds: Counts, number: Counts, target: Counts, wish: Counts) -> Counts:
     """Return the optimum that `_nearest_counts` searches for, by trying every choice."""
     choices = np.indices(tuple(int(count) + 1 for count in number)).reshape(len(number), -1).T
     got = choices @ kinds
     total = np.abs(got.sum(axis=1) - target.sum())
     classes, wishes = np.abs(got - target).sum(axis=1), np.abs(choices - wish).sum(axis=1)
-    best: NDArray[np.int64] = choices[np.lexsort((wishes, classes, total))[0]]
+    best: Counts = choices[np.lexsort((wishes, classes, total))[0]]
     return best
 
 
-def _nearest_counts(
-    kinds: NDArray[np.int64], number: NDArray[np.int64], target: NDArray[np.int64], wish: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _nearest_counts(kinds: Counts, number: Counts, target: Counts, wish: Counts) -> Counts:
     """Return how many groups of each kind to take: total, then classes, then wishes are met as nearly as possible.
 
     `kinds` [K, C] is the number of images of each class in one group of the kind, `number` [K] of groups of the kind,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from usgan_cli.core.apportion import evenly_spread
-from usgan_cli.core.errors import DataError, SettingsError
+from usgan_cli.core.errors import DataError
 from usgan_cli.core.formats.dataset import DataManifest, Subset
 from usgan_cli.core.machine.seeds import numpy_generator
 
@@ -20,17 +20,8 @@ def subsample(manifest: DataManifest, n: int, seed: int) -> Subset:
     """Draw `n` training images of a prepared dataset with the classes in proportion (see `stratified_nested_order`).
 
     Subsets of one seed are nested.
-
-    Raises
-    ------
-    DataError
-        There are fewer training images than `n`, or `n` is too small to hold every class.
-    SettingsError
-        The seed is negative.
     """
     train = manifest.of("train")
-    if seed < 0:
-        raise SettingsError(f"A seed is at least 0, not {seed}.")
     if n > len(train):
         raise DataError(
             f"A subset of {n} images was asked for; there are {len(train)} training images.",
@@ -56,14 +47,10 @@ def subsample(manifest: DataManifest, n: int, seed: int) -> Subset:
 def stratified_nested_order(labels: NDArray[np.int64], groups: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     """Order images so that every start of the order is stratified; the starts are nested by construction.
 
-    `labels` and `groups` [N] are the class and the group of each image. A copy comes after all first copies of its
+    `labels` and `groups` [N] are the class and the group of each image. Of the indices [N] returned, the first n hold
+    every class once n is at least the number of classes, and each class within one image of its share n N_c / N as
+    soon as every class's share is at least one image. Further images of a group come after the first ones of their
     class, so that a small start is not made smaller by repetitions.
-
-    Returns
-    -------
-    int64 array [N]
-        Indices of the images. The first n hold every class once n is at least the number of classes, and each
-        class within one image of its share n N_c / N as soon as every class's share is at least one image.
     """
     classes, label = np.unique(labels, return_inverse=True)
     shuffled = numpy_generator(seed, "subset").permutation(len(labels))

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from tiny_data import put, zipped
 
+from usgan_cli.commands.prepare import Prepare
 from usgan_cli.core.errors import DataError, SettingsError
 from usgan_cli.core.text import on_one_line
 from usgan_cli.data.source import classes, files
@@ -279,8 +280,8 @@ def test_a_format_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     # A name without its usual suffix.
     shutil.copy(archive, tmp_path / "download")
     assert scan(tmp_path / "download").format == "zip"
-    with pytest.raises(SettingsError, match="format of a source"):
-        SourceOptions(format="tar")  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match="--format is 'tar'"):
+        Prepare(source=tmp_path, format="tar")  # type: ignore[arg-type]
 
 
 # Where the result lies.

@@ -119,8 +119,6 @@ class Candidates:
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
-    similarity: Stack
-    """Correlation of the descriptors, -1 to 1."""
     start: Stack
     """Rows and columns [P, 2] cut off above and left of the crop, as shares of the side."""
     share: Stack
@@ -129,17 +127,15 @@ class Candidates:
     """Whether `first` is to be mirrored left to right before it is cropped."""
 
 
-def find_candidates(
-    thumbnails: Sequence[Pixels], *, threshold: float = LEAST_SIMILARITY, mirrored: bool = True, workers: int = 1
-) -> Candidates:
+def find_candidates(thumbnails: Sequence[Pixels], *, workers: int = 1) -> Candidates:
     """Compare each of N thumbnails [128, 128] with every other by descriptors.
 
-    Returns the pairs that correlate by `threshold` or more: each once, ordered by index, in the direction and crop that
-    fits best; of one image its 16 best candidates in each direction, mirrored or not.
+    Returns the pairs that correlate by `LEAST_SIMILARITY` or more: each once, ordered by index, in the direction and
+    crop that fits best; of one image its 16 best candidates in each direction, mirrored or not.
     """
     count = len(thumbnails)
     starts = range(0, count, _QUERIES)
-    blocks = [(start, flip) for flip in ((False, True) if mirrored else (False,)) for start in starts]
+    blocks = [(start, flip) for flip in (False, True) for start in starts]
 
     def plain(start: int) -> Stack:
         return describe(np.stack(thumbnails[start : start + _QUERIES])).reshape(-1, _SIDE * _SIDE)
@@ -150,7 +146,7 @@ def find_candidates(
         def search(block: tuple[int, bool]) -> NDArray[np.float64]:
             start, flip = block
             views = describe(np.stack(thumbnails[start : start + _QUERIES]), mirrored=flip, crops=True)
-            return _nearest(views, gallery, start, flip, threshold)
+            return _nearest(views, gallery, start, flip)
 
         rows = np.concatenate([np.zeros((0, 5)), *pool.map(search, blocks)])
 
@@ -165,14 +161,13 @@ def find_candidates(
     return Candidates(
         rows[:, 0].astype(np.int64),
         rows[:, 1].astype(np.int64),
-        rows[:, 2].astype(np.float32),
         crop[:, :2],
         crop[:, 2],
         rows[:, 4].astype(bool),
     )
 
 
-def _nearest(views: Stack, gallery: Stack, start: int, flip: bool, threshold: float) -> NDArray[np.float64]:
+def _nearest(views: Stack, gallery: Stack, start: int, flip: bool) -> NDArray[np.float64]:
     """Return rows (query, image, similarity, crop, mirrored): of each query the most similar images."""
     parts = []
     for low in range(0, len(gallery), _GALLERY):
@@ -180,7 +175,7 @@ def _nearest(views: Stack, gallery: Stack, start: int, flip: bool, threshold: fl
         best = views[0] @ block.T
         for view in views[1:]:
             np.maximum(best, view @ block.T, out=best)
-        query, image = np.nonzero(best >= threshold)
+        query, image = np.nonzero(best >= LEAST_SIMILARITY)
         other = query + start != image + low
         query, image = query[other], image[other]
         parts.append(np.column_stack([query, image + low, best[query, image]]))

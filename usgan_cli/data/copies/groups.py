@@ -76,10 +76,7 @@ def pixel_digest(pixels: Pixels) -> str:
 
 
 def connected_groups(count: int, pairs: Iterable[tuple[int, int]]) -> Groups:
-    """Return the connected component [count] of each image, numbered from 0 by first appearance.
-
-    `pairs` are images that belong together.
-    """
+    """Return the connected component [count] of each image, numbered from 0 by first appearance."""
     edges = np.array(list(pairs), dtype=np.int64).reshape(-1, 2)
     graph = scipy.sparse.coo_array((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count))
     _, component = scipy.sparse.csgraph.connected_components(graph, directed=False)
@@ -115,10 +112,7 @@ def divided(groups: Groups, in_test: NDArray[np.bool_]) -> list[list[int]]:
 def find_duplicates(
     digests: Sequence[Hashable], labels: Sequence[Hashable], near: Sequence[NearPair] = ()
 ) -> Duplicates:
-    """Group N images by the digests of their pixels (see `pixel_digest`) and by their near-copies.
-
-    `labels` are the images' classes. Near pairs that score less than `DUPLICATE` are listed but not linked.
-    """
+    """Group images by the digests of their pixels and by their near-copies; those below `DUPLICATE` are only listed."""
     exact_groups = join_groups(digests)
     between = [pair for pair in near if exact_groups[pair.first] != exact_groups[pair.second]]
     copies = [pair for pair in between if pair.score >= DUPLICATE]
@@ -157,7 +151,6 @@ class Settled:
     """Which of N images go on, and which of them stay together."""
 
     kept: NDArray[np.bool_]
-    """[N]"""
     reasons: dict[int, str]
     """Why each of the others is left out, by index."""
     groups: Groups
@@ -173,20 +166,9 @@ def settle(
 ) -> Settled:
     """Decide what happens to the copies and conflicts among N images.
 
-    Parameters
-    ----------
-    duplicates : Duplicates
-    names, areas : sequences of N str and int
-        Path in the source and number of pixels of each original.
-    policy : "group", "drop" or "ignore"
-        Keep copies together; keep only the largest original of each; or do as if there were none.
-    conflict_policy : "keep", "drop" or "error"
-        Leave pictures under two labels in, leave every image of them out, or refuse the source.
-
-    Raises
-    ------
-    DataError
-        There are conflicts and they are to be an error.
+    `names` and `areas` are the path in the source and the number of pixels of each original. Copies are kept together
+    (policy "group"), or only the largest original is kept ("drop"), or it is as if there were none ("ignore"). Pictures
+    under two labels are kept, every image of them is left out ("drop"), or the source is refused ("error").
     """
     if duplicates.conflicts and conflict_policy == "error":
         pictures = plural(len(duplicates.conflicts), "picture stands", "pictures stand")

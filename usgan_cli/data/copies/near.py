@@ -18,7 +18,6 @@ scores that high.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from usgan_cli.core.images.codec import Pixels
+from usgan_cli.core.machine.threads import available_cores
 from usgan_cli.core.progress import Progress
 from usgan_cli.data.copies.descriptors import Stack, find_candidates
 from usgan_cli.data.copies.registration import agreement
@@ -41,10 +41,9 @@ _BATCH = 8
 
 @dataclass(frozen=True)
 class NearPair:
-    """Two images, by index, that show the same thing."""
+    """Two images, by index with the smaller one first, that show the same thing."""
 
     first: int
-    """The smaller index."""
     second: int
     score: float
     """Agreement after alignment, `RELATED` to 1."""
@@ -52,30 +51,15 @@ class NearPair:
     """Whether one is the other's mirror image."""
 
 
-def find_near_pairs(
-    thumbnails: Sequence[Pixels], progress: Progress, *, mirrored: bool = True, workers: int | None = None
-) -> list[NearPair]:
-    """Find the pairs of images that show the same thing.
+def find_near_pairs(thumbnails: Sequence[Pixels], progress: Progress, *, workers: int | None = None) -> list[NearPair]:
+    """Find the pairs of images, mirrored ones too, that show the same thing, from thumbnails (see `descriptors`).
 
-    Parameters
-    ----------
-    thumbnails : sequence of N uint8 arrays [128, 128]
-        See `descriptors.thumbnail`.
-    progress : Progress
-    mirrored : bool
-        Look for mirrored copies as well.
-    workers : int, optional
-        Threads (default: one per core, up to 16).
-
-    Returns
-    -------
-    list of NearPair
-        Those with a score of at least `RELATED`, by index. Equal thumbnails are compared with others once: each is
-        paired with the first equal one. The pairs and scores depend neither on the order of the images nor on the
-        threads. A copy is missed if it was cut to less than about 85 % of a side or rotated, or if 16 others resemble
-        it more.
+    Returned are those with a score of at least `RELATED`, by index. Equal thumbnails are compared with others once:
+    each is paired with the first equal one. The pairs and scores depend neither on the order of the images nor on the
+    number of threads (default: one per core). A copy is missed if it was cut to less than about 85 % of a
+    side or rotated, or if 16 others resemble it more.
     """
-    workers = workers or min(16, os.cpu_count() or 1)
+    workers = workers or available_cores()
     equal: dict[bytes, list[int]] = {}
     for i, image in enumerate(thumbnails):
         equal.setdefault(hashlib.sha256(np.ascontiguousarray(image).data).digest(), []).append(i)
@@ -85,7 +69,7 @@ def find_near_pairs(
     place = [equal[key][0] for key in sorted(equal)]
     distinct = [thumbnails[i] for i in place]
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
-        candidates = find_candidates(distinct, mirrored=mirrored, workers=workers)
+        candidates = find_candidates(distinct, workers=workers)
 
         def verify(start: int) -> Stack:
             part = slice(start, start + _BATCH)

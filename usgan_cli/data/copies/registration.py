@@ -36,20 +36,11 @@ _TEXTURED, _LEAST_TEXTURED = 0.05, 0.25
 
 
 def agreement(first: Pixels, second: Pixels, start: Stack, share: Stack) -> Stack:
-    """Return how well pairs of thumbnails agree after registration.
+    """Return how well pairs of thumbnails [P, 128, 128] agree after registration.
 
-    Parameters
-    ----------
-    first, second : uint8 arrays [P, 128, 128]
-    start : float32 array [P, 2]
-        First guess: `second` is the crop of `first` that begins at these shares of the rows and columns...
-    share : float32 array [P]
-        ... and has this share of its sides.
-
-    Returns
-    -------
-    float32 array [P]
-        1 for the same picture; 0 for pairs that were given up on, and for too little texture to decide.
+    The first guess is that `second` is the crop of `first` that begins at these shares `start` [P, 2] of the rows and
+    columns and has the share `share` [P] of its sides. The agreement [P] is 1 for the same picture, and 0 for pairs
+    that were given up on and for too little texture to decide.
     """
     # Of each axis: scale, and shift of the centre as a share of the side.
     scale = np.repeat(share.astype(np.float64)[:, None], 2, axis=1)

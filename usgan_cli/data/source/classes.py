@@ -44,9 +44,7 @@ class Layout:
     root: str
     """The folder that holds the classes, relative to the tree's top ("a/b/"); empty for the top itself."""
     classes: tuple[str, ...]
-    """Sorted by name, or in the order of the user's choice."""
     images: tuple[SourceImage, ...]
-    """By class, then in natural order."""
     left_out: tuple[LeftOut, ...]
     nested: int
     """How many of the images lie in folders inside their class folder."""
@@ -68,23 +66,8 @@ def sides_of(words: Collection[str]) -> dict[str, Side] | None:
 def arrange(listing: Listing, images: Collection[str], top: Path, level: int | None, chosen: Sequence[str]) -> Layout:
     """Find the classes of a tree and put its images in order.
 
-    Parameters
-    ----------
-    listing : Listing
-    images : collection of str
-        Those of the listing's files that are images, masks among them.
-    top : Path
-        The tree, for messages.
-    level, chosen
-        See `SourceOptions`: `class_level` and `classes`.
-
-    Raises
-    ------
-    DataError
-        The tree is not laid out as classes, there are fewer than two, one of them is empty, or the names of two
-        differ only in case.
-    SettingsError
-        A chosen class does not exist, or the folders leave open which are the classes.
+    `images` are those of the listing's files that are images, masks among them; `top` is the tree, for messages;
+    `level` and `chosen` are `class_level` and `classes` of `SourceOptions`.
     """
     masks, mask_folders = _find_masks(images)
     plain = sorted(set(images) - masks.keys())
@@ -180,7 +163,7 @@ def _last(folder: str) -> str:
 
 
 def _enter(folders: Collection[str], plain: Collection[str]) -> str:
-    """Follow a chain of lone folders down to the one that holds the class folders; return it as "" or "a/b/"."""
+    """Follow a chain of lone folders down to the one that holds the class folders: "" or "a/b/"."""
     direct = {name.rpartition("/")[0] for name in plain}
     children: dict[str, list[str]] = defaultdict(list)
     for folder in folders:
@@ -260,14 +243,9 @@ def _choose(
 def pick_classes(
     names: Sequence[str], chosen: Sequence[str], holder: str, *, hint: str = LAYOUT_HINT
 ) -> tuple[str, ...]:
-    """Return the `chosen` classes in their order, or all of `names` where none is chosen.
+    """Return the `chosen` classes in their order, or all of `names` where none is chosen; at least two, and distinct.
 
-    Raises
-    ------
-    SettingsError
-        A chosen class does not exist, or is chosen twice.
-    DataError
-        There are fewer than two, or the names of two differ only in case.
+    Names that differ only in case or accents are refused.
     """
     if missing := [name for name in chosen if name not in names]:
         raise SettingsError(

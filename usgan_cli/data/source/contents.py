@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
-from typing import Literal, get_args
+from typing import Literal
 
 from PIL import Image
 
@@ -23,7 +23,6 @@ from usgan_cli.data.source.names import path_key
 Side = Literal["train", "test"]
 LayoutName = Literal["class folders", "BUSI with masks", "phantoms", "table", "MedMNIST"]
 Format = Literal["folders", "zip", "dicom", "csv", "medmnist"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 GroupsFrom = Literal["none", "csv", "folder", "column", "PatientID"]
 
 GROUPS_FROM_FOLDER = "folder"
@@ -50,12 +49,6 @@ class SourceOptions:
     """Images of one group (a patient) stay together: a CSV file with the columns path and group, "folder" for the
     folder of each file, "none" for no groups. By default what the source says: the column group, or PatientID."""
 
-    def __post_init__(self) -> None:
-        if self.format is not None and self.format not in FORMATS:
-            raise SettingsError(f"The format of a source is one of {', '.join(FORMATS)}, not {self.format!r}.")
-        if self.frames not in get_args(Frames):
-            raise SettingsError(f"The frames are one of {', '.join(get_args(Frames))}, not {self.frames!r}.")
-
     def refuse_class_level(self, source: Path) -> None:
         """Raise `SettingsError` if a class level was chosen for a source that has no class folders."""
         if self.class_level is not None:
@@ -73,9 +66,8 @@ class SourceImage:
     frame of a file with several."""
     class_: str
     side: Side | None = None
-    """Where the source's own split puts it."""
+    """Of the source's own split."""
     group: str | None = None
-    """Its patient."""
     frame: int | None = None
     """From 0; None for the only one of its file."""
     dicom: bool = False
@@ -106,11 +98,9 @@ class ImageSource:
     nested: int = 0
     """How many images lie in folders inside their class folder."""
     groups_from: GroupsFrom = "none"
-    """What the groups of the images are."""
     unused_groups: int = 0
     """Lines of the CSV file of groups that name no image."""
     read: Callable[[str], bytes] = field(repr=False, compare=False, default=lambda _: b"")
-    """Returns the bytes of a file by its name."""
     arrays: Callable[[], Iterator[tuple[str, Pixels]]] | None = field(repr=False, compare=False, default=None)
     """For a source that is one file of arrays: yields the name and the pixels ([H, W] or [H, W, 3]) of every image."""
 
@@ -186,23 +176,16 @@ def file_kind(tree: Tree, name: str, *, dicom_only: bool = False) -> Literal["im
 def expand_frames(image: SourceImage, tree: Tree, frames: Frames) -> list[SourceImage]:
     """Return the images that are taken of one file: several of a DICOM or TIFF file with frames.
 
-    A DICOM file's PatientID becomes the group of its images.
-
-    Raises
-    ------
-    UndecodableError
-        The file cannot be read, or its header says that it holds no image.
+    A DICOM file's PatientID becomes the group of its images. Raises `UndecodableError` for a file that cannot be read
+    or holds no image.
     """
     count = 1
     if image.dicom:
-        header = dicom.read_header(tree.read(image.name))
-        count = header.frames
-        image = replace(image, group=header.patient or None)
+        count, patient = dicom.read_header(tree.read(image.name))
+        image = replace(image, group=patient or None)
     elif frames != "first" and PurePath(image.name).suffix.casefold() in {".tif", ".tiff"}:
         count = codec.count_frames(tree.read(image.name))
     if count == 1:
         return [image]
-    return [
-        replace(image, relative=f"{image.relative}#{frame + 1}", frame=frame)
-        for frame in dicom.pick_frames(count, frames)
-    ]
+    chosen = {"first": [0], "middle": [count // 2], "all": list(range(count))}[frames]
+    return [replace(image, relative=f"{image.relative}#{frame + 1}", frame=frame) for frame in chosen]

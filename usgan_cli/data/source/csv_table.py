@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from usgan_cli.core.errors import DataError
@@ -28,28 +28,18 @@ from usgan_cli.data.source.files import FolderTree
 NO_FILE = "there is no such file"
 LISTED_TWICE = "listed before with the same label"
 
+Rows = list[tuple[int, dict[str, str]]]
+"""The number of each line in the file, and its cells by column name."""
+
 _DELIMITERS = (",", ";", "\t")
 _UNUSABLE = {"absent": NO_FILE, None: NOT_AN_IMAGE}
 
 
-@dataclass(frozen=True)
-class TableRow:
-    """One line of a table: its number in the file, and its cells by column name."""
-
-    line: int
-    cells: dict[str, str]
-
-
-def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> tuple[set[str], list[TableRow]]:
+def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> tuple[set[str], Rows]:
     """Read a CSV file in UTF-8 with a line of column names, separated by commas, semicolons or tabs.
 
     Column names are compared in lower case, other columns are ignored, and blanks around cells are removed. Returns
     which of the columns the file has, and its rows: a required cell is never empty, an absent optional one is "".
-
-    Raises
-    ------
-    DataError
-        The file cannot be read, lacks a column, or lacks a required cell (the message has the line).
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -63,7 +53,7 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
     delimiter = max(_DELIMITERS, key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     columns = [*required, *optional]
-    rows: list[TableRow] = []
+    rows: Rows = []
     try:
         names = [name.strip().casefold() for name in next(reader, [])]
         if missing := [name for name in required if name not in names]:
@@ -82,7 +72,7 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
             values = {name: cells[i].strip() if i < len(cells) else "" for name, i in place.items()}
             if empty := [name for name in required if not values[name]]:
                 raise DataError(f"{path}, line {reader.line_num}: the column {empty[0]!r} is empty.")
-            rows.append(TableRow(reader.line_num, dict.fromkeys(columns, "") | values))
+            rows.append((reader.line_num, dict.fromkeys(columns, "") | values))
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num}: {error}.") from None
     if not rows:
@@ -94,19 +84,19 @@ def scan(table: Path, options: SourceOptions) -> ImageSource:
     """List the images of a table with the columns path, label and perhaps group and split (see `scan.scan`)."""
     options.refuse_class_level(table)
     columns, rows = read_table(table, ("path", "label"), ("group", "split"))
-    sides = _sides_of_rows(table, {row.cells["split"] for row in rows}) if "split" in columns else {}
-    classes = pick_classes(sorted({row.cells["label"] for row in rows}), options.classes, str(table), hint="")
-    if "group" in columns and (row := next((row for row in rows if not row.cells["group"]), None)):
+    sides = _sides_of_rows(table, {cells["split"] for _, cells in rows}) if "split" in columns else {}
+    classes = pick_classes(sorted({cells["label"] for _, cells in rows}), options.classes, str(table), hint="")
+    if "group" in columns and (empty := [line for line, cells in rows if not cells["group"]]):
         raise DataError(
-            f"{table}, line {row.line}: the column 'group' is empty.",
+            f"{table}, line {empty[0]}: the column 'group' is empty.",
             "Give every image a group, a different one where nothing is known.",
         )
     folder = FolderTree(table.parent)
     images: list[SourceImage] = []
     left_out: list[LeftOut] = []
     listed: set[tuple[str, str]] = set()
-    for row in rows:
-        name, label = row.cells["path"], row.cells["label"]
+    for _, cells in rows:
+        name, label = cells["path"], cells["label"]
         relative = name.replace("\\", "/")
         kind = file_kind(folder, name) if _is_file(folder.top / name) else "absent"
         if label not in classes:
@@ -119,8 +109,8 @@ def scan(table: Path, options: SourceOptions) -> ImageSource:
             listed.add((name, label))
             if kind == "dicom":
                 dicom.require(str(table))
-            group = row.cells["group"] or None
-            image = SourceImage(name, relative, label, sides.get(row.cells["split"]), group, dicom=kind == "dicom")
+            group = cells["group"] or None
+            image = SourceImage(name, relative, label, sides.get(cells["split"]), group, dicom=kind == "dicom")
             try:
                 frames = expand_frames(image, folder, options.frames)
                 images += [replace(frame, group=group or frame.group) for frame in frames]
@@ -129,21 +119,15 @@ def scan(table: Path, options: SourceOptions) -> ImageSource:
     absent = sum(item.reason == NO_FILE for item in left_out)
     if absent and not images:
         raise DataError(
-            f"Not one of the {absent} files that {table} lists is there (the first: {rows[0].cells['path']}).",
+            f"Not one of the {absent} files that {table} lists is there (the first: {rows[0][1]['path']}).",
             f"Paths are relative to the folder of the table, {table.parent}.",
         )
     groups_from: GroupsFrom = "PatientID" if any(image.group for image in images) else "none"
     if "group" in columns:
         groups_from = "column"
+    ordered = in_order(images, classes)
     return ImageSource(
-        table,
-        "csv",
-        "table",
-        classes,
-        in_order(images, classes),
-        tuple(left_out),
-        groups_from=groups_from,
-        read=folder.read,
+        table, "csv", "table", classes, ordered, tuple(left_out), groups_from=groups_from, read=folder.read
     )
 
 

@@ -46,10 +46,10 @@ class Decoded:
     sha256: str
     """Digest of the PNG file."""
     pixels: str
-    """Digest of the pixels at their original size."""
+    """Digest of the original pixels."""
     height: int
     width: int
-    """The original size."""
+    """Of the original."""
     coloured: bool
     """Whether the original has colour in it, such as a marker."""
     thumbnail: Pixels
@@ -59,7 +59,6 @@ class Decoded:
 def decode_all(
     source: ImageSource,
     target: Path,
-    *,
     channels: Literal[1, 3],
     size: int,
     fit: Fit,
@@ -69,12 +68,8 @@ def decode_all(
     """Decode every image of a source and write it as the square PNG file `target/images/<class>/<name>.png`.
 
     Files are not written atomically: `target` is not yet a dataset. See `codec.decode_bytes` and `codec.fit` for
-    `channels`, `size` and `fit`. `workers` are threads (default: one per core, up to 32).
-
-    Returns
-    -------
-    list of Decoded or LeftOut
-        One for each of the source's images, in order; LeftOut for those that cannot be decoded.
+    `channels`, `size` and `fit`. `workers` are threads (default: one per core, up to 32). The results are in the order
+    of the source's images, LeftOut for those that cannot be decoded.
     """
     paths = _dataset_files(source)
 

@@ -11,7 +11,6 @@ import importlib.util
 import io
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -40,16 +39,6 @@ HEAD = _MAGIC_AT + len(_MAGIC)
 _HEADER_TAGS = ["Rows", "Columns", "NumberOfFrames", "PatientID", "Modality", "SOPClassUID"]
 
 
-@dataclass(frozen=True)
-class Header:
-    """What is read of a file before its pixels."""
-
-    frames: int
-    """At least 1."""
-    patient: str
-    """PatientID; empty if the file has none."""
-
-
 def looks_like(head: bytes) -> bool:
     """Return whether a file that starts with these `HEAD` bytes is a DICOM file."""
     return head[_MAGIC_AT:HEAD] == _MAGIC
@@ -64,13 +53,11 @@ def require(holder: str) -> None:
         )
 
 
-def pick_frames(count: int, which: Frames) -> list[int]:
-    """Return the frames to take of `count`, from 0."""
-    return {"first": [0], "middle": [count // 2], "all": list(range(count))}[which]
+def read_header(data: bytes) -> tuple[int, str]:
+    """Return the number of frames, at least 1, and the PatientID ("" if absent) of a DICOM file's bytes.
 
-
-def read_header(data: bytes) -> Header:
-    """Read the header of a DICOM file's bytes, or raise `UndecodableError` if the file holds no image."""
+    Raises `UndecodableError` if the file holds no image.
+    """
     import pydicom
 
     try:
@@ -86,19 +73,15 @@ def read_header(data: bytes) -> Header:
         raise UndecodableError(SEGMENTATION)
     if not has_rows or frames < 1:
         raise UndecodableError(NO_PIXELS)
-    return Header(frames, patient)
+    return frames, patient
 
 
 def decode_frames(data: bytes, frames: Sequence[int], channels: Literal[1, 3]) -> Iterator[Picture]:
     """Decode frames (counted from 0) of a DICOM file's bytes, one after another.
 
     Gray pixels go through the modality and VOI lookup tables or windows (the first, where there are several), and
-    MONOCHROME1 is inverted; palettes are looked up, YBR becomes RGB; colour becomes gray as everywhere else.
-
-    Raises
-    ------
-    UndecodableError
-        The pixels are damaged, too many, or compressed in a way that no installed decoder knows.
+    MONOCHROME1 is inverted; palettes are looked up, YBR becomes RGB; colour becomes gray as everywhere else. Pixels
+    that are damaged, too many, or compressed in a way that no installed decoder knows raise `UndecodableError`.
     """
     import pydicom
     from pydicom.pixels.utils import iter_pixels

@@ -75,13 +75,7 @@ def scan(path: Path, options: SourceOptions) -> ImageSource:
 
 
 def open_arrays(path: Path) -> Arrays:
-    """Read the labels of a file and check the shapes of its images.
-
-    Raises
-    ------
-    DataError
-        The file is not one of MedMNIST's, or its images are volumes or have several labels each.
-    """
+    """Read the labels of a file and check the shapes of its images: no volumes, one label each."""
     labels: dict[Part, NDArray[np.int64]] = {}
     try:
         with zipfile.ZipFile(path) as archive:
@@ -95,9 +89,8 @@ def open_arrays(path: Path) -> Arrays:
                 with archive.open(images_in) as member:
                     shape = _check_images(path, part, member)
                 with archive.open(labels_in) as member:
-                    labels[part] = _check_labels(
-                        path, part, np.lib.format.read_array(member, allow_pickle=False), shape
-                    )
+                    array = np.lib.format.read_array(member, allow_pickle=False)
+                    labels[part] = _check_labels(path, part, array, shape)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError):
         raise DataError(f"{path} cannot be read as an .npz file of arrays.", _HINT) from None
     if "train" not in labels:
@@ -108,13 +101,7 @@ def open_arrays(path: Path) -> Arrays:
 
 
 def iterate(arrays: Arrays) -> Iterator[tuple[str, Pixels]]:
-    """Yield the name ("train/0") and the pixels ([H, W] or [H, W, 3]) of every image in the file's order.
-
-    Raises
-    ------
-    DataError
-        The file ends early.
-    """
+    """Yield the name ("train/0") and the pixels ([H, W] or [H, W, 3]) of every image in the file's order."""
     try:
         with zipfile.ZipFile(arrays.path) as archive:
             for part in arrays.labels:

@@ -45,21 +45,9 @@ _OTHER_ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".rar", ".7z", ".xz"
 def scan(source: Path, options: SourceOptions = _DEFAULTS, exclude: Sequence[Path] = ()) -> ImageSource:
     """List the classes and images of a source.
 
-    Parameters
-    ----------
-    source : Path
-        A folder or .zip archive of class folders at any depth, a CSV file with the columns path, label and perhaps
-        group and split, or an .npz file of MedMNIST.
-    options : SourceOptions
-    exclude : sequence of Path
-        Places that may lie inside a source folder without belonging to it (where results are written).
-
-    Raises
-    ------
-    DataError
-        The source does not exist, cannot be read, is not laid out as classes, has fewer than two, or one is empty.
-    SettingsError
-        An option does not fit the source, or is required because the source can be read in two ways.
+    It is a folder or .zip archive of class folders at any depth, a CSV file with the columns path, label and perhaps
+    group and split, or an .npz file of MedMNIST. `exclude` are places that may lie inside a source folder without
+    belonging to it (where results are written).
     """
     source_format = _recognise(source, options)
     if source_format == "medmnist":
@@ -179,10 +167,10 @@ def _groups_from_folders(source: ImageSource) -> ImageSource:
 def _groups_from_table(source: ImageSource, table: Path) -> ImageSource:
     _, rows = csv_table.read_table(table, ("path", "group"))
     group_of: dict[str, str] = {}
-    for row in rows:
-        path = row.cells["path"].replace("\\", "/").removeprefix("./")
-        if group_of.setdefault(path, row.cells["group"]) != row.cells["group"]:
-            raise DataError(f"{table}, line {row.line}: {path} already has the group {group_of[path]!r}.")
+    for line, cells in rows:
+        path = cells["path"].replace("\\", "/").removeprefix("./")
+        if group_of.setdefault(path, cells["group"]) != cells["group"]:
+            raise DataError(f"{table}, line {line}: {path} already has the group {group_of[path]!r}.")
     grouped: list[SourceImage] = []
     used: set[str] = set()
     absent: list[str] = []
