@@ -17,6 +17,7 @@ from scipy.ndimage import gaussian_filter
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from usgan_cli.core.errors import DataError, SettingsError, WeightsError
+from usgan_cli.core.formats.score import is_fid
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.codec import Pixels
 from usgan_cli.core.images.sets import ImageSet
@@ -52,7 +53,7 @@ def inception_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_lite_features_are_named_by_their_weights(lite: Extractor) -> None:
     assert lite.name == "efficientnet-lite0@579344248a93"
-    assert not lite.is_fid
+    assert not is_fid(lite.name)
     assert lite(noise(2)).shape == (2, lite.dim) == (2, 1280)
 
 
@@ -98,7 +99,8 @@ def test_inception_gives_the_librarys_features(inception_file: Path, monkeypatch
     digest = hashlib.sha256(inception_file.read_bytes()).hexdigest()
     monkeypatch.setattr(weights, "INCEPTION", dataclasses.replace(weights.INCEPTION, sha256=digest))
     extractor = make_extractor("inception", inception_file)
-    assert (extractor.name, extractor.dim, extractor.is_fid) == (f"inception@{digest[:12]}", 2048, True)
+    assert (extractor.name, extractor.dim) == (f"inception@{digest[:12]}", 2048)
+    assert is_fid(extractor.name)
     library = FeatureExtractorInceptionV3("x", ["2048"], inception_file)
     pixels = noise(3)
     expected = library(torch.from_numpy(np.repeat(pixels, 3, axis=1)))[0].numpy()
@@ -132,7 +134,6 @@ class Counting:
     """An extractor that counts its calls."""
 
     dim = 2
-    is_fid = False
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -185,7 +186,7 @@ def test_any_model_of_timm_sees_images_as_it_was_trained(tmp_path: Path) -> None
     save_file(model.state_dict(), file)
     extractor = make_extractor("timm:test_vit", file, offline=True)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    assert (extractor.name, extractor.is_fid) == (f"timm:test_vit@{digest[:12]}", False)
+    assert extractor.name == f"timm:test_vit@{digest[:12]}" and not is_fid(extractor.name)
     told = timm.data.resolve_model_data_config(model)
     size = told["input_size"][1]
     pixels = noise(3, channels=3, size=size)

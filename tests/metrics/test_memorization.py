@@ -14,10 +14,10 @@ from usgan_cli.core.images.codec import Pixels
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.metrics.features import Embedded
 from usgan_cli.metrics.memorization import (
-    Closeness,
     Nearest,
     authenticity,
     closeness,
+    judge,
     look_for_copies,
     nearest_by_features,
     nearest_by_pixels,
@@ -100,7 +100,7 @@ def test_the_threshold_is_the_first_percentile_of_other_real_images() -> None:
 
 def test_the_verdict_asks_for_more_than_chance() -> None:
     def verdict(clear: float, count: int, expected: float = 0.0) -> str:
-        return Closeness(1, clear, 0.01, clear, expected, count).verdict
+        return judge(clear, expected, count)
 
     assert verdict(0.0, 500) == "none"
     assert verdict(8 / 500, 500) == "none"

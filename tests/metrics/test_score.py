@@ -36,7 +36,6 @@ class Means:
 
     name = "means@0"
     dim = 4
-    is_fid = False
 
     def __init__(self) -> None:
         self.seen: list[int] = []

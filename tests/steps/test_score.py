@@ -36,7 +36,7 @@ FEW: dict[str, Any] = {"ssim_pairs": 10, "repeats": 5, "extractor": "efficientne
 class Fine:
     """An extractor whose features are the images' 4 x 4 block means."""
 
-    name, dim, is_fid = "fine@1", 16, False
+    name, dim = "fine@1", 16
     computed = 0
 
     def __call__(self, pixels: codec.Pixels, **_: object) -> features.Features:

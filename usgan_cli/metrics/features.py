@@ -44,19 +44,12 @@ BATCH_SIZE = 16
 
 
 class Extractor(Protocol):
-    """A fixed map from images to vectors of features."""
+    """A fixed map from images to vectors of D features."""
 
-    @property
-    def name(self) -> str:
-        """Kind and the first 12 digits of the weights' digest: features of one name can be compared."""
-
-    @property
-    def dim(self) -> int:
-        """Number of features D."""
-
-    @property
-    def is_fid(self) -> bool:
-        """Whether Fréchet distances in these features may be called FID."""
+    name: str
+    """Kind and the first 12 digits of the weights' digest: features of one name can be compared."""
+    dim: int
+    """D."""
 
     def __call__(self, pixels: Pixels, *, batch_size: int = BATCH_SIZE, progress: Progress | None = None) -> Features:
         """Return the features, float32 [N, D], of uint8 pixels [N, C, H, W] with C of 1 or 3."""
@@ -65,10 +58,8 @@ class Extractor(Protocol):
 class NetworkExtractor:
     """Features from a torch module that maps uint8 pixels [N, 3, H, W] to float32 [N, D]."""
 
-    def __init__(self, name: str, network: nn.Module, dim: int, *, is_fid: bool, device: torch.device) -> None:
-        self.name = name
-        self.dim = dim
-        self.is_fid = is_fid
+    def __init__(self, name: str, network: nn.Module, dim: int, device: torch.device) -> None:
+        self.name, self.dim = name, dim
         self._device = device
         self._network = network.to(device=device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
 
@@ -167,8 +158,7 @@ def make_extractor(
     path = None if weights is None or str(weights) == "auto" else Path(weights)
     if name == "inception":
         located = find_weights("inception", path, offline=offline, progress=progress)
-        inception = _Inception(located.path)
-        return NetworkExtractor(f"{name}@{located.sha256[:12]}", inception, 2048, is_fid=True, device=device)
+        return NetworkExtractor(f"{name}@{located.sha256[:12]}", _Inception(located.path), 2048, device)
     if name not in LITE_SIZES and not name.startswith(TIMM):
         hint = f"Choose one of {', '.join(EXTRACTORS)}, or {TIMM}NAME with a model of timm."
         raise SettingsError(f"There is no feature extractor {name!r}.", hint)
@@ -180,7 +170,7 @@ def make_extractor(
     else:
         trained_on = timm.data.resolve_model_data_config(model)
         network = _Resized(model, trained_on["input_size"][1:], trained_on["mean"], trained_on["std"])
-    return NetworkExtractor(f"{name}@{loaded.sha256[:12]}", network, _dim(network), is_fid=False, device=device)
+    return NetworkExtractor(f"{name}@{loaded.sha256[:12]}", network, _dim(network), device)
 
 
 def _dim(network: nn.Module) -> int:

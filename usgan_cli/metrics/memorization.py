@@ -49,6 +49,7 @@ SHIFT = 2
 """Largest shift searched, in pixels of the thumbnail, along each axis."""
 
 SHEET_PAIRS = 10
+
 Measure = Literal["features", "pixels"]
 Verdict = Literal["none", "some", "copies"]
 VERDICTS: tuple[Verdict, ...] = ("none", "some", "copies")
@@ -60,36 +61,6 @@ class Nearest:
 
     index: NDArray[np.int64]
     distance: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Closeness:
-    """How close generated images come to a set of real images, compared with how close other real images come."""
-
-    threshold: float
-    """1st percentile of the other real images' distances to their nearest in the set."""
-    share: float
-    """Share of generated images whose nearest lies within the threshold."""
-    expected: float
-    """The same share of the other real images: 0.01, or more where they are few or equally close."""
-    clear: float
-    """As `share`, within four fifths of the threshold (`MARGIN`)."""
-    clear_expected: float
-    count: int
-    """Number of generated images."""
-
-    @property
-    def verdict(self) -> Verdict:
-        """Whether chance explains how many images lie clearly within the threshold ("none").
-
-        "some": of an expected 1 % (or the real images' share, if larger) chance gives as many or more in fewer than one
-        of 1000 samples (binomial); "copies": moreover they are at least 5 % of the images.
-        """
-        close = round(self.clear * self.count)
-        expected = max(self.clear_expected, PERCENTILE / 100)
-        if float(stats.binom.sf(close - 1, self.count, expected)) >= CHANCE:
-            return "none"
-        return "copies" if self.clear >= COPYING_SHARE else "some"
 
 
 def nearest_by_features(images: NDArray[np.floating], real: NDArray[np.floating]) -> Nearest:
@@ -119,21 +90,32 @@ def nearest_by_pixels(images: Pixels, real: Pixels) -> Nearest:
     return Nearest(nearest.index, nearest.distance / np.maximum(others, np.finfo(np.float64).tiny))
 
 
-def closeness(generated: Nearest, other_real: Nearest) -> Closeness:
+def closeness(generated: Nearest, other_real: Nearest) -> Copying:
     """Compare generated images' distances to their nearest in a set with those of other real images to theirs."""
     if not len(other_real.distance):
         raise DataError("Only a comparison with other real images shows copies; there are no other real images.")
     threshold = float(np.percentile(other_real.distance, PERCENTILE, method="lower"))
     # Where real images are copies themselves, the threshold is 0 up to rounding.
-    clear = MARGIN * threshold + ROUNDING * float(np.median(other_real.distance))
-    return Closeness(
+    margin = MARGIN * threshold + ROUNDING * float(np.median(other_real.distance))
+    clear, clear_expected = (float((near.distance <= margin).mean()) for near in (generated, other_real))
+    return Copying(
         threshold=threshold,
         share=float((generated.distance <= threshold).mean()),
         expected=float((other_real.distance <= threshold).mean()),
-        clear=float((generated.distance <= clear).mean()),
-        clear_expected=float((other_real.distance <= clear).mean()),
-        count=len(generated.distance),
+        clear=clear,
+        verdict=judge(clear, clear_expected, len(generated.distance)),
     )
+
+
+def judge(clear: float, expected: float, count: int) -> Verdict:
+    """Return whether chance explains the share of `count` images that lie clearly within the threshold ("none").
+
+    "some": of the `expected` share of real images (at least 1 %) chance gives as many or more in fewer than one of 1000
+    samples (binomial); "copies": moreover they are at least 5 % of the images.
+    """
+    if float(stats.binom.sf(round(clear * count) - 1, count, max(expected, PERCENTILE / 100))) >= CHANCE:
+        return "none"
+    return "copies" if clear >= COPYING_SHARE else "some"
 
 
 def authenticity(images: NDArray[np.floating], train: NDArray[np.floating]) -> float:
@@ -181,14 +163,14 @@ def look_for_copies(generated: Embedded, train: Embedded, test: Embedded) -> Sus
         train_name=train.images.name,
         train_count=len(train),
         test_count=len(test),
-        train_features=_record(to_train["features"]),
-        train_pixels=_record(to_train["pixels"]),
-        test_features=_record(to_test["features"]),
-        test_pixels=_record(to_test["pixels"]),
+        train_features=to_train["features"],
+        train_pixels=to_train["pixels"],
+        test_features=to_test["features"],
+        test_pixels=to_test["pixels"],
         authenticity=authentic,
         authenticity_test=authenticity(test.features, train.features),
         verdict=_worst([*to_train.values(), *to_test.values()]),
-        words=_words(to_train, to_test, authentic),
+        words=_words(len(generated), to_train, to_test, authentic),
         closest=[
             NearestPair(
                 generated=generated.images.files[i],
@@ -211,7 +193,7 @@ def look_for_copies(generated: Embedded, train: Embedded, test: Embedded) -> Sus
 
 
 def _closest(
-    nearest: dict[Measure, dict[tuple[str, str], Nearest]], thresholds: dict[Measure, Closeness]
+    nearest: dict[Measure, dict[tuple[str, str], Nearest]], thresholds: dict[Measure, Copying]
 ) -> list[tuple[int, Measure]]:
     """Return the generated images that are closest to a training image relative to the threshold, and by what."""
     relative = {
@@ -222,16 +204,12 @@ def _closest(
     return [(int(i), "features" if relative["features"][i] <= relative["pixels"][i] else "pixels") for i in order]
 
 
-def _worst(closenesses: Iterable[Closeness]) -> Verdict:
+def _worst(closenesses: Iterable[Copying]) -> Verdict:
     return max((c.verdict for c in closenesses), key=VERDICTS.index)
 
 
-def _record(c: Closeness) -> Copying:
-    return Copying(threshold=c.threshold, share=c.share, expected=c.expected, clear=c.clear, verdict=c.verdict)
-
-
-def _words(to_train: dict[Measure, Closeness], to_test: dict[Measure, Closeness], authentic: float) -> str:
-    """Return the verdict with its threshold."""
+def _words(count: int, to_train: dict[Measure, Copying], to_test: dict[Measure, Copying], authentic: float) -> str:
+    """Return the verdict on `count` images with its threshold."""
     by_set = {"training": to_train, "test": to_test}
     sentences = []
     for name, close in by_set.items():
@@ -246,7 +224,7 @@ def _words(to_train: dict[Measure, Closeness], to_test: dict[Measure, Closeness]
         shares = " and ".join(f"{100 * c.share:.3g} % by {by}" for by, c in close.items())
         clear = " and ".join(f"{100 * c.clear:.3g} %" for c in close.values())
         sentences.append(
-            f"Of {close['features'].count} generated images {shares} lie as close to a {name} image as the closest "
+            f"Of {count} generated images {shares} lie as close to a {name} image as the closest "
             f"{PERCENTILE:g} % of other real images do, {clear} within {MARGIN:g} of that distance."
         )
     sentences.append(

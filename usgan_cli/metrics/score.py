@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,9 @@ from usgan_cli.metrics.msssim import LEAST_SIZE, pair_ms_ssim
 from usgan_cli.metrics.pairs import across, pair_draws, within
 from usgan_cli.metrics.prdc import DENSITY_K, PRECISION_K, distances, prdc, prdc_draws
 from usgan_cli.metrics.ssim import pair_ssim
+
+Draws = dict[str, NDArray[np.float64]]
+"""Numbers of random halves of the images, by the field of `SetScores` whose interval they give."""
 
 LEAST_OF_CLASS = 10
 """A class with fewer images on either side has no numbers of its own."""
@@ -163,45 +167,29 @@ def score_set(config: ScoreConfig, reference: Embedded, other: Embedded) -> Scor
     return Scores(**whole.model_dump(), classes=by_class)
 
 
-@dataclass(frozen=True)
-class _Measures:
-    """Numbers by their names, with the draws behind their intervals where there are enough images."""
-
-    values: dict[str, float]
-    draws: dict[str, NDArray[np.float64]]
-
-    def intervals(self) -> dict[str, tuple[float, float]]:
-        return {
-            name: interval(self.values[name], draws, LOWEST.get(name, -np.inf), HIGHEST.get(name, np.inf))
-            for name, draws in self.draws.items()
-            if name in self.values and len(draws) > 1
-        }
-
-
 def _measure(config: ScoreConfig, reference: Embedded, other: Embedded, pairs: dict[str, int]) -> SetScores:
     """Return every number of one set against another, with intervals."""
-    by_features, by_grays = _in_features(config, reference, other), _in_grays(config, reference, other)
-    similarities, by_pairs = _in_pairs(config, reference, other, pairs)
-    values = by_features.values
-    draws = by_features.draws.get("fd")
+    values: dict[str, Any] = dict.fromkeys((*KNN_NAMES, "ms_ssim", "diversity_ms_ssim"))
+    draws: Draws = {}
+    for some_values, some_draws in (
+        _in_features(config, reference, other),
+        _in_grays(config, reference, other),
+        _in_pairs(config, reference, other, pairs),
+    ):
+        values |= some_values
+        draws |= some_draws
+    means = {name: value.mean if isinstance(value, Measured) else value for name, value in values.items()}
     return SetScores(
         reference_count=len(reference),
         count=len(other),
-        fd=values["fd"],
-        fd_spread=measured([values["fd"]] if draws is None else draws),
-        kid=values["kid"],
+        fd_spread=measured(draws.get("fd", [values["fd"]])),
         kid_subset_size=_subset_size(reference, other),
-        precision=values.get("precision"),
-        recall=values.get("recall"),
-        density=values.get("density"),
-        coverage=values.get("coverage"),
-        js=by_grays.values["js"],
-        ssim=similarities["ssim"],
-        ms_ssim=similarities.get("ms_ssim"),
-        diversity_ssim=similarities["diversity_ssim"],
-        diversity_ms_ssim=similarities.get("diversity_ms_ssim"),
-        diversity_features=values["diversity_features"],
-        intervals=by_features.intervals() | by_grays.intervals() | by_pairs.intervals(),
+        intervals={
+            name: interval(means[name], drawn, LOWEST.get(name, -np.inf), HIGHEST.get(name, np.inf))
+            for name, drawn in draws.items()
+            if means[name] is not None and len(drawn) > 1
+        },
+        **values,
     )
 
 
@@ -217,7 +205,7 @@ def _subset_size(reference: Embedded, other: Embedded) -> int:
     return subset_size(min(len(reference), MOST_COMPARED), min(len(other), MOST_COMPARED))
 
 
-def _in_features(config: ScoreConfig, reference: Embedded, other: Embedded) -> _Measures:
+def _in_features(config: ScoreConfig, reference: Embedded, other: Embedded) -> tuple[dict[str, float], Draws]:
     """Return Fréchet and kernel distance, precision, recall, density, coverage, and diversity."""
     x1, x2 = reference.features, other.features
     some1, some2 = (_at_most(MOST_COMPARED, x, config.seed) for x in (x1, x2))
@@ -230,10 +218,10 @@ def _in_features(config: ScoreConfig, reference: Embedded, other: Embedded) -> _
     by_neighbours = zip(KNN_NAMES, prdc(distances(some1, some2)), strict=True)
     values.update({name: float(value) for name, value in by_neighbours if not np.isnan(value)})
     if not _enough(reference, other):
-        return _Measures(values, {})
+        return values, {}
     few1, few2 = (_at_most(MOST_REDRAWN, x, config.seed) for x in (x1, x2))
     halves = _halves(config, len(few1), len(few2))
-    draws = {
+    draws: Draws = {
         "fd": frechet_draws(few1, few2, halves),
         "kid": kernel_draws(few1, few2, halves),
         "diversity_features": diversity_draws(few2, halves.other),
@@ -241,28 +229,28 @@ def _in_features(config: ScoreConfig, reference: Embedded, other: Embedded) -> _
     neighbour_draws = zip(KNN_NAMES, prdc_draws(distances(few1, few2), halves).T, strict=True)
     # Half of a small set may have too few neighbours where the whole has enough.
     draws.update({name: column for name, column in neighbour_draws if not np.isnan(column).any()})
-    return _Measures(values, draws)
+    return values, draws
 
 
-def _in_grays(config: ScoreConfig, reference: Embedded, other: Embedded) -> _Measures:
+def _in_grays(config: ScoreConfig, reference: Embedded, other: Embedded) -> tuple[dict[str, float], Draws]:
     """Return the distance of the gray-value distributions."""
     a, b = reference.images.pixels, other.images.pixels
-    value = js_distance(a, b, bins=config.js_bins, value_range=LEVELS, base=config.js_log_base)
+    values = {"js": js_distance(a, b, bins=config.js_bins, value_range=LEVELS, base=config.js_log_base)}
     if not _enough(reference, other):
-        return _Measures({"js": value}, {})
+        return values, {}
     halves = _halves(config, len(a), len(b))
-    return _Measures({"js": value}, {"js": js_draws(a, b, halves, bins=config.js_bins, base=config.js_log_base)})
+    return values, {"js": js_draws(a, b, halves, bins=config.js_bins, base=config.js_log_base)}
 
 
 def _in_pairs(
     config: ScoreConfig, reference: Embedded, other: Embedded, pairs: dict[str, int]
-) -> tuple[dict[str, Measured], _Measures]:
+) -> tuple[dict[str, Measured], Draws]:
     """Return the similarity of random pairs of images, across the sets and within the second."""
     a, b = reference.images.pixels, other.images.pixels
     halves = _halves(config, len(a), len(b))
     own = Halves(halves.other, halves.other)
     similarities: dict[str, Measured] = {}
-    draws: dict[str, NDArray[np.float64]] = {}
+    draws: Draws = {}
     for name, measure in (("ssim", pair_ssim), ("ms_ssim", pair_ms_ssim)):
         if name == "ms_ssim" and min(b.shape[2:]) < LEAST_SIZE:
             continue
@@ -275,7 +263,7 @@ def _in_pairs(
             similarities[field] = measured(by_pair)
             if _enough(reference, other):
                 draws[field] = pair_draws(by_pair, chosen, drawn, (len(first), len(b)))
-    return similarities, _Measures({name: value.mean for name, value in similarities.items()}, draws)
+    return similarities, draws
 
 
 def _at_most(most: int, x: Features, seed: int) -> Features:

@@ -23,7 +23,7 @@ from usgan_cli.core.formats.generator import (
     read_tensors,
     saved_generators,
 )
-from usgan_cli.core.formats.score import SnapshotScore, SnapshotsRecord, distance_name, kernel_name
+from usgan_cli.core.formats.score import SnapshotScore, SnapshotsRecord, distance_name, is_fid, kernel_name
 from usgan_cli.core.images.codec import Pixels
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.machine.device import resolve_device
@@ -151,7 +151,7 @@ def _score(
 
 def _with_curve(record: SnapshotsRecord, extractor: Extractor, target: Path) -> SnapshotsRecord:
     """Draw the snapshots' curve beside the record."""
-    picture = snapshot_curve(record, "FID" if extractor.is_fid else f"FD ({extractor.name})")
+    picture = snapshot_curve(record, "FID" if is_fid(extractor.name) else f"FD ({extractor.name})")
     path = target.with_suffix(".png")
     files.write_bytes(path, picture)
     return record.model_copy(update={"pictures": {path.name: files.sha256_bytes(picture)}})
