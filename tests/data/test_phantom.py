@@ -14,7 +14,7 @@ from usgan_cli.core.machine.seeds import derive_seed
 from usgan_cli.core.progress import Silent
 from usgan_cli.data import phantom
 from usgan_cli.data.bmode import Scanner, envelope, receive
-from usgan_cli.data.phantom import KINDS, simulate, write_phantoms
+from usgan_cli.data.phantom import BUSI_COUNTS, simulate, write_phantoms
 from usgan_cli.data.source.scan import scan
 
 
@@ -90,7 +90,7 @@ def test_lesions_have_the_shapes_of_their_descriptors() -> None:
     assert np.median([width_to_height("draw_malignant", seed) for seed in range(15)]) < 1.0
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", BUSI_COUNTS)
 def test_an_image_depends_on_its_seed_alone(kind: phantom.Kind) -> None:
     first = simulate(kind, 7)
     simulate(kind, 8)
@@ -121,9 +121,9 @@ def test_the_folder_is_a_source(tmp_path: Path) -> None:
     counts = write_phantoms(phantom_config(count=8, size=32), tmp_path / "a", Silent(), workers=1)
     write_phantoms(phantom_config(count=10, size=32), tmp_path / "b", Silent(), workers=3)
     found = scan(tmp_path / "a")
-    assert found.classes == KINDS
+    assert found.classes == tuple(BUSI_COUNTS)
     assert found.left_out == ()
-    assert [sum(i.class_ == kind for i in found.images) for kind in KINDS] == list(counts.values())
+    assert [sum(i.class_ == kind for i in found.images) for kind in BUSI_COUNTS] == list(counts.values())
     # The same image in a larger folder, written by other threads.
     for image in found.images:
         assert found.read(image.name) == (tmp_path / "b" / image.relative).read_bytes()

@@ -15,7 +15,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -28,8 +28,6 @@ from usgan_cli.core.progress import Progress
 from usgan_cli.data.bmode import Field, Scanner, centres, log_compress, receive
 
 Kind = Literal["benign", "malignant", "normal"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-
 BUSI_COUNTS: dict[Kind, int] = {"benign": 437, "malignant": 210, "normal": 133}
 """Images of each class in BUSI; phantoms keep the proportions."""
 

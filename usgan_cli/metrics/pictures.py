@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -21,16 +20,14 @@ def gray_values(test: Pixels, fake: Pixels, js: float) -> bytes:
 
     `js` is their Jensen-Shannon distance, for the title.
     """
-
-    def plot(figure: Figure) -> None:
-        axes = figure.subplots()
-        for pixels, colour, label in ((test, REAL, "real test images"), (fake, GENERATED, "generated images")):
-            shares = np.bincount(pixels.ravel(), minlength=256) / pixels.size
-            axes.plot(np.arange(256), shares, color=colour, linewidth=1.2, label=label)
-        axes.set(xlabel="gray value", ylabel="share of pixels", yscale="log", title=f"Gray values (JS {js:.3f})")
-        axes.legend()
-
-    return _png(plot)
+    figure = _figure()
+    axes = figure.subplots()
+    for pixels, colour, label in ((test, REAL, "real test images"), (fake, GENERATED, "generated images")):
+        shares = np.bincount(pixels.ravel(), minlength=256) / pixels.size
+        axes.plot(np.arange(256), shares, color=colour, linewidth=1.2, label=label)
+    axes.set(xlabel="gray value", ylabel="share of pixels", yscale="log", title=f"Gray values (JS {js:.3f})")
+    axes.legend()
+    return _png(figure)
 
 
 def nearest_distances(distances: dict[str, tuple[NDArray[np.float64], NDArray[np.float64], float]]) -> bytes:
@@ -38,44 +35,43 @@ def nearest_distances(distances: dict[str, tuple[NDArray[np.float64], NDArray[np
 
     By measure: those of generated images, those of held-out test images, and the threshold of a copy.
     """
-
-    def plot(figure: Figure) -> None:
-        panels = figure.subplots(1, len(distances), squeeze=False)[0]
-        for axes, (measure, (fake, test, threshold)) in zip(panels, distances.items(), strict=True):
-            for values, colour, label in ((test, REAL, "held-out real images"), (fake, GENERATED, "generated images")):
-                order = np.sort(values)
-                axes.step(order, np.arange(1, len(order) + 1) / len(order), color=colour, where="post", label=label)
-            axes.axvline(threshold, color=LIMIT, linestyle="--", linewidth=1, label="close as a copy")
-            axes.set(xlabel=f"distance to the nearest training image, by {measure}", ylabel="share of images")
-        panels[0].legend()
-
-    return _png(plot, width=9.0)
+    figure = _figure(width=9.0)
+    panels = figure.subplots(1, len(distances), squeeze=False)[0]
+    for axes, (measure, (fake, test, threshold)) in zip(panels, distances.items(), strict=True):
+        for values, colour, label in ((test, REAL, "held-out real images"), (fake, GENERATED, "generated images")):
+            order = np.sort(values)
+            axes.step(order, np.arange(1, len(order) + 1) / len(order), color=colour, where="post", label=label)
+        axes.axvline(threshold, color=LIMIT, linestyle="--", linewidth=1, label="close as a copy")
+        axes.set(xlabel=f"distance to the nearest training image, by {measure}", ylabel="share of images")
+    panels[0].legend()
+    return _png(figure)
 
 
 def snapshot_curve(record: SnapshotsRecord, distance: str) -> bytes:
     """Return a PNG file with the Fréchet distance over training; `distance` is its name."""
-
-    def plot(figure: Figure) -> None:
-        axes = figure.subplots()
-        kimg = [score.kimg for score in record.snapshots]
-        fd = np.array([score.fd for score in record.snapshots])
-        bounds = [score.fd_interval or (score.fd, score.fd) for score in record.snapshots]
-        reach = np.abs(np.array(bounds).T - fd)
-        axes.errorbar(kimg, fd, yerr=reach, color=REAL, marker="o", capsize=3, label="to the test images")
-        if record.best_by == "fd_train":
-            own = [score.fd_train or 0.0 for score in record.snapshots]
-            axes.plot(kimg, own, color=GENERATED, marker="s", label="to its training images")
-        axes.axvline(record.best_kimg, color=LIMIT, linestyle="--", linewidth=1, label="best")
-        axes.set(xlabel="kimg", ylabel=distance, title=record.name)
-        axes.legend()
-
-    return _png(plot)
+    figure = _figure()
+    axes = figure.subplots()
+    kimg = [score.kimg for score in record.snapshots]
+    fd = np.array([score.fd for score in record.snapshots])
+    bounds = [score.fd_interval or (score.fd, score.fd) for score in record.snapshots]
+    reach = np.abs(np.array(bounds).T - fd)
+    axes.errorbar(kimg, fd, yerr=reach, color=REAL, marker="o", capsize=3, label="to the test images")
+    if record.best_by == "fd_train":
+        own = [score.fd_train or 0.0 for score in record.snapshots]
+        axes.plot(kimg, own, color=GENERATED, marker="s", label="to its training images")
+    axes.axvline(record.best_kimg, color=LIMIT, linestyle="--", linewidth=1, label="best")
+    axes.set(xlabel="kimg", ylabel=distance, title=record.name)
+    axes.legend()
+    return _png(figure)
 
 
-def _png(plot: Callable[[Figure], None], width: float = 6.0) -> bytes:
+def _figure(width: float = 6.0) -> Figure:
     figure = Figure(figsize=(width, 4.0), layout="constrained")
     FigureCanvasAgg(figure)
-    plot(figure)
+    return figure
+
+
+def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
     return buffer.getvalue()

@@ -8,7 +8,7 @@ scored in the same way: the floor of the Fréchet distance and the ceiling of th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +132,14 @@ def score(
     record = ScoreRecord(
         name=name,
         gan_name=gan_name,
-        settings=_settings(config, extractor, test_digest, len(reference), count),
+        settings=ScoreSettings(
+            **asdict(config) | {"extractor": extractor.name, "count": count},
+            reference=test_digest,
+            reference_count=len(reference),
+            kid_subsets=SUBSETS,
+            precision_k=PRECISION_K,
+            density_k=DENSITY_K,
+        ),
         fake=scores["fake"],
         real=scores["real"],
         real_name=sets.real.name if sets.real is not None else "one half of the real images against the other",
@@ -283,26 +290,6 @@ def _two_halves(reference: Embedded, seed: int) -> tuple[Embedded, Embedded]:
 def _baselines(real: ImageSet, seed: int) -> dict[str, ImageSet]:
     trivial = zip(BASELINES, (baselines.blurred(real.pixels), baselines.noisy(real.pixels, seed)), strict=True)
     return {name: replace(real, name=f"{name} {real.name}", pixels=pixels) for name, pixels in trivial}
-
-
-def _settings(
-    config: ScoreConfig, extractor: Extractor, reference: str, reference_count: int, count: int
-) -> ScoreSettings:
-    return ScoreSettings(
-        extractor=extractor.name,
-        reference=reference,
-        reference_count=reference_count,
-        count=count,
-        js_bins=config.js_bins,
-        js_log_base=config.js_log_base,
-        ssim_pairs=config.ssim_pairs,
-        ms_ssim_pairs=config.ms_ssim_pairs,
-        kid_subsets=SUBSETS,
-        precision_k=PRECISION_K,
-        density_k=DENSITY_K,
-        repeats=config.repeats,
-        seed=config.seed,
-    )
 
 
 def _notes(test: ImageSet, fake: ImageSet, *, training_known: bool) -> Iterator[str]:

@@ -16,7 +16,7 @@ from usgan_cli.core.store.lifecycle import making_folder
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.data.audit import Audit
 from usgan_cli.data.prepare import PrepareConfig, prepare
-from usgan_cli.data.source.contents import GROUPS_FROM_FOLDER, NO_GROUPS, ImageSource, SourceOptions
+from usgan_cli.data.source.contents import ImageSource, SourceOptions
 from usgan_cli.data.source.scan import scan
 from usgan_cli.terminal.session import Session
 
@@ -51,9 +51,9 @@ def _reading(options: Prepare) -> SourceOptions:
     if any(not name for name in classes):
         raise SettingsError(f"--classes has an empty name: {options.classes!r}.")
     groups: Path | Literal["folder", "none"] | None = None
-    if options.groups == GROUPS_FROM_FOLDER:
+    if options.groups == "folder":
         groups = "folder"
-    elif options.groups == NO_GROUPS:
+    elif options.groups == "none":
         groups = "none"
     elif options.groups is not None:
         groups = Path(options.groups)

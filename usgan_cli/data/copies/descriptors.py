@@ -159,11 +159,7 @@ def find_candidates(thumbnails: Sequence[Pixels], *, workers: int = 1) -> Candid
     rows = rows[new]
     crop = np.array(_CROPS, dtype=np.float32)[rows[:, 3].astype(np.int64)]
     return Candidates(
-        rows[:, 0].astype(np.int64),
-        rows[:, 1].astype(np.int64),
-        crop[:, :2],
-        crop[:, 2],
-        rows[:, 4].astype(bool),
+        rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64), crop[:, :2], crop[:, 2], rows[:, 4].astype(bool)
     )
 
 

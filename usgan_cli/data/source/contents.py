@@ -25,9 +25,6 @@ LayoutName = Literal["class folders", "BUSI with masks", "phantoms", "table", "M
 Format = Literal["folders", "zip", "dicom", "csv", "medmnist"]
 GroupsFrom = Literal["none", "csv", "folder", "column", "PatientID"]
 
-GROUPS_FROM_FOLDER = "folder"
-NO_GROUPS = "none"
-
 Load = Callable[[Literal[1, 3]], Iterator[Picture]]
 """Decodes the images of one file, one after another; raises `UndecodableError` at the first that cannot be."""
 

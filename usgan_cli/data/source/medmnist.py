@@ -143,9 +143,7 @@ def _check_images(path: Path, part: Part, member: IO[bytes]) -> tuple[int, ...]:
 
 def _check_labels(path: Path, part: Part, labels: NDArray[np.generic], shape: tuple[int, ...]) -> NDArray[np.int64]:
     if labels.ndim == 2 and labels.shape[1] != 1:
-        raise DataError(
-            f"{path}: an image of {part} has {labels.shape[1]} labels; usgan needs one class per image.",
-        )
+        raise DataError(f"{path}: an image of {part} has {labels.shape[1]} labels; usgan needs one class per image.")
     if labels.dtype.kind not in "iub" or labels.size != shape[0] or labels.ndim > 2:
         raise DataError(f"{path}: {part}_labels is not one whole number for each of the {shape[0]} images.", _HINT)
     return labels.reshape(-1).astype(np.int64)

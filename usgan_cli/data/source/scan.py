@@ -21,8 +21,6 @@ from usgan_cli.core.text import on_one_line
 from usgan_cli.data.source import classes, csv_table, dicom, medmnist
 from usgan_cli.data.source.classes import LAYOUT_HINT, MASK
 from usgan_cli.data.source.contents import (
-    GROUPS_FROM_FOLDER,
-    NO_GROUPS,
     Format,
     ImageSource,
     LayoutName,
@@ -139,9 +137,9 @@ def _without_records(listing: Listing) -> Listing:
 def _with_groups(source: ImageSource, options: SourceOptions) -> ImageSource:
     """Give the images the groups that the options ask for, and check that there is more than one."""
     groups = options.groups
-    if groups == NO_GROUPS:
+    if groups == "none":
         return replace(source, images=tuple(replace(i, group=None) for i in source.images), groups_from="none")
-    if groups == GROUPS_FROM_FOLDER:
+    if groups == "folder":
         source = _groups_from_folders(source)
     elif groups is not None:
         source = _groups_from_table(source, Path(groups))
