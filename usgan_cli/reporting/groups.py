@@ -172,7 +172,7 @@ def _without_seed(settings: P, follows: bool) -> P:
 def _group(items: list[tuple[K, T, P]]) -> list[Group[P, K, T]]:
     kinds: dict[str, list[tuple[K, T, P]]] = {}
     for item in items:
-        kinds.setdefault(files.canonical_json(item[2].model_dump()), []).append(item)
+        kinds.setdefault(files.digest_json(item[2].model_dump()), []).append(item)
     largest_first = sorted(kinds.values(), key=len, reverse=True)
     groups = []
     for i, members in enumerate(largest_first, start=1):
