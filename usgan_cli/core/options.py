@@ -29,9 +29,7 @@ class Traits:
     """What an option has besides its name, type and default."""
 
     help: str
-    """One or two sentences."""
     panel: str | None = None
-    """Heading under which help shows it."""
     unit: str | None = None
     """What a number counts: "pixels", "images"."""
     least: float | None = None

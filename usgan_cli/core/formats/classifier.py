@@ -101,7 +101,6 @@ class ClassifierSettings(Part):
     """Content digest, as is `test`, of the dataset that the test images belong to."""
     test: str
     training: dict[str, float | int | str | bool]
-    """Optimisation and augmentation settings."""
 
 
 class ClassifierRecord(Document):
@@ -112,7 +111,6 @@ class ClassifierRecord(Document):
     FILE = "result.json"
 
     name: str
-    """real, diffaug-x1, diffaug-x1-strict, ..."""
     n: int
     aug: str | None
     """The GAN behind the synthetic images; None for the baseline and for controls without them."""

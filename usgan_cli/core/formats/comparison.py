@@ -70,7 +70,6 @@ class TTestRecord(Document):
     n: int
     seed: int
     score: str
-    """The score compared: "test_micro_f1"."""
     baseline: str
     baseline_f1: Measured
     baseline_folds: list[float]

@@ -52,15 +52,12 @@ class DataManifest(Document):
     size: int
     """Height and width, pixels."""
     channels: int
-    layout: str
-    """Layout of the source: "class folders", "BUSI with masks", "phantoms", "table" or "MedMNIST"."""
+    layout: str  # "class folders", "BUSI with masks", "phantoms", "table" or "MedMNIST"
     source_format: Literal["folders", "zip", "dicom", "csv", "medmnist"] = "folders"
     split_from: Literal["usgan", "source"] = "usgan"
-    """Whether usgan drew the split, or the source came with it."""
     groups_from: Literal["none", "csv", "folder", "column", "PatientID"] = "none"
     """Where the grouping came from, besides equal pixels; patients' names are not kept."""
     frames: Literal["first", "middle", "all"] = "first"
-    """Which frames were taken from files with several."""
     resampling: str
     fit: str
     test_share: float
@@ -72,7 +69,6 @@ class DataManifest(Document):
     near_copies: list[NearCopy] = Field(default_factory=list)
     """The pairs that link different pixels in these groups; exact copies are represented by the first."""
     duplicate_policy: Literal["group", "drop", "ignore"] = "group"
-    """Whether the split kept copies together, dropped all but one, or ignored them."""
     conflict_policy: Literal["keep", "drop", "error"] = "keep"
     conflicts: list[list[str]]
     """Groups of copies with more than one class."""

@@ -78,7 +78,6 @@ class TrainingState(Document):
     FORMAT = "usgan/training-state"
 
     step: int
-    """Training iterations finished."""
     images: int
     """Real images shown so far."""
     p: float
@@ -89,7 +88,6 @@ class TrainingState(Document):
     seconds: float
     """Time spent training, over all runs."""
     log_bytes: int
-    """Length of `log.jsonl` when the state was saved."""
     best: BestScore | None
     """The best generator measured so far, kept in `BEST_FOLDER`."""
     tensors: str
@@ -112,7 +110,6 @@ class LogRow(Part):
     kimg: float
     """Thousands of real images shown."""
     seconds: float
-    """Time spent training so far, over all runs."""
     s_per_kimg: float
     loss_g: float
     loss_d_real: float

@@ -17,7 +17,6 @@ class Measured(Part):
     sd: float
     """Sample standard deviation (n - 1); 0 where only one value was measured."""
     count: int
-    """Number of values behind the mean."""
 
 
 def measured(values: Sequence[float] | NDArray[np.float64]) -> Measured:

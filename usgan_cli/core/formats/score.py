@@ -28,7 +28,6 @@ class ScoreSettings(Part):
     """Random pairs behind a mean SSIM over all images; the classes share the same number of pairs equally."""
     ms_ssim_pairs: int
     kid_subsets: int
-    """Random subsets over which KID is averaged."""
     precision_k: int
     """Neighbours that set the radius of a ball for precision and recall; `density_k` for density and coverage."""
     density_k: int
@@ -41,7 +40,6 @@ class SetScores(Part):
     """Scores of one set of images against real ones; None where images are too few or too small."""
 
     reference_count: int
-    """Number of real images compared with."""
     count: int
     fd: float
     """Fréchet distance of all images; called FID only where the extractor is the FID Inception network."""
@@ -146,7 +144,6 @@ class ScoreRecord(Document):
     memorization: Memorization | None
     """None where the training images are unknown."""
     notes: list[str]
-    """What could not be measured, and why."""
     pictures: dict[str, str]
     """SHA-256 of each picture beside this record, by file name."""
 

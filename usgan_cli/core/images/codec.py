@@ -59,10 +59,9 @@ def read_picture(path: Path, channels: Literal[1, 3] = 1) -> Picture:
     """Decode an image file (see `decode_bytes`); an error names the file."""
     try:
         return decode_bytes(path.read_bytes(), channels)
-    except OSError as error:
-        raise DataError(f"{path} cannot be decoded as an image: {error.strerror}.") from None
-    except UndecodableError as error:
-        raise DataError(f"{path} cannot be decoded as an image: {error.reason}.") from None
+    except (OSError, UndecodableError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error.reason
+        raise DataError(f"{path} cannot be decoded as an image: {reason}.") from None
 
 
 def decode_bytes(data: bytes, channels: Literal[1, 3] = 1, frame: int = 0) -> Picture:
@@ -70,13 +69,8 @@ def decode_bytes(data: bytes, channels: Literal[1, 3] = 1, frame: int = 0) -> Pi
 
     Colour becomes gray by ITU-R 601 luma, as Pillow does; 16-bit images are scaled from their full range, floats from
     [0, 1]; EXIF rotation is applied; transparency is laid on black, as the surroundings of an ultrasound image are.
-
-    `frame` is the page of a TIFF file, from 0.
-
-    Raises
-    ------
-    UndecodableError
-        Not an image, a broken one, one of more than `MAX_PIXELS`, or numbers of unknown scale.
+    `frame` is the page of a TIFF file, from 0. A broken image, one of more than `MAX_PIXELS` and numbers of unknown
+    scale are an `UndecodableError`.
     """
     if not data:
         raise UndecodableError("the file is empty")

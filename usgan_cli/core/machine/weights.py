@@ -53,7 +53,6 @@ class Package:
 
     module: str
     file: str
-    """Path inside the package."""
     sha256: str
 
 
@@ -71,7 +70,6 @@ class Source:
     url: str | None = None
     """Address of the file itself, which is kept among torch's downloads."""
     hub_id: str | None = None
-    """Repository on the Hugging Face hub."""
     package: Package | None = None
 
     @property

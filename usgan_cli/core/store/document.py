@@ -23,14 +23,12 @@ class Part(BaseModel):
 
 
 class RunRecord(Part):
-    """How an artefact was made: enough to repeat it, and to see whether settings or inputs have changed since."""
+    """How an artefact was made: enough to repeat it (see `Step`), and to see whether that has changed since."""
 
     command: str
     revision: int
-    """Number of the step's code version: it grows when the same settings begin to give other results."""
     settings: dict[str, Any]
     inputs: dict[str, str]
-    """Digest of the content of each input, by role."""
     packages: dict[str, str]
     device: str
     started: str

@@ -168,9 +168,7 @@ def growing_folder(
                 shutil.rmtree(path)
         path.mkdir(parents=True, exist_ok=True)
         files.clear_partial(path)
-        settings, inputs = dict(step.settings), dict(step.inputs)
-        plan = PlanDocument(command=step.command, revision=step.revision, settings=settings, inputs=inputs)
-        plan.write(path / PlanDocument.FILE)
+        PlanDocument(**vars(step)).write(path / PlanDocument.FILE)
         (path / RunDocument.FILE).unlink(missing_ok=True)
         try:
             clock = Clock(step)

@@ -47,10 +47,7 @@ class Clock:
     def record(self) -> RunRecord:
         """Return the record of the step up to now."""
         return RunRecord(
-            command=self.step.command,
-            revision=self.step.revision,
-            settings=dict(self.step.settings),
-            inputs=dict(self.step.inputs),
+            **vars(self.step),
             packages=package_versions(),
             device=current_device(),
             started=self.started,

@@ -61,7 +61,6 @@ class Request:
 
     progress: Progress
     force: bool = False
-    """Make the artefact again in any case."""
     refresh: bool = False
     """Make the artefact again if it was made differently (the default refuses); keep it if it is up to date."""
     dry_run: bool = False
