@@ -230,21 +230,18 @@ class Log:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row.model_dump(exclude_none=True)) + "\n")
 
-    def read(self) -> list[LogRow]:
-        """Return the rows, without a last one that an interruption cut short."""
-        if not self.path.is_file():
-            return []
-        rows: list[LogRow] = []
-        for number, line in enumerate(self.path.read_text(encoding="utf-8").splitlines(keepends=True), start=1):
-            if not line.endswith("\n"):
-                break
-            try:
-                rows.append(LogRow.model_validate_json(line))
-            except ValueError as error:
-                raise FormatError(f"{self.path}, line {number}: {error}.") from None
-        return rows
-
 
 def read_log(folder: Path) -> list[LogRow]:
-    """Read the log in a GAN's folder (see `Log.read`)."""
-    return Log(folder).read()
+    """Return the rows of the log in a GAN's folder, without a last one that an interruption cut short."""
+    path = folder / Log.FILE
+    if not path.is_file():
+        return []
+    rows: list[LogRow] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(keepends=True), start=1):
+        if not line.endswith("\n"):
+            break
+        try:
+            rows.append(LogRow.model_validate_json(line))
+        except ValueError as error:
+            raise FormatError(f"{path}, line {number}: {error}.") from None
+    return rows

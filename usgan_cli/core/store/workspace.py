@@ -60,11 +60,9 @@ class TrainingSet(NamedTuple):
         return None
 
 
+BASELINE = TrainingSet()
 SNAPSHOTS = "-snapshots"
 """Ends the name of the scores of a GAN's saved generators."""
-
-
-BASELINE = TrainingSet()
 
 
 class SubsetKey(NamedTuple):
