@@ -259,7 +259,7 @@ def classifier_speed(check: Check, section: Section) -> None:
         for epochs in (1 + more, 1, 1 + more):
             options = TrainClassifier(
                 n=count, backbone=name, weights="none", epochs=epochs, patience=99, device=check.device,
-                precision=precision, size=32 if check.small else None,
+                precision=precision, size=32 if check.small else None, budget="epochs",
             )  # fmt: skip
             config = ClassifierConfig(**settings_for(options, ClassifierConfig))
             backbone = open_backbone(config, 3, Silent())
