@@ -22,7 +22,7 @@ INTRODUCTION = (
 def options_section() -> str:
     """Return the section's Markdown."""
     lines = [INTRODUCTION]
-    for _, options, _ in COMMANDS:
+    for options in COMMANDS:
         lines += ["", *command_section(options)]
     return "\n".join(lines) + "\n"
 

@@ -24,7 +24,7 @@ NAMES = {"train_classifier": "train-cls", "compare": "ttest"}
 @pytest.mark.parametrize("name", usgan.__all__)
 def test_a_function_has_the_options_of_its_command(name: str) -> None:
     function = getattr(usgan, name)
-    options = next(cls for _, cls, _ in COMMANDS if NAMES.get(name, name.replace("_", "-")) == cls.COMMAND)
+    options = next(cls for cls in COMMANDS if NAMES.get(name, name.replace("_", "-")) == cls.COMMAND)
     parameters = inspect.signature(function).parameters
     assert set(parameters) == {one.name for one in options_of(options)}
     for one in options_of(options):

@@ -83,7 +83,7 @@ def numeric_options(command: str) -> set[str]:
     return {one.name for one in options_of(OPTIONS[command]) if {int, float} & set(one.types)}
 
 
-OPTIONS = {options.COMMAND: options for _, options, _ in cli.COMMANDS}
+OPTIONS = {options.COMMAND: options for options in cli.COMMANDS}
 
 
 def test_the_table_of_commands_is_complete() -> None:

@@ -8,30 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from usgan_cli.api import (
-        compare,
-        generate,
-        phantom,
-        prepare,
-        report,
-        score,
-        subsample,
-        train_classifier,
-        train_gan,
-    )
+    from usgan_cli.api import compare, generate, phantom, prepare, report, score, subsample, train_classifier, train_gan
 
 __version__ = "0.1.0"
-__all__ = [
-    "compare",
-    "generate",
-    "phantom",
-    "prepare",
-    "report",
-    "score",
-    "subsample",
-    "train_classifier",
-    "train_gan",
-]
+__all__ = ["compare", "generate", "phantom", "prepare", "report", "score", "subsample", "train_classifier", "train_gan"]
 
 
 def __getattr__(name: str) -> Any:

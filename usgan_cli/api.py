@@ -37,12 +37,12 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _function(name: str, options: Callable[P, InWorkspace], step: str, returns: type[R]) -> Callable[P, R]:
+def _function(name: str, options: Callable[P, InWorkspace], returns: type[R]) -> Callable[P, R]:
     """Return the function that carries a command out: it has the parameters of the command's options."""
 
     def function(*args: P.args, **kwargs: P.kwargs) -> R:
         given = options(*args, **kwargs)
-        return cast("R", step_of(f"usgan_cli.steps.{step}:run")(given, Session.of(given)))
+        return cast("R", step_of(given)(given, Session.of(given)))
 
     function.__name__ = function.__qualname__ = name
     function.__dict__["__signature__"] = inspect.signature(options).replace(return_annotation=returns)
@@ -61,12 +61,12 @@ def _documentation(options: Any) -> str:
     return "\n".join(lines)
 
 
-phantom = _function("phantom", Phantom, "phantom", Outcome)
-prepare = _function("prepare", Prepare, "prepare", Outcome)
-subsample = _function("subsample", Subsample, "subsample", list[Outcome])
-train_gan = _function("train_gan", TrainGan, "train_gan", Outcome)
-generate = _function("generate", Generate, "generate", Outcome)
-score = _function("score", Score, "score", Outcome)
-train_classifier = _function("train_classifier", TrainClassifier, "train_classifier", Outcome)
-compare = _function("compare", Ttest, "ttest", Outcome)
-report = _function("report", Report, "report", Outcome)
+phantom = _function("phantom", Phantom, Outcome)
+prepare = _function("prepare", Prepare, Outcome)
+subsample = _function("subsample", Subsample, list[Outcome])
+train_gan = _function("train_gan", TrainGan, Outcome)
+generate = _function("generate", Generate, Outcome)
+score = _function("score", Score, Outcome)
+train_classifier = _function("train_classifier", TrainClassifier, Outcome)
+compare = _function("compare", Ttest, Outcome)
+report = _function("report", Report, Outcome)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import signal
-from functools import partial
 from types import FrameType
 from typing import Annotated
 
@@ -30,23 +29,14 @@ from usgan_cli.terminal import console
 from usgan_cli.terminal.options import as_command
 from usgan_cli.terminal.session import carry_out
 
-DATA, GANS, VERDICT, ALL = "Data", "GANs", "Verdict", "All of it"
-COMMANDS: tuple[tuple[str, type[InWorkspace], str], ...] = (
-    (DATA, Phantom, "usgan_cli.steps.phantom:run"),
-    (DATA, Prepare, "usgan_cli.steps.prepare:run"),
-    (DATA, Subsample, "usgan_cli.steps.subsample:run"),
-    (GANS, TrainGan, "usgan_cli.steps.train_gan:run"),
-    (GANS, Generate, "usgan_cli.steps.generate:run"),
-    (GANS, Score, "usgan_cli.steps.score:run"),
-    (GANS, Export, "usgan_cli.steps.export:run"),
-    (VERDICT, TrainClassifier, "usgan_cli.steps.train_classifier:run"),
-    (VERDICT, Ttest, "usgan_cli.steps.ttest:run"),
-    (VERDICT, Report, "usgan_cli.steps.report:run"),
-    (ALL, Study, "usgan_cli.steps.study:run"),
-    (ALL, Status, "usgan_cli.steps.status:run"),
-    (ALL, Doctor, "usgan_cli.steps.doctor:run"),
-)
-"""Of each command: its heading in help, its options (which carry its name), and what carries it out."""
+PANELS: dict[str, tuple[type[InWorkspace], ...]] = {
+    "Data": (Phantom, Prepare, Subsample),
+    "GANs": (TrainGan, Generate, Score, Export),
+    "Verdict": (TrainClassifier, Ttest, Report),
+    "All of it": (Study, Status, Doctor),
+}
+"""The commands' options, which carry their names, by heading in help."""
+COMMANDS = tuple(command for commands in PANELS.values() for command in commands)
 EXIT_PROBLEM, EXIT_INTERRUPTED = 1, 130
 DISK_PROBLEMS = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
@@ -81,8 +71,9 @@ def usgan(
     """
 
 
-for panel, options, step in COMMANDS:
-    app.command(options.COMMAND, rich_help_panel=panel)(as_command(options, partial(carry_out, step)))
+for panel, commands in PANELS.items():
+    for options in commands:
+        app.command(options.COMMAND, rich_help_panel=panel)(as_command(options, carry_out))
 
 
 def run(arguments: list[str] | None = None) -> int:

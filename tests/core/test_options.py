@@ -183,7 +183,7 @@ def test_required_options_come_first_and_shared_ones_last() -> None:
     assert shared == sorted(shared)
 
 
-@pytest.mark.parametrize("command", [options for _, options, _ in cli.COMMANDS], ids=lambda cls: cls.COMMAND)
+@pytest.mark.parametrize("command", cli.COMMANDS, ids=lambda cls: cls.COMMAND)
 def test_every_command_declares_its_options_well(command: type[Options]) -> None:
     for one in options_of(command):
         assert one.required or one.default is None or one.checked(one.default) == one.default

@@ -8,16 +8,17 @@ from usgan_cli.cli import COMMANDS
 from usgan_cli.core.options import options_of
 from usgan_cli.terminal.session import Session, step_of
 
-_STEPS = {options.COMMAND: (options, place) for _, options, place in COMMANDS}
+_OPTIONS = {options.COMMAND: options for options in COMMANDS}
 
 
 def call(command: str, session: Session, **options: Any) -> Any:
     """Return what carrying a command out comes to, in the session's workspace and as the session asks."""
-    cls, place = _STEPS[command]
+    cls = _OPTIONS[command]
     shared = {name: getattr(session, name) for name in ("force", "refresh", "dry_run", "quiet")}
     known = {one.name for one in options_of(cls)}
     common = {name: value for name, value in shared.items() if name in known}
-    return step_of(place)(cls(work=session.workspace.root, **common, **options), session)
+    typed = cls(work=session.workspace.root, **common, **options)
+    return step_of(typed)(typed, session)
 
 
 def phantom(session: Session, **options: Any) -> Any:

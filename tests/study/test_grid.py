@@ -23,7 +23,7 @@ STEPS = plan_study(CONFIG, Workspace(Path("w")))
 def test_every_step_stands_in_the_grid_once() -> None:
     grid = make_grid(STEPS)
     cells = [cell for row in grid.rows for cell in row.cells] + [cell for _, cell in grid.shared]
-    assert sorted(i for cell in cells for i in cell.steps) == list(range(len(STEPS)))
+    assert sorted(i for cell in cells for i in cell) == list(range(len(STEPS)))
     assert grid.columns == ("real", "none", "ada", "t-test")
     assert [row.name for row in grid.rows] == ["n20-s0", "n10-s0", "n20-s1", "n10-s1"]
     assert [name for name, _ in grid.shared] == ["phantom", "prepare", "subsets", "over seeds", "report"]
@@ -34,7 +34,7 @@ def test_a_step_stands_with_its_own_subset_and_gan() -> None:
     grid = make_grid(STEPS)
     for row in grid.rows:
         for column, cell in zip(grid.columns, row.cells, strict=True):
-            for i in cell.steps:
+            for i in cell:
                 n, seed = STEPS[i].subset or (0, 0)
                 assert row.name == f"n{n}-s{seed}"
                 assert column in {STEPS[i].aug, "real" if STEPS[i].aug is None else "", "t-test"}

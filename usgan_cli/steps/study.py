@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from usgan_cli.commands.study import Study
@@ -14,7 +13,7 @@ from usgan_cli.core.progress import Silent
 from usgan_cli.core.store import files
 from usgan_cli.core.store.step import Outcome, Status
 from usgan_cli.core.text import duration
-from usgan_cli.steps import generate, phantom, prepare, report, score, subsample, train_classifier, train_gan, ttest
+from usgan_cli.steps.report import PAGE
 from usgan_cli.steps.timing import Timing
 from usgan_cli.study.config import StudyConfig, load_study, study_text
 from usgan_cli.study.document import claim_workspace, study_file
@@ -26,19 +25,7 @@ from usgan_cli.study.snakemake import run_snakemake
 from usgan_cli.study.state import StepState, find_states, to_do
 from usgan_cli.terminal import console
 from usgan_cli.terminal.live import StudyTerminal
-from usgan_cli.terminal.session import Run, Session
-
-RUNS: Mapping[str, Run] = {
-    "phantom": phantom.run,
-    "prepare": prepare.run,
-    "subsample": subsample.run,
-    "train-gan": train_gan.run,
-    "generate": generate.run,
-    "score": score.run,
-    "train-cls": train_classifier.run,
-    "ttest": ttest.run,
-    "report": report.run,
-}
+from usgan_cli.terminal.session import Session, outcomes_of, step_of
 
 
 def run(options: Study, session: Session) -> list[Outcome]:
@@ -107,14 +94,15 @@ class Planned:
         note(self._summary())
         total, unknown = estimator.total(self.steps[i] for i in self.todo)
         result = {"name": self.config.name, "steps": plan, "seconds": total, "of_unknown_length": unknown}
-        return Outcome(self.session.workspace.report / report.PAGE, "planned", result)
+        return Outcome(self.session.workspace.report / PAGE, "planned", result)
 
     def carry_out(self, options: Study) -> Outcome:
         """Carry out what is not done, while no other process works on this workspace's study."""
         self.session.progress.note(self._summary())
         if not options.keep_going:
             self._refuse_the_impossible()
-        with _claimed(self.session, self.config):
+        with files.locked(study_file(self.session.workspace)):
+            claim_workspace(self.session.workspace, self.config, force=self.session.force)
             if not self.todo:
                 return self._outcome("skipped")
             if options.engine == "snakemake":
@@ -136,9 +124,15 @@ class Planned:
         """Carry the steps out one after another, in this process."""
         quiet = self.session.quiet
         terminal = StudyTerminal(self.config.name, self.steps, self.states, self.estimator, self.chosen, quiet=quiet)
-        runner = _Runner(replace(self.session, progress=terminal, refresh=True, table=Session.table), terminal)
+        session = replace(self.session, progress=terminal, refresh=True, table=Session.table)
+
+        def run_step(step: PlannedStep) -> None:
+            # The one table that a study is made for; the others are in the report.
+            shows = step.command == "ttest"
+            step_of(step.options)(step.options, replace(session, table=terminal.table) if shows else session)
+
         with terminal.shown():
-            run_plan(self.steps, self.states, runner, terminal, chosen=self.chosen, keep_going=keep_going)
+            run_plan(self.steps, self.states, run_step, terminal, chosen=self.chosen, keep_going=keep_going)
 
     def _refuse_the_impossible(self) -> None:
         """Raise at once for a step that cannot be carried out, rather than hours later."""
@@ -158,47 +152,18 @@ class Planned:
         return text
 
     def _outcome(self, status: Status) -> Outcome:
-        page, root = self.session.workspace.report / report.PAGE, self.session.workspace.root
+        page, root = self.session.workspace.report / PAGE, self.session.workspace.root
         result = {"name": self.config.name, "steps": len(self.steps), "carried_out": len(self.todo)}
         return Outcome(page if page.is_file() else root, status, result)
-
-
-@dataclass(frozen=True)
-class _Runner:
-    """Carries out a planned step in this process."""
-
-    session: Session
-    terminal: StudyTerminal
-
-    def __call__(self, step: PlannedStep) -> None:
-        # The one table that a study is made for; the others are in the report.
-        shows = step.command == "ttest"
-        session = replace(self.session, table=self.terminal.table) if shows else self.session
-        RUNS[step.command](step.options, session)
-
-
-@dataclass(frozen=True)
-class _Check:
-    """Returns what a step's command would do, without doing it."""
-
-    session: Session
-
-    def __call__(self, step: PlannedStep) -> Outcome:
-        returned = RUNS[step.command](step.options, self.session)
-        outcomes = returned if isinstance(returned, list) else [] if returned is None else [returned]
-        pending = [outcome for outcome in outcomes if outcome.status == "planned"]
-        return (pending or outcomes)[0]
 
 
 def states_of(session: Session, steps: list[PlannedStep]) -> list[StepState]:
     """Return the state of each step of a plan in the session's workspace."""
     dry = Session(session.workspace, Silent(), force=session.force, refresh=True, dry_run=True)
-    return find_states(steps, _Check(dry))
+    return find_states(steps, partial(_check, dry))
 
 
-@contextmanager
-def _claimed(session: Session, config: StudyConfig) -> Iterator[None]:
-    """Hold the only right to work on the workspace's study, which is this one."""
-    with files.locked(study_file(session.workspace)):
-        claim_workspace(session.workspace, config, force=session.force)
-        yield
+def _check(session: Session, step: PlannedStep) -> Outcome:
+    """Return what a step's command would do, by a dry run: its first part that is not done, if there is one."""
+    outcomes = outcomes_of(step.options, session)
+    return next((outcome for outcome in outcomes if outcome.status == "planned"), outcomes[0])

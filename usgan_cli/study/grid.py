@@ -35,12 +35,8 @@ WORDS = {
 }
 
 
-@dataclass(frozen=True)
-class Cell:
-    """Steps shown together: their places in the plan, and a short name for each."""
-
-    steps: tuple[int, ...]
-    names: tuple[str, ...]
+Cell = tuple[int, ...]
+"""Steps shown together: their places in the plan."""
 
 
 @dataclass(frozen=True)
@@ -53,23 +49,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Grid:
-    """The steps of a study in rows and columns.
-
-    Attributes
-    ----------
-    columns : tuple of str
-        Heads of the columns after the row's name.
-    rows : tuple of Row
-    shared : tuple of (str, Cell)
-        Steps that belong to the study as a whole, by command.
-    legend : tuple of str
-        Meaning of the marks of a GAN's cell, in order.
-    """
+    """The steps of a study in rows and columns."""
 
     columns: tuple[str, ...]
+    """Heads of the columns after the row's name."""
     rows: tuple[Row, ...]
     shared: tuple[tuple[str, Cell], ...]
+    """Steps that belong to the study as a whole, by command."""
     legend: tuple[str, ...]
+    """Meaning of the marks of a GAN's cell, in order."""
 
 
 def make_grid(steps: Sequence[PlannedStep]) -> Grid:
@@ -80,27 +68,18 @@ def make_grid(steps: Sequence[PlannedStep]) -> Grid:
     shared: dict[str, list[int]] = {}
     for index, step in enumerate(steps):
         if step.subset is None or step.command == "subsample":
-            shared.setdefault(_shared_name(step), []).append(index)
+            name = {"subsample": "subsets", "ttest": "over seeds"}.get(step.command, step.command)
+            shared.setdefault(name, []).append(index)
         else:
-            cells.setdefault(step.subset, {}).setdefault(_column(step), []).append(index)
-
-    def cell(indices: Sequence[int]) -> Cell:
-        return Cell(tuple(indices), tuple(_short(steps[i]) for i in indices))
-
+            column = "t-test" if step.command == "ttest" else step.aug or "real"
+            cells.setdefault(step.subset, {}).setdefault(column, []).append(index)
     rows = tuple(
-        Row(SubsetKey(*subset).name, tuple(cell(columns_of.get(column, [])) for column in columns))
+        Row(SubsetKey(*subset).name, tuple(tuple(columns_of.get(column, ())) for column in columns))
         for subset, columns_of in cells.items()
     )
-    legend = next((c.names for row in rows for c in row.cells[1:-1] if c.names), ())
-    return Grid(columns, rows, tuple((name, cell(indices)) for name, indices in shared.items()), legend)
-
-
-def _shared_name(step: PlannedStep) -> str:
-    return {"subsample": "subsets", "ttest": "over seeds"}.get(step.command, step.command)
-
-
-def _column(step: PlannedStep) -> str:
-    return "t-test" if step.command == "ttest" else step.aug or "real"
+    of_a_gan = next((cell for row in rows for cell in row.cells[1:-1] if cell), ())
+    legend = tuple(_short(steps[i]) for i in of_a_gan)
+    return Grid(columns, rows, tuple((name, tuple(places)) for name, places in shared.items()), legend)
 
 
 def _short(step: PlannedStep) -> str:

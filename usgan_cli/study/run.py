@@ -39,11 +39,6 @@ def select_steps(steps: Sequence[PlannedStep], only: Sequence[str] = (), begin: 
         steps where it is empty.
     begin : str, optional
         The command to begin with: steps of commands before it, in the order of `STEP_ORDER`, are left out.
-
-    Raises
-    ------
-    SettingsError
-        No step of the plan is called so.
     """
     present = {step.command for step in steps}
     commands = [command for command in STEP_ORDER if command in present]
@@ -82,21 +77,9 @@ def run_plan(
     chosen: Collection[int] | None = None,
     keep_going: bool = False,
 ) -> None:
-    """Carry out, in order, the steps that are not done.
+    """Carry out, in order, the steps that are not done; of these only the places in `chosen`, if it is there.
 
-    Parameters
-    ----------
-    states : sequence of StepState
-        The state of each step.
-    chosen : collection of int, optional
-        Places in the plan of the steps to carry out; all by default.
-    keep_going : bool
-        After a failure go on with the steps that do not need what is missing.
-
-    Raises
-    ------
-    StepFailedError
-        A step failed; with `keep_going`, after everything else was done.
+    A step that fails ends in a `StepFailedError`: at once, or with `keep_going` after all steps that do not need it.
     """
     failed: set[Path] = set()
     first: tuple[PlannedStep, UsganError] | None = None

@@ -40,25 +40,13 @@ LIMITS = ("--cores", "-c", "--jobs", "-j")
 """Options by which a user limits how much runs at once."""
 
 
-def snakemake_folder(workspace: Workspace) -> Path:
-    """Return where the workflow's plan, markers and logs are."""
-    return workspace.root / "snakemake"
-
-
 @dataclass(frozen=True)
 class Machine:
-    """What jobs may use where they run on this machine rather than elsewhere.
-
-    Attributes
-    ----------
-    cores : int
-    jobs : int, optional
-        Jobs at once; as many as the cores allow by default.
-    gpus : int
-    """
+    """What jobs may use where they run on this machine rather than elsewhere."""
 
     cores: int
     jobs: int | None
+    """Jobs at once; None for as many as the cores allow."""
     gpus: int
 
     def threads(self, config: StudyConfig) -> int:
@@ -83,33 +71,20 @@ def write_workflow(
 ) -> Path:
     """Write the plan that the shipped Snakefile reads, and clear the markers of earlier runs.
 
-    Parameters
-    ----------
-    config : StudyConfig
-    steps : sequence of PlannedStep
-    todo : collection of int
-        Places in the plan of the steps to carry out; the others are taken to be done.
-    workspace : Workspace
-    force : bool
-        Make what is there again.
-    machine : Machine, optional
-        The limits of this machine, if jobs run on it; elsewhere they ask for what the study's `cluster` says.
-
-    Returns
-    -------
-    Path
-        The plan, JSON: for each step the rule's name, its inputs and output (markers), log, command and resources.
+    Steps whose places in the plan are not in `todo` are taken to be done. Jobs that run on this `machine` keep to its
+    limits; elsewhere they ask for what the study's `cluster` says.
     """
-    folder = snakemake_folder(workspace)
+    folder = workspace.root / "snakemake"
     shutil.rmtree(folder / "done", ignore_errors=True)
     chosen = [steps[i] for i in sorted(todo)]
-    markers = {step.writes: _marker(folder, step) for step in chosen}
+    names = {step.writes: re.sub(r"[^\w.+-]", "_", f"{step.command}-{step.place}") for step in chosen}
+    markers = {path: folder / "done" / name for path, name in names.items()}
     rules = [
         {
             "rule": re.sub(r"\W", "_", step.label),
             "needs": [str(markers[path]) for path in step.needs if path in markers],
             "marker": str(markers[step.writes]),
-            "log": str(folder / "logs" / f"{_file_name(step)}.log"),
+            "log": str(folder / "logs" / f"{names[step.writes]}.log"),
             "command": _command(config, step, force=force),
             "here": step.command in ON_THE_SPOT,
             "threads": _threads(config, machine),
@@ -120,14 +95,6 @@ def write_workflow(
     path = folder / "plan.json"
     files.write_text(path, json.dumps({"retries": config.cluster.retries, "steps": rules}, indent=1) + "\n")
     return path
-
-
-def _file_name(step: PlannedStep) -> str:
-    return re.sub(r"[^\w.+-]", "_", f"{step.command}-{step.place}")
-
-
-def _marker(folder: Path, step: PlannedStep) -> Path:
-    return folder / "done" / _file_name(step)
 
 
 def _command(config: StudyConfig, step: PlannedStep, *, force: bool) -> str:
@@ -144,37 +111,26 @@ def _threads(config: StudyConfig, machine: Machine | None) -> int:
 
 
 def _resources(config: StudyConfig, step: PlannedStep, machine: Machine | None) -> dict[str, Any]:
-    cluster = config.cluster
-    minutes = round(60 * config.hours.of(step.command))
+    cluster, minutes = config.cluster, round(60 * config.hours.of(step.command))
     asked: dict[str, Any] = {"mem_mb": round(1000 * cluster.mem_gb), "runtime": max(1, minutes)}
-    without = step.command not in ON_GPUS or (machine is not None and machine.gpus == 0)
-    gpus = 0 if without else cluster.gpus
-    if gpus and step.command == "train-gan":
-        gpus = max(gpus, config.gan.gpus)
-    return asked | ({"gpu": gpus} if gpus else {})
+    if step.command not in ON_GPUS or cluster.gpus == 0 or (machine is not None and machine.gpus == 0):
+        return asked
+    return asked | {"gpu": max(cluster.gpus, config.gan.gpus) if step.command == "train-gan" else cluster.gpus}
 
 
 def snakemake_command(plan: Path, limits: Sequence[str], engine_options: Sequence[str]) -> list[str]:
     """Return the command line that starts Snakemake.
 
-    Parameters
-    ----------
-    plan : Path
-        As `write_workflow` returns it.
-    limits : sequence of str
-        Snakemake's options for how much runs at once; the user's own options come first.
-    engine_options : sequence of str
-        Further options for Snakemake, as the user gives them.
+    `limits` are its options for how much runs at once; `engine_options`, the user's own, come before them.
     """
     workflow = resources.files("usgan_cli.study") / "Snakefile"
     words = [sys.executable, "-m", "snakemake", "--snakefile", str(workflow), "--config", f"plan={plan}"]
     words += ["--nolock", "--rerun-incomplete", "--rerun-triggers", "mtime"]
-    given = {option.split("=")[0] for option in engine_options}
-    return [*words, *([] if given & set(LIMITS) else limits), *engine_options]
+    return [*words, *([] if _has_any(engine_options, LIMITS) else limits), *engine_options]
 
 
-def _run_elsewhere(engine_options: Sequence[str]) -> bool:
-    return any(option.split("=")[0] in ELSEWHERE for option in engine_options)
+def _has_any(engine_options: Sequence[str], names: Collection[str]) -> bool:
+    return any(option.split("=")[0] in names for option in engine_options)
 
 
 def run_snakemake(
@@ -188,18 +144,10 @@ def run_snakemake(
     keep_going: bool,
     engine_options: Sequence[str],
 ) -> None:
-    """Carry out steps of a plan by Snakemake, and wait for the end.
-
-    Raises
-    ------
-    MissingError
-        Snakemake is not installed.
-    StepFailedError
-        A step failed, as often as it was tried.
-    """
+    """Carry out steps of a plan by Snakemake, and wait for the end; raise a `StepFailedError` if a step failed."""
     if importlib.util.find_spec("snakemake") is None:
         raise MissingError("Snakemake is not installed.", "Install it: pip install 'usgan[cluster]'")
-    if _run_elsewhere(engine_options):
+    if _has_any(engine_options, ELSEWHERE):
         machine, limits = None, [] if jobs is None else ["--jobs", str(jobs)]
     else:
         machine = Machine(available_cores(), jobs, torch.cuda.device_count())

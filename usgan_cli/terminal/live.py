@@ -32,14 +32,7 @@ STYLES = {
 class StudyTerminal(console.Terminal):
     """A terminal that shows a study's grid while its steps report to it.
 
-    Parameters
-    ----------
-    name : str
-        The study's.
-    estimator : Estimator
-        Estimates the time left, and learns from every step.
-    chosen : set of int
-        Places in the plan of the steps to be carried out.
+    The estimator learns from every step. `chosen` are the places in the plan of the steps to be carried out.
     """
 
     def __init__(
@@ -140,6 +133,6 @@ def _marks(cell: Cell, states: Sequence[str]) -> Text:
     from rich.text import Text
 
     text = Text()
-    for index in cell.steps:
+    for index in cell:
         text.append(MARKS[states[index]], style=STYLES.get(states[index], ""))
     return text

@@ -63,18 +63,22 @@ class Session:
         return Request(self.progress, force=self.force, refresh=self.refresh, dry_run=self.dry_run)
 
 
-def step_of(place: str) -> Run:
-    """Return the function named "module:function"."""
-    module, _, name = place.partition(":")
-    run: Run = getattr(import_module(module), name)
+def step_of(options: InWorkspace) -> Run:
+    """Return what carries a command out: `run` in the module of `steps` that is called as its own in `commands`."""
+    run: Run = import_module(type(options).__module__.replace(".commands.", ".steps.")).run
     return run
 
 
-def carry_out(place: str, options: InWorkspace) -> None:
+def outcomes_of(options: InWorkspace, session: Session) -> list[Outcome]:
+    """Carry a command out, and return what came of it."""
+    returned = step_of(options)(options, session)
+    return returned if isinstance(returned, list) else [] if returned is None else [returned]
+
+
+def carry_out(options: InWorkspace) -> None:
     """Carry a command out on the terminal, and print the path of what was written, or with --json the result."""
     session = Session.of(options)
-    returned = step_of(place)(options, session)
-    outcomes = returned if isinstance(returned, list) else [] if returned is None else [returned]
+    outcomes = outcomes_of(options, session)
     if options.json and outcomes:
         shown = [{"path": str(one.path), "status": one.status, "result": one.result} for one in outcomes]
         console.emit_json({"command": options.COMMAND, "artefacts": shown})
