@@ -205,13 +205,7 @@ def _shape(text: str, classes: int) -> tuple[int, int]:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Return the seeds that a text like `0-99,200` lists, in its order.
-
-    Raises
-    ------
-    SettingsError
-        It is not such a list, a range runs backwards, or a seed comes twice.
-    """
+    """Return the seeds that a text like `0-99,200` lists, in its order; a range goes up, and no seed comes twice."""
     seeds: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d{1,15})(?:-(\d{1,15}))?\s*", part)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.metrics.config import ScoreConfig
 from usgan_cli.metrics.features import make_extractor
 from usgan_cli.metrics.pictures import gray_values, nearest_distances
-from usgan_cli.metrics.score import ImageSets, Scored, score
+from usgan_cli.metrics.score import KNN_NAMES, ImageSets, Scored, score
 from usgan_cli.steps.inputs import Dataset, find_data, find_gan, find_images, weights_input
 from usgan_cli.steps.snapshots import score_snapshots_of
 from usgan_cli.terminal.session import Session
@@ -97,58 +99,22 @@ def _check_together(options: Score) -> None:
 
 @dataclass(frozen=True)
 class Compared:
-    """What one score compares.
-
-    Attributes
-    ----------
-    name : str
-        What the generated images are called.
-    count : int
-        Number of generated images used.
-    reference : str
-        Content digest of what the real images are.
-    inputs : dict
-        Content digest of everything that is read, by role.
-    """
+    """What one score compares."""
 
     name: str
+    """What the generated images are called."""
     gan_name: str
     count: int
+    """Number of generated images used."""
     reference: str
+    """Content digest of what the real images are."""
     inputs: dict[str, str]
-
-    def load(self) -> ImageSets:
-        """Load the images."""
-        raise NotImplementedError
+    """Content digest of everything that is read, by role."""
+    load: Callable[[], ImageSets]
 
 
-@dataclass(frozen=True)
-class InWorkspace(Compared):
-    """Images made by `usgan generate`, and the dataset behind them."""
-
-    folder: Path
-    data: Dataset
-    subset: Subset | None
-
-    def load(self) -> ImageSets:
-        """Load the images."""
-        subset = None if self.subset is None else self.data.load(self.subset)
-        fake = load_synthetic(self.folder, self.count)
-        return ImageSets(fake, self.data.test_images(), self.data.training_images(), subset)
-
-
-@dataclass(frozen=True)
-class InFolders(Compared):
-    """Images of two or three folders, which are loaded to know what they are."""
-
-    images: ImageSets
-
-    def load(self) -> ImageSets:
-        """Return the images."""
-        return self.images
-
-
-def _workspace(options: Score, session: Session) -> InWorkspace:
+def _workspace(options: Score, session: Session) -> Compared:
+    """Return images made by `usgan generate`, and the dataset behind them."""
     folder = find_images(session, options, options.synthetic)
     data, made = find_data(session, options.data), read_synthetic_manifest(folder)
     subset = _subset_of(session, made)
@@ -164,7 +130,13 @@ def _workspace(options: Score, session: Session) -> InWorkspace:
     inputs = {"data": data.digest, "synthetic": used.content_digest()}
     if subset is not None:
         inputs["subset"] = subset.content_digest()
-    return InWorkspace(folder.name, made.gan_name, count, data.digest, inputs, folder, data, subset)
+    load = partial(_load_workspace, folder, count, data, subset)
+    return Compared(folder.name, made.gan_name, count, data.digest, inputs, load)
+
+
+def _load_workspace(folder: Path, count: int, data: Dataset, subset: Subset | None) -> ImageSets:
+    own = None if subset is None else data.load(subset)
+    return ImageSets(load_synthetic(folder, count), data.test_images(), data.training_images(), own)
 
 
 def _subset_of(session: Session, made: SyntheticManifest) -> Subset | None:
@@ -177,7 +149,8 @@ def _subset_of(session: Session, made: SyntheticManifest) -> Subset | None:
     return Subset.read(path) if path.is_file() else None
 
 
-def _folders(options: Score, session: Session) -> InFolders:
+def _folders(options: Score, session: Session) -> Compared:
+    """Return images of two or three folders, which are loaded to know what they are."""
     folders = {"real": options.real, "fake": options.fake, "train": options.train}
     given = {role: folder for role, folder in folders.items() if folder is not None}
     sets = dict(zip(given, load_folders(list(given.values())), strict=True))
@@ -190,7 +163,7 @@ def _folders(options: Score, session: Session) -> InFolders:
     inputs = {role: content_digest(images) for role, images in sets.items()}
     name = given["fake"].resolve().name
     images = ImageSets(fake.take(chosen), sets["real"], sets.get("train"), None)
-    return InFolders(name, name, count, inputs["real"], inputs, images)
+    return Compared(name, name, count, inputs["real"], inputs, lambda: images)
 
 
 def _write_pictures(scored: Scored, target: Path, *, full: bool) -> dict[str, str]:
@@ -223,43 +196,31 @@ def _show(session: Session, record: ScoreRecord) -> None:
     floor = "real training images" if record.memorization is not None else record.real_name
     sets[floor] = record.real
     sets |= {f"{name} training images": scores for name, scores in record.baselines.items()}
-    extractor = record.settings.extractor
-    session.table(
-        f"Against {record.settings.reference_count} real test images ({extractor}); ± 95 % interval, "
-        "but of SSIM standard deviation over pairs",
-        ("images", "count", distance_name(extractor), f"{kernel_name(extractor)} x 1000", "JS", "SSIM"),
-        [
-            (
-                name,
-                str(scores.count),
-                _number(scores, "fd", 2),
-                _number(scores, "kid", 2, 1000),
-                _number(scores, "js", 3),
-                f"{scores.ssim.mean:.3f} ± {scores.ssim.sd:.3f}",
-            )
-            for name, scores in sets.items()
-        ],
-    )
-    session.table(
-        "Are they among the real images, and different from one another (low SSIM of two, high distance in features)?",
-        ("images", "precision", "recall", "density", "coverage", "SSIM of two", "distance"),
-        [
-            (
-                name,
-                *(_number(scores, field, 2) for field in ("precision", "recall", "density", "coverage")),
-                _number(scores, "diversity_ssim", 3),
-                _number(scores, "diversity_features", 3),
-            )
-            for name, scores in sets.items()
-        ],
-    )
+    extractor, real = record.settings.extractor, record.settings.reference_count
+    tables: dict[str, dict[str, Callable[[SetScores], str]]] = {
+        f"Against {real} real test images ({extractor}); ± 95 % interval": {
+            "count": lambda scores: str(scores.count),
+            distance_name(extractor): partial(_number, field="fd"),
+            f"{kernel_name(extractor)} x 1000": partial(_number, field="kid", scale=1000),
+            "JS": partial(_number, field="js", digits=3),
+        },
+        "Are they among the real images?": {name: partial(_number, field=name) for name in KNN_NAMES},
+        "SSIM to real images (± sd over pairs); variety: low SSIM of two, high distance": {
+            "SSIM": lambda scores: f"{scores.ssim.mean:.3f} ± {scores.ssim.sd:.3f}",
+            "SSIM of two": partial(_number, field="diversity_ssim", digits=3),
+            "distance": partial(_number, field="diversity_features", digits=3),
+        },
+    }
+    for title, columns in tables.items():
+        rows = [(name, *(number(scores) for number in columns.values())) for name, scores in sets.items()]
+        session.table(title, ("images", *columns), rows)
     for note in record.notes:
         session.progress.note(note)
     if (copies := record.memorization) is not None:
         (session.progress.note if copies.verdict == "none" else session.progress.warn)(copies.words)
 
 
-def _number(scores: SetScores, field: str, digits: int, scale: float = 1) -> str:
+def _number(scores: SetScores, field: str, digits: int = 2, scale: float = 1) -> str:
     """Return a number and how far its interval reaches."""
     value = getattr(scores, field)
     value = getattr(value, "mean", value)

@@ -62,15 +62,7 @@ class Training:
 
 
 def score_snapshots_of(folder: Path, options: Score, session: Session) -> Outcome:
-    """Score every saved generator of a training against the test images, and name the best.
-
-    Raises
-    ------
-    MissingError
-        The folder holds no training, or the training has saved no generators.
-    DataError
-        The generators make images of another size than the dataset's.
-    """
+    """Score every saved generator of a training against the test images, and name the best."""
     training = _read_training(folder)
     data = find_data(session, options.data)
     _check_size(training, data)

@@ -125,14 +125,9 @@ class Planned:
         quiet = self.session.quiet
         terminal = StudyTerminal(self.config.name, self.steps, self.states, self.estimator, self.chosen, quiet=quiet)
         session = replace(self.session, progress=terminal, refresh=True, table=Session.table)
-
-        def run_step(step: PlannedStep) -> None:
-            # The one table that a study is made for; the others are in the report.
-            shows = step.command == "ttest"
-            step_of(step.options)(step.options, replace(session, table=terminal.table) if shows else session)
-
+        runner = partial(_run_step, session, terminal)
         with terminal.shown():
-            run_plan(self.steps, self.states, run_step, terminal, chosen=self.chosen, keep_going=keep_going)
+            run_plan(self.steps, self.states, runner, terminal, chosen=self.chosen, keep_going=keep_going)
 
     def _refuse_the_impossible(self) -> None:
         """Raise at once for a step that cannot be carried out, rather than hours later."""
@@ -155,6 +150,12 @@ class Planned:
         page, root = self.session.workspace.report / PAGE, self.session.workspace.root
         result = {"name": self.config.name, "steps": len(self.steps), "carried_out": len(self.todo)}
         return Outcome(page if page.is_file() else root, status, result)
+
+
+def _run_step(session: Session, terminal: StudyTerminal, step: PlannedStep) -> None:
+    # The one table that a study is made for; the others are in the report.
+    shows = step.command == "ttest"
+    step_of(step.options)(step.options, replace(session, table=terminal.table) if shows else session)
 
 
 def states_of(session: Session, steps: list[PlannedStep]) -> list[StepState]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -132,20 +133,13 @@ def seconds_per_image(config: ClassifierConfig) -> float:
     model = create_model(config.backbone, num_classes=CLASSES).to(device).to(memory_format=torch.channels_last).train()
     side = config.size or pretrained_settings(model).get("input_size", INPUT_SIZE)[-1]
     images = torch.rand(config.batch, 3, side, side, device=device).contiguous(memory_format=torch.channels_last)
-    step = _FineTuning(model, images)
+    step = partial(_fine_tune, model, images)
     step()
     return _timed(step, device) / config.batch
 
 
-@dataclass(frozen=True)
-class _FineTuning:
-    """One step of fine-tuning on random images."""
-
-    model: torch.nn.Module
-    images: torch.Tensor
-
-    def __call__(self) -> None:
-        self.model(self.images).float().logsumexp(1).sum().backward()
+def _fine_tune(model: torch.nn.Module, images: torch.Tensor) -> None:
+    model(images).float().logsumexp(1).sum().backward()
 
 
 def _timed(step: Callable[[], object], device: torch.device) -> float:

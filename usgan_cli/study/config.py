@@ -154,13 +154,7 @@ DECIDED_BY_GRID: dict[str, dict[str, Any]] = {"gan": {"aug": "none", "n": 1}, "c
 
 
 def parse_study(body: Mapping[str, Any]) -> StudyConfig:
-    """Return the study that the body of a TOML file describes.
-
-    Raises
-    ------
-    SettingsError
-        A key is unknown or missing, or a value is impossible.
-    """
+    """Return the study that the body of a TOML file describes."""
     check_keys(body, ["name", *TABLES], "")
     if not isinstance(body.get("name"), str):
         raise SettingsError("the key 'name' is missing, or is not text.")
@@ -186,13 +180,7 @@ def study_body(config: StudyConfig) -> dict[str, Any]:
 
 
 def study_text(name_or_file: str) -> str:
-    """Return the TOML text of a shipped study ("paper", "demo", "smoke") or of a file.
-
-    Raises
-    ------
-    MissingError
-        There is neither a shipped study nor a file of that name.
-    """
+    """Return the TOML text of a shipped study ("paper", "demo", "smoke") or of a file."""
     if name_or_file in SHIPPED:
         return (resources.files("usgan_cli.study") / "presets" / f"{name_or_file}.toml").read_text(encoding="utf-8")
     path = Path(name_or_file)
@@ -205,13 +193,7 @@ def study_text(name_or_file: str) -> str:
 
 
 def load_study(name_or_file: str) -> StudyConfig:
-    """Read and validate a study (see `study_text`).
-
-    Raises
-    ------
-    SettingsError
-        The text is not TOML, a key is unknown, or a value is impossible.
-    """
+    """Read and validate a study (see `study_text`)."""
     try:
         body = tomllib.loads(study_text(name_or_file))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

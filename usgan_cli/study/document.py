@@ -27,13 +27,7 @@ def study_file(workspace: Workspace) -> Path:
 
 
 def read_study(workspace: Workspace) -> StudyConfig:
-    """Return the study of a workspace.
-
-    Raises
-    ------
-    MissingError
-        No study was begun in it.
-    """
+    """Return the study of a workspace."""
     path = study_file(workspace)
     if not path.is_file():
         raise MissingError(
@@ -43,13 +37,7 @@ def read_study(workspace: Workspace) -> StudyConfig:
 
 
 def claim_workspace(workspace: Workspace, config: StudyConfig, *, force: bool) -> None:
-    """Write down that the workspace belongs to this study.
-
-    Raises
-    ------
-    SettingsError
-        It belongs to a study of another name.
-    """
+    """Write down that the workspace belongs to this study, unless it belongs to one of another name."""
     path, body = study_file(workspace), study_body(config)
     if path.is_file() and not force:
         there = StudyDocument.read(path).study

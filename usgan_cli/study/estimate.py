@@ -12,7 +12,7 @@ from usgan_cli.commands.train_classifier import TrainClassifier
 from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.core.errors import UsganError
 from usgan_cli.core.formats.generator import read_log
-from usgan_cli.core.store.document import RunDocument, RunRecord, read_run
+from usgan_cli.core.store.document import RunDocument, read_run
 from usgan_cli.study.plan import PlannedStep
 
 Calibrate = Callable[[PlannedStep], float | None]
@@ -88,15 +88,12 @@ def learn_from_records(estimator: Estimator, steps: Iterable[PlannedStep]) -> No
 
 def _spent(step: PlannedStep) -> float | None:
     """Return the seconds that a finished artefact took to make; None if it is not finished."""
-    folder = step.writes
-    run: RunRecord | None = None
-    if (finished := RunDocument.find(folder)) is not None:
-        run = finished.run
-    elif folder.is_file():
-        run = read_run(folder)
-    if run is None:
+    if step.writes.is_file():
+        return read_run(step.writes).wall_s
+    finished = RunDocument.find(step.writes)
+    if finished is None:
         return None
-    if step.command == "train-gan" and (rows := read_log(folder)):
+    if step.command == "train-gan" and (rows := read_log(step.writes)):
         # A training may have come in several parts, of which the record knows the last.
-        return max(run.wall_s, rows[-1].seconds)
-    return run.wall_s
+        return max(finished.run.wall_s, rows[-1].seconds)
+    return finished.run.wall_s

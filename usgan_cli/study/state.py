@@ -23,21 +23,15 @@ Check = Callable[[PlannedStep], Outcome]
 
 @dataclass(frozen=True)
 class StepState:
-    """The state of a step.
-
-    Attributes
-    ----------
-    name : str
-        "done"; "stale": what is there was made with other settings or from other inputs, and is made again;
-        "follows": it is there, and will be made again if an input that is made again turns out different;
-        "unfinished": a part is there, from which the work continues; "missing": nothing is there;
-        "impossible": its command would refuse, whatever the steps before it do.
-    why : str
-        In words; empty where the name says it all.
-    """
+    """The state of a step."""
 
     name: StateName
+    """"done"; "stale": what is there was made with other settings or from other inputs, and is made again;
+    "follows": it is there, and will be made again if an input that is made again turns out different;
+    "unfinished": a part is there, from which the work continues; "missing": nothing is there;
+    "impossible": its command would refuse, whatever the steps before it do."""
     why: str = ""
+    """In words; empty where the name says it all."""
 
     @property
     def done(self) -> bool:
@@ -46,14 +40,9 @@ class StepState:
 
 
 def find_states(steps: Sequence[PlannedStep], check: Check) -> list[StepState]:
-    """Return the state of each step of a plan.
+    """Return the state of each step of a plan, where a step comes after those whose artefacts it needs.
 
-    Parameters
-    ----------
-    steps : sequence of PlannedStep
-        In the plan's order: a step comes after those whose artefacts it needs.
-    check : callable
-        Returns the outcome of a dry run of the step that may make again what is out of date.
+    `check` does a dry run of a step that may make again what is out of date.
     """
     states: dict[Path, StepState] = {}
     for step in steps:
