@@ -25,7 +25,7 @@ from usgan_cli.study.snakemake import run_snakemake
 from usgan_cli.study.state import StepState, find_states, to_do
 from usgan_cli.terminal import console
 from usgan_cli.terminal.live import StudyTerminal
-from usgan_cli.terminal.session import Session, outcomes_of, step_of
+from usgan_cli.terminal.session import Session, as_list, step_of
 
 
 def run(options: Study, session: Session) -> list[Outcome]:
@@ -166,5 +166,5 @@ def states_of(session: Session, steps: list[PlannedStep]) -> list[StepState]:
 
 def _check(session: Session, step: PlannedStep) -> Outcome:
     """Return what a step's command would do, by a dry run: its first part that is not done, if there is one."""
-    outcomes = outcomes_of(step.options, session)
+    outcomes = as_list(step_of(step.options)(step.options, session))
     return next((outcome for outcome in outcomes if outcome.status == "planned"), outcomes[0])

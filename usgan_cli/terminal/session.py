@@ -69,16 +69,15 @@ def step_of(options: InWorkspace) -> Run:
     return run
 
 
-def outcomes_of(options: InWorkspace, session: Session) -> list[Outcome]:
-    """Carry a command out, and return what came of it."""
-    returned = step_of(options)(options, session)
+def as_list(returned: Outcome | list[Outcome] | None) -> list[Outcome]:
+    """Return what came of a command as a list."""
     return returned if isinstance(returned, list) else [] if returned is None else [returned]
 
 
 def carry_out(options: InWorkspace) -> None:
     """Carry a command out on the terminal, and print the path of what was written, or with --json the result."""
     session = Session.of(options)
-    outcomes = outcomes_of(options, session)
+    outcomes = as_list(step_of(options)(options, session))
     if options.json and outcomes:
         shown = [{"path": str(one.path), "status": one.status, "result": one.result} for one in outcomes]
         console.emit_json({"command": options.COMMAND, "artefacts": shown})
