@@ -14,14 +14,14 @@ from torch import Tensor
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.generator import latest_state, read_log, read_tensors
 from usgan_cli.gan.augment import make_augment
-from usgan_cli.gan.batches import TrainingImages
+from usgan_cli.gan.batches import Batch, TrainingImages, cut, named, under
 from usgan_cli.gan.config import GanConfig
 from usgan_cli.gan.cuda_graph import Graphs, resolve_graphs
 from usgan_cli.gan.distributed import World
 from usgan_cli.gan.init.transfer import freeze_discriminator
 from usgan_cli.gan.launch import Job, Local, ParallelError, workers
 from usgan_cli.gan.layers import minibatch_std
-from usgan_cli.gan.microbatch import Batch, Gradients, cut, named, under
+from usgan_cli.gan.microbatch import Gradients
 from usgan_cli.gan.outputs import GanRun
 from usgan_cli.gan.state import Training
 from usgan_cli.gan.steps import Steps

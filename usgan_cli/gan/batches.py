@@ -1,6 +1,8 @@
-"""The training images on the device, shown in a fresh order every epoch."""
+"""Batches, cut so that their parts add up to the whole, and the training images, in a fresh order every epoch."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -10,7 +12,37 @@ from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.machine.placement import to_device
 from usgan_cli.core.machine.seeds import torch_generator
 from usgan_cli.gan.config import GanConfig
-from usgan_cli.gan.microbatch import Batch
+
+Batch = dict[str, Tensor]
+"""Named tensors with one row an image."""
+
+
+def cut(batch: Mapping[str, Tensor], part: int, parts: int, group: int) -> Batch:
+    """Return part number `part` of `parts` equal ones; `parts` divides N / min(group, N).
+
+    Minibatch standard deviation compares images whose numbers are equal modulo N / group. A part keeps such images
+    together, in their order, so that the parts' results are those of the whole batch.
+    """
+    return dict(batch) if parts == 1 else {name: _cut(rows, part, parts, group) for name, rows in batch.items()}
+
+
+def _cut(rows: Tensor, part: int, parts: int, group: int) -> Tensor:
+    group = min(group, len(rows))
+    columns = len(rows) // group
+    width = columns // parts
+    arranged = rows.reshape(group, columns, *rows.shape[1:])
+    return arranged[:, part * width : (part + 1) * width].flatten(0, 1)
+
+
+def named(prefix: str, tensors: Mapping[str, Tensor]) -> Batch:
+    """Return the tensors with `prefix/` before their names."""
+    return {f"{prefix}/{name}": value for name, value in tensors.items()}
+
+
+def under(prefix: str, batch: Mapping[str, Tensor]) -> Batch:
+    """Return the tensors whose names `named` began with a prefix, by their own names."""
+    start = f"{prefix}/"
+    return {name.removeprefix(start): value for name, value in batch.items() if name.startswith(start)}
 
 
 class TrainingImages:
@@ -36,7 +68,7 @@ class TrainingImages:
         return {name: to_device(value, self.device) for name, value in drawn.items()}
 
     def images(self, drawn: Batch) -> Tensor:
-        """Return the images that `draw` has chosen, float in [-1, 1]."""
+        """Return the images that `draw` chose, float in [-1, 1]."""
         batch = codec.to_float(self.pixels[drawn["index"]])
         if not self.config.mirror:
             return batch
@@ -50,11 +82,11 @@ class TrainingImages:
         """Return positions `first` ... of the endless row of epochs."""
         n = len(self.labels)
         positions = [divmod(first + i, n) for i in range(count)]
-        wanted = {epoch for epoch, _ in positions}
-        self._orders = {
-            epoch: self._orders[epoch] if epoch in self._orders else self._order(epoch) for epoch in sorted(wanted)
-        }
-        return torch.stack([self._orders[epoch][place] for epoch, place in positions])
-
-    def _order(self, epoch: int) -> Tensor:
-        return torch.randperm(len(self.labels), generator=torch_generator(self.config.seed, "epoch", epoch))
+        orders: dict[int, Tensor] = {}
+        for epoch in sorted({epoch for epoch, _ in positions}):
+            if epoch in self._orders:
+                orders[epoch] = self._orders[epoch]
+            else:
+                orders[epoch] = torch.randperm(n, generator=torch_generator(self.config.seed, "epoch", epoch))
+        self._orders = orders
+        return torch.stack([orders[epoch][place] for epoch, place in positions])

@@ -73,12 +73,8 @@ class Local:
     def train(self, job: Job) -> GeneratorDocument:
         """Train, with the workers.
 
-        Raises
-        ------
-        ParallelError
-            A worker has ended with an error, which it has printed.
-        SettingsError
-            There are fewer GPUs than processes.
+        `ParallelError` if a worker ended with an error, which it has printed; `SettingsError` if there are fewer GPUs
+        than processes.
         """
         if self.count == 1:
             return train(job.config, job.data, job.folder, job.run, job.source)
@@ -95,7 +91,7 @@ class Local:
 
 @dataclass
 class Torchrun:
-    """One of the processes that torchrun has started: the main one decides on a job, for which the workers wait."""
+    """One of the processes that torchrun started: the main one sends a job, for which the workers wait."""
 
     world: World
     device: torch.device
@@ -126,8 +122,8 @@ class Torchrun:
 
 @contextmanager
 def processes(count: int, device: torch.device) -> Iterator[Local | Torchrun]:
-    """Give access to the processes of a training: `count` of this machine, or those that torchrun has started."""
-    # Set by torchrun, and by launchers that do as it does.
+    """Give access to the processes of a training: `count` of this machine, or those that torchrun started."""
+    # torchrun sets these, and other launchers do likewise.
     if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Local(count, device)
         return
@@ -146,13 +142,7 @@ def processes(count: int, device: torch.device) -> Iterator[Local | Torchrun]:
 
 
 def device_of(kind: str, local_rank: int) -> torch.device:
-    """Return the device of the process with this number on its machine.
-
-    Raises
-    ------
-    SettingsError
-        The machine has fewer GPUs.
-    """
+    """Return the device of the process with this number on its machine; `SettingsError` if it has fewer GPUs."""
     if kind == "cpu":
         return torch.device("cpu")
     if local_rank >= torch.cuda.device_count():
@@ -168,8 +158,8 @@ def workers(count: int, kind: str, job: Job) -> Iterator[tuple[World, torch.devi
     """Start `count` - 1 workers on this machine for a job, and join them as the main process."""
     device = device_of(kind, 0)
     device_of(kind, count - 1)
-    before = torch.get_num_threads()
-    threads = max(before // count, 1) if kind == "cpu" else before
+    all_threads = torch.get_num_threads()
+    threads = max(all_threads // count, 1) if kind == "cpu" else all_threads
     store = TCPStore("127.0.0.1", 0, count, is_master=True, wait_for_workers=False, timeout=PATIENCE)
     context = multiprocessing.get_context("spawn")
     started = [
@@ -188,7 +178,7 @@ def workers(count: int, kind: str, job: Job) -> Iterator[tuple[World, torch.devi
         _check_ended(started, EXIT_WAIT_S)
         raise
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(all_threads)
         for process in started:
             if process.is_alive():
                 process.kill()
@@ -197,7 +187,7 @@ def workers(count: int, kind: str, job: Job) -> Iterator[tuple[World, torch.devi
 
 
 def _await_ready(started: Sequence[BaseProcess], store: TCPStore) -> None:
-    """Wait until all workers have come so far that they can be joined."""
+    """Wait until every worker has announced itself in the store; raise ParallelError if one ends before."""
     ready = [f"ready {rank}" for rank in range(1, len(started) + 1)]
     while not store.check(ready):
         if any(process.exitcode is not None for process in started):

@@ -15,13 +15,7 @@ if TYPE_CHECKING:
 
 
 class TensorBoard:
-    """The log's figures and sample grids as TensorBoard reads them; its steps are images shown.
-
-    Raises
-    ------
-    MissingError
-        TensorBoard is not installed.
-    """
+    """The log's figures and sample grids as TensorBoard reads them; its steps are images shown."""
 
     def __init__(self, folder: Path, images_now: int) -> None:
         try:

@@ -1,72 +1,26 @@
 """How a batch is computed in parts, and how the parts add up to what the whole batch gives.
 
-A batch is named tensors with one row an image. It is shared by the processes of a training and, where memory is short,
-computed a few images at a time; gradients and statistics add up to those of the whole batch, whatever the cut.
+A batch is shared by the processes of a training and, where memory is short, computed a few images at a time; however
+it is cut, gradients and statistics add up to those of the whole batch.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from usgan_cli.core.errors import SettingsError
+from usgan_cli.gan.batches import Batch, cut
 from usgan_cli.gan.config import GanConfig
-from usgan_cli.gan.cuda_graph import GraphError, Graphs
+from usgan_cli.gan.cuda_graph import Compute, GraphError, Graphs
 from usgan_cli.gan.distributed import ALONE, World
-
-Batch = dict[str, Tensor]
-Compute = Callable[[Batch], Batch]
-"""Adds to the parameters' gradients and returns sums over the images; changes nothing else."""
 
 LARGEST_GRADIENT = 1e5
 ALIGNMENT = 64
 """Gradients in one block begin at multiples of this many numbers."""
-
-
-def cut(batch: Mapping[str, Tensor], part: int, parts: int, group: int) -> Batch:
-    """Return one of `parts` equal parts of a batch.
-
-    Minibatch standard deviation compares images whose numbers are equal modulo N / group; a part keeps such
-    images together, in their order, so that the parts' results are those of the whole batch.
-
-    Parameters
-    ----------
-    batch : mapping of str to Tensor
-        Each [N, ...]; `parts` divides N / min(group, N).
-    part : int
-        0 to parts - 1.
-    parts : int
-    group : int
-        Size of the discriminator's groups.
-
-    Returns
-    -------
-    dict of str to Tensor
-        Each [N / parts, ...].
-    """
-    return dict(batch) if parts == 1 else {name: _cut(rows, part, parts, group) for name, rows in batch.items()}
-
-
-def _cut(rows: Tensor, part: int, parts: int, group: int) -> Tensor:
-    group = min(group, len(rows))
-    columns = len(rows) // group
-    width = columns // parts
-    arranged = rows.reshape(group, columns, *rows.shape[1:])
-    return arranged[:, part * width : (part + 1) * width].flatten(0, 1)
-
-
-def named(prefix: str, tensors: Mapping[str, Tensor]) -> Batch:
-    """Return the tensors with `prefix/` before their names."""
-    return {f"{prefix}/{name}": value for name, value in tensors.items()}
-
-
-def under(prefix: str, batch: Mapping[str, Tensor]) -> Batch:
-    """Return the tensors whose names `named` began with a prefix, by their own names."""
-    start = f"{prefix}/"
-    return {name.removeprefix(start): value for name, value in batch.items() if name.startswith(start)}
 
 
 class Gradients:
@@ -103,7 +57,7 @@ class Gradients:
         return [p.grad for p in self.parameters if p.grad is not None]
 
     def make_finite(self) -> None:
-        """Replace what is no number by 0, and infinities by numbers of +-1e5."""
+        """Replace NaN by 0 and infinities by +-1e5."""
         for gradient in self.tensors():
             torch.nan_to_num(gradient, nan=0.0, posinf=LARGEST_GRADIENT, neginf=-LARGEST_GRADIENT, out=gradient)
 
@@ -113,14 +67,9 @@ class Gradients:
 
 
 class Microbatches:
-    """Computes a batch part by part: this process's rows, as many at once as memory holds.
+    """Computes a batch part by part: this process's rows, `at_once` images at a time, by default what memory holds.
 
-    Parameters
-    ----------
-    at_once : int, optional
-        Images that each process computes at once; as many as memory allows by default.
-    graphs : Graphs, optional
-        Records each part's computation as a CUDA graph.
+    `graphs` record each part's computation as a CUDA graph.
 
     Raises
     ------
@@ -149,25 +98,19 @@ class Microbatches:
 
     def sums(self, name: str, compute: Compute, inputs: Batch, group: int | None = None) -> Batch:
         """Compute this process's rows part by part; return the sums over them."""
+        # The penalty on path lengths asks the other processes in the middle, which a graph cannot.
+        graphs = None if name == "path length" and self.world.size > 1 else self.graphs
         totals: Batch = {}
         for part in self.parts(inputs, group):
-            for key, value in self._computed(name, compute, part).items():
+            sums = compute(part) if graphs is None else graphs.run(name, compute, part)
+            for key, value in sums.items():
                 totals[key] = totals[key] + value if key in totals else value
         return totals
-
-    def _computed(self, name: str, compute: Compute, part: Batch) -> Batch:
-        # The penalty on path lengths asks the other processes in the middle, which a graph cannot.
-        if self.graphs is None or (name == "path length" and self.world.size > 1):
-            return compute(part)
-        return self.graphs.run(name, compute, part)
 
     def from_zero(self, gradients: Gradients, compute: Callable[[], Batch]) -> Batch:
         """Compute from gradients of zero; where memory runs out, begin again with fewer images at once.
 
-        Raises
-        ------
-        SettingsError
-            Not even the smallest part fits.
+        `SettingsError` if not even the smallest part fits.
         """
         while True:
             gradients.clear()

@@ -132,8 +132,8 @@ class Outputs:
         return samples
 
     def _relative_diversity(self, samples: list[list[codec.Pixels]]) -> float | None:
-        spread = diversity(samples)
-        return spread / self.real_diversity if spread is not None and self.real_diversity else None
+        of_samples = diversity(samples)
+        return of_samples / self.real_diversity if of_samples is not None and self.real_diversity else None
 
     def _scored(self, row: LogRow, scorer: Scorer) -> LogRow:
         fd, extractor = scorer(self.training.average)

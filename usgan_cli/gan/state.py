@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from usgan_cli.core.errors import FormatError
 from usgan_cli.core.formats.generator import (
@@ -23,12 +23,9 @@ from usgan_cli.core.formats.generator import (
 from usgan_cli.core.machine.device import torch_dtype
 from usgan_cli.core.machine.seeds import torch_generator
 from usgan_cli.gan.augment.controller import AdaController
+from usgan_cli.gan.batches import named, under
 from usgan_cli.gan.config import GanConfig
-from usgan_cli.gan.microbatch import under
 from usgan_cli.gan.networks import Discriminator, DiscriminatorConfig, Generator
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def discriminator_config(config: GanConfig) -> DiscriminatorConfig:
@@ -101,14 +98,13 @@ class Training:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return every tensor of the state by name."""
-        named: dict[str, Tensor] = {"path_length_mean": self.path_length_mean}
+        tensors: dict[str, Tensor] = {"path_length_mean": self.path_length_mean}
         for prefix, network in self._networks().items():
-            named.update({f"{prefix}/{name}": value for name, value in network.state_dict().items()})
+            tensors |= named(prefix, network.state_dict())
         for prefix, (network, adam) in self._optimisers().items():
             for name, parameter in network.named_parameters():
-                for key, value in adam.state.get(parameter, {}).items():
-                    named[f"{prefix}/{name}/{key}"] = value
-        return named
+                tensors |= named(f"{prefix}/{name}", adam.state.get(parameter, {}))
+        return tensors
 
     def _networks(self) -> dict[str, torch.nn.Module]:
         return {"g": self.generator, "d": self.discriminator, "ema": self.average}
@@ -136,34 +132,24 @@ class Training:
         prune_states(folder, keep)
 
     def load(self, state: TrainingState, folder: Path) -> None:
-        """Restore a state that `save` wrote to `folder`.
-
-        Raises
-        ------
-        FormatError
-            The files do not fit together or belong to another architecture.
-        """
-        named = read_tensors(state.tensor_file(folder), state.tensors)
+        """Restore a state that `save` wrote to `folder`; `FormatError` if its tensors do not fit these networks."""
+        tensors = read_tensors(state.tensor_file(folder), state.tensors)
         try:
             for prefix, network in self._networks().items():
-                network.load_state_dict(under(prefix, named))
+                network.load_state_dict(under(prefix, tensors))
             for prefix, (network, adam) in self._optimisers().items():
-                _load_adam(adam, network, under(prefix, named))
+                for name, parameter in network.named_parameters():
+                    if parameter.requires_grad:
+                        moments = under(f"{prefix}/{name}", tensors)
+                        adam.state[parameter] = {key: _laid_out_like(parameter, m) for key, m in moments.items()}
         except (RuntimeError, KeyError) as error:
             raise FormatError(
                 f"{folder} does not fit this network: {error}.", "Train again with --force, or use another --out."
             ) from None
-        self.path_length_mean.copy_(named["path_length_mean"])
+        self.path_length_mean.copy_(tensors["path_length_mean"])
         self.ada.load_state_dict(state.augment)
         self.step, self.images, self.seconds = state.step, state.images, state.seconds
         self.best = state.best
-
-
-def _load_adam(adam: torch.optim.Adam, network: torch.nn.Module, named: dict[str, Tensor]) -> None:
-    for name, parameter in network.named_parameters():
-        if parameter.requires_grad:
-            values = under(name, named)
-            adam.state[parameter] = {key: _laid_out_like(parameter, value) for key, value in values.items()}
 
 
 def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:

@@ -4,14 +4,12 @@ Non-saturating logistic loss with lazy R1 and path length regularisation (Karras
 improving the image quality of StyleGAN"). The three GANs of the study differ in the `augment` through which the
 discriminator is shown images, and nowhere else.
 
-Each part first draws everything random for the whole batch, then computes on parts of it: the rows of this process
-where there are several, and fewer at a time where memory is short. Gradients and statistics add up to those of the
-whole batch, whatever the cut.
+Each part first draws everything random for the whole batch, then computes on parts of it (see `microbatch`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -22,11 +20,11 @@ from usgan_cli.core.machine.placement import to_device
 from usgan_cli.core.machine.seeds import torch_generator
 from usgan_cli.gan import losses
 from usgan_cli.gan.augment import Augment
-from usgan_cli.gan.batches import TrainingImages
+from usgan_cli.gan.batches import Batch, TrainingImages, named, under
 from usgan_cli.gan.config import GanConfig
 from usgan_cli.gan.cuda_graph import Graphs, GraphsWanted
 from usgan_cli.gan.distributed import ALONE, World
-from usgan_cli.gan.microbatch import Batch, Gradients, Microbatches, named, under
+from usgan_cli.gan.microbatch import Gradients, Microbatches
 from usgan_cli.gan.state import Training
 
 
@@ -70,23 +68,11 @@ class Draws:
 
 
 class Steps:
-    """The five parts of a training iteration.
+    """The five parts of a training iteration, which change `training`.
 
-    Parameters
-    ----------
-    training : Training
-        What they change.
-    data : TrainingImages
-    augment : Augment
-        How the discriminator is shown images.
-    world : World
-        The processes that share each batch.
-    at_once : int, optional
-        Images that each process computes at once; as many as memory allows by default.
-    graphs : {"on", "off", "auto"}
-        Record each part as a CUDA graph; "auto": and do without where that fails.
-    warn : callable
-        Tells the user that graphs are done without.
+    The processes of `world` share each batch, and each computes `at_once` images at a time, by default as many as its
+    memory holds. With `graphs` each part is recorded as a CUDA graph; "auto" warns and goes on without where that
+    fails.
 
     Raises
     ------
@@ -112,28 +98,28 @@ class Steps:
         self.augment = augment
         self.device = device
         self.world = world
-        self.g_parameters = [p for p in training.generator.parameters() if p.requires_grad]
-        self.d_parameters = [p for p in training.discriminator.parameters() if p.requires_grad]
         in_one_block = device.type == "cuda" or graphs != "off"
-        self.g_gradients = Gradients(self.g_parameters, in_one_block=in_one_block)
-        self.d_gradients = Gradients(self.d_parameters, in_one_block=in_one_block)
+        self.g_gradients, self.d_gradients = (
+            Gradients([p for p in network.parameters() if p.requires_grad], in_one_block=in_one_block)
+            for network in (training.generator, training.discriminator)
+        )
         recorded = None
         if graphs != "off":
-            added_to = [*self.g_gradients.tensors(), *self.d_gradients.tensors()]
-            recorded = Graphs(added_to, warn if graphs == "auto" else None)
+            blocks = [*self.g_gradients.tensors(), *self.d_gradients.tensors()]
+            recorded = Graphs(blocks, warn if graphs == "auto" else None)
         self.microbatches = Microbatches(config, device, world, at_once, recorded)
         self._batch_length: Tensor | None = None
         self.means = Means()
         self.grad_g = self.grad_d = torch.zeros(())
-        self._averaged: list[Tensor] = list(training.average.parameters())
-        self._followed: list[Tensor] = list(training.generator.parameters())
-        self._copied = list(training.average.buffers()), list(training.generator.buffers())
+        average, generator = training.average, training.generator
+        self._averaged = list[Tensor](average.parameters()), list[Tensor](generator.parameters())
+        self._copied = list(average.buffers()), list(generator.buffers())
 
     def generator_step(self) -> None:
         """Move the generator towards images that the discriminator takes for real."""
         config, draws = self.config, self._draws("generator")
         inputs = self._draw_generated(config.batch, draws) | self._draw_augmentation(config.batch, draws)
-        with self._frozen(self.d_parameters):
+        with self._frozen(self.d_gradients):
             totals = self.microbatches.from_zero(
                 self.g_gradients, lambda: self.microbatches.sums("generator", self._generator_part, inputs)
             )
@@ -142,14 +128,14 @@ class Steps:
         self.means.add("loss_g", totals["loss_g"] / config.batch)
 
     def path_length_step(self) -> None:
-        """Path length regularisation on a part of the batch, weighted for being done only now and then."""
+        """Path length regularisation on a part of the batch, its weight multiplied by the interval between steps."""
         config, training, draws = self.config, self.training, self._draws("path length")
         count = config.batch // config.pl_batch_shrink
         inputs = self._draw_generated(count, draws)
-        shape = (count, config.img_channels, config.resolution, config.resolution)
+        shape = self._image_shape(count)
         inputs["direction"] = torch.randn(shape, generator=draws.device, device=draws.device.device).to(self.device)
         self._batch_length = None
-        with self._frozen(self.d_parameters):
+        with self._frozen(self.d_gradients):
             totals = self.microbatches.from_zero(self.g_gradients, lambda: self._path_length_loss(inputs))
             self._update(training.adam_g, self.g_gradients, totals)
         mean = totals["path_length"] / count
@@ -158,11 +144,11 @@ class Steps:
         self.means.add("path_length", mean)
 
     def discriminator_step(self) -> None:
-        """Move the discriminator towards telling generated images from real ones."""
+        """Move the discriminator towards separating generated images from real ones."""
         config, training, draws = self.config, self.training, self._draws("discriminator")
         fakes = self._draw_generated(config.batch, draws) | self._draw_augmentation(config.batch, draws)
         reals = self.data.draw(training.step) | self._draw_augmentation(config.batch, draws)
-        with self._frozen(self.g_parameters):
+        with self._frozen(self.g_gradients):
             totals = self.microbatches.from_zero(
                 self.d_gradients,
                 lambda: (
@@ -172,8 +158,9 @@ class Steps:
             )
             self.grad_d = self._update(training.adam_d, self.d_gradients, totals)
         self._update_w_avg(totals["w"] / config.batch)
-        for name, total in (("loss_d_fake", "loss_d_fake"), ("loss_d_real", "loss_d_real"), ("r_t", "signs")):
-            self.means.add(name, totals[total] / config.batch)
+        for name in ("loss_d_fake", "loss_d_real"):
+            self.means.add(name, totals[name] / config.batch)
+        self.means.add("r_t", totals["signs"] / config.batch)
         if config.adapts:
             training.ada.observe(totals["signs"], config.batch)
 
@@ -181,7 +168,7 @@ class Steps:
         """R1 regularisation: the gradient is with respect to the real image before augmentation."""
         config, training, draws = self.config, self.training, self._draws("r1")
         inputs = self.data.draw(training.step) | self._draw_augmentation(config.batch, draws)
-        with self._frozen(self.g_parameters):
+        with self._frozen(self.g_gradients):
             totals = self.microbatches.from_zero(
                 self.d_gradients, lambda: self.microbatches.sums("r1", self._r1_part, inputs)
             )
@@ -196,7 +183,7 @@ class Steps:
         if config.ema_rampup is not None:
             half_life = min(half_life, training.images * config.ema_rampup)
         beta = 0.5 ** (config.batch / max(half_life, 1e-8))
-        torch._foreach_lerp_(self._averaged, self._followed, 1 - beta)
+        torch._foreach_lerp_(*self._averaged, 1 - beta)
         torch._foreach_copy_(*self._copied)
 
     # What is random in a batch
@@ -221,30 +208,31 @@ class Steps:
         return on_device | named("noise", {f"{i:02d}": plane for i, plane in enumerate(noise)})
 
     def _draw_augmentation(self, count: int, draws: Draws) -> Batch:
-        config = self.config
-        shape = (count, config.img_channels, config.resolution, config.resolution)
         p = self.training.ada.p_tensor
-        return named("augment", self.augment.draw(shape, p, draws.device, self.device))
+        return named("augment", self.augment.draw(self._image_shape(count), p, draws.device, self.device))
+
+    def _image_shape(self, count: int) -> tuple[int, int, int, int]:
+        return count, self.config.img_channels, self.config.resolution, self.config.resolution
 
     # What is computed on a part of a batch: adds to the gradients, returns sums
 
     def _generator_part(self, part: Batch) -> Batch:
         generated, ws = self._generate(part)
         loss = losses.generator_loss(self._logits(generated, part)).sum()
-        (loss / self.config.batch).backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss / self.config.batch)
         return {"loss_g": loss.detach(), "w": ws[:, 0].detach().sum(dim=0)}
 
     def _generated_part(self, part: Batch) -> Batch:
         with torch.no_grad():
             generated, ws = self._generate(part)
         loss = losses.discriminator_loss_fake(self._logits(generated, part)).sum()
-        (loss / self.config.batch).backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss / self.config.batch)
         return {"loss_d_fake": loss.detach(), "w": ws[:, 0].sum(dim=0)}
 
     def _real_part(self, part: Batch) -> Batch:
         logits = self._logits(self.data.images(part), part)
         loss = losses.discriminator_loss_real(logits).sum()
-        (loss / self.config.batch).backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss / self.config.batch)
         return {"loss_d_real": loss.detach(), "signs": logits.detach().sign().sum()}
 
     def _r1_part(self, part: Batch) -> Batch:
@@ -254,7 +242,7 @@ class Steps:
         penalty = losses.r1_penalty(logits, real).sum()
         # The term in the logits keeps every parameter in the graph, as the published loss does.
         loss = penalty * (config.r1_gamma / 2 * config.r1_interval / config.batch) + logits.sum() * 0
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         return {"r1": penalty.detach()}
 
     def _path_length_loss(self, inputs: Batch) -> Batch:
@@ -286,7 +274,7 @@ class Steps:
         slope = 2 / count * ((lengths.detach() - mean) - config.pl_decay * (batch_length - mean))
         # The term in the image keeps every parameter in the graph, as the published loss does.
         loss = (lengths * slope).sum() * (config.pl_weight * config.pl_interval) + generated[:, 0, 0, 0].sum() * 0
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         return {"path_length": lengths.detach().sum(), "w": ws[:, 0].detach().sum(dim=0)}
 
     def _lengths(self, part: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -314,18 +302,18 @@ class Steps:
     # Updates
 
     @contextmanager
-    def _frozen(self, parameters: Sequence[Tensor]) -> Iterator[None]:
-        """Keep one network's parameters out of the gradients."""
-        for parameter in parameters:
+    def _frozen(self, gradients: Gradients) -> Iterator[None]:
+        """Compute no gradients of one network's parameters."""
+        for parameter in gradients.parameters:
             parameter.requires_grad_(False)
         try:
             yield
         finally:
-            for parameter in parameters:
+            for parameter in gradients.parameters:
                 parameter.requires_grad_(True)
 
     def _update(self, adam: torch.optim.Adam, gradients: Gradients, totals: Batch) -> Tensor:
-        """Add up over processes and take one optimiser step. Returns the norm of the gradient."""
+        """Add up over processes, take one optimiser step and return the norm of the gradient."""
         self.world.sum_([*gradients.tensors(), *totals.values()])
         gradients.make_finite()
         adam.step()

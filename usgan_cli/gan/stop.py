@@ -19,7 +19,7 @@ from usgan_cli.gan.state import Training
 SAME_PRESS_S = 1.0
 """A second SIGINT this soon is the first one again: torchrun forwards what the terminal has sent to everybody."""
 AGREE_EVERY_S = 1.0
-"""How often several processes agree whether to end: seldom enough that they hardly wait for it."""
+"""How often several processes agree whether to end: so seldom that it costs next to nothing."""
 MOST_ITERATIONS_APART = 64
 
 Ending = Literal["finished", "stopped"]
@@ -72,13 +72,8 @@ class StopSignals:
 class Limits:
     """Decides before every iteration whether the training ends; all processes decide the same.
 
-    The number of images is the same in all processes. Time and signals are not, so the processes agree about them
-    after a number of iterations that the main process chooses.
-
-    Parameters
-    ----------
-    seconds : callable
-        Returns the time spent training so far.
+    The number of images is the same in all processes. Time (`seconds` of training so far) and signals are not, so the
+    processes agree about them after a number of iterations that the main process chooses.
     """
 
     def __init__(
@@ -92,7 +87,7 @@ class Limits:
     ) -> None:
         self.config, self.training, self.seconds, self.signals = config, training, seconds, signals
         self.world, self.device = world, device
-        self._agreed = training.step, time.perf_counter()
+        self._last_agreed = training.step, time.perf_counter()
         self._agree_at = training.step
 
     def ending(self) -> Ending | None:
@@ -101,7 +96,7 @@ class Limits:
             return "finished"
         if self.training.step < self._agree_at:
             return None
-        # The greatest counts: what any process was asked, and the main one's number of iterations.
+        # Of each, the greatest counts: a stop that any process was asked for, and the main one's number of iterations.
         verdict, iterations = self.world.greatest([self._own_verdict(), self._iterations_apart()], self.device)
         self._agree_at = self.training.step + iterations
         if verdict == STOP:
@@ -117,10 +112,10 @@ class Limits:
 
     def _iterations_apart(self) -> int:
         if self.world.size == 1:
-            return 0  # it costs nothing to look every time
-        (step, then), now = self._agreed, time.perf_counter()
-        self._agreed = self.training.step, now
+            return 0  # alone it costs nothing to decide before every iteration
+        (step, then), now = self._last_agreed, time.perf_counter()
+        self._last_agreed = self.training.step, now
         if not self.world.is_main or self.training.step == step:
             return 1
-        each = (now - then) / (self.training.step - step)
-        return min(max(round(AGREE_EVERY_S / each), 1), MOST_ITERATIONS_APART)
+        iteration_s = (now - then) / (self.training.step - step)
+        return min(max(round(AGREE_EVERY_S / iteration_s), 1), MOST_ITERATIONS_APART)

@@ -42,14 +42,8 @@ def train(
 ) -> GeneratorDocument:
     """Train a GAN until `config.kimg` or `config.minutes`, or continue the training in `folder`.
 
-    Parameters
-    ----------
-    data : ImageSet
-        Training images [N, C, resolution, resolution] with labels.
-    folder : Path
-        Gets log.jsonl, samples/*.png, checkpoint/, and at the end generator.safetensors and generator.json.
-    source : Source, optional
-        Networks to start from.
+    A new training starts from the networks of `source`, if there is one. `folder` gets log.jsonl, samples/*.png,
+    checkpoint/, and at the end generator.safetensors and generator.json.
 
     Raises
     ------
@@ -79,7 +73,7 @@ def train(
     ):
         limits = Limits(config, training, clock.seconds, signals, run.world, run.device)
         while True:
-            # Look before every iteration and once after the last: start, middle and end share their code.
+            # Decide before every iteration and once after the last, so that start, middle and end share their code.
             ending = limits.ending()
             due = schedule.due(training.images, clock.seconds(), ending)
 
@@ -91,8 +85,9 @@ def train(
             if ending is not None:
                 break
             if due.save:
-                continue  # look again: the signal to stop may have come in the meantime
+                continue  # decide again: the signal to stop may have come in the meantime
 
+            # Train: generator, path length, discriminator, R1, average, p.
             before = clock.start()
             iterate(config, training, steps)
             clock.limit_queue()
@@ -113,24 +108,28 @@ def _tuning_pays(config: GanConfig) -> bool:
 
 def iterate(config: GanConfig, training: Training, steps: Steps) -> None:
     """Take one iteration. Each part draws its own latents, labels and augmentations, which belong to this step."""
+    # Train the generator; now and then, regularise its path lengths.
     steps.generator_step()
     if training.step % config.pl_interval == 0:
         steps.path_length_step()
 
+    # Train the discriminator; now and then, regularise its gradient on real images (R1).
     steps.discriminator_step()
     if training.step % config.r1_interval == 0:
         steps.r1_step()
 
+    # Let the averaged generator follow.
     steps.average_step()
-
     training.step += 1
+    training.images += config.batch
+
+    # Adjust ADA's p.
     if config.adapts and training.step % config.ada_interval == 0:
         training.ada.update(config.batch)
-    training.images += config.batch
 
 
 def _start_or_resume(config: GanConfig, folder: Path, run: GanRun, source: Source | None) -> tuple[Training, int]:
-    """Return the training at its start or as it was last saved, and the length of its log in bytes."""
+    """Return the training at its start or as last saved, and the length of its log in bytes."""
     training = Training.start(config, run.device)
     if source is not None:
         networks = training.generator, training.discriminator, training.average
@@ -138,8 +137,8 @@ def _start_or_resume(config: GanConfig, folder: Path, run: GanRun, source: Sourc
     state = latest_state(folder / CHECKPOINT_FOLDER)
     if state is not None:
         training.load(state, folder / CHECKPOINT_FOLDER)
-        limits = [] if config.kimg is None else [f"{config.kimg:g} kimg"]
-        limits += [] if config.minutes is None else [f"{config.minutes:g} minutes"]
+        ends = {"kimg": config.kimg, "minutes": config.minutes}
+        limits = [f"{value:g} {unit}" for unit, value in ends.items() if value is not None]
         run.progress.note(
             f"Continuing {run.name} at {training.images / 1000:g} kimg, {training.seconds / 60:.3g} minutes "
             f"(it ends at {' or '.join(limits)})."
@@ -182,8 +181,8 @@ def _report(training: Training, steps: Steps, clock: Clock) -> LogRow | None:
 class Schedule:
     """When a line of the log, samples, a score and a saved state are due.
 
-    In images by whole intervals from zero, so that a resumed training writes at the same counts; and a state when
-    `save_minutes` of training have passed since the last one.
+    Each interval is counted in images from zero, so that a resumed training writes at the same counts. A state is also
+    due when `save_minutes` of training have passed since the last one.
     """
 
     def __init__(self, config: GanConfig, run: GanRun, training: Training) -> None:
@@ -197,9 +196,9 @@ class Schedule:
         self.saved_at = training.seconds
 
     def due(self, images: int, seconds: float, ending: Ending | None) -> Due:
-        """Return what is due after so many images and seconds of training; after a stop no more than is needed."""
-        late = seconds - self.saved_at >= self.save_seconds
-        tick, save = self._passes("tick", images), self._passes("save", images) or late or ending is not None
+        """Return what is due after these images and seconds of training; after a stop, a line and a state alone."""
+        timed = seconds - self.saved_at >= self.save_seconds
+        tick, save = self._passes("tick", images), self._passes("save", images) or timed or ending is not None
         if save:
             self.saved_at = seconds
         if ending == "stopped":
@@ -226,7 +225,7 @@ class Clock:
         self._queue: deque[torch.Event] = deque()
 
     def seconds(self) -> float:
-        """Return the time so far."""
+        """Return the time so far, seconds."""
         running = 0.0 if self.started is None else time.perf_counter() - self.started
         return self.training.seconds + running
 

@@ -34,17 +34,10 @@ def check_finite(means: Mapping[str, float]) -> None:
 
 
 def diversity(classes: Sequence[Sequence[Pixels]]) -> float | None:
-    """Return how far apart images of one class lie, in gray levels.
+    """Return how far apart images [C, H, W] of one class lie, in gray levels, or None if no class has two.
 
-    Parameters
-    ----------
-    classes : sequence of sequences of uint8 arrays [C, H, W]
-
-    Returns
-    -------
-    float or None
-        Root mean square distance between two images of a class, each reduced to 16 x 16 pixels by averaging; the
-        mean over the classes with at least two images, None without such a class.
+    That is the root mean square distance between two images of a class, each reduced to 16 x 16 pixels by averaging;
+    the mean over the classes with at least two images.
     """
     spreads = [_spread(np.stack(list(images))) for images in classes if len(images) > 1]
     return float(np.mean(spreads)) if spreads else None
@@ -64,15 +57,15 @@ def real_diversity(data: ImageSet) -> float | None:
 
 
 class Warnings:
-    """Warns in words, once for each problem; `rows` are the lines logged before this run."""
+    """Warns once of each problem; `rows` are the lines logged before this run."""
 
     def __init__(self, progress: Progress, rows: Sequence[LogRow] = ()) -> None:
         self.progress = progress
-        self.given: set[str] = set()
+        self.warned: set[str] = set()
         self.most_diverse = max((row.diversity for row in rows if row.diversity is not None), default=0.0)
 
     def check(self, row: LogRow) -> None:
-        """Warn about what a line of the log shows."""
+        """Warn of problems that a line of the log shows."""
         if row.p > LEAK_THRESHOLD:
             self._once(
                 f"At {row.kimg:g} kimg ADA's p is {row.p:.2f}: over {LEAK_THRESHOLD} its augmentations begin to "
@@ -99,6 +92,6 @@ class Warnings:
             )
 
     def _once(self, message: str, kind: str) -> None:
-        if kind not in self.given:
-            self.given.add(kind)
+        if kind not in self.warned:
+            self.warned.add(kind)
             self.progress.warn(message)

@@ -27,8 +27,8 @@ from usgan_cli.core.formats.generator import (
     read_tensors,
 )
 from usgan_cli.core.store import files
+from usgan_cli.gan.batches import under
 from usgan_cli.gan.init.stylegan2_pickle import read_published
-from usgan_cli.gan.microbatch import under
 from usgan_cli.gan.networks import Discriminator
 
 Tensors = Mapping[str, Tensor]
