@@ -9,6 +9,7 @@ from report_page import Page
 from study_records import CLASSES, run_of, write_data
 
 from usgan_cli.commands.report import Report
+from usgan_cli.core.errors import FormatError
 from usgan_cli.core.formats.dataset import Subset
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.steps import report
@@ -49,3 +50,13 @@ def test_lists_the_steps_that_the_study_lacks(workspace: Workspace) -> None:
 def test_without_a_study_nothing_is_missing(workspace: Workspace) -> None:
     assert make(workspace) == "done"
     assert "What is missing" not in Page(workspace.report).words
+
+
+def test_a_study_of_an_older_version_names_the_next_move(workspace: Workspace) -> None:
+    study = workspace.root / "study.json"
+    study.write_text('{"format": "usgan/study", "version": 1, "study": {}}')
+    with pytest.raises(FormatError, match="version 1") as error:
+        make(workspace)
+    assert error.value.hint is not None and f"Move {study} away" in error.value.hint
+    study.rename(study.with_suffix(".old"))
+    assert make(workspace) == "done"

@@ -33,22 +33,10 @@ from usgan_cli.reporting.training_charts import training_chart
 def build_report(
     workspace: Workspace, target: Path, progress: Progress, missing: Sequence[Missing] = ()
 ) -> ReportSummary:
-    """Write `index.html`, `figures/` and `tables/` of a study, or of the part of it that is done.
+    """Write `index.html`, `figures/` and `tables/` of a study, or of the part of it that is done, into `target`.
 
-    Parameters
-    ----------
-    workspace : Workspace
-    target : Path
-        Folder of the report; equal records give equal files.
-    progress : Progress
-        Gets the warnings that the page shows.
-    missing : sequence of Missing
-        Steps of the study's plan that are not done.
-
-    Raises
-    ------
-    MissingError
-        The workspace has no records at all.
+    Equal records give equal files. `missing` are the steps of the study's plan that are not done; `progress` gets the
+    warnings that the page shows. A workspace without any records is a `MissingError`.
     """
     records = collect(workspace)
     if records.is_empty():
@@ -80,7 +68,7 @@ def _page(study: Study, sections: Sequence[Section], missing: Sequence[Missing])
         headline=findings.headline(study),
         finding=findings.main_finding(study),
         quality_finding=findings.quality_finding(study),
-        facts=findings.facts(study),
+        facts=list(findings.facts(study)),
         cautions=[*cautions(study), *unshown],
         missing=by_kind,
         sections=[section for section in sections if section.blocks],
@@ -125,15 +113,15 @@ def _fold(title: str, blocks: Sequence[Block], *, open_: bool) -> list[Block]:
 
 
 def _run_section(study: Study) -> Section:
-    text = findings.what_was_run(study)
+    text = " ".join(findings.what_was_run(study))
     return Section("run", "What was run", [Sentences([text])] if text else [])
 
 
 def _data_section(study: Study) -> Section:
-    data = study.records.data
-    blocks: list[Block] = []
-    if data is not None:
-        blocks = [tables.data_table(data, study.records.subsets), Sentences(findings.audit(data))]
+    data, subsets = study.records.data, study.records.subsets
+    blocks: list[Block] = (
+        [] if data is None else [tables.data_table(data, subsets), Sentences(list(findings.audit(data)))]
+    )
     return Section("data", "Data", blocks)
 
 

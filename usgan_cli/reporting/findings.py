@@ -6,6 +6,7 @@ Every sentence is computed from the records, and claims no more than they show.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -43,32 +44,30 @@ def lengths(records: StudyRecords) -> list[str]:
     return [f"{kimg:g}" for kimg in sorted({round(gan.kimg, 3) for gan in records.finished_gans()})]
 
 
-def facts(study: Study) -> list[tuple[str, str]]:
-    """Return the figures that stand at the head of the page."""
-    records = study.records
-    rows = [("Dataset", "no dataset" if records.data is None else dataset_name(records.data))]
+def facts(study: Study) -> Iterator[tuple[str, str]]:
+    """Yield the figures that stand at the head of the page."""
+    records, gans = study.records, study.records.finished_gans()
+    yield "Dataset", "no dataset" if records.data is None else dataset_name(records.data)
     if records.subset_keys():
-        rows.append(("Training images, n", ", ".join(map(str, records.sizes()))))
+        yield "Training images, n", ", ".join(map(str, records.sizes()))
     if records.gans or records.synthetic or records.scores or any(r.aug for _, r in records.all_classifiers()):
         seeds = len({key.seed for key in records.subset_keys()})
-        rows.append(("GANs", f"{len(records.finished_gans())} trained{f', {seeds} seeds' if seeds > 1 else ''}"))
-    if records.finished_gans():
-        rows.append(("Training", f"{' / '.join(lengths(records))} kimg"))
+        yield "GANs", f"{len(gans)} trained{f', {seeds} seeds' if seeds > 1 else ''}"
+    if gans:
+        yield "Training", f"{' / '.join(lengths(records))} kimg"
     if compared := tested(study):
-        significant = sum(below(item.p_holm) for _, item in compared)
-        rows.append(("Significant after correction", f"{significant} of {len(compared)}"))
+        yield "Significant after correction", f"{sum(below(item.p_holm) for _, item in compared)} of {len(compared)}"
     verdicts = [score.memorization.verdict for score in records.scores.values() if score.memorization is not None]
     if verdicts:
-        rows.append(("GANs that copy", f"{verdicts.count('copies')} of {len(verdicts)}"))
-    return rows
+        yield "GANs that copy", f"{verdicts.count('copies')} of {len(verdicts)}"
 
 
-def what_was_run(study: Study) -> str:
-    """Return in words what was run on what."""
-    records, sentences = study.records, []
+def what_was_run(study: Study) -> Iterator[str]:
+    """Yield in words what was run on what."""
+    records = study.records
     if (data := records.data) is not None:
         classes = joined(f"{count} {name}" for name, count in data.class_counts().items())
-        sentences.append(
+        yield (
             f"Dataset: {dataset_name(data)}, {len(data.images)} in all ({classes}) at {data.size} × {data.size} "
             f"pixels, split into {len(data.of('train'))} for training and {len(data.of('test'))} for testing."
         )
@@ -78,50 +77,47 @@ def what_was_run(study: Study) -> str:
         sizes = joined(dict.fromkeys(gan.key.n for gan in finished))
         seeds = sorted({gan.key.seed for gan in finished})
         drawn = f", drawn with seeds {joined(seeds)}," if len(seeds) > 1 else ""
-        sentences.append(
+        yield (
             f"{plural(len(finished), 'GAN')} ({augs}) trained on subsets of {sizes} images{drawn} for "
             f"{joined(lengths(records))} kimg with the preset {presets}."
         )
-    extractors = dict.fromkeys(short_digests(group.settings.extractor) for group in study.scores)
-    sentences += [f"Fréchet distances in the features of {joined(extractors)}."] if extractors else []
+    if extractors := dict.fromkeys(short_digests(group.settings.extractor) for group in study.scores):
+        yield f"Fréchet distances in the features of {joined(extractors)}."
     for group in study.classifiers:
         settings = group.settings
         training = "frozen, with a new head" if settings.freeze else "fine-tuned"
-        sentences.append(
+        yield (
             f"{plural(len(group.items), 'classifier')}: {settings.backbone} ({short_digests(settings.weights)}), "
             f"{training}, {settings.folds} folds each."
         )
-    return " ".join(sentences)
 
 
-def audit(data: DataManifest) -> list[str]:
-    """Return which copies, conflicts and unusable files the source had."""
-    sentences = []
+def audit(data: DataManifest) -> Iterator[str]:
+    """Yield which copies, conflicts and unusable files the source had."""
     if data.duplicates:
         copies, groups = sum(len(group) for group in data.duplicates), plural(len(data.duplicates), "group")
-        sentences.append(f"{copies} files are copies of one another, exact or near, in {groups}.")
+        yield f"{copies} files are copies of one another, exact or near, in {groups}."
         if data.near_copies:
-            named = _first([f"{Path(pair.first).name} ≈ {Path(pair.second).name}" for pair in data.near_copies])
-            sentences.append(f"Near-copies: {plural(len(data.near_copies), 'pair')} ({named}).")
-        policies = {
+            pairs = _first([f"{Path(pair.first).name} ≈ {Path(pair.second).name}" for pair in data.near_copies])
+            yield f"Near-copies: {plural(len(data.near_copies), 'pair')} ({pairs})."
+        yield {
             "group": "Copies were kept on one side of the split and of every fold.",
             "drop": "Of every group of copies one image was kept.",
             "ignore": "Copies were ignored when the split was drawn.",
-        }
-        sentences.append(policies[data.duplicate_policy])
+        }[data.duplicate_policy]
     else:
-        sentences.append("No two files show the same picture.")
+        yield "No two files show the same picture."
     if data.conflicts:
-        named = _first([" = ".join(Path(file).name for file in group) for group in data.conflicts])
+        files = _first([" = ".join(Path(file).name for file in group) for group in data.conflicts])
         kept = "they were left out" if data.conflict_policy == "drop" else "they were kept"
-        sentences.append(f"Under more than one class: {plural(len(data.conflicts), 'group')}; {kept} ({named}).")
+        yield f"Under more than one class: {plural(len(data.conflicts), 'group')}; {kept} ({files})."
     if data.left_out:
-        counts = sorted(Counter(item.reason for item in data.left_out).items())
-        reasons = "; ".join(f"{reason} ({count})" for reason, count in sorted(counts, key=lambda item: -item[1])[:10])
-        sentences.append(f"{plural(len(data.left_out), 'file')} of the source left out: {reasons}.")
+        counts = sorted(Counter(item.reason for item in data.left_out).items(), key=lambda item: (-item[1], item[0]))
+        reasons = "; ".join(f"{reason} ({count})" for reason, count in counts[:10])
+        yield f"{plural(len(data.left_out), 'file')} of the source left out: {reasons}."
     else:
-        sentences.append("No file of the source was left out.")
-    return [*sentences, "Pictures of all of them: data/audit.html in the workspace."]
+        yield "No file of the source was left out."
+    yield "Pictures of all of them: data/audit.html in the workspace."
 
 
 def _first(names: list[str]) -> str:

@@ -272,10 +272,10 @@ def copying_table(group: ScoreGroup) -> Table:
         *LEAD,
         Words("GAN", "gan", lambda row: gan_label(row.key.aug)),
         Words("Verdict", "verdict", lambda row: _verdict(row.record)),
-        _share("By features", "training_features", lambda row: _close(row.record.train_features), training),
-        _share("By pixels", "training_pixels", lambda row: _close(row.record.train_pixels), training),
-        _share("By features", "test_features", lambda row: _close(row.record.test_features), test),
-        _share("By pixels", "test_pixels", lambda row: _close(row.record.test_pixels), test),
+        _share("By features", "train_features", training),
+        _share("By pixels", "train_pixels", training),
+        _share("By features", "test_features", test),
+        _share("By pixels", "test_pixels", test),
         Column("GAN", "authenticity", lambda row: row.record.authenticity, 0, 100, group=authentic),
         Column("Test images", "authenticity_test", lambda row: row.record.authenticity_test, 0, 100, group=authentic),
     ]
@@ -296,15 +296,16 @@ def _verdict(memorization: Memorization) -> Cell:
     return Cell(VERDICTS[memorization.verdict], (memorization.verdict,), strong=memorization.verdict != "none")
 
 
-def _share(
-    title: str, key: str, value: Callable[[GanRow[Memorization]], Cell], group: str
-) -> Column[GanRow[Memorization]]:
+def _share(title: str, side: str, group: str) -> Column[GanRow[Memorization]]:
+    """Return the column of the share of images too close to real ones, by its field of `Memorization`."""
+
+    def value(row: GanRow[Memorization]) -> Cell:
+        copying: Copying = getattr(row.record, side)
+        share, expected = 100 * copying.share, 100 * copying.expected
+        return Cell(number(share, 1), (share, expected), f"({number(expected, 1)})", strong=copying.verdict != "none")
+
+    key = side.replace("train_", "training_")
     return Column(title, key, value, group=group, endings=("", "_real"))
-
-
-def _close(copying: Copying) -> Cell:
-    share, expected = 100 * copying.share, 100 * copying.expected
-    return Cell(number(share, 1), (share, expected), f"({number(expected, 1)})", strong=copying.verdict != "none")
 
 
 def snapshots_table(group: SnapshotGroup) -> Table:

@@ -69,17 +69,15 @@ class Classified:
         return rows[np.array(sorted(range(len(rows)), key=keys.__getitem__), dtype=np.int64)]
 
 
+Family = tuple[Classified, Sequence[Classified]]
+"""A baseline, and the classifiers that are compared with it."""
+
+
 def compare(baseline: Classified, others: Sequence[Classified]) -> TTestRecord:
     """Compare classifiers with synthetic images, and controls, with the one on real images alone, paired by fold.
 
-    Holm's correction covers `others`.
-
-    Raises
-    ------
-    SettingsError
-        Two records differ in more than the images added, or in the updates they took, or the baseline has some.
-    DataError
-        There is nothing to compare, or folds or test images do not match.
+    Holm's correction covers `others`. Records that differ in more than the images added, or in the updates they took,
+    and a baseline that has some are a `SettingsError`; folds or test images that do not match are a `DataError`.
     """
     n, seed = baseline.record.n, baseline.record.settings.seed
     if not others:
@@ -122,10 +120,9 @@ def check_pair(baseline: Classified, other: Classified) -> None:
     if two.is_baseline:
         raise SettingsError(f"The classifier {two.name!r} has no synthetic images: it is a baseline itself.")
     again = "Train one of them again with the other's settings."
-    if one.n != two.n:
-        raise SettingsError(f"The classifiers {pair} cannot be compared: n: {one.n} and {two.n}.")
-    if one.classes != two.classes:
-        raise SettingsError(f"The classifiers {pair} cannot be compared: classes: {one.classes} and {two.classes}.")
+    for field, (mine, theirs) in {"n": (one.n, two.n), "classes": (one.classes, two.classes)}.items():
+        if mine != theirs:
+            raise SettingsError(f"The classifiers {pair} cannot be compared: {field}: {mine} and {theirs}.")
     check_budgets(one, two)
     if difference := settings_difference(one.settings, two.settings):
         raise SettingsError(f"The classifiers {pair} cannot be compared: they differ in {difference}.", again)
@@ -209,24 +206,15 @@ def _compare_one(baseline: Classified, other: Classified) -> Comparison:
     )
 
 
-def compare_seeds(families: Sequence[tuple[Classified, Sequence[Classified]]]) -> SeedsRecord:
+def compare_seeds(families: Sequence[Family]) -> SeedsRecord:
     """Summarise comparisons over several seeds, each with its own subset and folds.
 
     Folds of one seed share images, so the unit of the t-test is the seed: its mean difference over folds. A one-way
     analysis of variance separates the spread between seeds from that between the folds of a seed. The corrected
     t-test for repeated cross-validation (Bouckaert and Frank 2004) over all folds is recorded too.
 
-    Parameters
-    ----------
-    families : sequence of (baseline, others)
-        One for each seed.
-
-    Raises
-    ------
-    SettingsError
-        Records differ in more than seed, subset and synthetic images.
-    DataError
-        There are fewer than two seeds, or a seed lacks a training set that another has.
+    There is a family (a baseline, the others) for each seed. Records that differ in more than seed, subset and
+    synthetic images are a `SettingsError`; fewer than two seeds, or one that lacks a training set, a `DataError`.
     """
     if len(families) < 2:
         raise DataError("A summary over seeds needs at least two of them.", "Give --seeds for each.")
@@ -258,7 +246,7 @@ def compare_seeds(families: Sequence[tuple[Classified, Sequence[Classified]]]) -
     )
 
 
-def _lacking(families: Sequence[tuple[Classified, Sequence[Classified]]], name: str, seed: int) -> DataError:
+def _lacking(families: Sequence[Family], name: str, seed: int) -> DataError:
     """Return the error that one seed has no classifier `name`, with the command that trains it."""
     record = next(other.record for _, others in families for other in others if other.name == name)
     options = [f"--n {record.n} --seed {seed}"]
@@ -279,7 +267,7 @@ def _without_seed(record: ClassifierRecord) -> ClassifierRecord:
     return record.model_copy(update={"settings": settings, "folds": [], "confusion": [], "c": None, **scores})
 
 
-def _over_seeds(families: Sequence[tuple[Classified, Sequence[Classified]]], name: str) -> SeedComparison:
+def _over_seeds(families: Sequence[Family], name: str) -> SeedComparison:
     pairs = [(baseline, next(other for other in others if other.name == name)) for baseline, others in families]
     record = pairs[0][1].record
     ours = np.array([other.scores() for _, other in pairs])

@@ -35,7 +35,7 @@ def comparison_table(record: TTestRecord) -> Table:
         *_first_columns(record.score),
         Column("", "corrected", _corrected_interval, shown=False, endings=("_low", "_high")),
         _hidden("t"),
-        *_p_columns(),
+        *P_COLUMNS,
         _hidden("t_corrected"),
         PValue("p, corrected", "p_corrected", partial(_value, path="p_corrected")),
         *(_hidden(path) for path in ("p_corrected_holm", "p_wilcoxon", "effect_size")),
@@ -60,7 +60,7 @@ def seeds_table(record: SeedsRecord) -> Table:
         *_first_columns(record.score),
         Column("SD, seeds / folds", "sd", _seeds_and_folds, endings=("_seeds", "_folds")),
         _hidden("t"),
-        *_p_columns(),
+        *P_COLUMNS,
         PValue("p, corrected", "p_corrected", partial(_value, path="p_corrected")),
         *_score_columns([f"{what}_seed_{seed}" for what in ("baseline", "this") for seed in record.seeds]),
     ]
@@ -83,6 +83,12 @@ def _hidden(path: str) -> Column[_Row]:
     return Column(path, path.replace(".", "_"), partial(_value, path=path), None, shown=False)
 
 
+P_COLUMNS: list[Column[_Row]] = [
+    PValue("p", "p", partial(_value, path="p")),
+    AdjustedP("p, Holm", "p_holm", partial(_value, path="p_holm")),
+]
+
+
 def _first_columns(score: str) -> list[Column[_Row]]:
     """Return what every table begins with: the training set, its F1, and the difference from the baseline."""
     return [
@@ -92,20 +98,13 @@ def _first_columns(score: str) -> list[Column[_Row]]:
     ]
 
 
-def _p_columns() -> list[Column[_Row]]:
-    return [
-        PValue("p", "p", partial(_value, path="p")),
-        AdjustedP("p, Holm", "p_holm", partial(_value, path="p_holm")),
-    ]
-
-
 def _score_columns(keys: Sequence[str]) -> list[Column[_Row]]:
     """Return a column for CSV alone for each fold or seed."""
-    return [Column(key, key, partial(_score, i=i), None, shown=False) for i, key in enumerate(keys)]
 
+    def score(row: _Row, i: int) -> float | None:
+        return row.scores[i] if i < len(row.scores) else None
 
-def _score(row: _Row, i: int) -> float | None:
-    return row.scores[i] if i < len(row.scores) else None
+    return [Column(key, key, partial(score, i=i), None, shown=False) for i, key in enumerate(keys)]
 
 
 def _training(row: _Row) -> Cell:

@@ -41,17 +41,12 @@ def paired_t(a: Sequence[float], b: Sequence[float]) -> TResult:
 
 
 def corrected_resampled_t(differences: Sequence[float], n_train: float, n_test: float) -> TResult:
-    """Return the corrected resampled t-test of Nadeau and Bengio (2003), two-sided.
+    """Return the corrected resampled t-test of Nadeau and Bengio (2003), two-sided, of the k folds' differences.
 
     The folds' training sets overlap, so their differences vary less than those of independent repetitions; the
     variance of the mean is taken as (1/k + n_test/n_train) times the sample variance, with k - 1 degrees of freedom.
-
-    Parameters
-    ----------
-    differences : sequence of float
-        Of the k folds.
-    n_train, n_test : float
-        Sizes of a fold's training and left-out part, or any numbers in that ratio: k - 1 and 1 for k folds.
+    `n_train` and `n_test` are the sizes of a fold's training and left-out part, or any numbers in that ratio: k - 1
+    and 1 for k folds.
 
     Examples
     --------
@@ -63,12 +58,8 @@ def corrected_resampled_t(differences: Sequence[float], n_train: float, n_test: 
     >>> f"{t:.4f} {p:.4f}"
     '2.8284 0.0474'
     """
-    values = _differences(differences, [0.0] * len(differences))
-    return _t_test(values, _corrected_factor(len(values), n_train, n_test))
-
-
-def _corrected_factor(count: int, n_train: float, n_test: float) -> float:
-    return 1 / count + n_test / n_train
+    values = _differences(differences)
+    return _t_test(values, 1 / len(values) + n_test / n_train)
 
 
 def wilcoxon(a: Sequence[float], b: Sequence[float]) -> float | None:
@@ -107,19 +98,12 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 def mean_interval(
     differences: Sequence[float], ratio: float = 0.0, confidence: float = CONFIDENCE
 ) -> tuple[float, float]:
-    """Return the confidence interval of the mean difference by Student's t with k - 1 degrees of freedom.
+    """Return the confidence interval of the folds' mean difference by Student's t with k - 1 degrees of freedom.
 
-    Parameters
-    ----------
-    differences : sequence of float
-        Of the k folds.
-    ratio : float
-        n_test / n_train of the corrected test (see `corrected_resampled_t`); 0 leaves the correction out.
-    confidence : float
-        0 to 1.
+    `ratio` is n_test / n_train of the corrected test (see `corrected_resampled_t`); 0 leaves the correction out.
     """
-    values = _differences(differences, [0.0] * len(differences))
-    error = float(values.std(ddof=1)) * math.sqrt(_corrected_factor(len(values), 1, ratio))
+    values = _differences(differences)
+    error = float(values.std(ddof=1)) * math.sqrt(1 / len(values) + ratio)
     half = float(scipy.stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * error
     mean = float(values.mean())
     return mean - half, mean + half
@@ -127,7 +111,7 @@ def mean_interval(
 
 def effect_size(differences: Sequence[float]) -> float | None:
     """Return Cohen's d of paired samples, mean over standard deviation; None where every difference is the same."""
-    values = _differences(differences, [0.0] * len(differences))
+    values = _differences(differences)
     sd = float(values.std(ddof=1))
     return None if sd <= ROUNDING else float(values.mean()) / sd
 
@@ -135,10 +119,7 @@ def effect_size(differences: Sequence[float]) -> float | None:
 def mcnemar(baseline: NDArray[np.bool_], other: NDArray[np.bool_]) -> McNemar:
     """Return the exact test of McNemar: of the predictions that one alone has right, is it one more often?
 
-    Parameters
-    ----------
-    baseline, other : bool arrays [N]
-        Whether each prediction is right, in the same order.
+    Arrays [N] say whether each prediction is right, in the same order.
     """
     if baseline.shape != other.shape:
         raise DataError(f"Paired predictions must be equally many; there are {baseline.size} and {other.size}.")
@@ -147,8 +128,10 @@ def mcnemar(baseline: NDArray[np.bool_], other: NDArray[np.bool_]) -> McNemar:
     return McNemar(only_baseline=one, only_other=two, p=p)
 
 
-def _differences(a: Sequence[float], b: Sequence[float]) -> NDArray[np.float64]:
-    left, right = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+def _differences(a: Sequence[float], b: Sequence[float] | None = None) -> NDArray[np.float64]:
+    """Return the checked differences of pairs, or the checked `a` if it holds differences already."""
+    left = np.asarray(a, dtype=np.float64)
+    right = np.zeros_like(left) if b is None else np.asarray(b, dtype=np.float64)
     if left.shape != right.shape or left.ndim != 1:
         raise DataError(f"Paired scores must be equally many; there are {left.size} and {right.size}.")
     if len(left) < 2:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from usgan_cli.core.errors import MissingError, SettingsError
+from usgan_cli.core.errors import FormatError, MissingError, SettingsError
 from usgan_cli.core.store.document import Document
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.study.config import StudyConfig, parse_study, study_body
@@ -33,14 +33,22 @@ def read_study(workspace: Workspace) -> StudyConfig:
         raise MissingError(
             f"No study has been begun in {workspace.root}.", "Begin one: usgan study demo (or name another --work)."
         )
-    return parse_study(StudyDocument.read(path).study)
+    return parse_study(_study_tables(path))
+
+
+def _study_tables(path: Path) -> dict[str, Any]:
+    try:
+        return StudyDocument.read(path).study
+    except FormatError as error:
+        move = f"Move {path} away: `usgan report` works without it, and `usgan study` writes it again."
+        raise FormatError(error.message, move) from None
 
 
 def claim_workspace(workspace: Workspace, config: StudyConfig, *, force: bool) -> None:
     """Write down that the workspace belongs to this study, unless it belongs to one of another name."""
     path, body = study_file(workspace), study_body(config)
     if path.is_file() and not force:
-        there = StudyDocument.read(path).study
+        there = _study_tables(path)
         if there.get("name") != config.name:
             raise SettingsError(
                 f"{workspace.root} belongs to the study {there.get('name')!r}; this one is {config.name!r}.",
