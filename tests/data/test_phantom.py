@@ -103,7 +103,7 @@ def test_an_image_depends_on_its_seed_alone(kind: phantom.Kind) -> None:
 
 
 def test_a_small_image_is_the_large_one_reduced() -> None:
-    assert (simulate("benign", 3, 32) == codec.resize(simulate("benign", 3, 256), 32)).all()
+    assert (simulate("benign", 3, 32) == codec.fit(simulate("benign", 3, 256), 32)).all()
     assert simulate("malignant", 3, 512).shape == (1, 512, 512)
 
 

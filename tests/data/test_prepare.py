@@ -35,7 +35,7 @@ def test_the_manifest_says_what_was_written(source: Path, tmp_path: Path) -> Non
     assert manifest.images[1].source == "benign/benign (2).png"
     loaded = load_split(tmp_path / "data", "train")  # checks every file's digest
     assert loaded.pixels.shape == (18, 1, 16, 16)
-    original = codec.resize(codec.decode(source / "benign" / "benign (2).png"), 16)
+    original = codec.fit(codec.decode(source / "benign" / "benign (2).png"), 16)
     assert (codec.decode(tmp_path / "data" / manifest.images[1].file) == original).all()
     assert progress.warnings == []
 

@@ -86,7 +86,7 @@ def test_lite_sees_bicubic_images_in_minus_one_to_one(lite: Extractor) -> None:
 
 def test_real_images_are_nearer_to_real_ones_than_blurred_ones(lite: Extractor, busi_dir: Path) -> None:
     paths = sorted((busi_dir / "benign").glob("*.png"))[:48]
-    pixels = np.stack([codec.resize(codec.decode(path), 64) for path in paths])
+    pixels = np.stack([codec.fit(codec.decode(path), 64) for path in paths])
     real, other = lite(pixels[::2]), lite(pixels[1::2])
     blurred = lite(gaussian_filter(pixels[1::2], (0, 0, 2, 2)))
     speckle = lite(noise(24, size=64))

@@ -81,7 +81,7 @@ def test_smooth_images_are_no_copies(sigma: float) -> None:
 
 def test_real_images_are_no_copies_and_their_mean_is_none(busi_dir: Path) -> None:
     paths = sorted(busi_dir.glob("*/*.png"))[::3]
-    every = np.stack([codec.resize(codec.decode(path), 64) for path in paths])
+    every = np.stack([codec.fit(codec.decode(path), 64) for path in paths])
     every = every[np.random.default_rng(0).permutation(len(every))]
     train, test, fresh = every[:100], every[100:180], every[180:]
     null = nearest_by_pixels(test, train)

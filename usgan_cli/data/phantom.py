@@ -69,7 +69,7 @@ def simulate(kind: Kind, seed: int, size: int = 256) -> Pixels:
     decibels = receive(canvas.echo_db, canvas.loss_db_per_mm, canvas.scanner, generator)
     dynamic_range_db = canvas.uniform(50, 60)
     white_db = canvas.uniform(12, 22)
-    return codec.resize(log_compress(decibels, white_db, dynamic_range_db), size)
+    return codec.fit(log_compress(decibels, white_db, dynamic_range_db), size)
 
 
 def write_phantoms(

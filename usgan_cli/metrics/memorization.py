@@ -26,7 +26,7 @@ from scipy import stats
 
 from usgan_cli.core.errors import DataError
 from usgan_cli.core.formats.score import Copying, Memorization, NearestPair
-from usgan_cli.core.images.codec import Pixels, resize, sheet
+from usgan_cli.core.images.codec import Pixels, fit, sheet
 from usgan_cli.metrics.features import Embedded
 from usgan_cli.metrics.prdc import Matrix, euclidean
 
@@ -242,7 +242,7 @@ def _nearest(distances: Matrix) -> Nearest:
 
 def _thumbnails(images: Pixels) -> NDArray[np.float32]:
     size = min(THUMBNAIL, *images.shape[2:])
-    return np.stack([resize(image, size) for image in images]).astype(np.float32)
+    return np.stack([fit(image, size) for image in images]).astype(np.float32)
 
 
 def _windows(thumbnails: NDArray[np.float32], places: list[tuple[int, int]]) -> list[NDArray[np.float32]]:

@@ -154,7 +154,7 @@ def _thumbs(rows: Sequence[Sequence[Pixels]], channels: int, size: int) -> Rows:
     """Return images small enough to be shown; a class without any has a blank one."""
     side = min(size, THUMB_SIZE)
     blank = np.full((channels, side, side), 255, dtype=np.uint8)
-    return [[codec.resize(image, side) for image in row] or [blank] for row in rows]
+    return [[codec.fit(image, side) for image in row] or [blank] for row in rows]
 
 
 def _samples_chart(panels: Mapping[str, Rows], classes: Sequence[str], title: str, name: str) -> Chart:
@@ -235,7 +235,7 @@ def _pairs(path: Path, sha256: str, copying: Memorization) -> list[Picture]:
 def _pair(pair: NearestPair, limit: float, column: Pixels, size: int) -> Picture:
     """Return the upper and the lower image of a column side by side."""
     side = min(size, PAIR_SIZE)
-    both = [codec.resize(column[:, top : top + size], side) for top in (0, size + 2)]
+    both = [codec.fit(column[:, top : top + size], side) for top in (0, size + 2)]
     digits = 2 if limit < 10 else 1
     title = f"{number(pair.distance, digits)} by {pair.nearest_by} (limit {number(limit, digits)})"
     alt = f"Generated image {pair.generated} beside its nearest training image {pair.train}, distance {title}."

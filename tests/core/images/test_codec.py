@@ -166,17 +166,17 @@ def test_damaged_files_decode_or_are_named(tmp_path: Path, suffix: str) -> None:
 
 def test_resizing_keeps_the_size_asked_for_and_flat_images_flat() -> None:
     flat = np.full((3, 40, 25), 77, dtype=np.uint8)
-    assert codec.resize(flat, 16).shape == (3, 16, 16)
-    assert (codec.resize(flat, 16) == 77).all()
+    assert codec.fit(flat, 16).shape == (3, 16, 16)
+    assert (codec.fit(flat, 16) == 77).all()
     same = np.random.default_rng(0).integers(0, 256, (1, 16, 16), dtype=np.uint8)
-    np.testing.assert_array_equal(codec.resize(same, 16), same)
+    np.testing.assert_array_equal(codec.fit(same, 16), same)
 
 
 def test_resizing_is_antialiased() -> None:
     # Stripes finer than the new grid: their mean. Picking every fourth pixel would give 0 or 255.
     stripes = np.zeros((1, 64, 64), dtype=np.uint8)
     stripes[:, :, ::2] = 255
-    assert np.abs(codec.resize(stripes, 16)[0, :, 2:-2].astype(int) - 127).max() <= 8
+    assert np.abs(codec.fit(stripes, 16)[0, :, 2:-2].astype(int) - 127).max() <= 8
 
 
 @settings(max_examples=25, deadline=None)

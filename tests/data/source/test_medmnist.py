@@ -52,7 +52,7 @@ def test_images_labels_and_split_come_through(tmp_path: Path, size: int, colour:
         assert image.class_ == str(made[f"{part}_labels"][int(number), 0])
         pixels = original.transpose(2, 0, 1) if colour else original[None]
         np.testing.assert_array_equal(
-            codec.decode(tmp_path / "data" / image.file, config.channels), codec.resize(pixels, 32)
+            codec.decode(tmp_path / "data" / image.file, config.channels), codec.fit(pixels, 32)
         )
     # In the order of the labels and, within a class, of the numbers.
     assert [image.source for image in manifest.images if image.class_ == "0"][:3] == ["test/0", "test/3", "test/6"]

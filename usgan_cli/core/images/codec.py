@@ -148,12 +148,7 @@ def _eight_bit(image: Image.Image, file_format: str | None) -> Image.Image:
     return Image.fromarray(np.clip(np.rint(values * scale), 0, 255).astype(np.uint8))
 
 
-def resize(pixels: Pixels, size: int) -> Pixels:
-    """Stretch pixels of shape [C, H, W] to [C, size, size] with Pillow's antialiased Lanczos filter."""
-    return _resample(pixels, size, size)
-
-
-def fit(pixels: Pixels, size: int, mode: Fit) -> Pixels:
+def fit(pixels: Pixels, size: int, mode: Fit = "stretch") -> Pixels:
     """Bring pixels of shape [C, H, W] to [C, size, size] with Pillow's antialiased Lanczos filter.
 
     "stretch" changes proportions; "pad" keeps them and centres the whole image on black; "crop" keeps them and takes
