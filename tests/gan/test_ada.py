@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 from usgan_cli.core.errors import FormatError, SettingsError
-from usgan_cli.gan.augment import LEAK_THRESHOLD, AdaAugment, AdaController, AdaOperations, Fill
+from usgan_cli.gan.augment import AdaAugment, AdaController, AdaOperations, Fill
 from usgan_cli.gan.augment.color import band_taps, filter_images
 from usgan_cli.gan.augment.operations import OPERATION_GROUPS, PIPES
 from usgan_cli.gan.augment.warp import fitted_window, sample_bilinear, warp
@@ -487,13 +487,12 @@ def test_controller_takes_counts_and_sums_of_any_type() -> None:
     assert controllers[0].state_dict()["signs"] == 3
 
 
-def test_controller_stops_at_one_and_says_when_it_leaks() -> None:
-    controller = AdaController(kimg=1, p=LEAK_THRESHOLD)
-    assert not controller.leaking
+def test_controller_stops_at_one() -> None:
+    controller = AdaController(kimg=1, p=0.8)
     for _ in range(3):
         observe(controller, torch.ones(64))
         controller.update(64)
-    assert controller.p == 1 and controller.leaking
+    assert controller.p == 1
 
 
 def test_controller_keeps_its_tensor_in_place_and_asks_no_device_for_a_value() -> None:

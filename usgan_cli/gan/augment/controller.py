@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from usgan_cli.core.errors import FormatError, SettingsError
-from usgan_cli.core.formats.generator import LEAK_THRESHOLD
 from usgan_cli.core.machine.placement import to_device
 
 
@@ -30,16 +29,9 @@ class AdaController:
         Number of minibatches between updates.
     kimg : float
         Thousands of real images in which p can go from 0 to 1.
-    p : float
-        Initial probability, in [0, 1].
     device : torch.device or str
         Where p and the observations are kept, in float64 and int64. Where the discriminator runs, neither `observe`
-        nor `update` waits for it; what is read as plain numbers (`p`, `r_t`, `leaking`, `state_dict`) does.
-
-    Raises
-    ------
-    SettingsError
-        If a setting is out of range.
+        nor `update` waits for it; what is read as plain numbers (`p`, `r_t`, `state_dict`) does.
     """
 
     def __init__(
@@ -82,11 +74,6 @@ class AdaController:
         r_t = float(self._r_t)
         return None if math.isnan(r_t) else r_t
 
-    @property
-    def leaking(self) -> bool:
-        """Whether p is so high that augmentations begin to show in generated images."""
-        return self.p > LEAK_THRESHOLD
-
     @torch.no_grad()
     def observe(self, signs_sum: Tensor, count: int | Tensor) -> None:
         """Take in the discriminator's logits of a minibatch of augmented real images, over all processes.
@@ -117,13 +104,7 @@ class AdaController:
         return {"p": self.p, "r_t": self.r_t, "signs": int(self._signs), "count": int(self._count)}
 
     def load_state_dict(self, state: Mapping[str, float | int | None]) -> None:
-        """Continue from what `state_dict` returned.
-
-        Raises
-        ------
-        FormatError
-            If a field is missing or impossible.
-        """
+        """Continue from what `state_dict` returned; `FormatError` if a field is missing or impossible."""
         if missing := {"p", "r_t", "signs", "count"} - set(state):
             raise FormatError(f"the state of ADA's controller lacks {', '.join(sorted(missing))}")
         p, r_t, signs, count = (state[name] for name in ("p", "r_t", "signs", "count"))

@@ -1,8 +1,8 @@
 """Pickles followed opcode by opcode, without doing what they say: a name stays a name, a call stays a record.
 
-Unpickling runs a program: a pickle names functions and says what to call them with. Here nothing is imported, called
-or compiled, so no name could do harm; a name that files of StyleGAN2-ADA networks have no use for is refused all the
-same, since it shows what the file is.
+Unpickling runs a program: a pickle names functions and what to call them with. Here nothing is imported, called or
+compiled, so no name could do harm; a name that StyleGAN2-ADA networks have no use for is refused all the same, since
+it shows what the file is.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Call:
 
 @dataclass(frozen=True, eq=False, slots=True, repr=False)
 class Outside:
-    """A reference to data that lies after the pickle, as in the files inside (`persistent_id`)."""
+    """A reference to data that lies after the pickle (`persistent_id`), as in the inner files."""
 
     key: Any
 
@@ -111,11 +111,6 @@ class Pickle:
                 raise RefusedError(f"is a pickle with the opcode {opcode.name}, which files of networks do not have")
         raise ValueError("it has no end")
 
-    def _skip(self, _: Any) -> None: ...
-
-    def _mark(self, _: Any) -> None:
-        self.marks.append(len(self.stack))
-
     def _take_marked(self, _: Any = None) -> list[Any]:
         """Take from the stack what was put on it since the last mark."""
         start = self.marks.pop()
@@ -123,31 +118,13 @@ class Pickle:
         del self.stack[start:]
         return items
 
-    def _pop(self, _: Any) -> None:
-        self.stack.pop()
-
     def _put(self, index: Any) -> None:
         self.memo[len(self.memo) if index is None else index] = self.stack[-1]
-
-    def _get(self, index: Any) -> None:
-        self.stack.append(self.memo[index])
 
     def _tuple_of(self, count: int) -> None:
         if len(self.stack) < count:
             raise ValueError("its stack runs empty")
         self.stack[-count:] = [tuple(self.stack[-count:])]
-
-    def _tuple(self, _: Any) -> None:
-        self.stack.append(tuple(self._take_marked()))
-
-    def _list(self, _: Any) -> None:
-        self.stack.append(self._take_marked())
-
-    def _append(self, _: Any) -> None:
-        self._extend([self.stack.pop()])
-
-    def _append_marked(self, _: Any) -> None:
-        self._extend(self._take_marked())
 
     def _extend(self, items: list[Any]) -> None:
         if type(self.stack[-1]) is not list:
@@ -157,9 +134,6 @@ class Pickle:
     def _set_item(self, _: Any) -> None:
         value, key = self.stack.pop(), self.stack.pop()
         self._update([key, value])
-
-    def _set_marked(self, _: Any) -> None:
-        self._update(self._take_marked())
 
     def _update(self, items: list[Any]) -> None:
         if type(self.stack[-1]) is not dict:
@@ -196,30 +170,27 @@ class Pickle:
         elif type(self.stack[-1]) is not dict:
             raise RefusedError("is a pickle that sets the state of something that has none")
 
-    def _outside(self, _: Any) -> None:
-        self.stack.append(Outside(self.stack.pop()))
-
     _steps: ClassVar[dict[str, Callable[[Pickle, Any], object]]] = {
-        **dict.fromkeys(("PROTO", "FRAME"), _skip),
-        "MARK": _mark,
-        "POP": _pop,
+        **dict.fromkeys(("PROTO", "FRAME"), lambda *_: None),
+        "MARK": lambda pickle, _: pickle.marks.append(len(pickle.stack)),
+        "POP": lambda pickle, _: pickle.stack.pop(),
         "POP_MARK": _take_marked,
         **dict.fromkeys(("BINPUT", "LONG_BINPUT", "MEMOIZE"), _put),
-        **dict.fromkeys(("BINGET", "LONG_BINGET"), _get),
+        **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda pickle, index: pickle.stack.append(pickle.memo[index])),
         "TUPLE1": lambda pickle, _: pickle._tuple_of(1),
         "TUPLE2": lambda pickle, _: pickle._tuple_of(2),
         "TUPLE3": lambda pickle, _: pickle._tuple_of(3),
-        "TUPLE": _tuple,
-        "FROZENSET": _list,
-        "APPEND": _append,
-        **dict.fromkeys(("APPENDS", "ADDITEMS"), _append_marked),
+        "TUPLE": lambda pickle, _: pickle.stack.append(tuple(pickle._take_marked())),
+        "FROZENSET": lambda pickle, _: pickle.stack.append(pickle._take_marked()),
+        "APPEND": lambda pickle, _: pickle._extend([pickle.stack.pop()]),
+        **dict.fromkeys(("APPENDS", "ADDITEMS"), lambda pickle, _: pickle._extend(pickle._take_marked())),
         "SETITEM": _set_item,
-        "SETITEMS": _set_marked,
+        "SETITEMS": lambda pickle, _: pickle._update(pickle._take_marked()),
         "GLOBAL": _name,
         "STACK_GLOBAL": _name_from_stack,
         **dict.fromkeys(("REDUCE", "NEWOBJ"), _call),
         "BUILD": _build,
-        "BINPERSID": _outside,
+        "BINPERSID": lambda pickle, _: pickle.stack.append(Outside(pickle.stack.pop())),
     }
 
 

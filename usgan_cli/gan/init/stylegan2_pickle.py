@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,21 +38,10 @@ LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 Tensors = dict[str, Tensor]
 
 
-@dataclass(frozen=True)
-class Published:
-    """The networks of a published file: parameters and buffers by name, on the CPU, in the types they were saved in.
+def read_published(path: Path) -> dict[str, Tensors]:
+    """Read those of the networks G, D and G_ema that a StyleGAN2-ADA (PyTorch) `.pkl` holds, running nothing of it.
 
-    A network that the file lacks is None.
-    """
-
-    generator: Tensors | None
-    discriminator: Tensors | None
-    average: Tensors | None
-    """Moving average of the generator (G_ema)."""
-
-
-def read_published(path: Path) -> Published:
-    """Read the networks of a StyleGAN2-ADA (PyTorch) `.pkl`, running nothing of it.
+    Parameters and buffers come by name, on the CPU, in the types they were saved in.
 
     Raises
     ------
@@ -76,18 +64,18 @@ def read_published(path: Path) -> Published:
         ) from None
 
 
-def _networks(value: object) -> Published:
+def _networks(value: object) -> dict[str, Tensors]:
     if type(value) is tuple:
         raise RefusedError("does not name its networks, as StyleGAN2-ADA (PyTorch) files do")
-    known = typed(value, dict, "content")
-    rebuilt = _TensorReader()
-    networks = {key: _network(known[key], rebuilt) for key in ("G", "D", "G_ema") if known.get(key) is not None}
+    content = typed(value, dict, "content")
+    reader = _TensorReader()
+    networks = {key: _network(content[key], reader) for key in ("G", "D", "G_ema") if content.get(key) is not None}
     if not networks:
         raise RefusedError("has none of the networks G, D and G_ema")
-    return Published(networks.get("G"), networks.get("D"), networks.get("G_ema"))
+    return networks
 
 
-def _network(record: object, rebuilt: _TensorReader) -> Tensors:
+def _network(record: object, reader: _TensorReader) -> Tensors:
     """Return the tensors of all the modules in a network, from its record."""
     tensors: Tensors = {}
     seen: set[int] = set()
@@ -100,7 +88,7 @@ def _network(record: object, rebuilt: _TensorReader) -> Tensors:
         seen.add(id(module))
         for kind in ("_parameters", "_buffers"):
             for name, value in _entries(module, kind):
-                tensors[prefix + name] = rebuilt.tensor(value)
+                tensors[prefix + name] = reader.tensor(value)
         waiting += [(f"{prefix}{name}.", _module(part)) for name, part in _entries(module, "_modules")]
     return tensors
 
@@ -132,7 +120,7 @@ class _TensorReader:
         if call.name != TENSOR or len(call.arguments) < 4:
             raise RefusedError("has a tensor that was not saved as StyleGAN2-ADA saves its own")
         storage, first = self.storage(call.arguments[0]), _count(call.arguments[1])
-        size, stride = ([_count(n) for n in typed(some, tuple, "shape of a tensor")] for some in call.arguments[2:4])
+        size, stride = ([_count(n) for n in typed(axes, tuple, "shape of a tensor")] for axes in call.arguments[2:4])
         steps = [(n - 1) * step for n, step in zip(size, stride, strict=True)]
         # No more elements than the storage has: a stride of 0 would make a tensor of any size from a few bytes.
         if math.prod(size) > storage.numel() or (0 not in size and first + sum(steps) >= storage.numel()):

@@ -57,8 +57,8 @@ class Transfer:
         """Return in words what was taken."""
         total = len(self.taken) + len(self.adapted) + len(self.fresh)
         parts = [f"{len(self.taken)} of {total} layers taken"]
-        parts += [f"adapted {change}: {_listed(names)}" for change, names in _by_reason(self.adapted)]
-        parts += [f"fresh ({why}): {_listed(names)}" for why, names in _by_reason(self.fresh)]
+        parts += [f"adapted {change}: {_listed(names)}" for change, names in _grouped(self.adapted.items()).items()]
+        parts += [f"fresh ({why}): {_listed(names)}" for why, names in _grouped(self.fresh.items()).items()]
         if self.left:
             parts.append(f"left out: {_listed(self.left)}")
         return "; ".join(parts)
@@ -79,20 +79,15 @@ class Source:
 
 @torch.no_grad()
 def transfer(target: nn.Module, source: Tensors) -> Transfer:
-    """Load into a network what fits of another one's tensors.
+    """Load into a generator or a discriminator what fits of another one's tensors; the other layers stay as they are.
+
+    `source` has parameters and buffers under the names of published checkpoints; constant filters are passed over.
 
     With other image channels, gray standing for equal channels: the discriminator's `fromrgb` sums its weights over
-    the input channels, the generator's `torgb` averages weights and bias over the output channels, and the way back
-    shares or repeats them. From an unconditional generator the first mapping layer is taken with nothing for the
+    the input channels, the generator's `torgb` averages weights and bias over the output channels, and the other way
+    round shares or repeats them. From an unconditional generator the first mapping layer is taken with zeros for the
     class. Weights of another number of inputs are scaled so that, multiplied by the gain of the equalised learning
     rate, they are what they were.
-
-    Parameters
-    ----------
-    target : nn.Module
-        A generator or a discriminator; layers that do not fit are left as they are.
-    source : mapping of str to Tensor
-        Parameters and buffers under the names of published checkpoints; constant filters are passed over.
     """
     own = target.state_dict()
     theirs = {name: value for name, value in source.items() if not name.endswith("resample_filter")}
@@ -117,9 +112,9 @@ def transfer(target: nn.Module, source: Tensors) -> Transfer:
         if changes:
             adapted[layer] = changes[0]
     left = tuple(layer for layer in _layers(theirs) if layer not in used)
-    # A class that adds nothing yet leaves every w where it was.
-    silent = {"mapping.embed"} if "mapping.fc0" in adapted else set()
-    if W_AVG in taken and any(layer.startswith("mapping.") for layer in {*fresh, *left} - silent):
+    # While the class adds nothing, w_avg stays right although the embedding is fresh.
+    ignored = {"mapping.embed"} if "mapping.fc0" in adapted else set()
+    if W_AVG in taken and any(layer.startswith("mapping.") for layer in {*fresh, *left} - ignored):
         del taken[W_AVG]
         fresh[W_AVG] = "the mapping is not the source's"
     for values in taken.values():
@@ -128,12 +123,17 @@ def transfer(target: nn.Module, source: Tensors) -> Transfer:
     return Transfer(tuple(layer for layer in taken if layer not in adapted), adapted, fresh, left)
 
 
+def _grouped(items: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return the first of each pair by the second."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for item, group in items:
+        groups[group].append(item)
+    return dict(groups)
+
+
 def _layers(tensors: Iterable[str]) -> dict[str, list[str]]:
     """Return the names of tensors by layer."""
-    layers: dict[str, list[str]] = defaultdict(list)
-    for name in tensors:
-        layers[_layer(name)].append(name)
-    return dict(layers)
+    return _grouped((name, _layer(name)) for name in tensors)
 
 
 def _layer(name: str) -> str:
@@ -143,40 +143,33 @@ def _layer(name: str) -> str:
 
 
 def _origin(name: str, theirs: Tensors) -> str:
-    """Return a tensor's name in the source: what reads the image does so at the source's own resolution."""
+    """Return a tensor's name in the source, where `fromrgb` stands at the source's own resolution."""
     if name not in theirs and (match := FROM_RGB.fullmatch(name)):
         return next((other for other in theirs if (m := FROM_RGB.fullmatch(other)) and m[1] == match[1]), name)
     return name
 
 
-def _fitted(name: str, have: Tensor, own: Tensors, theirs: Tensors) -> tuple[Tensor, str] | None:
+def _fitted(name: str, value: Tensor, own: Tensors, theirs: Tensors) -> tuple[Tensor, str] | None:
     """Return a source's tensor in the shape of the target's, and how it was adapted; None if it does not fit."""
-    want = own[name].shape
-    if have.shape == want:
-        return have, ""
-    have = have.float()
-    if have.ndim == len(want) and name.endswith(("fromrgb.weight", "torgb.weight", "torgb.bias")):
+    shape = own[name].shape
+    if value.shape == shape:
+        return value, ""
+    value = value.float()
+    if value.ndim == len(shape) and name.endswith(("fromrgb.weight", "torgb.weight", "torgb.bias")):
         axis = 1 if "fromrgb" in name else 0
-        before, after = have.shape[axis], want[axis]
-        value = have.mean(axis, keepdim=True)
+        before, after = value.shape[axis], shape[axis]
+        mean = value.mean(axis, keepdim=True)
         if "fromrgb" in name:
-            value = value * math.sqrt(before / after)
-        if 1 in (before, after) and (*have.shape[:axis], after, *have.shape[axis + 1 :]) == tuple(want):
-            return value.expand(want), f"from {before} image channel{'s' * (before > 1)} to {after}"
-    if name == "mapping.fc0.weight" and have.ndim == 2 and EMBED in own and EMBED not in theirs:
-        outputs, inputs = have.shape
-        if want == (outputs, inputs + own[EMBED].shape[0]):
-            value = own[name].new_zeros(want)
-            value[:, :inputs] = have * math.sqrt(want[1] / inputs)
-            return value, "from a network without classes"
+            mean = mean * math.sqrt(before / after)
+        if 1 in (before, after) and (*value.shape[:axis], after, *value.shape[axis + 1 :]) == tuple(shape):
+            return mean.expand(shape), f"from {before} image channel{'s' * (before > 1)} to {after}"
+    if name == "mapping.fc0.weight" and value.ndim == 2 and EMBED in own and EMBED not in theirs:
+        outputs, inputs = value.shape
+        if shape == (outputs, inputs + own[EMBED].shape[0]):
+            extended = own[name].new_zeros(shape)
+            extended[:, :inputs] = value * math.sqrt(shape[1] / inputs)
+            return extended, "from a network without classes"
     return None
-
-
-def _by_reason(layers: Mapping[str, str]) -> list[tuple[str, list[str]]]:
-    reasons: dict[str, list[str]] = defaultdict(list)
-    for layer, reason in layers.items():
-        reasons[reason].append(layer)
-    return list(reasons.items())
 
 
 def _listed(names: Collection[str]) -> str:
@@ -185,24 +178,19 @@ def _listed(names: Collection[str]) -> str:
 
 
 def read_source(path: Path) -> Source:
-    """Read the networks that a training may start from.
+    """Read the networks that a training may start from, which must be finite.
 
     `path` is a published StyleGAN2-ADA (PyTorch) `.pkl`; the folder of a GAN, finished or in training; or the
     `generator.safetensors` of one.
-
-    Raises
-    ------
-    MissingError
-        It does not exist, or is a folder without a GAN.
-    FormatError
-        It is something else, damaged, or holds numbers that are not finite.
     """
     if path.is_dir():
         source = _from_folder(path)
     elif not path.exists():
         raise MissingError(f"There is no file or folder {path}.")
     elif path.suffix == ".pkl":
-        source = _from_published(path)
+        networks = read_published(path)
+        g, d, average = (networks.get(name) for name in ("G", "D", "G_ema"))
+        source = Source(g, d, average, f"the published networks {path}", files.sha256_file(path))
     elif path.suffix == ".safetensors":
         source = Source(None, None, read_tensors(path), f"the generator {path}", files.sha256_file(path))
     else:
@@ -214,25 +202,14 @@ def read_source(path: Path) -> Source:
     return source
 
 
-def _from_published(path: Path) -> Source:
-    published = read_published(path)
-    return Source(
-        published.generator,
-        published.discriminator,
-        published.average,
-        f"the published networks {path}",
-        files.sha256_file(path),
-    )
-
-
 def _from_folder(folder: Path) -> Source:
     """Return the newest state of a GAN's training, and its finished generator where there is one."""
     state = latest_state(folder / CHECKPOINT_FOLDER)
     if state is None:
         document, average = read_generator(folder)
         return Source(None, None, average, f"the generator of {folder}", document.tensors)
-    named = read_tensors(state.tensor_file(folder / CHECKPOINT_FOLDER), state.tensors)
-    generator, discriminator, average = (under(prefix, named) for prefix in ("g", "d", "ema"))
+    tensors = read_tensors(state.tensor_file(folder / CHECKPOINT_FOLDER), state.tensors)
+    generator, discriminator, average = (under(prefix, tensors) for prefix in ("g", "d", "ema"))
     digest, description = state.tensors, f"the training in {folder} at {state.images / 1000:g} kimg"
     if (folder / GeneratorDocument.FILE).is_file():
         document, average = read_generator(folder)
@@ -262,23 +239,19 @@ def apply_source(
     """Load what fits of a source into fresh networks, freeze `freeze` layers of the discriminator, and describe both.
 
     Generator and average are both loaded, from the same tensors where the source has only one. Call this while the
-    average is a copy of the generator, so that layers which stay fresh are the same in both.
-
-    Raises
-    ------
-    SettingsError
-        No convolution of the generator fits, or one of the `freeze` layers to be frozen is not the source's.
+    average is a copy of the generator, so that layers which stay fresh are the same in both. No layer may be frozen
+    at its fresh parameters.
     """
-    first, second = source.generator or source.average, source.average or source.generator
-    if first is None or second is None:
+    for_generator, for_average = source.generator or source.average, source.average or source.generator
+    if for_generator is None or for_average is None:
         raise SettingsError(f"There is no generator to start from in {source.description}.", "Use another --init.")
-    loaded = transfer(generator, first)
+    loaded = transfer(generator, for_generator)
     if not any("conv" in layer for layer in loaded.taken):
         raise SettingsError(
             f"Nothing of {source.description} fits this generator: {loaded.describe()}.",
             "Its channels differ at every resolution. Choose the preset that it was trained with.",
         )
-    transfer(average, second)
+    transfer(average, for_average)
     lines = [f"From {source.description}. Generator: {loaded.describe()}."]
     if source.discriminator is None:
         lines.append("Discriminator: fresh, the source has none.")
@@ -287,10 +260,10 @@ def apply_source(
         lines.append(f"Discriminator: {loaded_d.describe()}.")
     if freeze > 0:
         frozen = freezable_layers(discriminator)[:freeze]
-        own = frozen if source.discriminator is None else [layer for layer in frozen if layer in loaded_d.fresh]
-        if own:
+        fresh = frozen if source.discriminator is None else [layer for layer in frozen if layer in loaded_d.fresh]
+        if fresh:
             raise SettingsError(
-                f"--freeze-d would freeze layers at random values: {source.description} has no {_listed(own)}.",
+                f"--freeze-d would freeze layers at random values: {source.description} has no {_listed(fresh)}.",
                 "Use a lower --freeze-d, or another --init.",
             )
         freeze_discriminator(discriminator, freeze)
@@ -312,11 +285,6 @@ def freeze_discriminator(discriminator: Discriminator, layers: int) -> list[str]
     """Freeze the `layers` convolutions nearest to the image (Freeze-D); return the names of the frozen parameters.
 
     Code that turns gradients on and off must not touch these.
-
-    Raises
-    ------
-    SettingsError
-        The discriminator has fewer layers than that, or the number is negative.
     """
     names = freezable_layers(discriminator)
     if not 0 <= layers <= len(names):

@@ -122,20 +122,9 @@ def conv_lrelu(
 ) -> Tensor:
     """Convolve, add a bias, apply the leaky ReLU (slope 0.2, no gain), clamp, and add the other branch of a block.
 
-    Parameters
-    ----------
-    x : Tensor
-        Input, [N, I, H, W].
-    weight : Tensor
-        Kernel, [O, I, kh, kw], in x's type.
-    bias : Tensor, optional
-        [O], in the parameters' type.
-    stride, padding : int
-        The same for both axes; pixels.
-    clamp : float, optional
-        Largest absolute value before `rest` is added.
-    rest : Tensor, optional
-        Added to the result, [N, O, H', W'].
+    x [N, I, H, W] and weight [O, I, kh, kw] have the type of the result, the bias [O] that of the parameters. Stride
+    and padding are those of `conv2d`. `clamp` is the largest absolute value before the branch `rest` [N, O, H', W'] is
+    added.
     """
     few = weight.shape[2:] == (1, 1) and x.shape[1] < FEW_CHANNELS and stride == 1 and padding == 0
     if choice.uses_triton(x) and not is_traced():
@@ -175,29 +164,21 @@ def synthesis_epilogue(
 ) -> tuple[Tensor | None, Tensor | None]:
     """Demodulate, add bias and noise, apply leaky ReLU and clamp, and scale for the next layer.
 
+    Returns the unscaled result in c's type, which the image needs and which may be missing unless `plain`, and the
+    scaled one in the type that `following` names, if it is there; both [N, C, H, W].
+
     Parameters
     ----------
     c : Tensor
         Output of a convolution, [N, C, H, W]; may be overwritten.
     demodulation : Tensor
         Factors of the channels before the activation, [N, C], in the parameters' type.
-    bias : Tensor
-        [C].
     noise : Tensor, optional
         [N, 1, H, W] or one plane [H, W] for all images, multiplied by `strength` [].
     clamp : float, optional
         Largest absolute value before the result is scaled.
-    plain : bool
-        Whether the unscaled result is needed as well, for the image.
     following : tuple of Tensor and torch.dtype, optional
-        Factors of the channels after it [N, C], and the type of the result that they scale.
-
-    Returns
-    -------
-    plain : Tensor or None
-        [N, C, H, W] in c's type.
-    scaled : Tensor or None
-        [N, C, H, W] in the type that `following` names; None without it.
+        Factors of the channels after it, the next layer's styles [N, C], and the type of the result that they scale.
     """
     styles, dtype = (None, c.dtype) if following is None else following
     if choice.uses_triton(c) and not is_traced():
@@ -227,12 +208,7 @@ def bias_act(
 ) -> Tensor:
     """Add a bias [C] to x [N, C, ...], apply "lrelu" (slope 0.2) or "linear", multiply by a gain and clamp.
 
-    The gain is sqrt(2) for "lrelu" and 1 for "linear" unless given.
-
-    Raises
-    ------
-    ValueError
-        For another activation.
+    The gain is by default sqrt(2) for "lrelu" and 1 for "linear".
     """
     if activation not in ("lrelu", "linear"):
         raise ValueError(f"activation must be 'lrelu' or 'linear', not {activation!r}")

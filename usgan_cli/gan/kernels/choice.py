@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -26,27 +27,15 @@ TYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 @dataclass(frozen=True)
 class Kernels:
-    """The kernels of a device.
+    """The kernels of a device."""
 
-    Attributes
-    ----------
-    name : {"triton", "torch"}
-    problem : str
-        Why Triton's are not used on a CUDA device, in words; empty where nothing is wrong.
-    """
-
-    name: str
+    name: Literal["triton", "torch"]
     problem: str = ""
+    """Why Triton's are not used on a CUDA device, in words; empty where nothing is wrong."""
 
 
 def requested() -> str:
-    """Return what the environment asks for.
-
-    Raises
-    ------
-    SettingsError
-        USGAN_KERNELS has an unknown value.
-    """
+    """Return the value of USGAN_KERNELS; `SettingsError` if it is unknown."""
     name = os.environ.get(VARIABLE, "auto") or "auto"
     if name not in CHOICES:
         raise SettingsError(f"{VARIABLE} is {name!r}.", f"Set it to one of: {', '.join(CHOICES)}.")
@@ -57,10 +46,7 @@ def requested() -> str:
 def kernels_of(device: torch.device) -> Kernels:
     """Return the kernels that serve a device; builds and checks Triton's at the first call (a few seconds).
 
-    Raises
-    ------
-    SettingsError
-        USGAN_KERNELS is unknown, or asks for Triton's kernels where they do not work.
+    `SettingsError` if USGAN_KERNELS asks for Triton's kernels where they do not work.
     """
     name = requested()
     if name == "torch" or (device.type != "cuda" and not interpreted()):
@@ -99,7 +85,7 @@ def _problem(device: torch.device) -> str:
     try:
         difference = probe.largest_error(device)
     except Exception as error:
-        # Whatever a compiler raises, the library's kernels still work.
+        # A compiler may raise anything; the library's kernels still work.
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         return f"building them failed ({first})"
     return "" if difference <= PROBE_TOLERANCE else f"they differ from the library's results by {difference:.2g}"

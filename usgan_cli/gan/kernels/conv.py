@@ -29,8 +29,8 @@ _parameters_rest = 0
 def input_gradients_only() -> Iterator[None]:
     """Leave out gradients by kernels, biases and noise strengths while a gradient by images or latents is taken.
 
-    A gradient penalty differentiates by inputs first. Autograd does not tell a function which of its inputs' gradients
-    a call of `torch.autograd.grad` uses, so that it would compute every layer's weight gradient for nothing.
+    A gradient penalty differentiates by inputs first. A function cannot know which of its gradients a call of
+    `torch.autograd.grad` uses, so that it would compute every layer's weight gradient for nothing.
     """
     # A plain global: a backward pass on a GPU runs in a thread of its own.
     global _parameters_rest  # noqa: PLW0603
@@ -121,8 +121,7 @@ class _WeightGradient(torch.autograd.Function):
         stride, padding, output_padding, transposed = ctx.settings
         grad_x = grad_grad = None
         if ctx.needs_input_grad[0]:
-            restored = (0, 0) if transposed else _unreached(x, weight, stride, padding)
-            grad_x = _Convolution.apply(grad, weight, None, stride, padding, restored, not transposed)
+            grad_x = _input_gradient(grad, x, weight, stride, padding, transposed)
         if ctx.needs_input_grad[1]:
             grad_grad = _Convolution.apply(x, weight, None, stride, padding, output_padding, transposed)
         return grad_x, grad_grad, None, None, None, None, None, None
@@ -139,12 +138,10 @@ def gradients(
     *,
     needed: Sequence[bool],
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Return a convolution's gradients by its input and by its weight, where needed, differentiable in their turn."""
+    """Return a convolution's gradients by its input and by its weight, where needed, both differentiable again."""
     grad_x = grad_weight = None
     if needed[0]:
-        # The adjoint of an ordinary convolution has to restore the rows that its stride never reached.
-        restored = (0, 0) if transposed else _unreached(x, weight, stride, padding)
-        grad_x = _Convolution.apply(grad, weight, None, stride, padding, restored, not transposed)
+        grad_x = _input_gradient(grad, x, weight, stride, padding, transposed)
     if needed[1] and parameters_matter():
         grad_weight = _WeightGradient.apply(
             x, grad, weight.shape, _is_turned(weight), stride, padding, output_padding, transposed
@@ -152,11 +149,13 @@ def gradients(
     return grad_x, grad_weight
 
 
-def _unreached(x: Tensor, weight: Tensor, stride: int, padding: int) -> _Sizes:
-    """Rows and columns at the end of `x` that a strided ordinary convolution leaves out."""
-    height = (x.shape[2] + 2 * padding - weight.shape[2]) % stride
-    width = (x.shape[3] + 2 * padding - weight.shape[3]) % stride
-    return height, width
+def _input_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, transposed: bool) -> Tensor:
+    restored = (0, 0)
+    if not transposed:
+        # The adjoint has to restore the rows and columns at the end of `x` that the stride never reached.
+        height, width = ((x.shape[axis] + 2 * padding - weight.shape[axis]) % stride for axis in (2, 3))
+        restored = height, width
+    return cast(Tensor, _Convolution.apply(grad, weight, None, stride, padding, restored, not transposed))
 
 
 def _is_packed(weight: Tensor) -> bool:
@@ -250,7 +249,7 @@ def _weight_gradient_by_products(small: Tensor, large: Tensor, stride: int, padd
         a, b = (b, a) if turned else (a, b)
         total = a.t() @ b if total is None else total.addmm_(a.t(), b)
     if total is None:
-        raise ValueError("a batch has one image at the least")
+        raise ValueError("a batch has at least one image")
     if turned:
         rows = total.view(3, 3, inner, channels).permute(2, 0, 1, 3).contiguous()
         return rows.permute(3, 0, 1, 2)
@@ -260,21 +259,8 @@ def _weight_gradient_by_products(small: Tensor, large: Tensor, stride: int, padd
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1, padding: int = 0) -> Tensor:
     """Cross-correlate as `torch.nn.functional.conv2d` does, with cheap derivatives of every order.
 
-    Parameters
-    ----------
-    x : Tensor
-        Input, [N, I, H, W].
-    weight : Tensor
-        Kernel, [O, I, kh, kw].
-    bias : Tensor, optional
-        Added per output channel, [O].
-    stride, padding : int
-        The same for both axes; pixels.
-
-    Returns
-    -------
-    Tensor
-        [N, O, H', W'].
+    x [N, I, H, W] with weight [O, I, kh, kw] and bias [O] give [N, O, H', W']; stride and padding, in pixels, are the
+    same for both axes.
     """
     if is_traced():
         return F.conv2d(x, weight, bias, stride, padding)
@@ -284,19 +270,8 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 
 def conv_transpose2d(x: Tensor, weight: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
     """Convolve as `torch.nn.functional.conv_transpose2d` does, with cheap derivatives of every order.
 
-    Parameters
-    ----------
-    x : Tensor
-        Input, [N, I, H, W].
-    weight : Tensor
-        Kernel, [I, O, kh, kw].
-    stride, padding : int
-        The same for both axes; pixels.
-
-    Returns
-    -------
-    Tensor
-        [N, O, H', W'] with H' = (H - 1) * stride - 2 * padding + kh.
+    x [N, I, H, W] with weight [I, O, kh, kw] gives [N, O, H', W'], H' = (H - 1) * stride - 2 * padding + kh; stride
+    and padding, in pixels, are the same for both axes.
     """
     if is_traced():
         return F.conv_transpose2d(x, weight, None, stride, padding)

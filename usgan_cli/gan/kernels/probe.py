@@ -18,7 +18,7 @@ def largest_error(device: torch.device) -> float:
     taps = torch.tensor([1.0, 3.0, 3.0, 1.0], device=device)
     weight = torch.outer(taps, taps).div(64).expand(5, 1, 4, 4)
     v = c * d[:, :, None, None] + b[:, None, None]
-    expected_and_found = [
+    results = [
         (F.conv2d(c, weight, padding=1, groups=5), triton_filters.binomial(c, 1.0, 1, 1, 1, (5, 5))),
         (F.conv2d(c, weight, None, 2, 1, groups=5), triton_filters.binomial(c, 1.0, 1, 2, 1, (3, 3))),
         (F.conv_transpose2d(c, weight, None, 2, 1, groups=5), triton_filters.binomial(c, 1.0, 2, 1, 2, (12, 12))),
@@ -29,7 +29,7 @@ def largest_error(device: torch.device) -> float:
         ),
     ]
     return max(
-        float((expected - found).abs().max() / expected.abs().max())
-        for expected, found in expected_and_found
-        if found is not None
+        float((expected - computed).abs().max() / expected.abs().max())
+        for expected, computed in results
+        if computed is not None
     )

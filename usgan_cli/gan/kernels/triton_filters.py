@@ -1,7 +1,7 @@
 """The binomial filter [1, 3, 3, 1] on a GPU, in Triton: one pass over memory for every stride.
 
 The library's depthwise convolutions reach a small part of the memory's speed with channels innermost. These kernels
-read every pixel once from memory and its neighbours from the cache; they sum in float32 whatever the images' type.
+read every pixel once from memory and its neighbours from the cache; they sum in float32 for every type of images.
 Import this module only where Triton is installed.
 """
 
@@ -123,25 +123,10 @@ def _enlarge(
 
 
 def binomial(x: Tensor, gain: float, up: int, down: int, pad: int, size: tuple[int, int]) -> Tensor:
-    """Insert zeros, filter with [1, 3, 3, 1] and keep every `down`-th pixel.
+    """Insert zeros, filter with [1, 3, 3, 1], whose sum is `gain`, and keep every `down`-th pixel.
 
-    Parameters
-    ----------
-    x : Tensor
-        [N, C, H, W]; float32, bfloat16 or float16.
-    gain : float
-        Sum of the filter.
-    up, down : int
-        (1, 1), (1, 2) or (2, 1).
-    pad : int
-        Zeros before the first row and column, 0 to 3.
-    size : tuple of int
-        Height and width of the result.
-
-    Returns
-    -------
-    Tensor
-        [N, C, *size], channels innermost.
+    x [N, C, H, W] in float32, bfloat16 or float16 gives [N, C, *size], channels innermost. (up, down) is (1, 1),
+    (1, 2) or (2, 1); `pad`, 0 to 3, counts the zeros before the first row and column.
     """
     n, channels, height, width = x.shape
     x = x.contiguous(memory_format=torch.channels_last)
