@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from usgan_cli.core.options import SHARED, Options, selector, technical
+from usgan_cli.core.options import SHARED, Options, option, selector, technical
 from usgan_cli.core.store.workspace import AugName
 
 RUNNING = "How it is computed"
@@ -96,6 +96,14 @@ class OnDevice(Options, panel=RUNNING):
     """Where networks are computed."""
 
     device: str = technical("auto (a GPU if there is one), cpu, cuda or cuda:1.", default="auto", metavar="DEVICE")
+
+
+class Precise(OnDevice, panel=RUNNING):
+    """Where networks are computed, and in which arithmetic."""
+
+    precision: PrecisionName = option(
+        "Arithmetic of the fast layers; auto is bf16 where the device has it.", default="auto"
+    )
 
 
 class WithExtractor(Options):

@@ -5,15 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from usgan_cli.commands.common import (
-    FromData,
-    NamedGan,
-    NamedImages,
-    OnDevice,
-    StepOptions,
-    ToPlace,
-    WithExtractor,
-)
+from usgan_cli.commands.common import FromData, NamedGan, NamedImages, OnDevice, StepOptions, ToPlace, WithExtractor
 from usgan_cli.core.options import Options, option, selector, technical
 
 DEFAULT_COUNT = 500

@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from usgan_cli.commands.common import (
-    RUNNING,
-    FromData,
-    NamedImages,
-    OfGan,
-    OnDevice,
-    PrecisionName,
-    StepOptions,
-    ToPlace,
-)
+from usgan_cli.commands.common import FromData, NamedImages, OfGan, Precise, StepOptions, ToPlace
 from usgan_cli.core.budget import Budget
 from usgan_cli.core.options import Options, option, selector, technical
 from usgan_cli.core.store.workspace import ControlName
@@ -58,10 +49,7 @@ class FineTuning(Options, panel="Fine-tuning"):
         most=1,
     )
     head_epochs: int = option(
-        "First stage: epochs in which only the new classifier layer learns.",
-        default=0,
-        unit="epochs",
-        least=0,
+        "First stage: epochs in which only the new classifier layer learns.", default=0, unit="epochs", least=0
     )
     label_smoothing: float = option("Share of the label given to all classes.", default=0.1, least=0, most=1)
     jobs: int = technical(
@@ -89,7 +77,7 @@ class Beyond(Options, panel="Beyond the study"):
     )
 
 
-class TrainClassifier(Beyond, FineTuning, ToPlace, FromData, NamedImages, OfGan, OnDevice, StepOptions):
+class TrainClassifier(Beyond, FineTuning, ToPlace, FromData, NamedImages, OfGan, Precise, StepOptions):
     """Train one classifier a fold and score each on its validation images and on the test images.
 
     Without --aug (or --synthetic) this is the baseline: real images alone. Generated images join training folds only.
@@ -124,7 +112,4 @@ class TrainClassifier(Beyond, FineTuning, ToPlace, FromData, NamedImages, OfGan,
     folds: int = option("Folds of the cross-validation.", default=5, unit="folds", least=2)
     class_weights: Literal["none", "balanced"] = option(
         "Weights of the classes in the loss: none, or balanced (rare ones weigh more).", default="none"
-    )
-    precision: PrecisionName = option(
-        "Arithmetic of the fast layers; auto is bf16 where the device has it.", default="auto", panel=RUNNING
     )

@@ -5,16 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from usgan_cli.commands.common import (
-    RUNNING,
-    FromData,
-    OfGan,
-    OnDevice,
-    PrecisionName,
-    StepOptions,
-    ToPlace,
-    WithExtractor,
-)
+from usgan_cli.commands.common import RUNNING, FromData, OfGan, Precise, StepOptions, ToPlace, WithExtractor
 from usgan_cli.core.options import Options, option, technical
 from usgan_cli.core.store.workspace import AugName
 
@@ -63,12 +54,9 @@ class Augmentation(Options, panel="Augmentation"):
     )
 
 
-class Running(OnDevice, panel=RUNNING):
+class Running(Precise, panel=RUNNING):
     """How it is computed; of this only the precision changes what is learned."""
 
-    precision: PrecisionName = option(
-        "Arithmetic of the fast layers; auto is bf16 where the device has it.", default="auto"
-    )
     gpus: int = technical(
         "GPUs of this machine that share each batch (with --device cpu: processes). For more machines, start the "
         "same command with torchrun.",

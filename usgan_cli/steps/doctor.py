@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -49,14 +48,17 @@ def run(options: Doctor, session: Session) -> None:
     if options.json:
         console.emit_json(examined)
         return
-    rows = [(name, entry["found"] or "absent", entry["need"]) for name, entry in examined["weights"].items()]
-    session.table("Machine", ("", "value"), [(name, str(value)) for name, value in examined["machine"].items()])
-    training = [*examined["training"].items()]
-    training += [(name, f"{speed:,.1f} s per kimg") for name, speed in examined.get("seconds per kimg", {}).items()]
-    session.table("Training a GAN (--device auto)", ("", "value"), training)
-    session.table("Packages", ("package", "version"), list(examined["packages"].items()))
-    session.table("Pretrained weights", ("weights", "where", "needed for"), rows)
-    session.table("Workspace", ("artefact", "number"), [(k, str(v)) for k, v in examined["workspace"].items()])
+    speeds = {name: f"{speed:,.1f} s per kimg" for name, speed in examined.get("seconds per kimg", {}).items()}
+    weights = [(name, entry["found"] or "absent", entry["need"]) for name, entry in examined["weights"].items()]
+    session.table("Machine", ("", "value"), _rows(examined["machine"]))
+    session.table("Training a GAN (--device auto)", ("", "value"), _rows(examined["training"] | speeds))
+    session.table("Packages", ("package", "version"), _rows(examined["packages"]))
+    session.table("Pretrained weights", ("weights", "where", "needed for"), weights)
+    session.table("Workspace", ("artefact", "number"), _rows(examined["workspace"]))
+
+
+def _rows(values: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(name, str(value)) for name, value in values.items()]
 
 
 def examine(workspace: Workspace) -> dict[str, Any]:
@@ -119,5 +121,4 @@ def _where(name: str) -> str | None:
         weights = find_local(name)
     except WeightsError as error:
         return f"unusable: {error.message}"
-    path: Path | None = None if weights is None else weights.path
-    return None if path is None else str(path)
+    return None if weights is None else str(weights.path)

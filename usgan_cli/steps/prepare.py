@@ -50,13 +50,8 @@ def _reading(options: Prepare) -> SourceOptions:
     classes = tuple(name.strip() for name in names)
     if any(not name for name in classes):
         raise SettingsError(f"--classes has an empty name: {options.classes!r}.")
-    groups: Path | Literal["folder", "none"] | None = None
-    if options.groups == "folder":
-        groups = "folder"
-    elif options.groups == "none":
-        groups = "none"
-    elif options.groups is not None:
-        groups = Path(options.groups)
+    words: dict[str | None, Literal["folder", "none"] | None] = {"folder": "folder", "none": "none", None: None}
+    groups = words[options.groups] if options.groups in words else Path(options.groups or "")
     return SourceOptions(options.format, classes, options.class_level, options.frames, groups)
 
 

@@ -22,9 +22,7 @@ PLAIN_INTERVAL_S = 30.0
 
 def emit_paths(paths: Sequence[object]) -> None:
     """Print the paths of what was written to standard output, one a line."""
-    for path in paths:
-        sys.stdout.write(f"{path}\n")
-    sys.stdout.flush()
+    emit_text("".join(f"{path}\n" for path in paths))
 
 
 def emit_text(text: str) -> None:
@@ -35,8 +33,7 @@ def emit_text(text: str) -> None:
 
 def emit_json(value: dict[str, Any]) -> None:
     """Print one JSON object to standard output."""
-    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    emit_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
 class Terminal:

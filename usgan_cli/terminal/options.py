@@ -16,15 +16,7 @@ from usgan_cli.core.options import Option, Options, OptionsT, as_text, options_o
 
 
 def as_command(cls: type[OptionsT], run: Callable[[OptionsT], None]) -> Callable[..., None]:
-    """Return the function from which Typer makes a command, with one parameter for each option.
-
-    Parameters
-    ----------
-    cls : type
-        The command's options; its docstring becomes the command's help.
-    run : callable
-        Carries the command out.
-    """
+    """Return the function from which Typer makes a command, with one parameter for each option and the class's help."""
     options = options_of(cls)
 
     def command(**values: Any) -> None:
@@ -91,13 +83,7 @@ def _number(given: str | float) -> str | float:
 
 
 def path_or_stdin(text: str) -> Path:
-    """Return a path; a single `-` stands for the one path that standard input carries.
-
-    Raises
-    ------
-    SettingsError
-        Standard input carries no path, or more than one.
-    """
+    """Return a path; a single `-` stands for the one path that standard input carries."""
     if text != "-":
         return Path(text)
     if sys.stdin.isatty():
@@ -114,7 +100,7 @@ def path_or_stdin(text: str) -> Path:
 
 def option_table(cls: type[Options], leave_out: type[Options] | None = None) -> list[str]:
     """Return a command's options as the rows of a Markdown table, without those of the group `leave_out`."""
-    common = {one.name for one in options_of(leave_out)} if leave_out is not None else set()
+    common = set() if leave_out is None else {one.name for one in options_of(leave_out)}
     rows = [_row(one) for one in options_of(cls) if one.name not in common]
     return ["| option | default | meaning |", "|---|---|---|", *rows] if rows else []
 

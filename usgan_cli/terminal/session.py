@@ -23,17 +23,7 @@ Run = Callable[[Any, "Session"], "Outcome | list[Outcome] | None"]
 
 @dataclass(frozen=True)
 class Session:
-    """Where a command works and what it reports to.
-
-    Attributes
-    ----------
-    table : callable
-        Shows a table: title, head, rows.
-    show : callable
-        Shows anything that rich can draw.
-    quiet : bool
-        Whether `progress` shows only warnings and errors.
-    """
+    """Where a command works and what it reports to."""
 
     workspace: Workspace
     progress: Progress
@@ -41,8 +31,11 @@ class Session:
     refresh: bool = False
     dry_run: bool = False
     table: Callable[[str, Sequence[str], Sequence[Sequence[str]]], None] = lambda *_: None
+    """Shows a table: title, head, rows."""
     show: Callable[[Sequence[RenderableType]], None] = lambda _: None
+    """Shows anything that rich can draw."""
     quiet: bool = False
+    """Whether `progress` shows only warnings and errors."""
 
     @classmethod
     def of(cls, options: InWorkspace, progress: Progress | None = None) -> Session:
