@@ -13,12 +13,15 @@ from usgan_cli.core.formats.dataset import LeftOut
 from usgan_cli.data.audit import Audit, AuditImage, Side, render
 from usgan_cli.data.copies.groups import find_duplicates
 from usgan_cli.data.copies.near import NearPair
+from usgan_cli.data.source.contents import SourceImage
+from usgan_cli.data.source.decode import Decoded
 
 PICTURE = np.tile(np.arange(128, dtype=np.uint8), (128, 1))
 
 
 def image(source: str, side: Side, width: int = 300, *, coloured: bool = False) -> AuditImage:
-    return AuditImage(source, source.split("/", maxsplit=1)[0], side, 200, width, coloured, PICTURE)
+    listed = SourceImage(source, source, source.partition("/")[0])
+    return AuditImage(Decoded(listed, source, "", "", 200, width, coloured, PICTURE), side)
 
 
 @pytest.fixture
@@ -36,7 +39,7 @@ def audit() -> Audit:
         NearPair(2, 4, 0.61, mirrored=True),
         NearPair(2, 5, 0.3, mirrored=False),
     ]
-    found = find_duplicates("aabcde", [item.label for item in images], pairs)
+    found = find_duplicates("aabcde", [item.decoded.source.class_ for item in images], pairs)
     left_out = [LeftOut(source="benign/1_mask.png", reason="mask"), LeftOut(source="benign/x.png", reason="broken")]
     return Audit("Scans", ["benign", "malignant"], images, left_out, found, "ignore", "keep")
 

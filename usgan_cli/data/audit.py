@@ -17,6 +17,7 @@ from usgan_cli.core.formats.dataset import LeftOut
 from usgan_cli.core.images.codec import Pixels
 from usgan_cli.core.text import plural
 from usgan_cli.data.copies.groups import ConflictPolicy, DuplicatePolicy, Duplicates, Links
+from usgan_cli.data.source.decode import Decoded
 
 Side = Literal["train", "test", "dropped"]
 
@@ -30,18 +31,10 @@ _EXPECTED = frozenset({"mask", "hidden file"})
 
 @dataclass(frozen=True)
 class AuditImage:
-    """One image of the source that could be decoded, with its original size in pixels and where it went."""
+    """One image of the source that could be decoded, and where it went."""
 
-    source: str
-    """Path in the source."""
-    label: str
+    decoded: Decoded
     side: Side
-    height: int
-    width: int
-    coloured: bool
-    """Whether coloured pixels are burnt in."""
-    thumbnail: Pixels
-    """Gray, 128 x 128."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +66,11 @@ class Audit:
         sides = Counter(image.side for image in used)
         rows.append(("Used", f"{len(used)}: {sides['train']} training, {sides['test']} test"))
         for name in self.classes:
-            count = Counter(image.side for image in used if image.label == name)
+            count = Counter(image.side for image in used if image.decoded.source.class_ == name)
             rows.append((f"  {name}", f"{count.total()}: {count['train']} training, {count['test']} test"))
         rows.append(("Original sizes", _sizes(self.images)))
         rows += self._copy_rows()
-        rows.append(("Colour overlays", plural(sum(image.coloured for image in self.images), "image")))
+        rows.append(("Colour overlays", plural(sum(image.decoded.coloured for image in self.images), "image")))
         return rows
 
     def _copy_rows(self) -> list[tuple[str, str]]:
@@ -160,9 +153,8 @@ def _group(audit: Audit, links: Links, indices: Sequence[int]) -> _Group:
     sides = Counter(image.side for image in images)
     counts = ", ".join(f"{sides[side]} {SIDES[side]}" for side in SIDES if side in sides)
     divided = {"train", "test"} <= set(sides)
-    facts = _how_linked(links, indices)
-    shown, more = images[:_MOST_MEMBERS], len(images[_MOST_MEMBERS:])
-    return _Group(f"{len(images)} images: {counts}", facts, shown, more, divided)
+    title = f"{len(images)} images: {counts}"
+    return _Group(title, _how_linked(links, indices), images[:_MOST_MEMBERS], len(images[_MOST_MEMBERS:]), divided)
 
 
 def _finding(audit: Audit) -> str:
@@ -196,11 +188,11 @@ def _what_was_done(audit: Audit) -> str:
 def _sizes(images: Sequence[AuditImage]) -> str:
     if not images:
         return "none"
-    sizes = Counter((image.width, image.height) for image in images)
+    sizes = Counter((image.decoded.width, image.decoded.height) for image in images)
     if len(sizes) == 1:
         width, height = next(iter(sizes))
         return f"{width} x {height} pixels, all"
-    widths, heights = [image.width for image in images], [image.height for image in images]
+    widths, heights = zip(*sizes.elements(), strict=True)
     return (
         f"{min(widths)} to {max(widths)} wide, {min(heights)} to {max(heights)} high, "
         f"median {median(widths):g} x {median(heights):g} pixels"

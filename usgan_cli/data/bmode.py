@@ -44,8 +44,7 @@ class Scanner:
     def beam_width(self, depth_mm: Field) -> Field:
         """Return the beam's standard deviation in mm at some depths."""
         widening = np.float32(self.divergence) * (depth_mm - np.float32(self.focus_mm))
-        width: Field = np.hypot(np.float32(self.beam_mm), widening)
-        return width
+        return np.asarray(np.hypot(np.float32(self.beam_mm), widening))
 
 
 def envelope(echogenicity_db: Field, scanner: Scanner, generator: np.random.Generator) -> Field:
@@ -81,8 +80,7 @@ def envelope(echogenicity_db: Field, scanner: Scanner, generator: np.random.Gene
 
 def _unit_energy(response: Field, axis: int) -> Field:
     """Scale a filter's frequency response so that white noise keeps its power (Parseval)."""
-    scaled: Field = response / np.sqrt(np.mean(response**2, axis=axis, keepdims=True))
-    return scaled
+    return np.asarray(response / np.sqrt(np.mean(response**2, axis=axis, keepdims=True)))
 
 
 def centres(count: int, length_mm: float) -> Field:
@@ -106,12 +104,10 @@ def receive(echo_db: Field, loss_db_per_mm: Field, scanner: Scanner, generator: 
     depth = centres(rows, scanner.depth_mm)[:, None]
     floor_db = np.float32(generator.uniform(-62, -50)) + 10 * depth / np.float32(scanner.depth_mm)
     noise = np.abs(generator.standard_normal(received.shape, dtype=np.float32))
-    decibels: Field = 20 * np.log10(received + noise * 10 ** (floor_db / 20))
-    return decibels
+    return np.asarray(20 * np.log10(received + noise * 10 ** (floor_db / 20)))
 
 
 def log_compress(decibels: Field, white_db: float, dynamic_range_db: float) -> Pixels:
     """Map decibels to gray levels, shape [1, rows, columns]: 255 at `white_db`, 0 at the dynamic range below it."""
     gray = (decibels - np.float32(white_db)) / np.float32(dynamic_range_db) + 1
-    pixels: Pixels = np.rint(np.clip(gray, 0, 1) * 255).astype(np.uint8)[None]
-    return pixels
+    return np.asarray(np.rint(np.clip(gray, 0, 1) * 255).astype(np.uint8)[None])

@@ -30,7 +30,7 @@ def is_loss(item: LeftOut) -> bool:
 
 def report_left_out(source: ImageSource, undecodable: Sequence[LeftOut], progress: Progress) -> None:
     """Report the files that are not in the dataset: a warning where someone may believe that they are."""
-    if masks := source.count_left_out(classes.MASK):
+    if masks := sum(item.reason == classes.MASK for item in source.left_out):
         progress.note(f"Left out {plural(masks, 'mask')} found beside the images.")
     others = [item for item in source.left_out if item.reason not in {classes.MASK, files.HIDDEN}]
     for reason in dict.fromkeys(item.reason for item in others):

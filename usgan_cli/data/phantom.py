@@ -142,8 +142,7 @@ class Canvas:
         along = self._kernels(self.z[:, 0], self.scanner.depth_mm, z_mm)
         across = self._kernels(self.x[0], self.scanner.width_mm, x_mm)
         weights: Field = self.generator.standard_normal((along.shape[1], across.shape[1]), dtype=np.float32)
-        field: Field = along.dot(weights).dot(across.T)
-        return field
+        return np.asarray(along.dot(weights).dot(across.T))
 
     def curve(self, x_mm: float) -> Field:
         """Return a smooth Gaussian function of the lateral position, of unit variance, shape [1, columns]."""
@@ -156,8 +155,7 @@ class Canvas:
         """Return Gaussian bumps one `scale` apart, normalised so that independent unit weights give unit variance."""
         middles = np.arange(-2 * scale, length + 2 * scale, scale, dtype=np.float32)
         bumps = np.exp(-(((position[:, None] - middles) / np.float32(scale)) ** 2))
-        scaled: Field = bumps / np.sqrt((bumps**2).sum(axis=1, keepdims=True))
-        return scaled
+        return np.asarray(bumps / np.sqrt((bumps**2).sum(axis=1, keepdims=True)))
 
 
 def _step(value: Field, width: float) -> Field:
@@ -168,8 +166,7 @@ def _step(value: Field, width: float) -> Field:
 
 def _line(value: Field, width: float) -> Field:
     """Return a ridge of height 1 where `value` is zero."""
-    ridge: Field = np.exp(-((value / np.float32(width)) ** 2))
-    return ridge
+    return np.asarray(np.exp(-((value / np.float32(width)) ** 2)))
 
 
 def draw_tissue(canvas: Canvas) -> None:
@@ -221,16 +218,14 @@ def draw_tissue(canvas: Canvas) -> None:
 def _facing(texture: Field) -> Field:
     """Return how squarely the level lines of a texture face the beam: 1 where they are level, 0 where upright."""
     down, across = np.gradient(texture)
-    facing: Field = down**2 / np.maximum(down**2 + across**2, 1e-12)
-    return facing
+    return np.asarray(down**2 / np.maximum(down**2 + across**2, 1e-12))
 
 
 def _bent(canvas: Canvas, texture: Field, bend_mm: Field) -> Field:
     """Shift each column of a texture by `bend_mm`, so that it follows a layer."""
     shift = np.rint(bend_mm * canvas.cells / canvas.scanner.depth_mm).astype(np.int64)
     row = (np.arange(canvas.cells)[:, None] - shift) % canvas.cells
-    bent: Field = np.take_along_axis(texture, row, axis=0)
-    return bent
+    return np.take_along_axis(texture, row, axis=0)
 
 
 def _outline(canvas: Canvas, half_width: float, half_height: float, outline: Field, softness: float) -> Lesion:

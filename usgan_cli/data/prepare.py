@@ -66,10 +66,6 @@ class PrepareConfig:
                 f"A share of test images lies between 0 and 1, not {self.test}; a count is a whole number."
             )
 
-    def test_count(self, total: int) -> int:
-        """Return the number of test images among `total`."""
-        return self.test if isinstance(self.test, int) else round(self.test * total)
-
 
 def prepare(
     config: PrepareConfig,
@@ -164,7 +160,7 @@ def _split(config: PrepareConfig, source: ImageSource, inspected: _Inspected, pr
         count = int(in_test.sum())
         hint = "Have usgan draw the split: --split new"
     else:
-        count = config.test_count(len(images))
+        count = config.test if isinstance(config.test, int) else round(config.test * len(images))
         in_test = stratified_group_split(labels, groups, count, config.seed)
         hint = "Choose another number of test images, or give the class more images."
     total = np.bincount(labels, minlength=len(source.classes))
@@ -230,18 +226,7 @@ def _manifest(config: PrepareConfig, source: ImageSource, inspected: _Inspected,
 
 def _audit(config: PrepareConfig, source: ImageSource, inspected: _Inspected, manifest: DataManifest) -> Audit:
     sides: dict[str, Side] = {image.file: image.split for image in manifest.images}
-    images = [
-        AuditImage(
-            item.source.relative,
-            item.source.class_,
-            sides.get(item.file, "dropped"),
-            item.height,
-            item.width,
-            item.coloured,
-            item.thumbnail,
-        )
-        for item in inspected.images
-    ]
+    images = [AuditImage(item, sides.get(item.file, "dropped")) for item in inspected.images]
     left_out = [*source.left_out, *inspected.undecodable]
     return Audit(
         source.root.name, source.classes, images, left_out, inspected.duplicates, config.duplicates, config.conflicts

@@ -59,15 +59,13 @@ def stratified_group_split(
     for kind, count in enumerate(taken):
         candidates = np.flatnonzero(kind_of_group == kind)
         in_test[generator.permutation(candidates)[:count]] = True
-    mask: NDArray[np.bool_] = in_test[position]
-    return mask
+    return in_test[position]
 
 
 def _wish(kinds: Counts, number: Counts, target: Counts, generator: np.random.Generator) -> Counts:
     """Draw how many groups of each kind to take: its proportion, rounded up or down by chance."""
     ideal = number * target.sum() / (number * kinds.sum(axis=1)).sum()
-    rounded: Counts = np.floor(ideal + generator.random(len(ideal))).astype(np.int64)
-    return rounded
+    return np.asarray(np.floor(ideal + generator.random(len(ideal))).astype(np.int64))
 
 
 def _draw_counts(kinds: Counts, number: Counts, target: Counts, generator: np.random.Generator) -> Counts | None:
@@ -93,8 +91,7 @@ def _best_of_all_counts(kinds: Counts, number: Counts, target: Counts, wish: Cou
     got = choices @ kinds
     total = np.abs(got.sum(axis=1) - target.sum())
     classes, wishes = np.abs(got - target).sum(axis=1), np.abs(choices - wish).sum(axis=1)
-    best: Counts = choices[np.lexsort((wishes, classes, total))[0]]
-    return best
+    return np.asarray(choices[np.lexsort((wishes, classes, total))[0]])
 
 
 def _nearest_counts(kinds: Counts, number: Counts, target: Counts, wish: Counts) -> Counts:

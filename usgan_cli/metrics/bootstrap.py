@@ -30,9 +30,6 @@ class Halves:
     real: NDArray[np.int64]
     other: NDArray[np.int64]
 
-    def __len__(self) -> int:
-        return len(self.real)
-
 
 def half_samples(real: int, other: int, repeats: int, generator: np.random.Generator) -> Halves:
     """Draw halves (of an odd number the smaller) of two sets of `real` and `other` images, at least 2 each."""

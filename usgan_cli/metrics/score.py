@@ -190,7 +190,6 @@ def _measure(config: ScoreConfig, reference: Embedded, other: Embedded, pairs: d
         reference_count=len(reference),
         count=len(other),
         fd_spread=measured(draws.get("fd", [values["fd"]])),
-        kid_subset_size=_subset_size(reference, other),
         intervals={
             name: interval(means[name], drawn, LOWEST.get(name, -np.inf), HIGHEST.get(name, np.inf))
             for name, drawn in draws.items()
@@ -208,18 +207,15 @@ def _halves(config: ScoreConfig, first: int, second: int) -> Halves:
     return half_samples(first, second, config.repeats, numpy_generator(config.seed, "score", "halves"))
 
 
-def _subset_size(reference: Embedded, other: Embedded) -> int:
-    return subset_size(min(len(reference), MOST_COMPARED), min(len(other), MOST_COMPARED))
-
-
 def _in_features(config: ScoreConfig, reference: Embedded, other: Embedded) -> tuple[dict[str, float], Draws]:
     """Return Fréchet and kernel distance, precision, recall, density, coverage, and diversity."""
     x1, x2 = reference.features, other.features
     some1, some2 = (_at_most(MOST_COMPARED, x, config.seed) for x in (x1, x2))
-    size, generator = _subset_size(reference, other), numpy_generator(config.seed, "score", "kid")
+    size, generator = subset_size(len(some1), len(some2)), numpy_generator(config.seed, "score", "kid")
     values = {
         "fd": frechet_distance(x1, x2),
         "kid": kernel_distance(some1, some2, size=size, subsets=SUBSETS, generator=generator),
+        "kid_subset_size": size,
         "diversity_features": feature_diversity(x2),
     }
     by_neighbours = zip(KNN_NAMES, prdc(distances(some1, some2)), strict=True)

@@ -70,9 +70,10 @@ def test_masks_are_left_out_and_counted(scanned: Scanned) -> None:
     found = scanned(*(f"benign/{name}" for name in benign), "normal/normal (1).png", "normal/other_mask.png")
     assert found.layout == "BUSI with masks"
     assert len(found.images) == 3
-    assert found.count_left_out(classes.MASK) == 2
+    reasons = [item.reason for item in found.left_out]
+    assert reasons.count(classes.MASK) == 2
     # A mask whose image is gone is still no image to train on.
-    assert found.count_left_out(classes.MASK_WITHOUT_IMAGE) == 1
+    assert reasons.count(classes.MASK_WITHOUT_IMAGE) == 1
 
 
 @pytest.mark.parametrize(

@@ -48,15 +48,13 @@ def blur_matrix(size: int, sigma: float) -> Stack:
     distance = (position[:, None] - position) / np.float32(sigma)
     # Without the cut the far weights are subnormal numbers, with which a product takes many times as long.
     weight = np.where(np.abs(distance) <= 4, np.exp(-0.5 * distance**2), 0)
-    matrix: Stack = (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
-    return matrix
+    return np.asarray((weight / weight.sum(axis=1, keepdims=True)).astype(np.float32))
 
 
 @cache
 def reduce_matrix(size: int, target: int) -> Stack:
     """Return the [target, size] matrix that averages blocks of size / target pixels."""
-    matrix: Stack = np.kron(np.eye(target), np.full(size // target, target / size)).astype(np.float32)
-    return matrix
+    return np.kron(np.eye(target), np.full(size // target, target / size)).astype(np.float32)
 
 
 def sampling_matrices(scale: NDArray[np.floating], offset: NDArray[np.floating], size: int) -> Stack:
@@ -79,8 +77,7 @@ def sampling_matrices(scale: NDArray[np.floating], offset: NDArray[np.floating],
 
 def separable(rows: Stack, images: Stack, columns: Stack) -> Stack:
     """Return images [..., S, S] with one matrix applied along their columns and another along their rows."""
-    product: Stack = np.matmul(np.matmul(rows, images), columns.swapaxes(-1, -2), dtype=np.float32)
-    return product
+    return np.asarray(np.matmul(np.matmul(rows, images), columns.swapaxes(-1, -2), dtype=np.float32))
 
 
 def normalise(images: Stack, mean_sigma: float, spread_sigma: float, floor: float) -> Stack:
@@ -89,8 +86,7 @@ def normalise(images: Stack, mean_sigma: float, spread_sigma: float, floor: floa
     mean, spread = blur_matrix(size, mean_sigma), blur_matrix(size, spread_sigma)
     detail = images - separable(mean, images, mean)
     deviation = np.sqrt(separable(spread, detail * detail, spread))
-    result: Stack = np.divide(detail, deviation + np.float32(floor), dtype=np.float32)
-    return result
+    return np.asarray(np.divide(detail, deviation + np.float32(floor), dtype=np.float32))
 
 
 def describe(thumbnails: Pixels, *, mirrored: bool = False, crops: bool = False) -> Stack:
@@ -109,8 +105,7 @@ def describe(thumbnails: Pixels, *, mirrored: bool = False, crops: bool = False)
         view = normalise(separable(small @ along, images, small @ across), 2.0, 3.0, 2.0).reshape(len(images), -1)
         view = view - view.mean(axis=1, keepdims=True)
         views.append(view / np.maximum(np.linalg.norm(view, axis=1, keepdims=True), 1e-6))
-    stacked: Stack = np.stack(views)
-    return stacked
+    return np.stack(views)
 
 
 @dataclass(frozen=True)

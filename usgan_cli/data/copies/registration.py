@@ -148,5 +148,4 @@ def _agreement(first: Stack, second: Stack, scale: NDArray[np.float64], shift: N
 def _centred(values: Stack, there: Stack, share: Stack) -> Stack:
     """Return cells [P, K, M] less their mean over the pixels that are there, and zero elsewhere."""
     mean = (values * there).mean(axis=2) / np.maximum(share, 1e-6)
-    centred: Stack = (values - mean[..., None]) * there
-    return centred
+    return np.asarray((values - mean[..., None]) * there)

@@ -106,10 +106,6 @@ class ImageSource:
         """Whether the source comes with a split of its own."""
         return bool(self.images) and all(image.side is not None for image in self.images)
 
-    def count_left_out(self, reason: str) -> int:
-        """Return how many files were left out for `reason`."""
-        return sum(item.reason == reason for item in self.left_out)
-
     def digest(self) -> str:
         """Return a digest of all that decides the result: names, classes, groups, and the content of every file."""
         if self.format in {"zip", "medmnist"}:

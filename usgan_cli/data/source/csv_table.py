@@ -32,7 +32,6 @@ Rows = list[tuple[int, dict[str, str]]]
 """The number of each line in the file, and its cells by column name."""
 
 _DELIMITERS = (",", ";", "\t")
-_UNUSABLE = {"absent": NO_FILE, None: NOT_AN_IMAGE}
 
 
 def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> tuple[set[str], Rows]:
@@ -96,26 +95,28 @@ def scan(table: Path, options: SourceOptions) -> ImageSource:
     left_out: list[LeftOut] = []
     listed: set[tuple[str, str]] = set()
     for _, cells in rows:
-        name, label = cells["path"], cells["label"]
+        name, label, group = cells["path"], cells["label"], cells["group"] or None
         relative = name.replace("\\", "/")
-        kind = file_kind(folder, name) if _is_file(folder.top / name) else "absent"
         if label not in classes:
-            left_out.append(LeftOut(source=relative, reason=NOT_CHOSEN))
+            reason = NOT_CHOSEN
         elif (name, label) in listed:
-            left_out.append(LeftOut(source=relative, reason=LISTED_TWICE))
-        elif kind in _UNUSABLE:
-            left_out.append(LeftOut(source=relative, reason=_UNUSABLE[kind]))
+            reason = LISTED_TWICE
+        elif not _is_file(folder.top / name):
+            reason = NO_FILE
+        elif (kind := file_kind(folder, name)) is None:
+            reason = NOT_AN_IMAGE
         else:
             listed.add((name, label))
             if kind == "dicom":
                 dicom.require(str(table))
-            group = cells["group"] or None
             image = SourceImage(name, relative, label, sides.get(cells["split"]), group, dicom=kind == "dicom")
             try:
                 frames = expand_frames(image, folder, options.frames)
                 images += [replace(frame, group=group or frame.group) for frame in frames]
+                continue
             except UndecodableError as error:
-                left_out.append(LeftOut(source=relative, reason=error.reason))
+                reason = error.reason
+        left_out.append(LeftOut(source=relative, reason=reason))
     absent = sum(item.reason == NO_FILE for item in left_out)
     if absent and not images:
         raise DataError(
