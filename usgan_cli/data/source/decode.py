@@ -74,19 +74,12 @@ def decode_all(
     paths = _dataset_files(source)
 
     def write(place: int, picture: Picture) -> Decoded:
-        data = codec.encode_png(codec.fit(picture.pixels, size, fit))
-        (target / paths[place]).write_bytes(data)
-        height, width = picture.pixels.shape[1:]
-        return Decoded(
-            source.images[place],
-            paths[place],
-            files.sha256_bytes(data),
-            pixel_digest(picture.pixels),
-            height,
-            width,
-            picture.coloured,
-            thumbnail(picture.pixels),
-        )
+        image, file, pixels = source.images[place], paths[place], picture.pixels
+        data = codec.encode_png(codec.fit(pixels, size, fit))
+        (target / file).write_bytes(data)
+        sha256, digest = files.sha256_bytes(data), pixel_digest(pixels)
+        height, width = pixels.shape[1:]
+        return Decoded(image, file, sha256, digest, height, width, picture.coloured, thumbnail(pixels))
 
     def convert(unit: tuple[list[int], Load]) -> list[tuple[int, Decoded | LeftOut]]:
         places, load = unit
