@@ -20,5 +20,5 @@ def updates_per_epoch(images: int, batch: int) -> int:
 
 
 def updates_of_epochs(epochs: int, batch: int, n: int, folds: int, ratio: float) -> int:
-    """Return the updates of so many passes over a fold's training side with `ratio` more images per image of the n."""
+    """Return the updates of `epochs` passes over a fold's training side with `ratio` more images per image of the n."""
     return epochs * updates_per_epoch(n - n // folds + round(ratio * n), batch)

@@ -24,7 +24,7 @@ OnNewInputs = Literal["refuse", "redo"]
 Summary = Callable[[Path], dict[str, Any]]
 """Reads a finished artefact and returns what `--json` shows."""
 Reached = Callable[[Path], Mapping[str, float]]
-"""Returns how far the work in a folder has come, for each setting that limits it (a setting of None is no limit)."""
+"""Returns how far the work in a folder has come, for each setting that limits it (None in a setting: unlimited)."""
 Permission = Callable[[Step, Step], str | None]
 """Returns why (the step, the differing one on disk) may go ahead without --refresh; None if it may not."""
 
