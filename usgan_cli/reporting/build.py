@@ -15,14 +15,12 @@ from usgan_cli.reporting.cautions import Caution, cautions
 from usgan_cli.reporting.charts import Plate
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.page import (
+    Bitmaps,
     Block,
     Fold,
     Page,
-    PairsPlate,
-    SamplesPlate,
     Section,
     Sentences,
-    Sheets,
     render,
 )
 from usgan_cli.reporting.protocol import protocol_points
@@ -127,7 +125,7 @@ def _data_section(study: Study) -> Section:
 
 def _samples_section(study: Study) -> Section:
     samples, problems = thumbnails.samples(study.records)
-    return Section("samples", "Samples", [SamplesPlate(samples)] if samples else [], problems=problems)
+    return Section("samples", "Samples", [Bitmaps("samples", samples)] if samples else [], problems=problems)
 
 
 def _quality_section(study: Study) -> Section:
@@ -148,10 +146,10 @@ def _copies_section(study: Study) -> Section:
         blocks += _fold("Shares of every GAN", shares, open_=False) if study.crowded else shares
     pairs, problems = thumbnails.pairs(study.records)
     suspects, others = ([one for one in pairs if one.suspect is suspect] for suspect in (True, False))
-    blocks += [PairsPlate(suspects)] if suspects else []
+    blocks += [Bitmaps("pairs", suspects)] if suspects else []
     if others:
         title = "Closest pairs of the other GANs" if suspects else "Closest pairs of every GAN"
-        blocks += _fold(title, [PairsPlate(others)], open_=not study.crowded and not suspects)
+        blocks += _fold(title, [Bitmaps("pairs", others)], open_=not study.crowded and not suspects)
     return Section("copies", "Are they copies?", blocks, "Copies", problems)
 
 
@@ -189,7 +187,7 @@ def _training_section(study: Study) -> Section:
     )
     blocks += _fold("Curves of every training", [Plate(caption, charts)] if charts else [], open_=open_)
     sheets, problems = thumbnails.last_sheets(records)
-    blocks += _fold("Samples at the end of each training", [Sheets(sheets)] if sheets else [], open_=open_)
+    blocks += _fold("Samples at the end of each training", [Bitmaps("sheets", sheets)] if sheets else [], open_=open_)
     return Section("training", "Training", blocks, problems=problems)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -89,6 +91,13 @@ def reach(value: float, interval: tuple[float, float] | None) -> tuple[float, fl
     """Return the lengths of an error bar below and above its value."""
     low, high = interval or (value, value)
     return max(value - low, 0.0), max(high - value, 0.0)
+
+
+def plot_bars(
+    axes: Axes, aug: str, x: Sequence[float], y: Sequence[float], bars: Sequence[tuple[float, float]], **style: Any
+) -> None:
+    """Plot values with error bars (lengths below and above) in a GAN's colour and marker."""
+    axes.errorbar(x, y, yerr=np.array(bars).T, marker=marker(aug), color=colour(aug), **style)
 
 
 def colour(aug: str) -> str:

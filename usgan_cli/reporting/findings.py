@@ -163,14 +163,9 @@ def main_finding(study: Study) -> str:
     over_seeds = all(isinstance(item, SeedComparison) for _, item in compared)
     total = plural(len(compared), "comparison") + (" over several seeds" if over_seeds else "")
     after = [one for one in compared if below(one[1].p_holm)]
-    if after:
-        verb = "is" if len(after) == 1 else "are"
-        text = (
-            f"After Holm's correction, {len(after)} of {total} with real images alone {verb} significant: "
-            f"{joined([_described(one) for one in after], 3)}."
-        )
-    else:
-        text = f"After Holm's correction, none of {total} with real images alone is significant."
+    count, verb = str(len(after) or "none"), "is" if len(after) < 2 else "are"
+    examples = f": {joined([_described(one) for one in after], 3)}" if after else ""
+    text = f"After Holm's correction, {count} of {total} with real images alone {verb} significant{examples}."
     before = sum(below(item.p) for _, item in compared)
     corrected = sum(below(item.p_corrected) for _, item in compared)
     changes = [100 * item.difference for _, item in compared]
@@ -201,14 +196,12 @@ def quality_finding(study: Study) -> str:
         return ""
     group, nearest = study.scores[0], []
     what = distance_name(group.settings.extractor)
-    for n in dict.fromkeys(key.n for key, _ in group.items):
-        augs = sorted({key.aug for key, _ in group.items if key.n == n}, key=aug_order)
-        distances = {
-            aug: float(np.mean([score.fake.fd for key, score in group.items if (key.n, key.aug) == (n, aug)]))
-            for aug in augs
-        }
-        best = min(augs, key=distances.__getitem__)
-        nearest.append((gan_label(best), n, number(distances[best], 1)))
+    distances: dict[int, dict[str, list[float]]] = {}
+    for key, score in group.items:
+        distances.setdefault(key.n, {}).setdefault(key.aug, []).append(score.fake.fd)
+    for n, by_aug in distances.items():
+        distance, _, best = min((float(np.mean(values)), aug_order(aug), aug) for aug, values in by_aug.items())
+        nearest.append((gan_label(best), n, number(distance, 1)))
     floors = joined(number(value, 1) for value in sorted({score.real.fd for _, score in group.items}))
     if len(nearest) > 1 and len({name for name, _, _ in nearest}) == 1:
         text = f"{nearest[0][0]} at every n, with {what} {joined(f'{value} (n = {n})' for _, n, value in nearest)}"

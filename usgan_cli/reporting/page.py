@@ -6,6 +6,7 @@ import base64
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -25,24 +26,11 @@ class Sentences:
 
 
 @dataclass(frozen=True)
-class SamplesPlate:
-    """Samples of every GAN beside real images."""
+class Bitmaps:
+    """Samples of every GAN, closest pairs, or the last sheets of trainings; the template arranges each kind."""
 
-    samples: list[Samples]
-
-
-@dataclass(frozen=True)
-class PairsPlate:
-    """Generated images beside their nearest training images."""
-
-    pairs: list[Pairs]
-
-
-@dataclass(frozen=True)
-class Sheets:
-    """Sheets of samples of several trainings."""
-
-    pictures: list[Picture]
+    kind: Literal["samples", "pairs", "sheets"]
+    items: Sequence[Samples | Pairs | Picture]
 
 
 @dataclass(frozen=True)
@@ -54,7 +42,7 @@ class Fold:
     open: bool
 
 
-Block = Sentences | Table | Plate | SamplesPlate | PairsPlate | Sheets | Fold
+Block = Sentences | Table | Plate | Bitmaps | Fold
 
 
 @dataclass(frozen=True)
@@ -94,17 +82,18 @@ class Page:
 
     def charts(self) -> list[Chart]:
         """Return the figures in the page's order."""
-        charts = []
+        charts: list[Chart] = []
         for block in self.blocks():
             if isinstance(block, Plate):
                 charts += block.charts
-            elif isinstance(block, SamplesPlate):
-                charts += [samples.chart for samples in block.samples]
+            elif isinstance(block, Bitmaps):
+                charts += [item.chart for item in block.items if isinstance(item, Samples)]
         return charts
 
     def numbers(self) -> dict[int, int]:
         """Return the number of every table, and of every plate of figures, by the block's id."""
-        figures = [block for block in self.blocks() if isinstance(block, Plate | SamplesPlate | PairsPlate)]
+        sheets = [block for block in self.blocks() if isinstance(block, Bitmaps) and block.kind == "sheets"]
+        figures = [block for block in self.blocks() if isinstance(block, Plate | Bitmaps) and block not in sheets]
         return {id(block): i for blocks in (self.tables(), figures) for i, block in enumerate(blocks, start=1)}
 
 

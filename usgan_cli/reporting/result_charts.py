@@ -100,19 +100,10 @@ def _plot_distance(group: ScoreGroup, lines: Sequence[_Line], floors: Sequence[f
 
 
 def _plot_line(axes: Axes, line: _Line, shift: float) -> None:
-    style: dict[str, Any] = {"linewidth": 1.4, "markersize": 5.5, "markeredgecolor": "white", "markeredgewidth": 0.6}
-    axes.errorbar(
-        [n * shift for n, _, _ in line.means],
-        [mean for _, mean, _ in line.means],
-        yerr=np.array([bars for _, _, bars in line.means]).T,
-        fmt=f"{marker(line.aug)}-",
-        color=colour(line.aug),
-        elinewidth=1,
-        capsize=2.5,
-        label=gan_label(line.aug),
-        zorder=3,
-        **style,
-    )
+    edge: dict[str, Any] = {"markersize": 5.5, "markeredgecolor": "white", "markeredgewidth": 0.6}
+    style: dict[str, Any] = {"linewidth": 1.4, "elinewidth": 1, "capsize": 2.5, "zorder": 3, **edge}
+    sizes, means, bars = zip(*line.means, strict=True)
+    charts.plot_bars(axes, line.aug, [n * shift for n in sizes], means, bars, label=gan_label(line.aug), **style)
     if line.repeated:
         faint: dict[str, Any] = {"linestyle": "none", "marker": marker(line.aug), "markersize": 3, "alpha": 0.35}
         points = [n * shift for n, _ in line.points], [fd for _, fd in line.points]
@@ -122,19 +113,10 @@ def _plot_line(axes: Axes, line: _Line, shift: float) -> None:
 def _plot_published(axes: Axes, aug: str, sizes: Sequence[int], shift: float) -> None:
     known = {n: values.fid for n in sizes if (values := paper.values_at(n, aug)) and values.fid is not None}
     if known:
-        axes.errorbar(
-            [n * shift * 1.06 for n in known],
-            [fid.mean for fid in known.values()],
-            yerr=[fid.sd or 0 for fid in known.values()],
-            fmt=marker(aug),
-            color=colour(aug),
-            markerfacecolor="white",
-            markersize=5.5,
-            elinewidth=0.8,
-            capsize=2,
-            alpha=0.7,
-            zorder=2,
-        )
+        hollow: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "white", "markersize": 5.5, "alpha": 0.7}
+        style: dict[str, Any] = {"elinewidth": 0.8, "capsize": 2, "zorder": 2, **hollow}
+        means, bars = [fid.mean for fid in known.values()], [(fid.sd or 0, fid.sd or 0) for fid in known.values()]
+        charts.plot_bars(axes, aug, [n * shift * 1.06 for n in known], means, bars, **style)
 
 
 def _plot_yardsticks(axes: Axes, group: ScoreGroup, floors: Sequence[float]) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -17,7 +16,7 @@ from usgan_cli.core.formats.score import SnapshotsRecord, distance_name, network
 from usgan_cli.core.store.workspace import GanKey, SubsetKey
 from usgan_cli.core.text import gan_label, joined, number
 from usgan_cli.reporting import charts
-from usgan_cli.reporting.charts import DASHED, DOTTED, Chart, colour, marker, reach
+from usgan_cli.reporting.charts import DASHED, DOTTED, Chart, colour, marker, plot_bars, reach
 from usgan_cli.reporting.records import GanRun, subset_title
 
 R_T_TARGET = 0.6
@@ -100,12 +99,12 @@ def _plot_saved(scored: Snapshots, extractor: str, axes: Axes, gan: GanRun) -> N
     record = scored.get(gan.key)
     if record is None or record.extractor != extractor:
         return
-    bars = np.array([reach(one.fd, one.fd_interval) for one in record.snapshots]).T
     style: dict[str, Any] = {"linewidth": 1.2, "elinewidth": 0.7, "markersize": 3.5, "alpha": 0.85}
     kimg, values = [one.kimg for one in record.snapshots], [one.fd for one in record.snapshots]
-    shade = colour(gan.key.aug)
-    axes.errorbar(kimg, values, yerr=bars, fmt=f"{marker(gan.key.aug)}-", color=shade, **style)
-    axes.plot([record.best.kimg], [record.best.fd], marker="o", markersize=9, markerfacecolor="none", color=shade)
+    bars = [reach(one.fd, one.fd_interval) for one in record.snapshots]
+    plot_bars(axes, gan.key.aug, kimg, values, bars, **style)
+    ring: dict[str, Any] = {"marker": "o", "markersize": 9, "markerfacecolor": "none"}
+    axes.plot([record.best.kimg], [record.best.fd], color=colour(gan.key.aug), **ring)
 
 
 def _plot_losses(axes: Axes, gan: GanRun) -> None:
