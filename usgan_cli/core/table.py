@@ -61,11 +61,6 @@ class Column(Generic[R_contra]):
     text: ClassVar[bool] = False
 
     @property
-    def keys(self) -> list[str]:
-        """Names of the CSV columns."""
-        return [self.key + ending for ending in self.endings]
-
-    @property
     def full_title(self) -> str:
         """The title with the heading over it."""
         return f"{self.title}, {self.group[0].lower()}{self.group[1:]}" if self.group else self.title
@@ -202,7 +197,7 @@ class Table:
         """Return the values as CSV, at full precision; what is absent is empty."""
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow([key for column in self.columns for key in column.keys])
+        writer.writerow([column.key + ending for column in self.columns for ending in column.endings])
         for row in self.rows:
             writer.writerow(["" if value is None else value for cell in row for value in cell.values])
         return buffer.getvalue()

@@ -14,15 +14,7 @@ from usgan_cli.reporting import classifier_tables, findings, result_charts, scor
 from usgan_cli.reporting.cautions import Caution, cautions
 from usgan_cli.reporting.charts import Plate
 from usgan_cli.reporting.groups import Study
-from usgan_cli.reporting.page import (
-    Bitmaps,
-    Block,
-    Fold,
-    Page,
-    Section,
-    Sentences,
-    render,
-)
+from usgan_cli.reporting.page import Bitmaps, Block, Fold, Page, Section, Sentences, render
 from usgan_cli.reporting.protocol import protocol_points
 from usgan_cli.reporting.records import KINDS, Missing, ReportSummary, collect
 from usgan_cli.reporting.training_charts import training_chart

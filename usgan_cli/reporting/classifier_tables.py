@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from usgan_cli.core.formats.classifier import ClassifierRecord
-from usgan_cli.core.formats.comparison import SHARED_TEST_IMAGES, Comparison, McNemar, SeedComparison
+from usgan_cli.core.formats.comparison import SHARED_TEST_IMAGES, Comparison, SeedComparison
 from usgan_cli.core.formats.measured import Measured, measured
 from usgan_cli.core.store.workspace import SeedsKey, SubsetKey
 from usgan_cli.core.table import AdjustedP, Cell, Column, Interval, PValue, Spread, Table, Words
@@ -139,17 +139,23 @@ def f1_table(group: ClassifierGroup) -> Table:
 def tests_table(group: ClassifierGroup) -> Table:
     """Return the tests that the study did not make."""
     corrected = ("difference", "corrected_low", "corrected_high")
+
+    def interval(row: TestsRow) -> tuple[float, tuple[float, float]]:
+        return row.test.difference, row.test.interval_corrected
+
     columns: list[Column[TestsRow]] = [
         *LEAD,
         TRAINING,
         Column("Effect size", "effect_size", lambda row: row.test.effect_size, 2),
-        Interval("Δ", "", _corrected, 2, 100, group=RESAMPLED, endings=corrected, sign=True),
+        Interval("Δ", "", interval, 2, 100, group=RESAMPLED, endings=corrected, sign=True),
         PValue("p", "p_corrected", lambda row: row.test.p_corrected, group=RESAMPLED),
         AdjustedP("p, Holm", "p_corrected_holm", lambda row: row.test.p_corrected_holm, group=RESAMPLED),
         PValue("p", "p_wilcoxon", lambda row: row.test.p_wilcoxon, group="Wilcoxon"),
-        Column("Only real right", "mcnemar_only_baseline", lambda row: _by_image(row).only_baseline, group=MCNEMAR),
-        Column("Only this right", "mcnemar_only_other", lambda row: _by_image(row).only_other, group=MCNEMAR),
-        PValue("p", "mcnemar_p", lambda row: _by_image(row).p, group=MCNEMAR),
+        Column(
+            "Only real right", "mcnemar_only_baseline", lambda row: row.test.mcnemar_images.only_baseline, group=MCNEMAR
+        ),
+        Column("Only this right", "mcnemar_only_other", lambda row: row.test.mcnemar_images.only_other, group=MCNEMAR),
+        PValue("p", "mcnemar_p", lambda row: row.test.mcnemar_images.p, group=MCNEMAR),
     ]
     folds = group.settings.folds
     note = (
@@ -165,14 +171,6 @@ def tests_table(group: ClassifierGroup) -> Table:
     return Table.of(
         f"tests{group.suffix}", caption, columns, by_subset(rows, group.subsets), [note, *group.apart(APART)]
     )
-
-
-def _corrected(row: TestsRow) -> tuple[float, tuple[float, float]]:
-    return row.test.difference, row.test.interval_corrected
-
-
-def _by_image(row: TestsRow) -> McNemar:
-    return row.test.mcnemar_images
 
 
 def scores_table(group: ClassifierGroup) -> Table:

@@ -141,7 +141,8 @@ def classifier_groups(records: StudyRecords) -> tuple[list[ClassifierGroup], lis
     groups = [ClassifierGroup(group.settings, group.items, group.difference, group.suffix) for group in _group(items)]
     rejected = []
     for key, ttest in records.ttests.items():
-        home = next((group for group in groups if _is_of(ttest, key, group)), None)
+        made_of = (key, ttest.settings)
+        home = next((g for g in groups if any((k, one.settings) == made_of for k, one in g.items)), None)
         if home is None:
             rejected.append(f"The comparison {key.name} belongs to classifiers that are not there; it is left out.")
         elif name := _replaced(ttest, records.classifiers[key]):
@@ -182,20 +183,14 @@ def _group(items: list[tuple[K, T, P]]) -> list[Group[P, K, T]]:
     return groups
 
 
-def _is_of(ttest: TTestRecord, key: SubsetKey, group: ClassifierGroup) -> bool:
-    """Return whether a subset's comparison has the settings of this group's classifiers."""
-    return any(home == key and ttest.settings == classifier.settings for home, classifier in group.items)
-
-
 def _replaced(ttest: TTestRecord, classifiers: dict[str, ClassifierRecord]) -> str | None:
     """Return the first classifier that has other scores than the comparison was made from."""
     compared = {ttest.baseline: ttest.baseline_folds} | {item.name: item.folds for item in ttest.comparisons}
-    same = (
-        (name, classifiers[name])
-        for name in compared
-        if name in classifiers and classifiers[name].settings == ttest.settings
-    )
-    return next((name for name, classifier in same if _fold_scores(classifier) != compared[name]), None)
+    for name, folds in compared.items():
+        classifier = classifiers.get(name)
+        if classifier is not None and classifier.settings == ttest.settings and _fold_scores(classifier) != folds:
+            return name
+    return None
 
 
 def _fold_scores(record: ClassifierRecord) -> list[float]:

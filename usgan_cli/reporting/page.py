@@ -113,10 +113,6 @@ def _unbroken(text: str) -> str:
     return re.sub(r"(?<=\+) (?=\d)| (?=[=<%])|(?<=[=<]) ", "\u00a0", text)
 
 
-def _kind(block: Block) -> str:
-    return type(block).__name__
-
-
 def render(page: Page) -> str:
     """Return the page as HTML that needs no other file."""
     environment = Environment(
@@ -127,7 +123,7 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.globals["data_uri"] = _data_uri
-    environment.filters |= {"unbroken": _unbroken, "kind": _kind}
+    environment.filters |= {"unbroken": _unbroken, "kind": lambda block: type(block).__name__}
     numbers = page.numbers()
     environment.globals["number_of"] = lambda block: numbers[id(block)]
     return environment.get_template("report.html").render(page=page, doi=paper.DOI)

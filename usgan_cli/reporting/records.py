@@ -69,11 +69,10 @@ class Missing:
     """A step of the study that is not done."""
 
     command: str
-    """"train-gan"."""
     artefact: str
     """What it writes, relative to the workspace."""
     line: str
-    """The whole command."""
+    """The whole command, `command` its name alone."""
 
 
 def aug_order(aug: str) -> tuple[int, str]:

@@ -16,7 +16,7 @@ from usgan_cli.core.formats.comparison import Comparison, SeedComparison
 from usgan_cli.core.formats.score import distance_name, is_fid, network_name
 from usgan_cli.core.text import gan_label, joined, number, p_value, stars, training_label
 from usgan_cli.reporting import charts, paper
-from usgan_cli.reporting.charts import DASHED, INK, Chart, Plate, colour, marker, reach
+from usgan_cli.reporting.charts import DASHED, INK, Plate, colour, marker, reach
 from usgan_cli.reporting.groups import ClassifierGroup, ScoreGroup
 from usgan_cli.reporting.records import aug_order, subset_title, training_order
 
@@ -200,7 +200,14 @@ def seeds_plate(group: ClassifierGroup) -> Plate | None:
 def _dots_plate(caption: str, unit: str, rows: dict[tuple[str, str], list[_Dots]]) -> Plate | None:
     """Return a chart for each name and title that has rows, all on one scale."""
     limits = _limits([dots for some in rows.values() for dots in some])
-    drawn = [_dots_chart(dots, name, title, unit, limits) for (name, title), dots in rows.items() if dots]
+    drawn = []
+    for (name, title), dots in rows.items():
+        means = [
+            f"{one.label} {number(one.mean, 2, sign=True)} points, adjusted p {p_value(one.p_holm)}" for one in dots
+        ]
+        alt = f"Differences of F1 from the baseline by {unit}, {title}. Means: {'; '.join(means)}."
+        plot = partial(_plot_dots, list(reversed(dots)), limits)
+        drawn += [charts.draw(name, title, alt, (4.6, 0.75 + 0.27 * len(dots)), plot)] if dots else []
     return Plate(caption, drawn) if drawn else None
 
 
@@ -212,15 +219,6 @@ def _limits(rows: Sequence[_Dots]) -> tuple[float, float]:
     low, high = max(min(points + bounds), -2 * reach), min(max(points + bounds), 2 * reach)
     margin = 0.04 * (high - low) or 1.0
     return low - margin, high + margin
-
-
-def _dots_chart(dots: Sequence[_Dots], name: str, title: str, unit: str, limits: tuple[float, float]) -> Chart:
-    parts = "; ".join(
-        f"{item.label} {number(item.mean, 2, sign=True)} points, adjusted p {p_value(item.p_holm)}" for item in dots
-    )
-    alt = f"Differences of F1 from the baseline by {unit}, {title}. Means: {parts}."
-    plot = partial(_plot_dots, list(reversed(dots)), limits)
-    return charts.draw(name, title, alt, (4.6, 0.75 + 0.27 * len(dots)), plot)
 
 
 def _plot_dots(rows: Sequence[_Dots], limits: tuple[float, float], figure: Figure) -> None:

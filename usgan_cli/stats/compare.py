@@ -13,15 +13,7 @@ from usgan_cli.core.formats.classifier import ClassifierRecord, ClassifierSettin
 from usgan_cli.core.formats.comparison import Comparison, SeedComparison, SeedsRecord, TTestRecord
 from usgan_cli.core.formats.measured import measured
 from usgan_cli.core.store.document import first_difference
-from usgan_cli.stats.tests import (
-    corrected_resampled_t,
-    effect_size,
-    holm,
-    mcnemar,
-    mean_interval,
-    paired_t,
-    wilcoxon,
-)
+from usgan_cli.stats.tests import corrected_resampled_t, effect_size, holm, mcnemar, mean_interval, paired_t, wilcoxon
 
 SCORE = "test_micro_f1"
 
