@@ -44,15 +44,14 @@ BATCH_SIZE = 16
 
 
 class Extractor(Protocol):
-    """A fixed map from images to vectors of D features."""
+    """A fixed map from images to vectors of `dim` features."""
 
     name: str
     """Kind and the first 12 digits of the weights' digest: features of one name can be compared."""
     dim: int
-    """D."""
 
     def __call__(self, pixels: Pixels, *, batch_size: int = BATCH_SIZE, progress: Progress | None = None) -> Features:
-        """Return the features, float32 [N, D], of uint8 pixels [N, C, H, W] with C of 1 or 3."""
+        """Return the features, float32 [N, dim], of uint8 pixels [N, C, H, W] with C of 1 or 3."""
 
 
 class NetworkExtractor:
@@ -205,12 +204,7 @@ def embed(
 
 
 def cached_features(
-    extractor: Extractor,
-    pixels: Pixels,
-    cache_dir: Path | None,
-    *,
-    batch_size: int = BATCH_SIZE,
-    progress: Progress | None = None,
+    extractor: Extractor, pixels: Pixels, cache_dir: Path | None, *, progress: Progress | None = None
 ) -> Features:
     """Return the features [N, D] of `pixels` from the cache, or compute and keep them; without a folder, keep nothing.
 
@@ -218,12 +212,12 @@ def cached_features(
     found again and changed ones are not. Several processes may share the folder: files appear whole.
     """
     if cache_dir is None:
-        return extractor(pixels, batch_size=batch_size, progress=progress)
+        return extractor(pixels, progress=progress)
     path = cache_dir / f"{_content_key(extractor, pixels)}.safetensors"
     kept = _read_features(path, (len(pixels), extractor.dim), progress or Silent())
     if kept is not None:
         return kept
-    features = np.ascontiguousarray(extractor(pixels, batch_size=batch_size, progress=progress))
+    features = np.ascontiguousarray(extractor(pixels, progress=progress))
     with files.atomic_path(path) as temporary:
         save_file({"features": features}, temporary, {"sha256": files.sha256_bytes(features.tobytes())})
     return features

@@ -71,12 +71,13 @@ def arrange(listing: Listing, images: Collection[str], top: Path, level: int | N
     """
     masks, mask_folders = _find_masks(images)
     plain = sorted(set(images) - masks.keys())
-    holding = {folder for name in plain for folder in _ancestors(name)}
-    passages = {folder for name in listing.reserved for folder in _ancestors(name)}
+    above_images = {folder for name in plain for folder in _ancestors(name)}
+    above_results = {folder for name in listing.reserved for folder in _ancestors(name)}
+    # Folders of masks are no classes; nor are those that only lead to the place of the results.
     folders = {
         folder
-        for folder in listing.folders
-        if (folder not in passages or folder in holding) and mask_folders.isdisjoint([folder, *_ancestors(folder)])
+        for folder in listing.folders - (above_results - above_images)
+        if mask_folders.isdisjoint([folder, *_ancestors(folder)])
     }
     root = _enter(folders, plain)
     holder = top / root if root else top
@@ -89,7 +90,7 @@ def arrange(listing: Listing, images: Collection[str], top: Path, level: int | N
 
     candidates = {folder for folder in _below(folders, root) if folder.count("/") == depth - 1}
     for folder in sorted(candidates):
-        if root + folder in passages:
+        if root + folder in above_results:
             raise DataError(
                 f"The place of the result lies in the class folder {holder / folder}.",
                 "Choose a --work or --out outside the images.",
@@ -197,6 +198,7 @@ def _class_depth(inside: Sequence[str], level: int | None, has_split: bool, hold
             raise SettingsError(f"--class-level is 1 to {max(depths)} for the images in {holder}, not {level}.")
         return depth
     first = 2 if has_split else 1
+    # A deeper level could be the classes just as well where each of its names occurs in more than one place.
     for deeper in range(first + 1, min(depths) + 1):
         places: dict[str, set[tuple[str, ...]]] = defaultdict(set)
         for name in inside:

@@ -31,20 +31,15 @@ Load = Callable[[Literal[1, 3]], Iterator[Picture]]
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """How a source is read."""
+    """How a source is read, as the options of `usgan prepare` describe it."""
 
     format: Format | None = None
-    """By default the source is recognised by its content."""
     classes: tuple[str, ...] = ()
-    """The classes to take, in order; by default all, sorted by name (MedMNIST: by label)."""
+    """Empty for all, sorted by name (MedMNIST: by label)."""
     class_level: int | None = None
-    """Which folder is the class: 1 the outermost below lone folders, -1 the innermost. By default the outermost, or the
-    one inside folders named train, test and the like."""
     frames: Frames = "first"
-    """Which frames of a DICOM file, or pages of a TIFF file, are taken."""
     groups: Path | Literal["folder", "none"] | None = None
-    """Images of one group (a patient) stay together: a CSV file with the columns path and group, "folder" for the
-    folder of each file, "none" for no groups. By default what the source says: the column group, or PatientID."""
+    """A CSV file, the folder of each file, or nothing; None for what the source says (column group, PatientID)."""
 
     def refuse_class_level(self, source: Path) -> None:
         """Raise `SettingsError` if a class level was chosen for a source that has no class folders."""
