@@ -41,7 +41,7 @@ def without_run(value: Any) -> Any:
 
 def contents(work: Path) -> dict[str, str]:
     """Return the digest of every file of a workspace's artefacts, by its place."""
-    found = {}
+    digests = {}
     for path in sorted(work.rglob("*")):
         place = path.relative_to(work).as_posix()
         if not path.is_file() or place.startswith(NOT_ARTEFACTS) or "/." in f"/{place}":
@@ -50,8 +50,8 @@ def contents(work: Path) -> dict[str, str]:
         if path.suffix in {".json", ".jsonl"}:
             lines = [data.decode()] if path.suffix == ".json" else data.decode().splitlines()
             data = json.dumps([without_run(json.loads(line)) for line in lines], sort_keys=True).encode()
-        found[place] = hashlib.sha256(data).hexdigest()
-    return found
+        digests[place] = hashlib.sha256(data).hexdigest()
+    return digests
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:

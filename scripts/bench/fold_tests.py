@@ -54,8 +54,8 @@ def one_repeat(rng: np.random.Generator, n: int, folds: int, tests: int) -> tupl
     for fold in range(folds):
         train = place != fold
         for which in range(2):
-            named = nearest_mean(x[train, which], y[train], np.concatenate([x[~train, which], xt[:, which]]))
-            val, test = np.split(named, [n - int(train.sum())])
+            predicted = nearest_mean(x[train, which], y[train], np.concatenate([x[~train, which], xt[:, which]]))
+            val, test = np.split(predicted, [n - int(train.sum())])
             left_out[which, fold] = (val == y[~train]).mean()
             right[which, fold] = test == yt
     return left_out, right.mean(-1), right.mean(1) > 0.5
@@ -70,9 +70,9 @@ def p_values(scores: Floats) -> tuple[float, float]:
 
 
 def rate(p: Iterable[float]) -> str:
-    found = np.array(list(p)) < LEVEL
-    low, high = stats.binomtest(int(found.sum()), len(found)).proportion_ci()
-    return f"{100 * found.mean():5.2f} % [{100 * low:.2f}, {100 * high:.2f}]"
+    significant = np.array(list(p)) < LEVEL
+    low, high = stats.binomtest(int(significant.sum()), len(significant)).proportion_ci()
+    return f"{100 * significant.mean():5.2f} % [{100 * low:.2f}, {100 * high:.2f}]"
 
 
 def main() -> None:
@@ -82,12 +82,12 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=5)
     options = parser.parse_args()
     rng = np.random.default_rng(0)
-    found: list[tuple[float, ...]] = []
+    rows: list[tuple[float, ...]] = []
     accuracy: list[float] = []
     for _ in range(options.repeats):
         left_out, test, votes = one_repeat(rng, options.n, options.folds, 280)
         accuracy.append(float(test.mean()))
-        found.append((*p_values(left_out), *p_values(test), mcnemar(votes[0], votes[1]).p))
+        rows.append((*p_values(left_out), *p_values(test), mcnemar(votes[0], votes[1]).p))
     print(f"n = {options.n}, {options.folds} folds, {options.repeats} repeats, mean accuracy {np.mean(accuracy):.3f}")
     print(f"p < {LEVEL:g} in [95 % interval]")
     names = (
@@ -97,7 +97,7 @@ def main() -> None:
         "corrected, test images",
         "McNemar, test images",
     )
-    for name, p in zip(names, zip(*found, strict=True), strict=True):
+    for name, p in zip(names, zip(*rows, strict=True), strict=True):
         print(f"  {name:28} {rate(p)}")
 
 

@@ -38,7 +38,7 @@ def start(case: Case, way: Way) -> Round:
 
 def report(case: Case, peaks: dict[str, float], compared: list[Way], repeats: int) -> None:
     rounds = measure.take_turns(__file__, case, compared, repeats)
-    times = {way: [one["ms"] for one in found[:-1]] for way, found in rounds.items()}
+    times = {way: [one["ms"] for one in answers[:-1]] for way, answers in rounds.items()}
     first = times[compared[0]]
     for way in compared:
         each = median(times[way])

@@ -92,7 +92,7 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
 
 
 def cases(args: argparse.Namespace, *, per_sample_weights: bool) -> list[Case]:
-    found = []
+    cases = []
     for size in args.sizes:
         width = {"z_dim": 512, "mapping_layers": 8, "channel_base": 16384, "channel_max": 512}
         batch = 4 if size >= 256 else 8
@@ -101,7 +101,7 @@ def cases(args: argparse.Namespace, *, per_sample_weights: bool) -> list[Case]:
             config = resolve(options, size, 1, CLASSES, torch.device("cpu"))
             width = {name: getattr(config, name) for name in width}
             batch = config.batch
-        found.append(
+        cases.append(
             Case(
                 size=size,
                 batch=args.batch or batch,
@@ -114,7 +114,7 @@ def cases(args: argparse.Namespace, *, per_sample_weights: bool) -> list[Case]:
                 per_sample_weights=per_sample_weights,
             )
         )
-    return found
+    return cases
 
 
 def networks(case: Case, way: Way) -> tuple[Generator, Discriminator]:
@@ -162,8 +162,8 @@ def seconds(step: Callable[[], None], device: str) -> float:
 
 def serve(work: str, start: Callable[[Case, Way], Round]) -> None:
     """Be the process of one way: a round for every line read, then the peak memory in MB."""
-    given = json.loads(work)
-    case, way = Case(**given["case"]), Way(**given["way"])
+    both = json.loads(work)
+    case, way = Case(**both["case"]), Way(**both["way"])
     compute = start(case, way)
     for _ in sys.stdin:
         print(json.dumps(compute()), flush=True)
@@ -218,8 +218,8 @@ def _answer(process: subprocess.Popen[str]) -> dict[str, float]:
     line = process.stdout.readline()
     if not line:
         raise RuntimeError(f"a process of a bench stopped with exit status {process.wait()}")
-    found: dict[str, float] = json.loads(line)
-    return found
+    answer: dict[str, float] = json.loads(line)
+    return answer
 
 
 def matrix_peak(precision: str, device: str, side: int = 4096) -> float:

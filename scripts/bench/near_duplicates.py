@@ -129,15 +129,15 @@ def judge(originals: list[Image.Image], thumbnails: list[codec.Pixels], own: lis
     for number, (name, transform) in enumerate(KINDS.items()):
         copies = [seen(transform(image, np.random.default_rng([number, i]))) for i, image in enumerate(originals)]
         both = [*thumbnails, *copies]
-        found = find_near_pairs(both, Silent(), workers=workers)
-        links = {(pair.first, pair.second): pair.score for pair in found}
+        pairs = find_near_pairs(both, Silent(), workers=workers)
+        links = {(pair.first, pair.second): pair.score for pair in pairs}
         # Of equal thumbnails (one picture may be in the data twice), the first represents all.
         first = {image.tobytes(): i for i, image in reversed([*enumerate(both)])}
         stands = [first[image.tobytes()] for image in both]
         ends = [(stands[i], stands[i + count]) for i in range(count)]
         score = np.array([1.0 if a == b else links.get((a, b), 0.0) for a, b in ends])
         wrong = 0
-        for pair in found:
+        for pair in pairs:
             if pair.score >= DUPLICATE and groups[pair.first % count] != groups[pair.second % count]:
                 wrong += 1
         lowest, percent, middle = np.quantile(score, [0, 0.01, 0.5])
@@ -201,10 +201,12 @@ def main() -> None:
     print(f"{len(paths)} images searched in {seconds:.1f} s with {arguments.workers} threads; {memory:.0f} MB at most")
     near = [pair for pair in own if pair.score >= DUPLICATE]
     labels = [name.split("/")[0] for name in names]
-    found = find_duplicates(range(len(names)), labels, own)
-    grouped = sum(len(group) for group in found.repeated)
-    print(f"{len(near)} near-copies, {grouped} images in {len(found.repeated)} groups, {len(own) - len(near)} related")
-    for conflict in found.conflicts:
+    duplicates = find_duplicates(range(len(names)), labels, own)
+    grouped = sum(len(group) for group in duplicates.repeated)
+    print(
+        f"{len(near)} near-copies, {grouped} images in {len(duplicates.repeated)} groups, {len(own) - len(near)} related"
+    )
+    for conflict in duplicates.conflicts:
         print("  conflict: " + " = ".join(names[i] for i in conflict))
     counts, edges = np.histogram([pair.score for pair in own], np.linspace(RELATED, 1, 15))
     print(

@@ -198,17 +198,17 @@ def check_agreement(resolution: int = 16) -> float:
 
     def outcome(make: Generator | PlainGenerator, judge: Discriminator | PlainDiscriminator) -> list[Tensor]:
         """Images, logits, and the gradients of the logits, of path lengths and of R1."""
-        found = []
+        quantities = []
         ws = make.mapping(z, c)
         image = make.synthesis(ws, noise)
         logits = judge(image, c)
         penalties = losses.path_lengths(image, ws, direction).square() + losses.r1_penalty(logits, image)
-        found += [image, logits, penalties]
+        quantities += [image, logits, penalties]
         parameters = [*generator.parameters(), *discriminator.parameters()]
         for value in (logits, penalties):
             gradients = torch.autograd.grad(value.sum(), parameters, retain_graph=True, allow_unused=True)
-            found += [torch.zeros(()) if gradient is None else gradient for gradient in gradients]
-        return found
+            quantities += [torch.zeros(()) if gradient is None else gradient for gradient in gradients]
+        return quantities
 
     fast = outcome(generator, discriminator)
     worst = 0.0

@@ -41,9 +41,9 @@ def measure(root: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", type=Path, help="empty folder for the workspace (default: one that is removed)")
-    given = parser.parse_args()
-    if given.keep is not None:
-        measure(given.keep)
+    options = parser.parse_args()
+    if options.keep is not None:
+        measure(options.keep)
         return
     with tempfile.TemporaryDirectory() as place:
         measure(Path(place))

@@ -89,7 +89,7 @@ def agree(count: int) -> None:
     with tempfile.TemporaryDirectory() as place:
         real, fake = scenes(Path(place, "real"), count, 0, 1.0), scenes(Path(place, "fake"), count, 1, 0.8)
         file = random_weights(Path(place))
-        pixels = [found.pixels for found in load_folders([real, fake])]
+        pixels = [images.pixels for images in load_folders([real, fake])]
         with patch.object(weights, "INCEPTION", weights.Source("inception", (file.name,))):
             ours = [make_extractor("inception", file)(some) for some in pixels]
         library = FeatureExtractorInceptionV3("x", ["2048"], str(file)).eval()
@@ -178,12 +178,12 @@ def frechet(real: int, fake: int, features: int) -> None:
 
 
 def best_of(work: Callable[[], float], times: int) -> tuple[float, float]:
-    found = []
+    seconds = []
     for _ in range(times):
         begin = time.perf_counter()
         value = work()
-        found.append(time.perf_counter() - begin)
-    return min(found), value
+        seconds.append(time.perf_counter() - begin)
+    return min(seconds), value
 
 
 def command(count: int) -> None:
@@ -275,15 +275,15 @@ def main() -> None:
     one = kinds.add_parser("yardsticks")
     one.add_argument("work", type=Path, help="workspace with a prepared dataset and subsets of 500, 250, 100 and 50")
     one.add_argument("--extractor", default="efficientnet-lite2")
-    given = parser.parse_args()
-    if given.kind == "agree":
-        agree(given.images)
-    elif given.kind == "frechet":
-        frechet(given.real, given.fake, given.features)
-    elif given.kind == "command":
-        command(given.images)
+    options = parser.parse_args()
+    if options.kind == "agree":
+        agree(options.images)
+    elif options.kind == "frechet":
+        frechet(options.real, options.fake, options.features)
+    elif options.kind == "command":
+        command(options.images)
     else:
-        yardsticks(given.work, given.extractor)
+        yardsticks(options.work, options.extractor)
 
 
 if __name__ == "__main__":

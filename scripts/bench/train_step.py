@@ -75,7 +75,7 @@ def start(case: Case, way: Way) -> Round:
 
 def report(case: Case, peaks: dict[str, float], compared: list[Way], repeats: int, parts: bool) -> None:
     rounds = measure.take_turns(__file__, case, compared, repeats)
-    totals = {way: [sum(one.values()) for one in found[:-1]] for way, found in rounds.items()}
+    totals = {way: [sum(one.values()) for one in answers[:-1]] for way, answers in rounds.items()}
     first = totals[compared[0]]
     for way in compared:
         per_thousand = median(totals[way])

@@ -1,4 +1,4 @@
-"""Equal updates: every classifier is trained as much as every other, whatever was added to its images."""
+"""Equal updates: every classifier is trained as much as every other, no matter how many images were added."""
 
 from __future__ import annotations
 

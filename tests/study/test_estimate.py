@@ -1,4 +1,4 @@
-"""Times are estimated from what similar steps took, or from a measurement, and from nothing else."""
+"""Times are estimated only from what similar steps took, or from a measurement."""
 
 from __future__ import annotations
 

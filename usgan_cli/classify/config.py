@@ -116,7 +116,7 @@ def check_config(config: ClassifierConfig) -> None:
         raise SettingsError(f"head_epochs must be less than epochs ({config.epochs}); it is {config.head_epochs}.")
     if config.updates is not None and config.updates < config.epochs:
         raise SettingsError(
-            f"updates must be at least epochs ({config.epochs}), since a network is validated after each of so many "
+            f"updates must be at least epochs ({config.epochs}), since a network is validated after each of that many "
             f"parts; it is {config.updates}.",
             f"Use more --updates, or --epochs {max(config.updates, 1)}.",
         )

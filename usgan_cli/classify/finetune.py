@@ -10,7 +10,7 @@ epoch whose micro-F1 is within one standard error of the best. A fold of a small
 images, whose best epoch is mostly luck; among epochs that they cannot tell apart, the one trained longest is taken.
 
 With a fixed number of updates (`config.updates`) the epochs are equal parts of them, the same for every classifier
-that is compared, whatever its number of images; each batch is the next piece of an endless row of shuffled passes over
+that is compared, for any number of images; each batch is the next piece of an endless row of shuffled passes over
 them, so that every image is drawn equally often.
 
 Every epoch and update draws its random numbers from its own seeds, so an interrupted fold continues from its last saved

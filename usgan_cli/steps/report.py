@@ -1,4 +1,4 @@
-"""`usgan report`: one HTML file with the figures and tables of whatever has been done so far."""
+"""`usgan report`: one HTML file with the figures and tables of all that has been done so far."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def run(options: Score, session: Session) -> Outcome:
 
 
 def _check_together(options: Score) -> None:
-    """Refuse options that contradict one another."""
+    """Refuse contradictory options."""
     folders = {"--real": options.real, "--fake": options.fake}
     named = [name for name, value in folders.items() if value is not None]
     workspace = {

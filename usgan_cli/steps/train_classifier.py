@@ -114,7 +114,7 @@ def ratio_of(options: TrainClassifier) -> float:
 
 
 def _check_together(options: TrainClassifier) -> None:
-    """Refuse options that contradict one another."""
+    """Refuse contradictory options."""
     if options.aug is not None and options.synthetic is not None:
         raise SettingsError("--synthetic names the images outright; leave out --aug.")
     if options.updates is not None and (options.budget == "epochs" or options.freeze):

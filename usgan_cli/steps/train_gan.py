@@ -97,7 +97,7 @@ def _images(options: TrainGan, data: Dataset, subset: Subset) -> ImageSet:
 
 
 def _advise_on_threads(session: Session, device: torch.device) -> None:
-    """Warn if CPU threads slow one another down, which makes training ten times slower and more."""
+    """Warn if several CPU threads are slower than one, which makes training ten times slower and more."""
     if device.type == "cpu" and (gain := devices.speedup_by_threads()) < LEAST_GAIN_OF_THREADS:
         session.progress.warn(
             f"This machine is busy: its CPU threads together are {1 / gain:.1f} times slower than one alone. "

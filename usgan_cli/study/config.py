@@ -26,7 +26,7 @@ from usgan_cli.core.store.workspace import AugName, ControlName
 
 SHIPPED = ("demo", "paper", "smoke")
 PHANTOM = Path("phantom")
-"""The source that stands for simulated images."""
+"""The source that means simulated images."""
 
 
 class Data(Prepare):
@@ -57,7 +57,7 @@ class Grid(Options):
 
 
 class Classifiers(TrainClassifier):
-    """How classifiers are trained, and which controls stand beside those with generated images."""
+    """How classifiers are trained, and which controls are trained with those on generated images."""
 
     controls: tuple[ControlName, ...] | None = option(
         "Controls beside the classifiers with generated images (default: all that differ from the baseline; with "
@@ -101,7 +101,7 @@ class Cluster(Options):
 
 
 class Hours(Options):
-    """Longest time of each command on a cluster, hours; in the order in which they build on one another."""
+    """Longest time of each command on a cluster, hours; in the order in which they run."""
 
     phantom: float = option("phantom.", default=1.0, above=0)
     prepare: float = option("prepare.", default=2.0, above=0)
@@ -120,7 +120,7 @@ class Hours(Options):
 
 
 STEP_ORDER = tuple(one.key for one in options_of(Hours))
-"""The commands of a study in the order in which they build on one another."""
+"""The commands of a study in the order in which they run."""
 
 
 @dataclass(frozen=True)

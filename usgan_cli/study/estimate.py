@@ -38,7 +38,7 @@ def kind(step: PlannedStep) -> tuple[str, str]:
 
 @dataclass
 class Estimator:
-    """Seconds a unit of work takes, by kind of step, from whatever was measured so far."""
+    """Seconds a unit of work takes, by kind of step, from what was measured so far."""
 
     rates: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     calibrated: dict[tuple[str, str], float | None] = field(default_factory=dict)
@@ -94,6 +94,6 @@ def _spent(step: PlannedStep) -> float | None:
     if finished is None:
         return None
     if step.command == "train-gan" and (rows := read_log(step.writes)):
-        # A training may have come in several parts, of which the record knows the last.
+        # A training may have run in several parts; the record knows only the last.
         return max(finished.run.wall_s, rows[-1].seconds)
     return finished.run.wall_s

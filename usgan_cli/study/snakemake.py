@@ -50,7 +50,7 @@ class Machine:
     gpus: int
 
     def threads(self, config: StudyConfig) -> int:
-        """Return the threads of a job: those of all jobs together are no more than there are cores."""
+        """Return the threads of a job, so that all jobs together use at most all cores."""
         return max(1, min(config.cluster.cpus, self.cores // (self.jobs or 1)))
 
     def options(self, threads: int, gpus: int) -> list[str]:

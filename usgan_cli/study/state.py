@@ -29,7 +29,7 @@ class StepState:
     """"done"; "stale": what is there was made with other settings or from other inputs, and is made again;
     "follows": it is there, and will be made again if an input that is made again turns out different;
     "unfinished": a part is there, from which the work continues; "missing": nothing is there;
-    "impossible": its command would refuse, whatever the steps before it do."""
+    "impossible": its command would refuse even after all steps before it."""
     why: str = ""
     """In words; empty where the name says it all."""
 

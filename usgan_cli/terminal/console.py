@@ -86,7 +86,7 @@ class Terminal:
 
     @contextmanager
     def task(self, title: str, total: float, unit: str, done: float = 0) -> Iterator[BarTask | PlainTask]:
-        """Begin work of `total` units, `done` of which were finished by an earlier run."""
+        """Begin work of `total` units; an earlier run finished `done` of them."""
         if self.console.is_terminal and not self.quiet:
             with make_bars(self.console) as bars:
                 yield add_bar(bars, title, total, unit, done)

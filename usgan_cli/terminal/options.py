@@ -30,7 +30,7 @@ def as_command(cls: type[OptionsT], run: Callable[[OptionsT], None]) -> Callable
 
 
 def _value(one: Option, value: Any) -> Any:
-    """Return what an option that was not given stands for: Typer makes an empty list of it."""
+    """Return the value of an option that was left out: Typer makes an empty list of it."""
     return one.default if one.length == 0 and not value and not one.required else value
 
 
@@ -83,7 +83,7 @@ def _number(given: str | float) -> str | float:
 
 
 def path_or_stdin(text: str) -> Path:
-    """Return a path; a single `-` stands for the one path that standard input carries."""
+    """Return a path; a single `-` means the one path on standard input."""
     if text != "-":
         return Path(text)
     if sys.stdin.isatty():

@@ -92,9 +92,11 @@ def _differentiated_again(
     own: list[Any] = [None if x is None else x.view_as(x) for x in (gp, gs, *inputs)]
     outputs = synthesis_gradients(own[0], own[1], Epilogue(*own[2:]), clamp)
     pairs = [(o, g) for o, g in zip(outputs, grads, strict=True) if o is not None and g is not None]
-    wanted = [x for x, need in zip(own, needed, strict=True) if x is not None and need]
+    differentiated = [x for x, need in zip(own, needed, strict=True) if x is not None and need]
     results = iter(
-        torch.autograd.grad([o for o, _ in pairs], wanted, [g for _, g in pairs], create_graph=True, allow_unused=True)
+        torch.autograd.grad(
+            [o for o, _ in pairs], differentiated, [g for _, g in pairs], create_graph=True, allow_unused=True
+        )
     )
     return [next(results) if x is not None and need else None for x, need in zip(own, needed, strict=True)]
 
