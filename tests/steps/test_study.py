@@ -302,7 +302,7 @@ def test_options_that_do_not_go_together_are_refused(tmp_path: Path, options: di
 def test_a_study_that_cannot_begin_leaves_nothing(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.edit("[data]", '[data]\nsource = "/nowhere"')
-    with pytest.raises(StepFailedError, match="There is no folder or file /nowhere"):
+    with pytest.raises(StepFailedError, match="/nowhere does not exist"):
         bench.run()
     assert not bench.workspace.root.exists()
 

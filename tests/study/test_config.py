@@ -50,10 +50,10 @@ def test_a_file_needs_a_name_and_a_grid_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (SMALLEST + "[gan]\nkimgs = 5\n", "there is no key 'gan.kimgs'; did you mean 'kimg'?"),
-        (SMALLEST + "[clasifier]\nfolds = 3\n", "there is no key 'clasifier'; did you mean 'classifier'?"),
-        (SMALLEST + "[score]\nqqqq = 3\n", "there is no key 'score.qqqq'; known keys: "),
-        (SMALLEST.replace("sizes", "size"), "there is no key 'grid.size'; did you mean 'sizes'?"),
+        (SMALLEST + "[gan]\nkimgs = 5\n", "unknown key 'gan.kimgs'; did you mean 'kimg'?"),
+        (SMALLEST + "[clasifier]\nfolds = 3\n", "unknown key 'clasifier'; did you mean 'classifier'?"),
+        (SMALLEST + "[score]\nqqqq = 3\n", "unknown key 'score.qqqq'; known keys: "),
+        (SMALLEST.replace("sizes", "size"), "unknown key 'grid.size'; did you mean 'sizes'?"),
         ('name = "mine"\n', "the key 'grid.sizes' is missing"),
         (
             SMALLEST.replace('"ada"', '"adda"'),

@@ -57,7 +57,7 @@ def maker(seen: list[str], broken: set[str], error: BaseException | None = None)
         assert isinstance(step.options, Make)
         seen.append(step.options.name)
         if step.options.name in broken:
-            raise error or DataError(f"no good: {step.options.name}", "mend it so")
+            raise error or DataError(f"no good: {step.options.name}", "the next move")
 
     return make
 
@@ -89,7 +89,7 @@ def test_a_failure_ends_the_study_with_its_command_and_the_next_move() -> None:
         run_plan(STEPS, MISSING, maker(seen, {"b"}), watching)
     assert seen == ["a", "b"]
     assert watching.moves[-1] == (1, "failed")
-    for words in ("usgan make --name b --work w", "no good: b", "mend it so"):
+    for words in ("usgan make --name b --work w", "no good: b", "the next move"):
         assert words in str(caught.value)
 
 

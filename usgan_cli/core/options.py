@@ -331,7 +331,7 @@ def check_keys(table: Any, known: Iterable[str], place: str) -> None:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
             meant = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}."
-            raise SettingsError(f"there is no key {f'{place}.{key}' if place else key!r}; {meant}")
+            raise SettingsError(f"unknown key {f'{place}.{key}' if place else key!r}; {meant}")
 
 
 def to_table(options: Options) -> dict[str, Any]:

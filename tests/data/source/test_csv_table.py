@@ -69,7 +69,7 @@ def test_files_that_a_table_lists_in_vain(source: Path, tmp_path: Path) -> None:
         csv_table.LISTED_TWICE,
         classes.NOT_AN_IMAGE,
     ]
-    assert any("there is no such file): benign/absent.png, benign/bad" in w for w in progress.warnings)
+    assert any("the file does not exist): benign/absent.png, benign/bad" in w for w in progress.warnings)
     with pytest.raises(DataError, match="Not one of the 2 files"):
         prepare(
             SMALL, table(tmp_path / "l.csv", "path,label", [("x.png", "a"), ("y.png", "b")]), tmp_path / "d", Silent()

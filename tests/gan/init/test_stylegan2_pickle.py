@@ -263,7 +263,7 @@ def test_reading_imports_executes_and_unpickles_nothing(tmp_path: Path) -> None:
     sys.addaudithook(hook)
     listening = True
     pickle.loads(pickle.dumps(OrderedDict()))
-    assert heard == ["pickle.find_class"], "the hook hears"
+    assert heard == ["pickle.find_class"], "the hook receives"
     heard.clear()
     read_published(sound)
     for thing in mischief(tmp_path / "ran").values():

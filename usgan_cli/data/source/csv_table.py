@@ -25,7 +25,7 @@ from usgan_cli.data.source.contents import (
 )
 from usgan_cli.data.source.files import FolderTree
 
-NO_FILE = "there is no such file"
+NO_FILE = "the file does not exist"
 LISTED_TWICE = "listed before with the same label"
 
 Rows = list[tuple[int, dict[str, str]]]
@@ -43,7 +43,7 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise DataError(f"There is no file {path}.") from None
+        raise DataError(f"{path} does not exist.") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:

@@ -61,7 +61,7 @@ def scan(source: Path, options: SourceOptions = _DEFAULTS, exclude: Sequence[Pat
 def _recognise(source: Path, options: SourceOptions) -> Format:
     """Return the format of a source, and check that the one insisted on is possible."""
     if not source.exists():
-        raise DataError(f"There is no folder or file {source}.", LAYOUT_HINT)
+        raise DataError(f"{source} does not exist.", LAYOUT_HINT)
     seen = _format_by_content(source)
     required = options.format
     if required == "dicom" and seen in {"folders", "zip"}:

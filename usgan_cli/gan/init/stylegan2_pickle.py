@@ -46,14 +46,14 @@ def read_published(path: Path) -> dict[str, Tensors]:
     Raises
     ------
     MissingError
-        There is no such file.
+        The file does not exist.
     FormatError
         The file asks for something that networks have no use for, is of TensorFlow, or is damaged.
     """
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise MissingError(f"There is no file {path}.") from None
+        raise MissingError(f"{path} does not exist.") from None
     try:
         return _networks(Pickle(io.BytesIO(data)).follow())
     except RefusedError as error:

@@ -186,7 +186,7 @@ def read_source(path: Path) -> Source:
     if path.is_dir():
         source = _from_folder(path)
     elif not path.exists():
-        raise MissingError(f"There is no file or folder {path}.")
+        raise MissingError(f"{path} does not exist.")
     elif path.suffix == ".pkl":
         networks = read_published(path)
         g, d, average = (networks.get(name) for name in ("G", "D", "G_ema"))

@@ -1,4 +1,4 @@
-"""What follows a convolution, by Triton's kernels, as functions that can be differentiated any number of times.
+"""What follows a convolution, by Triton's kernels, as functions that can be inputs_needed any number of times.
 
 First and second derivatives are kernels themselves; derivatives beyond these are taken of the same formulas in ordinary
 operations. Import this module only where Triton is installed.
@@ -72,14 +72,14 @@ class _EpilogueGradients(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> Any:
         gp, gs, *inputs = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return None, None, *_differentiated_again(gp, gs, inputs, ctx.clamp, grads, ctx.needs_input_grad[2:])
+            return None, None, *_inputs_needed_again(gp, gs, inputs, ctx.clamp, grads, ctx.needs_input_grad[2:])
         by_gp, by_gs, by_c, sums = triton_synthesis.second(gp, gs, Epilogue(*inputs), ctx.clamp, grads)
         by_d, by_b, by_s, by_t = sums
         by_s = None if by_s is None else by_s.reshape(inputs[4].shape)
         return None, None, by_gp, by_gs, by_c, by_d, by_b, None, by_s, by_t
 
 
-def _differentiated_again(
+def _inputs_needed_again(
     gp: Tensor | None,
     gs: Tensor | None,
     inputs: Sequence[Tensor | None],
@@ -87,15 +87,15 @@ def _differentiated_again(
     grads: Sequence[Tensor | None],
     needed: Sequence[bool],
 ) -> list[Tensor | None]:
-    """Return second derivatives that can be differentiated further: of the same formulas in ordinary operations."""
+    """Return second derivatives that can be inputs_needed further: of the same formulas in ordinary operations."""
     # Views, because the gradients may themselves depend on the inputs, and that is not to be followed here.
     own: list[Any] = [None if x is None else x.view_as(x) for x in (gp, gs, *inputs)]
     outputs = synthesis_gradients(own[0], own[1], Epilogue(*own[2:]), clamp)
     pairs = [(o, g) for o, g in zip(outputs, grads, strict=True) if o is not None and g is not None]
-    differentiated = [x for x, need in zip(own, needed, strict=True) if x is not None and need]
+    inputs_needed = [x for x, need in zip(own, needed, strict=True) if x is not None and need]
     results = iter(
         torch.autograd.grad(
-            [o for o, _ in pairs], differentiated, [g for _, g in pairs], create_graph=True, allow_unused=True
+            [o for o, _ in pairs], inputs_needed, [g for _, g in pairs], create_graph=True, allow_unused=True
         )
     )
     return [next(results) if x is not None and need else None for x, need in zip(own, needed, strict=True)]
