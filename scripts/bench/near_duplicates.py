@@ -203,9 +203,8 @@ def main() -> None:
     labels = [name.split("/")[0] for name in names]
     duplicates = find_duplicates(range(len(names)), labels, own)
     grouped = sum(len(group) for group in duplicates.repeated)
-    print(
-        f"{len(near)} near-copies, {grouped} images in {len(duplicates.repeated)} groups, {len(own) - len(near)} related"
-    )
+    groups, related = len(duplicates.repeated), len(own) - len(near)
+    print(f"{len(near)} near-copies, {grouped} images in {groups} groups, {related} related")
     for conflict in duplicates.conflicts:
         print("  conflict: " + " = ".join(names[i] for i in conflict))
     counts, edges = np.histogram([pair.score for pair in own], np.linspace(RELATED, 1, 15))

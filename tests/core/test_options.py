@@ -69,7 +69,7 @@ def test_an_added_option_is_everywhere(capsys: pytest.CaptureFixture[str], monke
 
 
 def test_a_slip_in_an_added_option_is_answered_as_any_other() -> None:
-    with pytest.raises(SettingsError, match=r"no key 'gan.dream_wieght'; did you mean 'dream_weight'\?"):
+    with pytest.raises(SettingsError, match=r"unknown key 'gan.dream_wieght'; did you mean 'dream_weight'\?"):
         from_table(WithOneMore, {"dream_wieght": 1}, "gan", aug="ada", n=5)
     with pytest.raises(SettingsError, match=r"^gan.dream_weight is 3; it must be 2 or less\.$"):
         from_table(WithOneMore, {"dream_weight": 3}, "gan", aug="ada", n=5)

@@ -255,7 +255,7 @@ def test_unusable_trees_are_refused(scanned: Scanned, names: list[str], message:
 
 
 def test_a_missing_source_and_other_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no folder or file"):
+    with pytest.raises(DataError, match="does not exist"):
         scan(tmp_path / "absent")
     archive = tmp_path / "busi.tar.gz"
     archive.write_bytes(b"x")

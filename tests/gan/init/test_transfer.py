@@ -250,7 +250,7 @@ def test_layers_that_stay_fresh_are_the_same_in_generator_and_average(tmp_path: 
 
 
 def test_what_no_training_starts_from_is_named(tmp_path: Path) -> None:
-    with pytest.raises(MissingError, match="no file or folder"):
+    with pytest.raises(MissingError, match="does not exist"):
         read_source(tmp_path / "absent")
     with pytest.raises(MissingError, match="no generator"):
         read_source(tmp_path)
