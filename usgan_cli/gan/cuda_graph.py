@@ -31,11 +31,11 @@ class GraphError(Exception):
 
     def __init__(self, reason: str, warn: Callable[[str], None]) -> None:
         super().__init__(reason)
-        self.reason, self.warn = reason, warn
+        self.warn = warn
 
     def report(self) -> None:
         """Warn that graphs are not used, and why."""
-        self.warn(f"CUDA graphs do not work here ({self.reason}); training goes on without them.")
+        self.warn(f"CUDA graphs do not work here ({self}); training goes on without them.")
 
 
 def resolve_graphs(choice: GraphsWanted, device: torch.device) -> GraphsWanted:

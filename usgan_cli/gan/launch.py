@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from multiprocessing.process import BaseProcess
@@ -132,13 +132,10 @@ def processes(count: int, device: torch.device) -> Iterator[Local | Torchrun]:
     device = device_of(device.type, int(os.environ.get("LOCAL_RANK", "0")))
     _join(device, init_method="env://")
     process = Torchrun(World(dist.get_rank(), dist.get_world_size()), device)
-    try:
-        try:
-            yield process
-        finally:
-            process.dismiss_workers()
-    finally:
-        dist.destroy_process_group()
+    with ExitStack() as at_end:
+        at_end.callback(dist.destroy_process_group)
+        at_end.callback(process.dismiss_workers)
+        yield process
 
 
 def device_of(kind: str, local_rank: int) -> torch.device:

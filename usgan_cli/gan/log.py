@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from usgan_cli.core.errors import MissingError
 from usgan_cli.core.formats.generator import LogRow
 from usgan_cli.core.images.codec import Pixels
 from usgan_cli.core.progress import Task
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 
 class TensorBoard:
@@ -23,7 +19,7 @@ class TensorBoard:
         except ImportError:
             hint = "Install it: pip install 'usgan[tensorboard]'"
             raise MissingError("--tensorboard needs TensorBoard.", hint) from None
-        self.writer: SummaryWriter = SummaryWriter(str(folder), purge_step=images_now + 1)
+        self.writer = SummaryWriter(str(folder), purge_step=images_now + 1)
 
     def row(self, row: LogRow) -> None:
         """Add a line of the log."""

@@ -55,8 +55,7 @@ class GanRun:
     world: World = ALONE
     """The processes that share each batch."""
     scorer: Scorer | None = None
-    """Measures the averaged generator every `score_kimg` and at the end; each generator measured is kept in
-    snapshots/, the best one in best/."""
+    """Measures the averaged generator every `score_kimg` and at the end: all go to snapshots/, the best to best/."""
     score_kimg: float = 0
     keep: int = 1
     """Number of saved states to keep, the newest ones."""

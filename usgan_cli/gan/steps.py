@@ -50,10 +50,7 @@ class Means:
 
 @dataclass(frozen=True)
 class Draws:
-    """Where a step's random numbers come from: few and small ones from the host, noise from the device itself.
-
-    On a CPU both are the same generator; on a GPU nothing waits for the host.
-    """
+    """A step's random generators: of the host, for small draws, and of the device, for noise; the same one on a CPU."""
 
     host: torch.Generator
     device: torch.Generator
@@ -186,7 +183,7 @@ class Steps:
         torch._foreach_lerp_(*self._averaged, 1 - beta)
         torch._foreach_copy_(*self._copied)
 
-    # What is random in a batch
+    # What is drawn for a batch
 
     def _draws(self, purpose: str) -> Draws:
         return Draws.of(self.config.seed, purpose, self.training.step, self.device)
@@ -197,11 +194,11 @@ class Steps:
         labels = self.data.draw_labels(count, draws.host)
         drawn = {"labels": labels, "z": torch.randn([count, config.z_dim], generator=draws.host)}
         if config.style_mixing_prob > 0:
-            # Style mixing: one cut for the batch; beyond it the layers follow other latents.
+            # Style mixing: one cut for the batch; from it on the layers follow other latents.
             drawn["other_z"] = torch.randn([count, config.z_dim], generator=draws.host)
-            first = int(torch.randint(1, synthesis.num_ws, [], generator=draws.host))
-            mixed = bool(torch.rand([], generator=draws.host) < config.style_mixing_prob)
-            follows = torch.arange(synthesis.num_ws) >= (first if mixed else synthesis.num_ws)
+            cut = int(torch.randint(1, synthesis.num_ws, [], generator=draws.host))
+            mixes = bool(torch.rand([], generator=draws.host) < config.style_mixing_prob)
+            follows = torch.arange(synthesis.num_ws) >= (cut if mixes else synthesis.num_ws)
             drawn["follows_other"] = follows.expand(count, -1)
         noise = synthesis.draw_noise(count, draws.device)
         on_device = {name: to_device(value, self.device) for name, value in drawn.items()}

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from usgan_cli.core.errors import SettingsError
-from usgan_cli.core.formats.generator import LEAK_THRESHOLD
 from usgan_cli.core.store.workspace import AugName
 from usgan_cli.gan.augment.ada import AdaAugment
 from usgan_cli.gan.augment.base import Augment, NoAugment
@@ -24,7 +23,6 @@ from usgan_cli.gan.augment.warp import Fill
 
 __all__ = [
     "AUGMENTS",
-    "LEAK_THRESHOLD",
     "AdaAugment",
     "AdaController",
     "AdaDiffAugment",

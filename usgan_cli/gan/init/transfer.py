@@ -36,7 +36,7 @@ Tensors = Mapping[str, Tensor]
 W_AVG = "mapping.w_avg"
 EMBED = "mapping.embed.weight"
 FROM_RGB = re.compile(r"b\d+\.fromrgb\.(weight|bias)")
-SHOWN = 8
+MOST_NAMED = 8
 """Number of layers named in a message before the rest are counted."""
 
 
@@ -173,8 +173,8 @@ def _fitted(name: str, value: Tensor, own: Tensors, theirs: Tensors) -> tuple[Te
 
 
 def _listed(names: Collection[str]) -> str:
-    shown = ", ".join(list(names)[:SHOWN])
-    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"
+    first = ", ".join(list(names)[:MOST_NAMED])
+    return first if len(names) <= MOST_NAMED else f"{first} and {len(names) - MOST_NAMED} more"
 
 
 def read_source(path: Path) -> Source:
@@ -282,10 +282,7 @@ def freezable_layers(discriminator: Discriminator) -> list[str]:
 
 
 def freeze_discriminator(discriminator: Discriminator, layers: int) -> list[str]:
-    """Freeze the `layers` convolutions nearest to the image (Freeze-D); return the names of the frozen parameters.
-
-    Code that turns gradients on and off must not touch these.
-    """
+    """Freeze the `layers` convolutions nearest to the image (Freeze-D); return the names of the frozen parameters."""
     names = freezable_layers(discriminator)
     if not 0 <= layers <= len(names):
         raise SettingsError(

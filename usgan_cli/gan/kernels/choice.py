@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from usgan_cli.core.errors import SettingsError
+from usgan_cli.gan.kernels.types import HALF_TYPES
 
 VARIABLE = "USGAN_KERNELS"
 CHOICES = ("auto", "triton", "torch")
@@ -22,7 +23,7 @@ LEAST_CAPABILITY = (7, 0)
 """Oldest generation of GPUs that Triton builds for (Volta)."""
 
 PROBE_TOLERANCE = 1e-5
-TYPES = (torch.float32, torch.bfloat16, torch.float16)
+TYPES = (torch.float32, *HALF_TYPES)
 
 
 @dataclass(frozen=True)
