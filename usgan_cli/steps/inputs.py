@@ -47,13 +47,18 @@ def find_data(session: Session, data: Path | None) -> Dataset:
 
 def read_subset(session: Session, n: int, seed: int) -> Subset:
     """Read the subset of n images, or say how to draw it."""
+    if (subset := find_subset(session, n, seed)) is not None:
+        return subset
+    raise MissingError(
+        f"The subset of {n} images (seed {seed}) has not been drawn: {session.workspace.subset(n, seed)} is missing.",
+        f"Draw it: usgan subsample --n {n} --seed {seed}{work_option(session)}",
+    )
+
+
+def find_subset(session: Session, n: int, seed: int) -> Subset | None:
+    """Return the subset of n images; None if it has not been drawn."""
     path = session.workspace.subset(n, seed)
-    if not path.is_file():
-        raise MissingError(
-            f"The subset of {n} images (seed {seed}) has not been drawn: {path} is missing.",
-            f"Draw it: usgan subsample --n {n} --seed {seed}{work_option(session)}",
-        )
-    return Subset.read(path)
+    return Subset.read(path) if path.is_file() else None
 
 
 def find_gan(session: Session, options: NamedGan) -> Path:

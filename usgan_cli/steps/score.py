@@ -29,7 +29,7 @@ from usgan_cli.metrics.config import ScoreConfig
 from usgan_cli.metrics.features import make_extractor
 from usgan_cli.metrics.pictures import gray_values, nearest_distances
 from usgan_cli.metrics.score import KNN_NAMES, ImageSets, Scored, score
-from usgan_cli.steps.inputs import Dataset, find_data, find_gan, find_images, weights_input
+from usgan_cli.steps.inputs import Dataset, find_data, find_gan, find_images, find_subset, weights_input
 from usgan_cli.steps.snapshots import score_snapshots_of
 from usgan_cli.terminal.session import Session
 
@@ -145,8 +145,7 @@ def _subset_of(session: Session, made: SyntheticManifest) -> Subset | None:
     if not (folder / GeneratorDocument.FILE).is_file():
         return None
     document = read_generator_document(folder)
-    path = session.workspace.subset(document.n, document.seed)
-    return Subset.read(path) if path.is_file() else None
+    return find_subset(session, document.n, document.seed)
 
 
 def _folders(options: Score, session: Session) -> Compared:

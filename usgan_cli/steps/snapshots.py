@@ -14,7 +14,6 @@ import torch
 from usgan_cli.commands.score import Score
 from usgan_cli.core.apportion import class_order
 from usgan_cli.core.errors import DataError, FormatError, MissingError
-from usgan_cli.core.formats.dataset import Subset
 from usgan_cli.core.formats.generator import (
     SNAPSHOT_FOLDER,
     Architecture,
@@ -37,7 +36,7 @@ from usgan_cli.gan.sample import build_generator, make_images, row_of_seeds
 from usgan_cli.metrics.features import Extractor, make_extractor
 from usgan_cli.metrics.pictures import snapshot_curve
 from usgan_cli.metrics.snapshots import Snapshot, score_snapshots
-from usgan_cli.steps.inputs import Dataset, find_data, weights_input
+from usgan_cli.steps.inputs import Dataset, find_data, find_subset, weights_input
 from usgan_cli.terminal.session import Session
 
 REVISION = 1
@@ -66,8 +65,7 @@ def score_snapshots_of(folder: Path, options: Score, session: Session) -> Outcom
     training = _read_training(folder)
     data = find_data(session, options.data)
     _check_size(training, data)
-    path = session.workspace.subset(training.n, training.seed)
-    subset = Subset.read(path) if path.is_file() else None
+    subset = find_subset(session, training.n, training.seed)
     target = options.out or session.workspace.score(training.name + SNAPSHOTS)
     inputs = {"data": data.digest, "snapshots": files.digest_json(training.digests), **weights_input(options.weights)}
     if subset is not None:

@@ -106,16 +106,7 @@ class Planned:
             if not self.todo:
                 return self._outcome("skipped")
             if options.engine == "snakemake":
-                run_snakemake(
-                    self.config,
-                    self.steps,
-                    self.todo,
-                    self.session.workspace,
-                    jobs=options.jobs,
-                    force=options.force,
-                    keep_going=options.keep_going,
-                    engine_options=options.engine_options,
-                )
+                run_snakemake(options, self.config, self.steps, self.todo, self.session.workspace)
             else:
                 self._run_here(keep_going=options.keep_going)
         return self._outcome("done")

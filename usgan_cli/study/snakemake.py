@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 
+from usgan_cli.commands.study import Study
 from usgan_cli.core.errors import MissingError
 from usgan_cli.core.machine.threads import available_cores
 from usgan_cli.core.store import files
@@ -134,27 +135,20 @@ def _has_any(engine_options: Sequence[str], names: Collection[str]) -> bool:
 
 
 def run_snakemake(
-    config: StudyConfig,
-    steps: Sequence[PlannedStep],
-    todo: Collection[int],
-    workspace: Workspace,
-    *,
-    jobs: int | None,
-    force: bool,
-    keep_going: bool,
-    engine_options: Sequence[str],
+    options: Study, config: StudyConfig, steps: Sequence[PlannedStep], todo: Collection[int], workspace: Workspace
 ) -> None:
     """Carry out steps of a plan by Snakemake, and wait for the end; raise a `StepFailedError` if a step failed."""
     if importlib.util.find_spec("snakemake") is None:
         raise MissingError("Snakemake is not installed.", "Install it: pip install 'usgan[cluster]'")
-    if _has_any(engine_options, ELSEWHERE):
-        machine, limits = None, [] if jobs is None else ["--jobs", str(jobs)]
+    if _has_any(options.engine_options, ELSEWHERE):
+        machine, limits = None, [] if options.jobs is None else ["--jobs", str(options.jobs)]
     else:
-        machine = Machine(available_cores(), jobs, torch.cuda.device_count())
+        machine = Machine(available_cores(), options.jobs, torch.cuda.device_count())
         gpus = max(config.cluster.gpus, config.gan.gpus) if machine.gpus and config.cluster.gpus else 0
         limits = machine.options(_threads(config, machine), gpus)
-    plan = write_workflow(config, steps, todo, workspace, force=force, machine=machine)
-    words = snakemake_command(plan, limits, [*(["--keep-going"] if keep_going else []), *engine_options])
+    plan = write_workflow(config, steps, todo, workspace, force=options.force, machine=machine)
+    keep_going = ["--keep-going"] if options.keep_going else []
+    words = snakemake_command(plan, limits, [*keep_going, *options.engine_options])
     process = subprocess.Popen(words, stdout=sys.stderr)
     try:
         ended = process.wait()
@@ -163,7 +157,7 @@ def run_snakemake(
         process.wait()
         raise
     if ended:
-        raise _failure(plan, engine_options)
+        raise _failure(plan, options.engine_options)
 
 
 def _failure(plan: Path, engine_options: Sequence[str]) -> StepFailedError:
