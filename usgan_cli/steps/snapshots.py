@@ -24,7 +24,6 @@ from usgan_cli.core.formats.generator import (
 )
 from usgan_cli.core.formats.score import SnapshotScore, SnapshotsRecord, distance_name, is_fid, kernel_name
 from usgan_cli.core.images.codec import Pixels
-from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.machine.device import resolve_device
 from usgan_cli.core.store import files
 from usgan_cli.core.store.document import PlanDocument
@@ -75,7 +74,23 @@ def score_snapshots_of(folder: Path, options: Score, session: Session) -> Outcom
     with making_file(target, step, _summary, session.request, on_new_inputs="redo") as making:
         if making.needed:
             train = None if subset is None else data.load(subset)
-            record, extractor = _score(options, session, training, data, train)
+            device = resolve_device(options.device)
+            progress = session.progress
+            extractor = make_extractor(options.extractor, weights=options.weights, device=device, progress=progress)
+            counts = training.class_counts or (None if train is None else train.class_counts())
+            shares = list((counts or data.manifest.class_counts("train")).values())
+            record = score_snapshots(
+                _snapshots(training, shares, options.count or 0, device),
+                name=training.name,
+                test=data.test_images(),
+                test_digest=data.digest,
+                train=train,
+                extractor=extractor,
+                cache_dir=session.workspace.cache,
+                progress=progress,
+                repeats=options.repeats,
+                seed=0,
+            )
             making.document = _with_curve(record, extractor, target) if options.pictures else record
     if making.outcome.status == "done":
         _show(session, SnapshotsRecord.read(target))
@@ -115,28 +130,6 @@ def _check_size(training: Training, data: Dataset) -> None:
             f"and {there[1]}.",
             "Name the dataset that it was trained on: --data",
         )
-
-
-def _score(
-    options: Score, session: Session, training: Training, data: Dataset, train: ImageSet | None
-) -> tuple[SnapshotsRecord, Extractor]:
-    device = resolve_device(options.device)
-    extractor = make_extractor(options.extractor, weights=options.weights, device=device, progress=session.progress)
-    counts = training.class_counts or (None if train is None else train.class_counts())
-    shares = list((counts or data.manifest.class_counts("train")).values())
-    record = score_snapshots(
-        _snapshots(training, shares, options.count or 0, device),
-        name=training.name,
-        test=data.test_images(),
-        test_digest=data.digest,
-        train=train,
-        extractor=extractor,
-        cache_dir=session.workspace.cache,
-        progress=session.progress,
-        repeats=options.repeats,
-        seed=0,
-    )
-    return record, extractor
 
 
 def _with_curve(record: SnapshotsRecord, extractor: Extractor, target: Path) -> SnapshotsRecord:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -38,12 +38,12 @@ class Session:
     """Whether `progress` shows only warnings and errors."""
 
     @classmethod
-    def of(cls, options: InWorkspace, progress: Progress | None = None) -> Session:
-        """Return the session that a command's options ask for, on the terminal or reporting to `progress` alone."""
-        how = options if isinstance(options, StepOptions) else StepOptions(work=options.work)
-        terminal = console.Terminal(quiet=how.quiet)
-        session = cls(Workspace(how.work), progress or terminal, how.force, how.refresh, how.dry_run, quiet=how.quiet)
-        return session if progress is not None else replace(session, table=terminal.table, show=terminal.show)
+    def of(cls, options: InWorkspace) -> Session:
+        """Return the session that a command's options ask for, on the terminal."""
+        shared = options if isinstance(options, StepOptions) else StepOptions(work=options.work)
+        terminal = console.Terminal(quiet=shared.quiet)
+        flags = {name: getattr(shared, name) for name in ("force", "refresh", "dry_run", "quiet")}
+        return cls(Workspace(shared.work), terminal, table=terminal.table, show=terminal.show, **flags)
 
     def show_table(self, table: Table) -> None:
         """Show a table on the terminal."""
