@@ -37,15 +37,11 @@ class Trained:
     sampling: Sampling
     classes: list[str] | None
 
-    @property
-    def inputs(self) -> dict[str, str]:
-        """Content digest of what the images are made from."""
-        return {"gan": self.document.content_digest()}
-
-    def settings(self, options: Generate) -> dict[str, Any]:
-        """Return the settings that decide the images."""
+    def step(self, options: Generate, about: dict[str, Any]) -> Step:
+        """Return the step that makes these images, of which `about` says which they are."""
         settings = options.recorded(self.sampling) | {"seed": self.document.seed}
-        return settings if self.classes is None else settings | {"classes": self.classes}
+        settings |= {} if self.classes is None else {"classes": self.classes}
+        return Step("generate", REVISION, settings | about, {"gan": self.document.content_digest()})
 
 
 def run(options: Generate, session: Session) -> Outcome:
@@ -72,8 +68,7 @@ def _make_images(options: Generate, session: Session, trained: Trained) -> Outco
     document = trained.document
     seeds = _seeds(options, document)
     own = options.seeds is not None
-    settings = trained.settings(options) | {"count": len(seeds)} | ({"seeds": spell_seeds(seeds)} if own else {})
-    step = Step("generate", REVISION, settings, trained.inputs)
+    step = trained.step(options, {"count": len(seeds)} | ({"seeds": spell_seeds(seeds)} if own else {}))
     # The name of the GAN alone is that of the set which later steps look for.
     form = options.format_
     words = [document.name, *(trained.classes or []), *(["seeds"] * own), *([form] * (form != "png"))]
@@ -123,8 +118,7 @@ def _make_picture(options: Generate, session: Session, trained: Trained) -> Outc
     suffix = Path(name).suffix
     if path.suffix.lower() != suffix:
         raise SettingsError(f"{path} would be a {suffix[1:].upper()} file.", f"Give --out FILE{suffix}.")
-    step = Step("generate", REVISION, trained.settings(options) | about, trained.inputs)
-    with making_recorded_file(path, step, session.request) as making:
+    with making_recorded_file(path, trained.step(options, about), session.request) as making:
         if making.needed:
             _, generator = load_generator(trained.folder, trained.device)
             generator.compute_dtype = devices.torch_dtype(trained.sampling.precision)

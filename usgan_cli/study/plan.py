@@ -26,27 +26,17 @@ LEAST_PHANTOM_SIZE = 64
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """One command of a study.
-
-    Attributes
-    ----------
-    options : StepOptions
-        The command with its options.
-    writes : Path
-        The artefact it makes.
-    needs : tuple of Path
-        Artefacts of earlier steps that it reads.
-    subset : (int, int), optional
-        The (n, seed) that it belongs to; None for steps of the whole study.
-    aug : str, optional
-        The GAN that it belongs to.
-    """
+    """One command of a study."""
 
     options: StepOptions
     writes: Path
+    """The artefact it makes."""
     needs: tuple[Path, ...] = ()
+    """Artefacts of earlier steps that it reads."""
     subset: tuple[int, int] | None = None
+    """The (n, seed) that it belongs to; None for steps of the whole study."""
     aug: AugName | None = None
+    """The GAN that it belongs to."""
 
     @property
     def command(self) -> str:
