@@ -102,8 +102,8 @@ class _Plan:
     def subset_steps(self, n: int, seed: int) -> list[PlannedStep]:
         """Return the steps of one subset: baseline and controls, then each GAN's, then the comparison.
 
-        Controls with copies are planned for every ratio. Shuffled labels, which must not help, are tried for every GAN at
-        the largest ratio alone, where they would do most.
+        Controls with copies are planned for every ratio. Shuffled labels, which must not help, are tried for every GAN
+        at the largest ratio alone, where they would do most.
         """
         ratios, controls = self.config.grid.ratios, self.config.classifier.chosen_controls
         steps = [self._classifier(n, seed, TrainingSet())]
