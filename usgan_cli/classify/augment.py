@@ -61,21 +61,9 @@ def trivial_augment(images: torch.Tensor, generator: torch.Generator) -> torch.T
 
 
 def augment(images: torch.Tensor, config: ClassifierConfig, generator: torch.Generator) -> torch.Tensor:
-    """Return each image changed at random.
+    """Return each image of a batch [N, C, S, S] in [-1, 1] changed at random; its mirror image comes in from outside.
 
-    Parameters
-    ----------
-    images : float tensor [N, C, S, S]
-        In [-1, 1].
-    config : ClassifierConfig
-        Its `flip`, `rotate`, `zoom`, `shift`, `brightness` and `contrast`.
-    generator : torch.Generator
-        On the CPU, so that a seed means the same on every device.
-
-    Returns
-    -------
-    float tensor [N, C, S, S]
-        In [-1, 1]. What comes in from outside an image is its mirror image.
+    The generator is on the CPU, so that a seed means the same on every device.
     """
     draws = torch.rand(7, len(images), generator=generator).to(images.device)
     uniform = draws * 2 - 1

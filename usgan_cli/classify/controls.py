@@ -23,16 +23,8 @@ def copies(side: ImageSet, counts: Sequence[int], total: int, seed: int, *, augm
     """Return `total` copies of a fold's training images, of every class as many as of generated ones.
 
     The images of a class are copied in a random order, all of them once before any is copied again: the copies for a
-    smaller total are among those for a larger one.
-
-    Parameters
-    ----------
-    side : ImageSet
-        The fold's real training images.
-    counts : sequence of int
-        Real images of each class, whose proportions the copies have.
-    augmented : bool
-        Change every copy by `trivial_augment`. A copy of an image is changed in the same way in all folds.
+    smaller total are among those for a larger one. They have the proportions of `counts`, the real images of each
+    class. With `augmented` every copy is changed by `trivial_augment`, in the same way in all folds.
     """
     chosen: list[int] = []
     numbers: list[int] = []

@@ -133,23 +133,9 @@ def finetune_fold(
 ) -> FoldPredictions:
     """Fine-tune a copy of the network on one fold's training images, and predict its validation and test images.
 
-    Parameters
-    ----------
-    backbone : Backbone
-        The pretrained network, with one output per class; it is not changed.
-    fold : int
-        From 0; it seeds the random numbers, which do not depend on the images.
-    test : uint8 tensor [N, C, size, size]
-    state_file : Path, optional
-        Where the state is saved now and then, and read from at the start; the caller removes it once it has stored
-        the result.
-
-    Raises
-    ------
-    SettingsError
-        The loss is not finite.
-    FormatError
-        The saved state cannot be read.
+    The network has one output per class and is not changed. `fold`, from 0, seeds the random numbers, which do not
+    depend on the images. `state_file` is where the state is saved now and then, and read from at the start; the caller
+    removes it once it has stored the result.
     """
     with seeded(config.seed, "classifier", fold, device=device):
         trainer = FoldTrainer(backbone, config, fold, device, precision)

@@ -25,13 +25,7 @@ def state_path(target: Path, fold: int) -> Path:
 
 
 def read_fold(target: Path, fold: int) -> tuple[FoldRecord, Predictions] | None:
-    """Read a finished fold, or return None if it is not finished.
-
-    Raises
-    ------
-    FormatError
-        Its predictions are not those that were scored.
-    """
+    """Read a finished fold, or return None if it is not finished; its predictions must be those that were scored."""
     record_path, table = (target / FOLDER / f"fold{fold}.{ending}" for ending in ("json", "csv"))
     if not record_path.is_file():
         return None

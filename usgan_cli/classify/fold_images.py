@@ -17,7 +17,7 @@ from scipy.spatial.distance import cdist
 
 from usgan_cli.classify.config import ClassifierConfig
 from usgan_cli.classify.controls import copies, with_shuffled_labels
-from usgan_cli.classify.folds import Indices, in_file_order, stratified_folds
+from usgan_cli.classify.folds import Fold, Indices, in_file_order, stratified_folds
 from usgan_cli.classify.head import LabelledFeatures, LinearHead
 from usgan_cli.core.apportion import class_quotas
 from usgan_cli.core.errors import DataError, SettingsError
@@ -35,35 +35,23 @@ SELECTION_C = 0.1
 
 @dataclass(frozen=True)
 class Treatment:
-    """Which images join the training sides; with the defaults none: the baseline on real images alone.
-
-    Attributes
-    ----------
-    aug : str or None
-        The GAN behind the synthetic images.
-    ratio : float
-        Images that are added for every image of the subset.
-    synthetic : tuple of ImageSet
-        None, one set for all folds, or one a fold whose GAN never saw its validation images (the strict protocol).
-    digests : tuple of str
-        Content digest of each.
-    protocol : {"standard", "strict"}
-    synthetic_only : bool
-        Train on synthetic images alone, and validate and test on real ones.
-    select : {"confidence", "distance"} or None
-        Take the preferred images of the set (see `preference`) in place of its first ones.
-    control : {"real", "copies", "classical", "shuffled"} or None
-        See `usgan_cli.classify.controls`; "real" adds none, and takes the updates of a classifier with that ratio.
-    """
+    """Which images join the training sides; with the defaults none: the baseline on real images alone."""
 
     aug: str | None = None
+    """The GAN behind the synthetic images."""
     ratio: float = 0
+    """Images that are added for every image of the subset."""
     synthetic: tuple[ImageSet, ...] = ()
+    """None, one set for all folds, or one a fold whose GAN never saw its validation images (the strict protocol)."""
     digests: tuple[str, ...] = ()
+    """Content digest of each set."""
     protocol: Protocol = "standard"
     synthetic_only: bool = False
+    """Train on synthetic images alone, and validate and test on real ones."""
     select: Selection | None = None
+    """Take the preferred images of the set (see `preference`) in place of its first ones."""
     control: ControlName | None = None
+    """See `usgan_cli.classify.controls`; "real" adds none, and takes the updates of a classifier with that ratio."""
 
     @property
     def digest(self) -> str | None:
@@ -74,29 +62,15 @@ class Treatment:
 
 
 @dataclass(frozen=True)
-class FoldImages:
-    """One fold's images.
+class FoldImages(Fold):
+    """One fold's images: real ones (no training ones with synthetic images alone), and what is added to them."""
 
-    Attributes
-    ----------
-    index : int
-        From 0.
-    train, val : int64 arrays
-        Positions of the real images that are trained on (none with synthetic images alone) and validated on.
-    synthetic : ImageSet or None
-        The synthetic images, or copies, that are trained on.
-    digest : str or None
-        Content digest of the set of generated images that those were taken from.
-    strongly : bool
-        Whether `synthetic` is changed by `trivial_augment` whenever it is drawn.
-    """
-
-    index: int
-    train: Indices
-    val: Indices
     synthetic: ImageSet | None = None
+    """The synthetic images, or copies, that are trained on."""
     digest: str | None = None
+    """Content digest of the set of generated images that those were taken from."""
     strongly: bool = False
+    """Whether `synthetic` is changed by `trivial_augment` whenever it is drawn."""
 
 
 @dataclass(frozen=True)
@@ -124,12 +98,8 @@ def assign_images(
 ) -> ClassifierImages:
     """Check that the sets fit together, divide the real images into folds, and choose the synthetic ones.
 
-    Raises
-    ------
-    SettingsError
-        The treatment contradicts itself.
-    DataError
-        There are too few images, classes do not match, or an image would be trained and tested on.
+    Raises a `SettingsError` where the treatment contradicts itself; a `DataError` where there are too few images,
+    classes do not match, or an image would be trained and tested on.
     """
     _check_treatment(treatment, config.folds)
     _check_data(n, real, test, progress)
@@ -171,13 +141,7 @@ def assign_images(
 
 
 def synthetic_count(ratio: float, n: int) -> int:
-    """Return how many synthetic images join the training sides of a subset of `n` real ones.
-
-    Raises
-    ------
-    SettingsError
-        The ratio gives none, or is not finite.
-    """
+    """Return how many synthetic images, at least one, join the training sides of a subset of `n` real ones."""
     count = round(ratio * n) if math.isfinite(ratio) else 0
     if count < 1:
         raise SettingsError(
@@ -188,13 +152,7 @@ def synthetic_count(ratio: float, n: int) -> int:
 
 
 def with_real_classes(real: ImageSet, synthetic: ImageSet) -> ImageSet:
-    """Return synthetic images with their classes numbered as the real ones' are.
-
-    Raises
-    ------
-    DataError
-        Their classes or channels differ from those of the real images.
-    """
+    """Return synthetic images, of the real ones' classes and channels, with their classes numbered as those are."""
     for what, theirs, ours in (
         ("classes", sorted(synthetic.classes), sorted(real.classes)),
         ("channels", [str(synthetic.pixels.shape[1])], [str(real.pixels.shape[1])]),
@@ -210,26 +168,11 @@ def with_real_classes(real: ImageSet, synthetic: ImageSet) -> ImageSet:
 
 
 def pick_synthetic(synthetic: ImageSet, counts: Sequence[int], total: int, order: Indices | None = None) -> Indices:
-    """Return the positions of the synthetic images that join a fold's training side, increasing.
+    """Return the positions of the `total` synthetic images that join a fold's training side, increasing.
 
-    The first images of every class are taken, in the proportions of the real images: those of a smaller total are
-    among those of a larger one.
-
-    Parameters
-    ----------
-    synthetic : ImageSet
-        In the fixed order of their manifest.
-    counts : sequence of int
-        Real images of each class.
-    total : int
-        Number of images to take.
-    order : int64 array [M], optional
-        Positions in the order of preference, in place of the manifest's.
-
-    Raises
-    ------
-    DataError
-        A class has too few.
+    The first images of every class, in the manifest's order or in `order` (positions, the preferred first), are taken
+    in the proportions of `counts`, the real images of each class: those of a smaller total are among those of a larger
+    one. Raises a `DataError` where a class has too few.
     """
     ranked = np.arange(len(synthetic)) if order is None else order
     chosen: list[Indices] = []
@@ -254,20 +197,10 @@ def pick_synthetic(synthetic: ImageSet, counts: Sequence[int], total: int, order
 def preference(by: Selection, real: LabelledFeatures, synthetic: LabelledFeatures) -> Indices:
     """Rank synthetic images by the frozen backbone's features of one fold's real training images.
 
-    No validation or test image has an influence on what is trained on.
-
-    Parameters
-    ----------
-    by : {"confidence", "distance"}
-        "confidence": the probability of an image's class by a linear head fitted to the real images; "distance": the
-        cosine distance to the nearest real image of its class, the nearest first. Copies of training images are the
-        nearest of all: with a GAN that repeats them, this chooses them.
-    real, synthetic : LabelledFeatures
-
-    Returns
-    -------
-    int64 array
-        Positions of the synthetic images, the preferred first.
+    Returns their positions, the preferred first. "confidence" ranks by the probability of an image's class by a linear
+    head fitted to the real images; "distance" by the cosine distance to the nearest real image of its class. Copies of
+    training images are the nearest of all: with a GAN that repeats them, "distance" chooses them. No validation or
+    test image has an influence on what is trained on.
     """
     (features, labels), (real_features, real_labels) = synthetic, real
     if by == "confidence":

@@ -20,15 +20,7 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Fold:
-    """One division of the real images.
-
-    Attributes
-    ----------
-    index : int
-        From 0.
-    train, val : int64 arrays
-        Positions of the images, increasing; together they are all images, each once.
-    """
+    """One division of the real images; `train` and `val` hold increasing positions, together each image once."""
 
     index: int
     train: Indices
@@ -41,23 +33,11 @@ def in_file_order(images: ImageSet) -> ImageSet:
 
 
 def stratified_folds(images: ImageSet, folds: int, seed: int) -> tuple[Fold, ...]:
-    """Divide images into folds with equal shares of the classes, each group of images within one fold.
+    """Divide images (`in_file_order`) into 2 or more folds with equal shares of the classes, each group within one.
 
     Every group goes to the fold that has the fewest images of the group's classes: with groups of one image, the
-    folds' counts of each class, and their sizes, differ by at most one.
-
-    Parameters
-    ----------
-    images : ImageSet
-        In the order of their file names (see `in_file_order`).
-    folds : int
-        Number of folds, 2 or more.
-    seed : int
-
-    Raises
-    ------
-    DataError
-        A class has too few images, or too few groups, for one in each fold.
+    folds' counts of each class, and their sizes, differ by at most one. Raises a `DataError` where a class has too few
+    images, or too few groups, for one in each fold.
     """
     totals = np.bincount(images.labels, minlength=len(images.classes))
     _check_enough(images, folds)
@@ -108,23 +88,10 @@ def _too_few(images: ImageSet, why: str, folds: int, at_most: int) -> DataError:
 
 
 def training_side(images: ImageSet, fold: int, folds: int, seed: int) -> ImageSet:
-    """Return the images of one fold's training side: all that a GAN of the strict protocol may see.
+    """Return the images of one fold's training side (from 0): all that a GAN of the strict protocol may see.
 
-    Parameters
-    ----------
-    images : ImageSet
-        The subset, in any order.
-    fold : int
-        From 0.
-    folds, seed : int
-        Those of the classifiers that the GAN's images will train (see `stratified_folds`).
-
-    Raises
-    ------
-    SettingsError
-        `fold` is not below `folds`.
-    DataError
-        The subset cannot be divided into so many folds.
+    `images` is the subset, in any order; `folds` and `seed` are those of the classifiers that the GAN's images will
+    train (see `stratified_folds`).
     """
     if not 0 <= fold < folds:
         raise SettingsError(f"Fold {fold} does not exist: {folds} folds are numbered from 0 to {folds - 1}.")

@@ -75,19 +75,11 @@ class FeatureCache:
 def pooled_features(
     backbone: Backbone, images: torch.Tensor, cache_dir: Path, device: torch.device, progress: Progress
 ) -> NDArray[np.float32]:
-    """Return the network's pooled features of images, from the cache where they are known.
+    """Return the network's pooled features [N, D] of uint8 images [N, C, size, size], from the cache where known.
 
     The means over the image of the last two stages' outputs, then the input of its classifier: the last features
-    serve ImageNet's classes, while the stages before hold texture.
-
-    Parameters
-    ----------
-    images : uint8 tensor [N, C, size, size]
-
-    Returns
-    -------
-    float32 array [N, D]
-        Computed in float32; an image's features do not depend on the other images of its batch.
+    serve ImageNet's classes, while the stages before hold texture. They are computed in float32; an image's features
+    do not depend on the other images of its batch.
     """
     cache = FeatureCache(cache_dir, backbone.fingerprint())
     shape = f"{tuple(images.shape[1:])}".encode()
@@ -124,22 +116,15 @@ LabelledFeatures = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 
 class LinearHead:
-    """A multinomial logistic regression on features, fitted with every penalty of the grid.
+    """A multinomial logistic regression on features [N, V, D] of V views, fitted with every penalty of the grid.
 
     Features are compressed by a signed square root (the power normalisation of Perronnin, Sanchez and Mensink 2010:
     pooled activations have long tails), then standardised with the training images' mean and standard deviation.
     Every view of an image (as it is, mirrored) is an example of its own; probabilities are the mean over views.
+    Every class, numbered from 0, must occur in the labels [N].
 
-    Parameters
-    ----------
-    features : float array [N, V, D]
-        Of V views of every image.
-    labels : int64 array [N]
-        Every class must occur, and classes are numbered from 0.
-    class_weights : {"none", "balanced"}
-    total_weight : float, optional
-        Of all images in the loss, each with an equal share of it (default: every image weighs 1). Against a fixed
-        penalty, more images are also more training; with equal totals they are not.
+    `total_weight` is the weight of all images in the loss, each with an equal share of it (default: every image weighs
+    1). Against a fixed penalty, more images are also more training; with equal totals they are not.
     """
 
     def __init__(

@@ -28,38 +28,22 @@ INPUT_SIZE = (3, 224, 224)
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network and how images are prepared for it.
-
-    Attributes
-    ----------
-    model : torch.nn.Module
-        On the CPU, in evaluation mode.
-    weights : str
-        Name and digest of its pretrained weights, or "none".
-    size : int
-        Height and width of its input, pixels.
-    mean, std : tensors [1, 3, 1, 1]
-        Of the inputs that it was pretrained on, for values in [0, 1].
-    """
+    """A network and how images are prepared for it."""
 
     model: nn.Module
+    """On the CPU, in evaluation mode."""
     weights: str
+    """Name and digest of its pretrained weights, or "none"."""
     size: int
+    """Height and width of its input, pixels."""
     mean: torch.Tensor
+    """Of the inputs that it was pretrained on, as is `std`, for values in [0, 1]; shape [1, 3, 1, 1]."""
     std: torch.Tensor
 
     def to_input(self, images: torch.Tensor) -> torch.Tensor:
-        """Scale images as in the network's pretraining; gray becomes three equal channels here and nowhere else.
+        """Scale images [N, 1 or 3, size, size] in [-1, 1] as in pretraining, in channels-last memory order.
 
-        Parameters
-        ----------
-        images : float tensor [N, C, size, size]
-            In [-1, 1]; C is 1 or 3.
-
-        Returns
-        -------
-        float tensor [N, 3, size, size]
-            In channels-last memory order.
+        Gray becomes three equal channels here and nowhere else.
         """
         scaled = (images * 0.5 + 0.5 - self.mean.to(images.device)) / self.std.to(images.device)
         return scaled.contiguous(memory_format=torch.channels_last)
@@ -87,15 +71,7 @@ def pretrained_settings(model: nn.Module) -> dict[str, Any]:
 
 
 def open_backbone(config: ClassifierConfig, num_classes: int, progress: Progress) -> Backbone:
-    """Load the network that `config` names, with `num_classes` outputs (0: it returns its pooled features).
-
-    Raises
-    ------
-    WeightsError
-        The pretrained weights are absent or do not fit.
-    SettingsError
-        timm does not know the network, or its input has another number of channels or another fixed size.
-    """
+    """Load the network that `config` names, with `num_classes` outputs (0: it returns its pooled features)."""
     options: dict[str, Any] = {} if config.freeze else {"drop_rate": config.drop_rate}
     with seeded(config.seed, "backbone", device=torch.device("cpu")):
         model, weights = load_backbone(

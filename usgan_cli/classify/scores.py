@@ -29,19 +29,11 @@ class TrainingEffort:
 
 @dataclass(frozen=True)
 class FoldPredictions:
-    """What one fold's classifier predicts.
-
-    Attributes
-    ----------
-    effort : TrainingEffort
-    c : float or None
-        Inverse penalty of a linear head.
-    val, test : float arrays [N, K]
-        Class probabilities.
-    """
+    """What one fold's classifier predicts: class probabilities [N, K] of the validation and test images."""
 
     effort: TrainingEffort
     c: float | None
+    """Inverse penalty of a linear head."""
     val: NDArray[np.floating]
     test: NDArray[np.floating]
 
@@ -60,14 +52,7 @@ class ClassScores:
 
 
 def class_scores(label: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> ClassScores:
-    """Score predicted classes.
-
-    Parameters
-    ----------
-    label, predicted : int64 arrays [N]
-        True and predicted class, from 0 to classes - 1; N is 1 or more.
-    classes : int
-    """
+    """Score predicted against true classes, each from 0 to classes - 1, of one or more images."""
     every = np.arange(classes)
     class_f1 = f1_score(label, predicted, labels=every, average=None, zero_division=0.0)
     recall = recall_score(label, predicted, labels=np.unique(label), average="macro", zero_division=0.0)
@@ -94,15 +79,7 @@ class ProbabilityScores:
 
 
 def probability_scores(label: NDArray[np.int64], probability: NDArray[np.floating]) -> ProbabilityScores:
-    """Score predicted probabilities.
-
-    Parameters
-    ----------
-    label : int64 array [N]
-        True class; every class must occur, and there must be two or more.
-    probability : float array [N, K]
-        Rows sum to 1.
-    """
+    """Score predicted probabilities [N, K], whose rows sum to 1; each of the two or more classes must occur."""
     p = np.asarray(probability, dtype=np.float64)
     truth = np.eye(p.shape[1])[label]
     class_auc = tuple(float(roc_auc_score(truth[:, c], p[:, c])) for c in range(p.shape[1]))
@@ -123,8 +100,8 @@ def _calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]
 
 def confusion(label: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> list[list[int]]:
     """Count predictions: row true class, column predicted class."""
-    counts = confusion_matrix(label, predicted, labels=np.arange(classes))
-    return [[int(count) for count in row] for row in counts]
+    counts: list[list[int]] = confusion_matrix(label, predicted, labels=np.arange(classes)).tolist()
+    return counts
 
 
 def log_loss(label: NDArray[np.int64], probability: NDArray[np.floating]) -> float:

@@ -47,22 +47,15 @@ SUMMARISED = (
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a classifier's images come from, as its record states it.
-
-    Attributes
-    ----------
-    name : str
-        Of the classifier: "real", "diffaug-x1".
-    n : int
-        Number of real images.
-    subset_digest, test_digest : str
-        Content digests of the subset, and of the dataset whose test images are used.
-    """
+    """Where a classifier's images come from, as its record states it."""
 
     name: str
+    """Of the classifier: "real", "diffaug-x1"."""
     n: int
+    """Number of real images."""
     subset_digest: str
     test_digest: str
+    """Content digest of the dataset whose test images are used."""
 
 
 def train_classifier(
@@ -79,28 +72,10 @@ def train_classifier(
 ) -> ClassifierRecord:
     """Train one classifier per fold, predict validation and test images, and write the predictions and their scores.
 
-    Parameters
-    ----------
-    treatment : Treatment
-        The synthetic images and how they are used; `Treatment()` for the baseline.
-    real : ImageSet
-        The subset's n images.
-    target : Path
-        An existing folder; `predictions.csv`, `result.json` and one record a fold in `folds/` are written to it.
-        Folds that are finished already are kept.
-    cache_dir : Path
-        Where features of images are kept (with `config.freeze` or `treatment.select`).
-    jobs : int
-        Folds that are fine-tuned at the same time, each in its own process. The result does not depend on it.
-
-    Raises
-    ------
-    SettingsError
-        A setting is impossible, or the loss is not finite.
-    DataError
-        There are too few images, or their classes do not match.
-    WeightsError
-        The pretrained weights are absent or do not fit.
+    `predictions.csv`, `result.json` and one record a fold in `folds/` are written to `target`, an existing folder;
+    folds that are finished already are kept. Features of images are kept in `cache_dir` (with `config.freeze` or
+    `treatment.select`). `jobs` folds are fine-tuned at the same time, each in its own process; the result does not
+    depend on their number.
     """
     check_config(config)
     if jobs < 1:
@@ -259,7 +234,6 @@ def _record(
     folds: Sequence[FoldRecord],
 ) -> ClassifierRecord:
     scores = [fold.scores for fold in folds]
-    confusion = np.sum([fold.test_confusion for fold in scores], axis=0)
     return ClassifierRecord(
         name=origin.name,
         n=origin.n,
@@ -274,7 +248,7 @@ def _record(
         settings=settings,
         c=folds[0].c,
         folds=scores,
-        confusion=[[int(count) for count in row] for row in confusion],
+        confusion=np.sum([fold.test_confusion for fold in scores], axis=0).tolist(),
         **{name: measured([getattr(fold, name) for fold in scores]) for name in SUMMARISED},
     )
 

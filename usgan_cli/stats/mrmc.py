@@ -55,21 +55,14 @@ QUANTILES = 500
 
 @dataclass(frozen=True)
 class Variances:
-    """Where the variance of one repeat's difference between two arms comes from.
-
-    Attributes
-    ----------
-    training : float
-        Variance between trainings, over all test images that there could be.
-    own : float
-        Variance of one cluster of test images in a repeat, beyond what it has in common with other repeats.
-    shared : float
-        Covariance of one cluster between repeats: images that one arm always classifies better.
-    """
+    """Where the variance of one repeat's difference between two arms comes from."""
 
     training: float
+    """Variance between trainings, over all test images that there could be."""
     own: float
+    """Variance of one cluster of test images in a repeat, beyond what it has in common with other repeats."""
     shared: float
+    """Covariance of one cluster between repeats: images that one arm always classifies better."""
 
     def standard_error(self, repeats: int, clusters: float) -> float:
         """Return the standard error of a study's mean difference."""
@@ -87,32 +80,21 @@ GANs (mixtures of training images with noise): an assumption for studies that ha
 
 @dataclass(frozen=True)
 class Effect:
-    """The difference in accuracy between two arms; positive where the treated one is better.
-
-    Attributes
-    ----------
-    difference : float
-    by_repeat : tuple of float
-    standard_error, df : float
-    hillis_df : float
-        Hillis' degrees of freedom, for comparison with other software.
-    images, clusters : int
-        Test images, and clusters of those that belong together.
-    variances : Variances or None
-        None with one repeat, which cannot tell trainings from images.
-    only_treated, only_control : float
-        Clusters that only one of two paired models classifies correctly, averaged over folds and repeats.
-    """
+    """The difference in accuracy between two arms; positive where the treated one is better."""
 
     difference: float
     by_repeat: tuple[float, ...]
     standard_error: float
     df: float
     hillis_df: float
+    """Hillis' degrees of freedom, for comparison with other software."""
     images: int
     clusters: int
+    """Clusters of test images that belong together."""
     variances: Variances | None
+    """None with one repeat, which cannot tell trainings from images."""
     only_treated: float
+    """Clusters that only the treated one of two paired models classifies correctly, averaged over folds and repeats."""
     only_control: float
 
     @property
@@ -155,18 +137,10 @@ class Effect:
 def compare_arms(treated: NDArray[np.floating], control: NDArray[np.floating], clusters: NDArray[np.integer]) -> Effect:
     """Compare two arms that share subset, folds and test images in every repeat.
 
-    Parameters
-    ----------
-    treated, control : float arrays [repeats, folds, images]
-        1 where a fold's model classifies a test image correctly, 0 where it does not; NaN where a repeat does not test
-        an image, so that several splits are repeats over the union of their test images.
-    clusters : int array [images]
-        Number of each image's cluster; images of one cluster are not independent.
-
-    Raises
-    ------
-    DataError
-        The arms differ in their shape or their test images, or a repeat tests fewer than two clusters.
+    The arms, [repeats, folds, images], hold 1 where a fold's model classifies a test image correctly, 0 where it does
+    not, and NaN where a repeat does not test an image, so that several splits are repeats over the union of their test
+    images. `clusters` [images] numbers each image's cluster; images of one cluster are not independent. Raises a
+    `DataError` where the arms differ in their shape or test images, or a repeat tests fewer than two clusters.
     """
     if treated.shape != control.shape or treated.ndim != 3 or treated.shape[2:] != clusters.shape:
         raise DataError(f"The arms do not pair: their shapes are {treated.shape} and {control.shape}.")
@@ -234,24 +208,19 @@ def effect_of(
 class Finding:
     """What one comparison of a family allows to be said.
 
-    Attributes
-    ----------
-    effect : Effect
-    p_adjusted, p_equivalence : float or None
-        Of no difference and of a difference beyond the margin, each adjusted by Holm's method for the whole family;
-        None where undefined (one repeat, or no image classified differently).
-    verdict : {"helped", "hurt", "equivalent", "undecided"}
-    margin : float
-    alpha : float
-        The level at which this comparison is tested before others pass theirs on.
+    The p-values are adjusted by Holm's method for the whole family, and None where undefined (one repeat, or no image
+    classified differently).
     """
 
     effect: Effect
     p_adjusted: float | None
+    """Of no difference."""
     p_equivalence: float | None
+    """Of a difference beyond the margin."""
     verdict: Verdict
     margin: float
     alpha: float
+    """The level at which this comparison is tested before others pass theirs on."""
 
     @property
     def detectable(self) -> float | None:
@@ -301,17 +270,10 @@ def judge(
 
     Holm's method keeps the probability of any false "helped" or "hurt" in the whole family at 5 % or less, and likewise
     that of any false "equivalent". Undefined and missing comparisons count: leaving them out would reward a study for
-    failed trainings. The primary comparison, named before the study, has half of the 5 %; the others share the rest.
+    failed trainings. The primary comparison, declared before the study, has half of the 5 %; the others share the rest.
 
-    Parameters
-    ----------
-    effects : sequence of Effect
-    margin : float
-        Differences within ± margin are of no consequence.
-    primary : int, optional
-        Position of the primary comparison.
-    missing : int
-        Further comparisons that the study planned and could not make.
+    Differences within ± `margin` are of no consequence. `primary` is the position of the primary comparison, and
+    `missing` counts further comparisons that the study planned and could not make.
     """
     weights = np.ones(len(effects) + missing)
     if primary is not None and len(weights) > 1:
