@@ -17,17 +17,12 @@ from usgan_cli.core.table import AdjustedP, Cell, Column, Interval, PValue, Spre
 from usgan_cli.core.text import training_label
 from usgan_cli.reporting import paper
 from usgan_cli.reporting.groups import ClassifierGroup
-from usgan_cli.reporting.records import training_order
 from usgan_cli.reporting.tables import LEAD, by_subset, published_p
 
 T = TypeVar("T")
 C = TypeVar("C")
-AGAINST, RESAMPLED, MCNEMAR, SPREAD = (
-    "Against real alone",
-    "Resampled t-test",
-    "McNemar, by image",
-    "Spread of Δ between",
-)
+AGAINST, RESAMPLED = "Against real alone", "Resampled t-test"
+MCNEMAR, SPREAD = "McNemar, by image", "Spread of Δ between"
 STARS = "Stars stand at adjusted p-values alone: * below 0.05, ** below 0.01, *** below 0.001."
 CONTROLS = (
     "Copies: further copies of real training images in place of generated ones; augmented copies: the same under "
@@ -163,10 +158,7 @@ def tests_table(group: ClassifierGroup) -> Table:
         f"Holm. Wilcoxon's p over {folds} folds cannot be less than {2.0 ** (1 - folds):.3g}. McNemar: test images "
         f"that one of the two alone has right, one prediction an image by the mean of the folds' models. {STARS}"
     )
-    ttests = group.ttests.items()
-    rows = [
-        Row(key, item, item.f1, item) for key, ttest in ttests for item in sorted(ttest.comparisons, key=training_order)
-    ]
+    rows = [Row(key, item, item.f1, item) for key, ttest in group.ttests.items() for item in ttest.comparisons]
     caption = "Tests that the published study did not make, against real images alone."
     return Table.of(
         f"tests{group.suffix}", caption, columns, by_subset(rows, group.subsets), [note, *group.apart(APART)]
@@ -236,16 +228,14 @@ def seeds_table(group: ClassifierGroup) -> Table:
         Column("Folds", "sd_folds", lambda row: row.test and row.test.sd_folds, 2, 100, group=SPREAD),
         *PUBLISHED[1:],
     ]
-    groups, notes = [], set()
+    groups = []
     for key, record in group.seeds.items():
         size = paper.nearest_size(key.n)
         near = f" (published: n = {size})" if size is not None and size != key.n else ""
         rows: list[SeedsRow] = [Row(key, None, record.baseline_f1, None)]
-        rows += [Row(key, item, item.f1, item) for item in sorted(record.comparisons, key=training_order)]
+        rows += [Row(key, item, item.f1, item) for item in record.comparisons]
         title = f"n = {key.n}, seeds {', '.join(map(str, key.seeds))}{near}"
         groups.append((title, rows))
-        notes |= {paper.ANOTHER_SIZE} if size != key.n else set()
-        notes |= {MORE_RATIOS} if any(item.ratio != paper.RATIO for item in record.comparisons) else set()
     caption = (
         "Micro-averaged F1 on the test images over several seeds, each with its own subset, GANs and folds: mean ± "
         "standard deviation of the seeds' means."
@@ -256,5 +246,7 @@ def seeds_table(group: ClassifierGroup) -> Table:
         "over all seeds and folds, not adjusted. Δ and its spread in percentage points of F1; the spread between seeds "
         f"is what remains beyond the folds'. {STARS}"
     )
-    more = [text for text in (paper.ANOTHER_SIZE, MORE_RATIOS) if text in notes]
+    more = [paper.ANOTHER_SIZE] if any(paper.nearest_size(key.n) != key.n for key in group.seeds) else []
+    compared = [item for record in group.seeds.values() for item in record.comparisons]
+    more += [MORE_RATIOS] if any(item.ratio != paper.RATIO for item in compared) else []
     return Table.of(f"f1-seeds{group.suffix}", caption, columns, groups, [note, *more, *group.apart(APART)])

@@ -21,6 +21,7 @@ from usgan_cli.core.store.workspace import ControlName, GanKey, SeedsKey, Subset
 from usgan_cli.core.text import GAN_NAMES
 
 Key = SubsetKey | GanKey | SeedsKey
+C = TypeVar("C", TTestRecord, SeedsRecord)
 D = TypeVar("D", bound=Document)
 K = TypeVar("K", bound=Key)
 T = TypeVar("T")
@@ -245,6 +246,11 @@ class _Reader:
         return {record.name: record for record in sorted(filter(None, read), key=training_order)}
 
 
+def _in_order(record: C) -> C:
+    """Return a record with its comparisons by GAN and ratio, as every table and figure shows them."""
+    return record.model_copy(update={"comparisons": sorted(record.comparisons, key=training_order)})
+
+
 def collect(workspace: Workspace) -> StudyRecords:
     """Read every record of a workspace, which may be incomplete.
 
@@ -261,6 +267,8 @@ def collect(workspace: Workspace) -> StudyRecords:
     scores = reader.documents("scores", GanKey.parse, ScoreRecord)
     classifiers = {key: reader.classifiers(path) for key, path in reader.paths("classifiers", SubsetKey.parse)}
     snapshots = reader.documents("scores", GanKey.parse_snapshots, SnapshotsRecord)
+    ttests = reader.documents("ttests", SubsetKey.parse, TTestRecord)
+    seeds = reader.documents("ttests", SeedsKey.parse, SeedsRecord)
     return StudyRecords(
         workspace,
         data,
@@ -270,8 +278,8 @@ def collect(workspace: Workspace) -> StudyRecords:
         scores,
         {key: records for key, records in classifiers.items() if records},
         {key: record for key, record in snapshots.items() if record.snapshots},
-        ttests=reader.documents("ttests", SubsetKey.parse, TTestRecord),
-        seeds=reader.documents("ttests", SeedsKey.parse, SeedsRecord),
+        ttests={key: _in_order(record) for key, record in ttests.items()},
+        seeds={key: _in_order(record) for key, record in seeds.items()},
         runs=reader.runs,
         digests=reader.digests,
         unreadable=reader.unreadable,

@@ -18,7 +18,7 @@ from usgan_cli.core.text import gan_label, joined, number, p_value, stars, train
 from usgan_cli.reporting import charts, paper
 from usgan_cli.reporting.charts import DASHED, INK, Plate, colour, marker, reach
 from usgan_cli.reporting.groups import ClassifierGroup, ScoreGroup
-from usgan_cli.reporting.records import aug_order, subset_title, training_order
+from usgan_cli.reporting.records import aug_order, subset_title
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def differences_plate(group: ClassifierGroup) -> Plate | None:
     """Return every fold's difference from the baseline, with the mean and its 95 % interval, by subset."""
     rows = {
         (f"differences{group.suffix}-{key.name}", subset_title(key, group.subsets)): [
-            _Dots.of(item, ttest.baseline_folds, item.folds) for item in sorted(ttest.comparisons, key=training_order)
+            _Dots.of(item, ttest.baseline_folds, item.folds) for item in ttest.comparisons
         ]
         for key, ttest in group.ttests.items()
     }
@@ -184,8 +184,7 @@ def seeds_plate(group: ClassifierGroup) -> Plate | None:
     """Return every seed's mean difference from the baseline, a chart for each n."""
     rows = {
         (f"seeds{group.suffix}-{key.name.replace('+', '-')}", f"n = {key.n}, {len(key.seeds)} seeds"): [
-            _Dots.of(item, item.baseline_by_seed, item.by_seed)
-            for item in sorted(record.comparisons, key=training_order)
+            _Dots.of(item, item.baseline_by_seed, item.by_seed) for item in record.comparisons
         ]
         for key, record in group.seeds.items()
     }
