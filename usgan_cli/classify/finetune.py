@@ -23,7 +23,6 @@ import copy
 import math
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -311,11 +310,8 @@ class FoldTrainer:
                 parts.append(torch.stack([view.float().softmax(1) for view in logits]).mean(0).cpu())
         return torch.cat(parts).numpy()
 
-    def _autocast(self) -> AbstractContextManager[None]:
-        if self.precision == "float32":
-            return nullcontext()
-        context: AbstractContextManager[None] = torch.autocast(self.device.type, torch_dtype(self.precision))
-        return context
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch_dtype(self.precision), enabled=self.precision != "float32")
 
 
 def _layer_numbers(model: nn.Module) -> dict[str, int]:

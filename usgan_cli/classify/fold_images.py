@@ -132,8 +132,11 @@ def assign_images(
         synthetic = candidates[which].take(chosen)
         if control == "shuffled":
             synthetic = with_shuffled_labels(synthetic, config.seed)
-        if treatment.synthetic_only:
-            _check_all_classes(synthetic)
+        if treatment.synthetic_only and (absent := _absent_classes(synthetic)):
+            raise DataError(
+                f"Of the {len(synthetic)} generated images to train on alone none is {absent[0]!r}.",
+                "Train on more of them: raise --ratio.",
+            )
         folds.append(FoldImages(fold.index, train, fold.val, synthetic, treatment.digests[which]))
     assigned = ClassifierImages(real, test, tuple(folds))
     _check_leaks(assigned, progress)
@@ -240,14 +243,8 @@ def _check_treatment(treatment: Treatment, folds: int) -> None:
         )
 
 
-def _check_all_classes(synthetic: ImageSet) -> None:
-    """Raise if a classifier of synthetic images alone would never see one of the classes."""
-    for class_, count in synthetic.class_counts().items():
-        if count == 0:
-            raise DataError(
-                f"Of the {len(synthetic)} generated images to train on alone none is {class_!r}.",
-                "Train on more of them: raise --ratio.",
-            )
+def _absent_classes(images: ImageSet) -> list[str]:
+    return [class_ for class_, count in images.class_counts().items() if count == 0]
 
 
 def _check_data(n: int, real: ImageSet, test: ImageSet, progress: Progress) -> None:
@@ -262,16 +259,15 @@ def _check_data(n: int, real: ImageSet, test: ImageSet, progress: Progress) -> N
             f"All images are of one class, {real.classes[0]!r}; a classifier needs at least two.",
             "Prepare a dataset with a folder for each class: usgan prepare SOURCE",
         )
-    if absent := [class_ for class_, count in real.class_counts().items() if count == 0]:
+    if absent := _absent_classes(real):
         rest = [class_ for class_ in real.classes if class_ not in absent]
         alone = f": all are {rest[0]!r}, and a classifier needs at least two classes" if len(rest) == 1 else ""
         raise DataError(
             f"The subset {real.name!r} has no image of the class {absent[0]!r}{alone}.",
             f"Draw a subset with every class: usgan subsample --n {n} --force",
         )
-    for class_, count in test.class_counts().items():
-        if count == 0:
-            raise DataError(f"No test image has the class {class_!r}.", "Prepare the data again: usgan prepare --force")
+    if absent := _absent_classes(test):
+        raise DataError(f"No test image has the class {absent[0]!r}.", "Prepare the data again: usgan prepare --force")
     if shared := set(real.groups.tolist()) & set(test.groups.tolist()):
         raise DataError(
             f"{len(shared)} groups of images that belong together are in both the subset and the test images.",

@@ -28,20 +28,12 @@ from usgan_cli.classify.models import Backbone, fit_to_input, open_backbone
 from usgan_cli.classify.scores import FoldPredictions, TrainingEffort
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.classifier import ClassifierRecord, ClassifierSettings, FoldRecord, Predictions
-from usgan_cli.core.formats.measured import measured
+from usgan_cli.core.formats.measured import Measured, measured
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.machine.device import Precision, resolve_device, resolve_precision
 from usgan_cli.core.progress import Progress, Silent
 
-SUMMARISED = (
-    "test_micro_f1",
-    "val_micro_f1",
-    "test_macro_f1",
-    "test_balanced_accuracy",
-    "test_auc",
-    "test_brier",
-    "test_calibration_error",
-)
+SUMMARISED = [name for name, field in ClassifierRecord.model_fields.items() if field.annotation is Measured]
 """Scores of the folds whose mean and spread a classifier's record states."""
 
 
