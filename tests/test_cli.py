@@ -278,7 +278,7 @@ def nothing(work: Path) -> None:
 
 
 BAD = [
-    ("no source", nothing, "prepare {work}/nowhere --out {work}/new", ["no folder", "nowhere"]),
+    ("no source", nothing, "prepare {work}/nowhere --out {work}/new", ["nowhere does not exist", "SOURCE"]),
     ("wrong size", nothing, "prepare {source} --size 100 --out {work}/new", ["100", "power of two"]),
     (
         "channels",

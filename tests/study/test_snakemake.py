@@ -96,7 +96,7 @@ def test_a_cluster_is_asked_for_gpus_memory_and_time(tmp_path: Path) -> None:
 def test_hours_are_of_known_steps(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text('name = "x"\n[grid]\nsizes = [4]\ngans = ["ada"]\n[cluster.hours]\ntrain-gam = 3\n')
-    with pytest.raises(SettingsError, match=r"no key 'cluster.hours.train-gam'; did you mean 'train-gan'"):
+    with pytest.raises(SettingsError, match=r"unknown key 'cluster.hours.train-gam'; did you mean 'train-gan'"):
         load_study(str(file))
     assert set(STEP_ORDER) == {step.command for step in plan_study(study(), Workspace(tmp_path))}
 
