@@ -117,7 +117,7 @@ def test_one_penalty_is_chosen_on_all_folds_validation_images_together():
     train, val = [blobs(24, rng) for _ in range(3)], [blobs(12, rng) for _ in range(3)]
     # By the third fold alone, whose labels are wrong, the weakest head is best; all together say otherwise.
     val[2] = (val[2][0], (val[2][1] + 1) % 3)
-    heads, c = fit_heads(train, val)
+    heads, c = fit_heads(train, val, "none", [len(labels) for _, labels in train])
 
     def best(folds: list[int]) -> float:
         ranks = {}

@@ -23,10 +23,7 @@ Operation = Callable[[torch.Tensor, float], torch.Tensor]
 
 
 def _warped(
-    x: torch.Tensor,
-    angle: float = 0,
-    shear: tuple[float, float] = (0, 0),
-    shift: tuple[float, float] = (0, 0),
+    x: torch.Tensor, angle: float = 0, shear: tuple[float, float] = (0, 0), shift: tuple[float, float] = (0, 0)
 ) -> torch.Tensor:
     """Return an image rotated and sheared by degrees, and shifted by shares of its sides; black comes in."""
     pixels = [round(share * side) for share, side in zip(shift, (x.shape[2], x.shape[1]), strict=True)]

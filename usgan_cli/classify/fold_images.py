@@ -42,7 +42,7 @@ class Treatment:
     ratio: float = 0
     """Images that are added for every image of the subset."""
     synthetic: tuple[ImageSet, ...] = ()
-    """None, one set for all folds, or one a fold whose GAN never saw its validation images (the strict protocol)."""
+    """Empty, one set for all folds, or one a fold whose GAN never saw its validation images (the strict protocol)."""
     digests: tuple[str, ...] = ()
     """Content digest of each set."""
     protocol: Protocol = "standard"
@@ -105,25 +105,24 @@ def assign_images(
     _check_data(n, real, test, progress)
     real, test = in_file_order(real), in_file_order(test)
     candidates = tuple(with_real_classes(real, images) for images in treatment.synthetic)
-    for images in candidates[:1]:
-        if images.pixels.shape[-2:] != real.pixels.shape[-2:]:
-            progress.warn(
-                f"The generated images have {images.pixels.shape[-1]} pixels on a side and the real ones "
-                f"{real.pixels.shape[-1]}: the classifier may learn that difference."
-            )
+    if candidates and (size := candidates[0].pixels.shape[-2:]) != real.pixels.shape[-2:]:
+        progress.warn(
+            f"The generated images have {size[-1]} pixels on a side and the real ones {real.pixels.shape[-1]}: "
+            "the classifier may learn that difference."
+        )
     folds: list[FoldImages] = []
     strict, control = treatment.protocol == "strict", treatment.control
     for fold in stratified_folds(real, config.folds, config.seed):
+        side = real.take(fold.train)
         if not candidates:
             added, strongly = None, control == "classical" and not config.freeze
             if control in {"copies", "classical"}:
                 total, changed = synthetic_count(treatment.ratio, n), control == "classical" and config.freeze
                 counts = list(real.class_counts().values())
-                added = copies(real.take(fold.train), counts, total, config.seed, augmented=changed)
+                added = copies(side, counts, total, config.seed, augmented=changed)
             folds.append(FoldImages(fold.index, fold.train, fold.val, added, strongly=strongly))
             continue
         which = fold.index if strict else 0
-        side = real.take(fold.train)
         order = None if treatment.select is None else prefer(side, candidates[which])
         # A strict GAN knows the class shares of its fold's training side, the other one those of the whole subset.
         shares = list((side if strict else real).class_counts().values())

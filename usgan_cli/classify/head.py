@@ -175,8 +175,8 @@ def _compressed(features: NDArray[np.float32]) -> Floats:
 def fit_heads(
     train: Sequence[LabelledFeatures],
     val: Sequence[LabelledFeatures],
-    class_weights: str = "none",
-    total_weights: Sequence[float] | None = None,
+    class_weights: str,
+    total_weights: Sequence[float],
 ) -> tuple[list[LinearHead], float]:
     """Fit one linear head a fold; return them with the penalty that is best on all folds' validation images together.
 
@@ -186,8 +186,7 @@ def fit_heads(
     subset, was better on other images by half a point of F1. The best micro-F1 (here the accuracy) wins; among
     equals the smallest log loss.
     """
-    totals = [None] * len(train) if total_weights is None else total_weights
-    heads = [LinearHead(*fold, class_weights, total) for fold, total in zip(train, totals, strict=True)]
+    heads = [LinearHead(*fold, class_weights, total) for fold, total in zip(train, total_weights, strict=True)]
     truth = np.concatenate([labels for _, labels in val])
 
     def rank(c: float) -> tuple[float, float]:

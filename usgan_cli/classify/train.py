@@ -219,11 +219,7 @@ def _run_job(job: FinetuneJob, threads: int) -> None:
 
 
 def _record(
-    origin: Origin,
-    treatment: Treatment,
-    classes: Sequence[str],
-    settings: ClassifierSettings,
-    folds: Sequence[FoldRecord],
+    origin: Origin, treatment: Treatment, classes: Sequence[str], settings: ClassifierSettings, folds: list[FoldRecord]
 ) -> ClassifierRecord:
     scores = [fold.scores for fold in folds]
     return ClassifierRecord(
