@@ -114,7 +114,6 @@ STUCK = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
 import test_resume as here
 
 here.finetune.SAVE_SECONDS = 0.0
@@ -122,13 +121,13 @@ whole = here.finetune.FoldTrainer.train_epoch
 
 def stuck(self, train, epoch, task):
     if (self.fold, epoch) == (1, 3):
-        Path(sys.argv[2]).with_name("stuck").touch()
+        Path(sys.argv[1]).with_name("stuck").touch()
         time.sleep(600)
     whole(self, train, epoch, task)
 
 here.finetune.FoldTrainer.train_epoch = stuck
-here.torch.set_num_threads(int(sys.argv[3]))
-here.train(Path(sys.argv[2]))
+here.torch.set_num_threads(int(sys.argv[2]))
+here.train(Path(sys.argv[1]))
 """
 """A training that hangs in the third epoch of the second fold."""
 
@@ -141,7 +140,8 @@ def test_a_killed_process_is_continued_to_the_same_bytes(
 ) -> None:
     target = tmp_path / "real"
     with subprocess.Popen(
-        [sys.executable, "-c", STUCK, str(Path(__file__).parent), str(target), str(torch.get_num_threads())],
+        [sys.executable, "-c", STUCK, str(target), str(torch.get_num_threads())],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
         stderr=subprocess.DEVNULL,
     ) as process:
         for _ in range(1200):
