@@ -27,6 +27,7 @@ ALLOWED = {
     "core": SHARED,
     **{domain: {*SHARED, domain} for domain in DOMAINS},
     "study": {*SHARED, "study", "commands"},  # a plan is made of commands' options
+    "reporting": {*SHARED, "reporting", "stats"},  # verdicts depend on all comparisons of a report
     "commands": {*SHARED, "commands"},  # declarations alone
     "terminal": {*SHARED, "terminal", "commands", "study"},
     "steps": {*SHARED, *DOMAINS, "commands", "terminal", "steps"},

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from usgan_cli.core.formats.classifier import ClassifierRecord, ClassifierSettings, FoldScores
-from usgan_cli.core.formats.comparison import Comparison, McNemar, SeedComparison, SeedsRecord, TTestRecord
+from usgan_cli.core.formats.comparison import ArmEffect, Comparison, McNemar, SeedComparison, SeedsRecord, TTestRecord
 from usgan_cli.core.formats.dataset import DataManifest, Subset
 from usgan_cli.core.formats.generator import Architecture, GeneratorDocument, LogRow
 from usgan_cli.core.formats.measured import Measured, measured
@@ -32,6 +32,8 @@ from usgan_cli.core.images import codec
 from usgan_cli.core.store import files
 from usgan_cli.core.store.document import PlanDocument, RunDocument, RunRecord
 from usgan_cli.core.store.workspace import TrainingSet, Workspace, gan_name
+from usgan_cli.stats.arms import recorded
+from usgan_cli.stats.mrmc import effect_of
 
 CLASSES = ["benign", "malignant", "normal"]
 AUGS = ("none", "ada", "diffaug")
@@ -415,6 +417,13 @@ def _fold(i: int, f1: float, n: int, ratio: float, synthetic: str | None, classe
     )
 
 
+def arm_effect(record: ClassifierRecord, by_repeat: list[float]) -> ArmEffect:
+    """A comparison with real images alone, with made-up variances over test images."""
+    covariance = np.full((len(by_repeat), len(by_repeat)), 0.005**2) + np.diag([0.01**2] * len(by_repeat))
+    effect = effect_of(np.array(by_repeat), covariance, TEST_IMAGES, TEST_IMAGES - 6, 4.0, 3.0)
+    return recorded(record, "real", effect)
+
+
 def write_ttest(workspace: Workspace, subset: Subset, classifiers: dict[str, ClassifierRecord]) -> TTestRecord:
     """Write comparisons with the baseline; the p-values are made up, and differ from row to row."""
     baseline = [fold.test_micro_f1 for fold in classifiers["real"].folds]
@@ -448,6 +457,7 @@ def write_ttest(workspace: Workspace, subset: Subset, classifiers: dict[str, Cla
                 mcnemar_images=McNemar(only_baseline=1 + i, only_other=2, p=1.0),
             )
         )
+    gaps = [(one, [float(np.mean([fold.test_micro_f1 for fold in one.folds]) - np.mean(baseline))]) for one in others]
     record = TTestRecord(
         run=run_of("ttest"),
         n=subset.n,
@@ -458,6 +468,7 @@ def write_ttest(workspace: Workspace, subset: Subset, classifiers: dict[str, Cla
         baseline_folds=baseline,
         settings=classifiers["real"].settings,
         comparisons=comparisons,
+        effects=[arm_effect(one, gap) for one, gap in gaps],
     )
     record.write(workspace.ttest(subset.n, subset.seed))
     return record
@@ -505,6 +516,10 @@ def write_seeds(workspace: Workspace, n: int, found: dict[int, dict[str, Classif
         baseline="real",
         baseline_f1=measured(means("real")),
         comparisons=comparisons,
+        effects=[
+            arm_effect(one, list(np.subtract(item.by_seed, item.baseline_by_seed)))
+            for one, item in zip(others, comparisons, strict=True)
+        ],
     )
     record.write(workspace.ttest(n, *seeds))
     return record

@@ -54,7 +54,7 @@ def test_classifiers(tmp_path: Path) -> None:
     assert all(row["p"] == "" for row in read_table(workspace.report, "f1-2"))
     assert {row["n"] for row in read_table(workspace.report, "tests-1")} == {"100"} and "tests-2" not in summary.tables
     assert "freeze: False and True" in (workspace.report / "index.html").read_text()
-    assert summary.comparisons == 6
+    assert len(summary.verdicts) == 6 and all(name.endswith("n100") for name in summary.verdicts)
     assert any("n40-s0 belongs to classifiers that are not there" in warning for warning in summary.warnings)
 
 
@@ -95,7 +95,7 @@ def test_a_comparison_of_replaced_classifiers_is_left_out(tmp_path: Path) -> Non
     ttest = TTestRecord.read(workspace.ttest(40, 0))
     ttest.model_copy(update={"baseline_folds": [0.5] * 5}).write(workspace.ttest(40, 0))
     summary = build_report(workspace, workspace.report, Silent())
-    assert summary.comparisons == 0 and "tests" not in summary.tables
+    assert not summary.verdicts and "tests" not in summary.tables
     assert all(row["p"] == "" for row in read_table(workspace.report, "f1"))
     assert any("older than classifier real" in warning for warning in summary.warnings)
 

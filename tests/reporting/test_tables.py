@@ -15,10 +15,11 @@ from usgan_cli.core.formats.score import is_fid
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store.workspace import GanKey, SubsetKey, TrainingSet, Workspace
 from usgan_cli.core.text import gan_label, number, p_value, stars, training_label
-from usgan_cli.reporting import findings, paper
+from usgan_cli.reporting import paper
 from usgan_cli.reporting.build import build_report
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.records import StudyRecords, collect
+from usgan_cli.reporting.verdict import Analysis, judge_study
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +169,7 @@ def test_other_tests_and_scores(records: StudyRecords, report: Path, page: Page)
         row = one(read_table(report, "scores"), n=key.n, aug=record.aug or "real", ratio=record.ratio or 0)
         shown = page.row("scores", f"n = {key.n}", training_label(record.aug, record.ratio))
         for name, scale in (
+            ("test_micro_f1", 100),
             ("test_macro_f1", 100),
             ("test_balanced_accuracy", 100),
             ("test_auc", 1),
@@ -176,7 +178,7 @@ def test_other_tests_and_scores(records: StudyRecords, report: Path, page: Page)
         ):
             value = getattr(record, name)
             assert (float(row[name]), float(row[f"{name}_sd"])) == pytest.approx((scale * value.mean, scale * value.sd))
-        assert shown[3] == f"{record.test_auc.mean:.3f} ± {record.test_auc.sd:.3f}"
+        assert shown[4] == f"{record.test_auc.mean:.3f} ± {record.test_auc.sd:.3f}"
         row = one(read_table(report, "f1-by-class"), n=key.n, aug=record.aug or "real", ratio=record.ratio or 0)
         folds = record.folds
         assert float(row["f1_normal"]) == pytest.approx(100 * np.mean([f.test_class_f1["normal"] for f in folds]))
@@ -212,9 +214,8 @@ def test_several_seeds(tmp_path: Path, undrawn: None) -> None:
         assert float(row["fd"]) == pytest.approx(np.mean(values))
         assert float(row["fd_sd"]) == pytest.approx(np.std(values, ddof=1)) and int(row["seeds"]) == 3
     assert "seeds-n40-s0-1-4" in summary.figures
-    significant = [item for item in record.comparisons if item.p_holm is not None and item.p_holm < 0.05]
-    assert f"Generated images helped in {len(significant)} of 3 comparisons" in page.words, "the seeds' are the finding"
-    assert any(warning.startswith("3 seeds are few") for warning in summary.warnings)
+    assert list(summary.verdicts) == ["none-x1 n40", "ada-x1 n40", "diffaug-x1 n40"], "not each seed's again"
+    assert any(warning.startswith("3 repeats are few") for warning in summary.warnings)
 
 
 def test_published_values_stay_in_their_columns(report: Path) -> None:
@@ -275,14 +276,13 @@ def test_what_was_not_measured_is_a_dash(tmp_path: Path) -> None:
     nothing = dict.fromkeys(("t", "p", "p_holm", "t_corrected", "p_corrected", "p_corrected_holm", "p_wilcoxon"))
     first = ttest.comparisons[0].model_copy(update={**nothing, "effect_size": None})
     ttest.model_copy(update={"comparisons": [first, *ttest.comparisons[1:]]}).write(workspace.ttest(40, 0))
-    summary = build_report(workspace, workspace.report, Silent())
+    build_report(workspace, workspace.report, Silent())
     page = Page(workspace.report)
     assert page.row("nearness", "n = 40", "StyleGAN2 + ADA")[1:] == [f"{bare.fd:.1f}", *["–"] * 5]
     assert page.row("variety", "n = 40", "StyleGAN2 + ADA")[1] == "–"
     assert not any(cells[0] == "StyleGAN2 + ADA" for cells in page.tables["copies"])
     assert page.row("f1", "n = 40", "+ 100 % StyleGAN2")[4:7] == ["–"] * 3
     assert one(read_table(workspace.report, "tests"), aug="none")["p_corrected"] == ""
-    assert any("every difference is the same" in warning for warning in summary.warnings)
 
 
 def test_what_is_unlike_the_study_is_named(tmp_path: Path, undrawn: None) -> None:
@@ -328,6 +328,5 @@ def test_controls_are_rows_beside_the_gans_and_no_finding(tmp_path: Path) -> Non
     alts = [chart for chart in summary.figures if chart.startswith("differences")]
     assert len(alts) == 2
     assert "+ 100 % copies" in (workspace.report / "index.html").read_text()
-    study = Study.of(collect(workspace))
-    assert len(findings.tested(study)) == 2 * 3
-    assert not any(item.control for _, item in findings.tested(study))
+    verdicts = judge_study(Study.of(collect(workspace)), Analysis())
+    assert verdicts.total == 2 * (3 + 2) and len(verdicts.of_gans) == 2 * 3, "controls count in the family alone"

@@ -9,7 +9,7 @@ from usgan_cli.core.options import selector
 
 
 class Ttest(ToPlace, OfSubset, StepOptions):
-    """Paired t-tests over folds, with Holm's correction, the corrected resampled test, Wilcoxon's and McNemar's beside.
+    """Every classifier against its control over repeats and test images, and the study's own paired t-tests over folds.
 
     Writes the same as JSON, CSV and LaTeX (.json, .csv, .tex).
     """
@@ -17,7 +17,7 @@ class Ttest(ToPlace, OfSubset, StepOptions):
     COMMAND = "ttest"
 
     seeds: tuple[int, ...] = selector(
-        "Several repeats: a summary over seeds and folds in place of one seed's tests.",
+        "Several repeats, which a verdict needs, in place of one seed.",
         default=(),
         metavar="SEED",
         least=0,

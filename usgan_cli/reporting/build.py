@@ -10,7 +10,7 @@ from usgan_cli.core.progress import Progress
 from usgan_cli.core.store import files
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.core.table import Table
-from usgan_cli.reporting import classifier_tables, findings, result_charts, score_tables, tables, thumbnails
+from usgan_cli.reporting import classifier_tables, findings, result_charts, score_tables, tables, thumbnails, verdict
 from usgan_cli.reporting.cautions import Caution, cautions
 from usgan_cli.reporting.charts import Plate
 from usgan_cli.reporting.groups import Study
@@ -18,28 +18,35 @@ from usgan_cli.reporting.page import Bitmaps, Block, Fold, Page, Section, Senten
 from usgan_cli.reporting.protocol import protocol_points
 from usgan_cli.reporting.records import KINDS, Missing, ReportSummary, collect
 from usgan_cli.reporting.training_charts import training_chart
+from usgan_cli.reporting.verdict import Analysis, Verdicts, judge_study
 
 
 def build_report(
-    workspace: Workspace, target: Path, progress: Progress, missing: Sequence[Missing] = ()
+    workspace: Workspace,
+    target: Path,
+    progress: Progress,
+    missing: Sequence[Missing] = (),
+    analysis: Analysis = Analysis(),  # noqa: B008 (frozen)
 ) -> ReportSummary:
     """Write `index.html`, `figures/` and `tables/` of a study, or of the part of it that is done, into `target`.
 
     Equal records give equal files. `missing` are the steps of the study's plan that are not done; `progress` gets the
-    warnings that the page shows. A workspace without any records is a `MissingError`.
+    warnings that the page shows; `analysis` is what the study declares. A workspace without any records is a
+    `MissingError`.
     """
     records = collect(workspace)
     if records.is_empty():
         raise MissingError(f"There is nothing to report in {workspace.root}.", "Begin with: usgan prepare SOURCE")
     study = Study.of(records)
-    sections = []
+    verdicts = judge_study(study, analysis)
+    sections = [Section("verdicts", "Does it help?", _filled(verdict.table(verdicts)))]
     with progress.task("report", len(SECTIONS) + 1, "sections") as task:
         for make_section in SECTIONS:
             section = make_section(study)
             sections += [section] if section.blocks or section.problems else []
             task.advance()
-        page = _page(study, sections, missing)
-        summary = _write(study, page, target)
+        page = _page(study, verdicts, sections, missing)
+        summary = _write(study, verdicts, page, target)
         task.advance()
     for warning in summary.warnings:
         progress.warn(warning)
@@ -49,23 +56,23 @@ def build_report(
     return summary
 
 
-def _page(study: Study, sections: Sequence[Section], missing: Sequence[Missing]) -> Page:
+def _page(study: Study, verdicts: Verdicts, sections: Sequence[Section], missing: Sequence[Missing]) -> Page:
     by_kind: dict[str, list[Missing]] = {}
     for item in missing:
         by_kind.setdefault(KINDS[item.command], []).append(item)
     unshown = [Caution("Pictures", text) for section in sections for text in section.problems]
     return Page(
-        headline=findings.headline(study),
-        finding=findings.main_finding(study),
+        headline=verdict.headline(verdicts),
+        finding=verdict.summary(verdicts),
         quality_finding=findings.quality_finding(study),
-        facts=list(findings.facts(study)),
-        cautions=[*cautions(study), *unshown],
+        facts=list(findings.facts(study, verdicts)),
+        cautions=[*cautions(study, verdicts), *unshown],
         missing=by_kind,
         sections=[section for section in sections if section.blocks],
     )
 
 
-def _write(study: Study, page: Page, target: Path) -> ReportSummary:
+def _write(study: Study, verdicts: Verdicts, page: Page, target: Path) -> ReportSummary:
     html = render(page)
     for chart in page.charts():
         files.write_bytes(target / "figures" / f"{chart.name}.svg", chart.svg)
@@ -74,16 +81,16 @@ def _write(study: Study, page: Page, target: Path) -> ReportSummary:
         for suffix, text in (("csv", table.to_csv()), ("md", table.to_markdown()), ("tex", table.to_latex())):
             files.write_text(target / "tables" / f"{table.name}.{suffix}", text)
     files.write_text(target / "index.html", html)
-    records, comparisons = study.records, study.comparisons
-    verdicts = {key.name: one.memorization.verdict for key, one in records.scores.items() if one.memorization}
+    records = study.records
+    copying = {key.name: one.memorization.verdict for key, one in records.scores.items() if one.memorization}
     return ReportSummary(
         sizes=records.sizes(),
         gans=len(records.finished_gans()),
         scores=len(records.scores),
         classifiers=len(records.all_classifiers()),
-        comparisons=len(comparisons),
-        significant=sum(findings.below(item.p_holm) for _, item in comparisons),
-        copying=[name for name, verdict in verdicts.items() if verdict == "copies"],
+        headline=page.headline,
+        verdicts={one.name: one.finding.verdict for one in verdicts.each},
+        copying=[name for name, called in copying.items() if called == "copies"],
         unreadable=records.unreadable,
         warnings=[caution.text for caution in page.cautions],
         missing=[f"{kind}: {item.artefact}" for kind, items in page.missing.items() for item in items],
@@ -148,18 +155,24 @@ def _copies_section(study: Study) -> Section:
 def _classification_section(study: Study) -> Section:
     blocks: list[Block] = []
     for group in study.classifiers:
+        classes = _filled(classifier_tables.class_table(group))
+        blocks += [*_filled(classifier_tables.scores_table(group)), *_fold("Classes", classes, open_=False)]
+    return Section("classification", "Classification", blocks)
+
+
+def _own_analysis_section(study: Study) -> Section:
+    """Return the published study's tests, which decide nothing here."""
+    blocks: list[Block] = []
+    for group in study.classifiers:
         over_seeds = _filled(result_charts.seeds_plate(group), classifier_tables.seeds_table(group))
         over_folds = _filled(classifier_tables.f1_table(group), result_charts.differences_plate(group))
         if study.crowded:
             title = "Every subset: F1, tests and differences by fold"
             over_folds = _fold(title, over_folds, open_=not over_seeds)
-        more = _filled(
-            classifier_tables.tests_table(group),
-            classifier_tables.scores_table(group),
-            classifier_tables.class_table(group),
-        )
-        blocks += [*over_seeds, *over_folds, *_fold("Other tests, other scores, and classes", more, open_=False)]
-    return Section("classification", "Classification", blocks)
+        tests = _filled(classifier_tables.tests_table(group))
+        blocks += [*over_seeds, *over_folds, *_fold("Other tests", tests, open_=False)]
+    said: list[Block] = [Sentences([verdict.FOLD_TESTS])]
+    return Section("own-analysis", "The study’s own analysis", said + blocks if blocks else [])
 
 
 def _training_section(study: Study) -> Section:
@@ -207,6 +220,7 @@ SECTIONS = (
     _copies_section,
     _classification_section,
     _training_section,
+    _own_analysis_section,
     _protocol_section,
     _runs_section,
 )

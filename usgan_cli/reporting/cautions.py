@@ -14,15 +14,15 @@ from usgan_cli.core.formats.generator import LEAK_THRESHOLD, WINNING_R_T
 from usgan_cli.core.formats.score import Memorization, distance_name
 from usgan_cli.core.formats.synthetic import used_digest
 from usgan_cli.core.store.workspace import GanKey
-from usgan_cli.core.text import joined, number, p_equals, p_value, plural
+from usgan_cli.core.text import joined, number, plural
 from usgan_cli.reporting import paper
-from usgan_cli.reporting.findings import below, tested, training_at
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.records import StudyRecords
+from usgan_cli.reporting.verdict import Verdicts, doubts
 
 IDLE_P = 0.01
 """An ADA whose p stayed below this hardly augmented."""
-ENOUGH_FOLDS = ENOUGH_SEEDS = 5
+ENOUGH_FOLDS = 5
 MOST_NAMED = 6
 
 
@@ -34,7 +34,7 @@ class Caution:
     text: str
 
 
-def cautions(study: Study) -> list[Caution]:
+def cautions(study: Study, verdicts: Verdicts) -> list[Caution]:
     """Return what should change how far a reader believes the results, in words."""
     records = study.records
     topics: list[tuple[str, Iterable[str]]] = [
@@ -45,7 +45,7 @@ def cautions(study: Study) -> list[Caution]:
         ("Training", [*_discriminators(records), *_lengths(records)]),
         ("Scores", _scores(study)),
         ("Classifiers", [*dict.fromkeys(_classifiers(study)), *_majority(records)]),
-        ("Significance", _significance(study)),
+        ("Verdicts", doubts(study, verdicts)),
     ]
     return [Caution(topic, text) for topic, texts in topics for text in texts]
 
@@ -204,25 +204,3 @@ def _majority(records: StudyRecords) -> list[str]:
     share = max(records.data.class_counts("test").values()) / len(records.data.of("test"))
     names = [f"{k.name}/{r.name}" for k, r in records.all_classifiers() if r.test_micro_f1.mean <= share]
     return _of(names, f"No better than always naming the commonest class (F1 {number(100 * share, 2)} %)")
-
-
-def _significance(study: Study) -> Iterator[str]:
-    lost, doubted = [], []
-    for one in tested(study):
-        item = one[1]
-        if item.p is None:
-            yield f"{training_at(one)}: every difference is the same, so its p-value is undefined."
-        elif below(item.p) and not below(item.p_holm):
-            lost.append(f"{training_at(one)} (p {p_equals(item.p)}, adjusted {p_value(item.p_holm)})")
-        elif below(item.p_holm) and item.p_corrected is not None and not below(item.p_corrected):
-            doubted.append(f"{training_at(one)} (p {p_equals(item.p_corrected)})")
-    yield from _of(lost, "Significant alone, but not significant after correction for the number of comparisons")
-    yield from _of(
-        doubted, "Significant by the t-test, but not by the one that allows for the folds' shared training images"
-    )
-    few = sorted({len(key.seeds) for key, _ in study.over_seeds if len(key.seeds) < ENOUGH_SEEDS})
-    if few:
-        yield (
-            f"{joined(few)} seeds are few: a t-test over so few means has little power, and an interval over "
-            "them is wide."
-        )

@@ -166,10 +166,11 @@ def tests_table(group: ClassifierGroup) -> Table:
 
 
 def scores_table(group: ClassifierGroup) -> Table:
-    """Return every classifier's other scores on the test images."""
+    """Return every classifier's scores on the test images."""
     columns: list[Column[ClassifierRow]] = [
         *LEAD,
         TRAINING,
+        F1,
         Spread("Macro F1, %", "test_macro_f1", lambda row: row.trained.test_macro_f1, 1, 100),
         Spread(
             "Balanced accuracy, %", "test_balanced_accuracy", lambda row: row.trained.test_balanced_accuracy, 1, 100
@@ -183,7 +184,7 @@ def scores_table(group: ClassifierGroup) -> Table:
         "probabilities from the truth, summed over classes, 0 to 2; calibration error: 15 bins. Of both, lower is "
         "better."
     )
-    caption = "Other scores on the test images, mean ± standard deviation over folds."
+    caption = "Scores on the test images, mean ± standard deviation over folds."
     return Table.of(f"scores{group.suffix}", caption, columns, _rows(group), [note, *group.apart(APART)])
 
 

@@ -1,4 +1,4 @@
-"""What a report says first: the finding in one line and in a paragraph, what was run, and the facts beside it.
+"""What a report says first besides its verdicts: what was run, what the data hold, and the facts beside it.
 
 Every sentence is computed from the records, and claims no more than they show.
 """
@@ -11,25 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from usgan_cli.core.formats.comparison import Comparison, SeedComparison
 from usgan_cli.core.formats.dataset import DataManifest
 from usgan_cli.core.formats.score import distance_name
-from usgan_cli.core.text import gan_label, joined, number, p_equals, plural, short_digests, training_label
+from usgan_cli.core.text import gan_label, joined, number, plural, short_digests
 from usgan_cli.reporting import paper
 from usgan_cli.reporting.groups import Study
-from usgan_cli.reporting.records import StudyRecords, aug_order, subset_title
+from usgan_cli.reporting.records import StudyRecords, aug_order
+from usgan_cli.reporting.verdict import Verdicts, counted
 
-ALPHA = 0.05
 MOST_NAMED = 2
 """Copies that are named; the data's own audit has all of them."""
-
-NamedComparison = tuple[str, Comparison | SeedComparison]
-"""A comparison and where it was made: "n = 100, seed 1"."""
-
-
-def below(p: float | None) -> bool:
-    """Return whether there is a p-value and it is below 0.05."""
-    return p is not None and p < ALPHA
 
 
 def dataset_name(data: DataManifest) -> str:
@@ -44,7 +35,7 @@ def lengths(records: StudyRecords) -> list[str]:
     return [f"{kimg:g}" for kimg in sorted({round(gan.kimg, 3) for gan in records.finished_gans()})]
 
 
-def facts(study: Study) -> Iterator[tuple[str, str]]:
+def facts(study: Study, verdicts: Verdicts) -> Iterator[tuple[str, str]]:
     """Yield the figures that stand at the head of the page."""
     records, gans = study.records, study.records.finished_gans()
     yield "Dataset", "no dataset" if records.data is None else dataset_name(records.data)
@@ -55,11 +46,11 @@ def facts(study: Study) -> Iterator[tuple[str, str]]:
         yield "GANs", f"{len(gans)} trained{f', {seeds} seeds' if seeds > 1 else ''}"
     if gans:
         yield "Training", f"{' / '.join(lengths(records))} kimg"
-    if compared := tested(study):
-        yield "Significant after correction", f"{sum(below(item.p_holm) for _, item in compared)} of {len(compared)}"
-    verdicts = [score.memorization.verdict for score in records.scores.values() if score.memorization is not None]
-    if verdicts:
-        yield "GANs that copy", f"{verdicts.count('copies')} of {len(verdicts)}"
+    if verdicts.of_gans:
+        yield "Verdicts", counted(verdicts)
+    copying = [score.memorization.verdict for score in records.scores.values() if score.memorization is not None]
+    if copying:
+        yield "GANs that copy", f"{copying.count('copies')} of {len(copying)}"
 
 
 def what_was_run(study: Study) -> Iterator[str]:
@@ -123,71 +114,6 @@ def audit(data: DataManifest) -> Iterator[str]:
 def _first(names: list[str]) -> str:
     more = len(names) - MOST_NAMED
     return "; ".join(names[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
-
-
-def tested(study: Study) -> list[NamedComparison]:
-    """Return the comparisons of GANs, not of controls: of each n those over seeds, or over folds if it has none."""
-    keys, over_seeds = study.records.subset_keys(), study.over_seeds
-    sizes = {key.n for key, _ in over_seeds}
-    compared: list[NamedComparison] = [
-        *((f"n = {key.n}", item) for key, record in over_seeds for item in record.comparisons),
-        *((subset_title(key, keys), item) for key, item in study.comparisons if key.n not in sizes),
-    ]
-    return [one for one in compared if one[1].control is None]
-
-
-def headline(study: Study) -> str:
-    """Return the finding in one line."""
-    compared = tested(study)
-    if not compared:
-        return "Do generated images help the classifier? It has not been tested yet"
-    after = [item for _, item in compared if below(item.p_holm)]
-    helped, hurt = sum(item.difference > 0 for item in after), sum(item.difference < 0 for item in after)
-    total = f"of {plural(len(compared), 'comparison')}"
-    doubted = all(isinstance(item, Comparison) and not below(item.p_corrected) for item in after)
-    alone = ", by the study’s t-test alone" if doubted else ""
-    if helped and hurt:
-        return f"Generated images helped in {helped} {total} and hurt in {hurt}{alone}"
-    if helped:
-        return f"Generated images helped in {helped} {total}{alone}"
-    if hurt:
-        return f"Generated images hurt in {hurt} {total} and helped in none{alone}"
-    return f"Generated images have not been shown to help: none {total} is significant"
-
-
-def main_finding(study: Study) -> str:
-    """Return what the comparisons say about adding generated images, and no more than that."""
-    compared = tested(study)
-    if not compared:
-        return "No classifier has been compared with its baseline yet, so there is nothing to conclude."
-    over_seeds = all(isinstance(item, SeedComparison) for _, item in compared)
-    total = plural(len(compared), "comparison") + (" over several seeds" if over_seeds else "")
-    after = [one for one in compared if below(one[1].p_holm)]
-    count, verb = str(len(after) or "none"), "is" if len(after) < 2 else "are"
-    examples = f": {joined([_described(one) for one in after], 3)}" if after else ""
-    text = f"After Holm's correction, {count} of {total} with real images alone {verb} significant{examples}."
-    before = sum(below(item.p) for _, item in compared)
-    corrected = sum(below(item.p_corrected) for _, item in compared)
-    changes = [100 * item.difference for _, item in compared]
-    text += (
-        f" Without correction {before} would be; by the resampled t-test, which allows for the folds' shared training "
-        f"images, {corrected}. Mean differences of F1 range from {number(min(changes), 2, sign=True)} to "
-        f"{number(max(changes), 2, sign=True)} percentage points."
-    )
-    if len(after) < len(compared):
-        text += " A difference that is not significant has not been shown to be absent."
-    return text
-
-
-def training_at(one: NamedComparison) -> str:
-    """Return what was compared: "+ 50 % ADA at n = 100"."""
-    place, item = one
-    return f"{training_label(item.aug, item.ratio, item.variant, item.control)} at {place}"
-
-
-def _described(one: NamedComparison) -> str:
-    points = number(100 * one[1].difference, 2, sign=True)
-    return f"{training_at(one)} ({points} points, adjusted p {p_equals(one[1].p_holm)})"
 
 
 def quality_finding(study: Study) -> str:

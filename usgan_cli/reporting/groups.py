@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from usgan_cli.core.formats.classifier import ClassifierRecord, ClassifierSettings
-from usgan_cli.core.formats.comparison import Comparison, SeedsRecord, TTestRecord
+from usgan_cli.core.formats.comparison import SeedsRecord, TTestRecord
 from usgan_cli.core.formats.score import ScoreRecord, ScoreSettings, SnapshotsRecord
 from usgan_cli.core.store import files
 from usgan_cli.core.store.document import Part, first_difference
@@ -90,10 +90,9 @@ class Study:
         return cls(records, score_groups(records), groups, snapshot_groups(records), rejected)
 
     @property
-    def comparisons(self) -> list[tuple[SubsetKey, Comparison]]:
-        """Every comparison over folds that matches the classifiers on disk."""
-        ttests = [item for group in self.classifiers for item in group.ttests.items()]
-        return [(key, comparison) for key, ttest in ttests for comparison in ttest.comparisons]
+    def ttests(self) -> list[tuple[SubsetKey, TTestRecord]]:
+        """Every subset's comparisons that match the classifiers on disk."""
+        return [item for group in self.classifiers for item in group.ttests.items()]
 
     @property
     def over_seeds(self) -> list[tuple[SeedsKey, SeedsRecord]]:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from usgan_cli.core.errors import FormatError
 from usgan_cli.core.formats.classifier import ClassifierRecord
-from usgan_cli.core.formats.comparison import Comparison, SeedComparison, SeedsRecord, TTestRecord
+from usgan_cli.core.formats.comparison import ArmEffect, Comparison, SeedComparison, SeedsRecord, TTestRecord
 from usgan_cli.core.formats.dataset import DataManifest, Subset
 from usgan_cli.core.formats.generator import SAMPLES_FOLDER, GeneratorDocument, Log, LogRow, read_log
 from usgan_cli.core.formats.score import ScoreRecord, SnapshotsRecord
@@ -31,15 +31,16 @@ class ReportSummary(Document):
     """What a report shows, in numbers."""
 
     FORMAT = "usgan/report"
+    VERSION = 2
 
     sizes: list[int]
     gans: int
     """GANs whose training has finished."""
     scores: int
     classifiers: int
-    comparisons: int
-    significant: int
-    """Comparisons with p below 0.05 after Holm's correction."""
+    headline: str
+    verdicts: dict[str, str]
+    """Of every comparison with a control ("ada-x1 n100"): helped, hurt, equivalent or undecided."""
     copying: list[str]
     """GANs whose images are called copies of training or test images."""
     unreadable: list[str]
@@ -94,7 +95,7 @@ def subset_title(key: SubsetKey, keys: Sequence[SubsetKey]) -> str:
     return f"n = {key.n}, seed {key.seed}" if repeated or key.seed else f"n = {key.n}"
 
 
-def training_order(item: ClassifierRecord | Comparison | SeedComparison) -> tuple[Any, ...]:
+def training_order(item: ClassifierRecord | Comparison | SeedComparison | ArmEffect) -> tuple[Any, ...]:
     """Return a key that sorts training sets: real images alone, controls with copies, then by GAN and variant."""
     if item.aug is not None:
         return (*aug_order(item.aug), item.ratio, item.variant)

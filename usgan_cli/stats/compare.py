@@ -45,14 +45,27 @@ class Classified:
         right: NDArray[np.bool_] = self.predictions.probability[rows].argmax(1) == self.predictions.label[rows]
         return right
 
+    def test_images(self) -> list[str]:
+        """Return the test images, in the order of `right_by_fold`."""
+        files = [file for _, file in self.test_files()]
+        images, folds = sorted(set(files)), len(self.record.folds)
+        if files != images * folds:
+            raise DataError(
+                f"The predictions of {self.name!r} do not hold every test image once for each of its folds.",
+                "Train it again: usgan train-cls --force",
+            )
+        return images
+
+    def right_by_fold(self) -> NDArray[np.bool_]:
+        """Return whether each fold's model classifies each test image correctly [folds, images]."""
+        return self.right().reshape(len(self.record.folds), -1)
+
     def right_by_image(self) -> NDArray[np.bool_]:
-        """Return whether each test image is named right by the mean probability of all folds' models."""
+        """Return whether each test image is classified correctly by the mean probability of all folds' models."""
         rows = self._test_rows()
-        folds = len(self.record.folds)
-        if len(rows) % folds:
-            raise DataError(f"The predictions of {self.name!r} do not hold every test image for each of its folds.")
-        mean = self.predictions.probability[rows].reshape(folds, len(rows) // folds, -1).mean(0)
-        right: NDArray[np.bool_] = mean.argmax(1) == self.predictions.label[rows[: len(rows) // folds]]
+        images = len(self.test_images())
+        mean = self.predictions.probability[rows].reshape(len(self.record.folds), images, -1).mean(0)
+        right: NDArray[np.bool_] = mean.argmax(1) == self.predictions.label[rows[:images]]
         return right
 
     def _test_rows(self) -> NDArray[np.int64]:

@@ -34,6 +34,7 @@ from scipy.optimize import brentq
 from scipy.special import betainc, chdtri, ndtr, stdtr, stdtrit
 
 from usgan_cli.core.errors import DataError
+from usgan_cli.core.text import number
 
 Floats = NDArray[np.float64]
 Verdict = Literal["helped", "hurt", "equivalent", "undecided"]
@@ -247,8 +248,10 @@ class Finding:
 
     def sentence(self) -> str:
         """Return the verdict in words, with what it rests on."""
-        low, high = (100 * bound for bound in self.effect.interval)
-        points = f"{100 * self.effect.difference:+.1f} points (95 % interval {low:+.1f} to {high:+.1f})"
+        middle, low, high = (
+            number(100 * value, 1, sign=True) for value in (self.effect.difference, *self.effect.interval)
+        )
+        points = f"{middle} points (95 % interval {low} to {high})"
         if self.verdict == "equivalent":
             return f"no more than ± {100 * self.margin:g} points: {points}"
         if self.verdict != "undecided":

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from usgan_cli.commands.report import Report
+from usgan_cli.commands.report import DEFAULT_MARGIN, Report
+from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.store import files
 from usgan_cli.core.store.document import RunDocument
 from usgan_cli.core.store.lifecycle import making_folder
@@ -14,35 +15,53 @@ from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.reporting.build import build_report
 from usgan_cli.reporting.records import Missing, collect
+from usgan_cli.reporting.verdict import Analysis
+from usgan_cli.study.config import StudyConfig
 from usgan_cli.study.document import read_study, study_file
+from usgan_cli.study.plan import plan_study, planned_comparisons
 from usgan_cli.study.state import missing_steps
 from usgan_cli.terminal.session import Session
 
-REVISION = 3
+REVISION = 4
 PAGE = "index.html"
 
 
 def run(options: Report, session: Session) -> Outcome:
     """Write the report, if any record has changed."""
     target = options.out or session.workspace.report
-    missing = _missing(session.workspace)
+    config = read_study(session.workspace) if study_file(session.workspace).is_file() else None
+    missing = _missing(config, session.workspace)
+    analysis = _analysis(options, config, session.workspace)
     inputs = collect(session.workspace).digests
     if missing:
         inputs["missing"] = files.digest_json([item.line for item in missing])
-    step = Step("report", REVISION, options.recorded(), inputs)
+    settings = options.recorded() | {"margin": analysis.margin, "primary": analysis.primary}
+    step = Step("report", REVISION, settings, inputs)
     with making_folder(target, step, _summary, session.request, on_new_inputs="redo") as making:
         if making.needed:
-            making.document = build_report(session.workspace, making.place, session.progress, missing)
+            making.document = build_report(session.workspace, making.place, session.progress, missing, analysis)
     outcome = making.outcome
     return outcome if outcome.status == "planned" else replace(outcome, path=target / PAGE)
 
 
-def _missing(workspace: Workspace) -> list[Missing]:
+def _missing(config: StudyConfig | None, workspace: Workspace) -> list[Missing]:
     """Return what the workspace's study lacks; nothing if the workspace was not begun as a study."""
-    if not study_file(workspace).is_file():
-        return []
-    steps = missing_steps(read_study(workspace), workspace)
+    steps = missing_steps(config, workspace) if config is not None else []
     return [Missing(step.command, step.place, step.line) for step in steps]
+
+
+def _analysis(options: Report, config: StudyConfig | None, workspace: Workspace) -> Analysis:
+    """Return what the study's file declares, or without a study the options."""
+    if config is None:
+        margin = DEFAULT_MARGIN if options.margin is None else options.margin
+        return Analysis(margin / 100, options.primary)
+    if options.margin is not None or options.primary is not None:
+        raise SettingsError(
+            "Margin and primary comparison belong to the study's file, which declares them before there are results.",
+            "Leave --margin and --primary out, or set them in its table [analysis].",
+        )
+    planned = planned_comparisons(plan_study(config, workspace))
+    return Analysis(config.analysis.margin / 100, config.analysis.primary, tuple(planned))
 
 
 def _summary(path: Path) -> dict[str, Any]:

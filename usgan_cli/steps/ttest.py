@@ -1,33 +1,38 @@
-"""`usgan ttest`: compare every classifier with generated images against the baseline, paired by fold."""
+"""`usgan ttest`: compare every classifier with its control, and as the published study did with the baseline."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from usgan_cli.commands.ttest import Ttest
-from usgan_cli.core.errors import MissingError, SettingsError
+from usgan_cli.core.errors import DataError, MissingError, SettingsError
 from usgan_cli.core.formats.classifier import ClassifierRecord, Predictions
 from usgan_cli.core.formats.comparison import (
     SHARED_TEST_IMAGES,
+    ArmEffect,
     Comparison,
     McNemar,
     SeedComparison,
     SeedsRecord,
     TTestRecord,
 )
+from usgan_cli.core.formats.dataset import read_manifest
 from usgan_cli.core.store import files
 from usgan_cli.core.store.document import RunDocument
 from usgan_cli.core.store.lifecycle import making_file
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.core.table import Table
-from usgan_cli.core.text import p_text, stars
+from usgan_cli.core.text import p_text, plural, stars
+from usgan_cli.data.copies.groups import join_groups
+from usgan_cli.stats.arms import arm_effects
 from usgan_cli.stats.compare import Classified, compare, compare_seeds
 from usgan_cli.stats.export import comparison_table, seeds_table
 from usgan_cli.steps.inputs import work_option
 from usgan_cli.terminal.session import Session
 
-REVISION = 2
+REVISION = 3
 Family = tuple[Classified, list[Classified]]
 """A baseline, and the classifiers that are compared with it."""
 
@@ -46,16 +51,18 @@ def run(options: Ttest, session: Session) -> Outcome:
                 "Give both, without --n and --seeds.",
             )
         others = [_read(folder) for folder in options.classifier]
-        return _compare_one_seed(options, session, (_read(options.baseline), others))
+        return _compare_one_seed(options, session, (_read(options.baseline), others), {})
     if options.n is None:
         raise SettingsError("Which classifiers? Give --n (and --seed), or --baseline DIR and --classifier DIR.")
     if options.seeds:
         families = [_family(session, options.n, seed) for seed in options.seeds]
         return _compare_seeds(options, session, options.n, families)
-    return _compare_one_seed(options, session, _family(session, options.n, options.seed))
+    family = _family(session, options.n, options.seed)
+    return _compare_one_seed(options, session, family, _clusters(session, [family]))
 
 
-def _compare_one_seed(options: Ttest, session: Session, family: Family) -> Outcome:
+def _compare_one_seed(options: Ttest, session: Session, family: Family, clusters: Mapping[str, int]) -> Outcome:
+    """Compare the classifiers of one subset; without clusters by the study's own tests alone."""
     baseline, others = family
     n, seed = baseline.record.n, baseline.record.settings.seed
     target = options.out or session.workspace.ttest(n, seed)
@@ -63,6 +70,7 @@ def _compare_one_seed(options: Ttest, session: Session, family: Family) -> Outco
     with making_file(target, step, _summary, session.request, on_new_inputs="redo") as making:
         if making.needed:
             record = compare(baseline, others)
+            record = record.model_copy(update={"effects": arm_effects([family], clusters) if clusters else []})
             _write_table(target, comparison_table(record))
             making.document = record
     if making.outcome.status != "planned":
@@ -78,10 +86,12 @@ def _compare_seeds(options: Ttest, session: Session, n: int, families: list[Fami
         for seed, family in zip(seeds, families, strict=True)
         for name, digest in _digests(family).items()
     }
+    clusters = _clusters(session, families)
     step = Step("ttest", REVISION, options.recorded() | {"n": n, "seeds": seeds}, inputs)
     with making_file(target, step, _seeds_summary, session.request, on_new_inputs="redo") as making:
         if making.needed:
             record = compare_seeds(families)
+            record = record.model_copy(update={"effects": arm_effects(families, clusters)})
             _write_table(target, seeds_table(record))
             making.document = record
     if making.outcome.status != "planned":
@@ -127,6 +137,26 @@ def _family(session: Session, n: int, seed: int) -> Family:
     return _read(folder / "real"), others
 
 
+def _clusters(session: Session, families: Sequence[Family]) -> dict[str, int]:
+    """Return the number of the cluster of each image of the dataset: copies, a patient's images, frames of one file."""
+    manifest = read_manifest(session.workspace.data)
+    digest = manifest.content_digest()
+    for baseline, _ in families:
+        if baseline.record.settings.test != digest:
+            raise DataError(
+                "The classifiers were tested on another version of the dataset than the one that is there.",
+                f"Train them again: usgan train-cls --n {baseline.record.n} --seed {baseline.record.settings.seed} "
+                f"--refresh{work_option(session)}",
+            )
+    copies = {source: i for i, group in enumerate(manifest.duplicates) for source in group}
+    groups = join_groups(
+        [image.group for image in manifest.images],
+        # Where the split ignored copies, the groups do not hold them.
+        [("copies", copies[one.source]) if one.source in copies else ("alone", one.file) for one in manifest.images],
+    )
+    return {image.file: int(group) for image, group in zip(manifest.images, groups, strict=True)}
+
+
 def _summary(path: Path) -> dict[str, Any]:
     return TTestRecord.read(path).model_dump(mode="json", exclude={"run"})
 
@@ -136,10 +166,11 @@ def _seeds_summary(path: Path) -> dict[str, Any]:
 
 
 def _show(session: Session, record: TTestRecord) -> None:
+    _show_effects(session, record.n, record.effects)
     first = _percent(record.baseline_f1.mean, record.baseline_f1.sd)
     rows: list[tuple[str, ...]] = [("real (baseline)", first, "", "", "")]
     rows += [(*_described(other), p_text(other.p), _adjusted(other.p_holm)) for other in record.comparisons]
-    title = f"n = {record.n}: {record.score} over {len(record.baseline_folds)} folds; stars at Holm's p alone"
+    title = f"The study's own analysis, n = {record.n}: {record.score} over {len(record.baseline_folds)} folds"
     session.table(title, ("classifier", "F1 %", "difference [95 %]", "p", "p Holm"), rows)
     more = [
         (
@@ -158,6 +189,7 @@ def _show(session: Session, record: TTestRecord) -> None:
 
 
 def _show_seeds(session: Session, record: SeedsRecord) -> None:
+    _show_effects(session, record.n, record.effects)
     first = _percent(record.baseline_f1.mean, record.baseline_f1.sd)
     rows: list[tuple[str, ...]] = [("real (baseline)", first, *[""] * 5)]
     rows += [
@@ -171,14 +203,30 @@ def _show_seeds(session: Session, record: SeedsRecord) -> None:
         for other in record.comparisons
     ]
     head = ("classifier", "F1 %", "difference [95 %]", "sd seeds / folds", "p", "p Holm", "p corrected")
-    session.table(f"n = {record.n}: {record.score} over {len(record.seeds)} seeds", head, rows)
+    title = f"The study's own analysis, n = {record.n}: {record.score} over {len(record.seeds)} seeds"
+    session.table(title, head, rows)
+    session.progress.note(SHARED_TEST_IMAGES)
+
+
+def _show_effects(session: Session, n: int, effects: Sequence[ArmEffect]) -> None:
+    """Show every difference to a control with its interval: the report has the verdicts, which depend on them all."""
+    if not effects:
+        return
+    repeats = plural(len(effects[0].by_repeat), "repeat")
+    rows = [(one.name, one.against, _points(one.difference, one.interval), p_text(one.p)) for one in effects]
+    title = f"n = {n}: accuracy against the control, {repeats}, {effects[0].images} test images"
+    session.table(title, ("classifier", "against", "points [95 %]", "p, not adjusted"), rows)
+    session.progress.note("Verdicts depend on all comparisons of a study together: usgan report")
 
 
 def _described(other: Comparison | SeedComparison) -> tuple[str, str, str]:
     """Return a classifier's name, its F1, and the difference to the baseline with its interval, in percent."""
-    low, high = other.interval
-    difference = f"{100 * other.difference:+z.2f} [{100 * low:+z.2f}, {100 * high:+z.2f}]"
-    return other.name, _percent(other.f1.mean, other.f1.sd), difference
+    return other.name, _percent(other.f1.mean, other.f1.sd), _points(other.difference, other.interval)
+
+
+def _points(difference: float, interval: tuple[float, float]) -> str:
+    low, high = interval
+    return f"{100 * difference:+z.2f} [{100 * low:+z.2f}, {100 * high:+z.2f}]"
 
 
 def _percent(mean: float, sd: float) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 from usgan_cli.commands.generate import Generate
 from usgan_cli.commands.phantom import Phantom
 from usgan_cli.commands.prepare import Prepare
+from usgan_cli.commands.report import DEFAULT_MARGIN
 from usgan_cli.commands.score import Score
 from usgan_cli.commands.train_classifier import TrainClassifier
 from usgan_cli.commands.train_gan import TrainGan
@@ -72,6 +73,19 @@ class Classifiers(TrainClassifier):
         chosen: tuple[ControlName, ...] = default if self.controls is None else self.controls
         same_as_baseline = self.budget == "updates" or self.freeze
         return tuple(name for name in chosen if not (name == "real" and same_as_baseline))
+
+
+class Analysis(Options):
+    """What is declared before there are results."""
+
+    margin: float = option(
+        "Differences of accuracy within ± this are of no consequence.", default=DEFAULT_MARGIN, unit="points", above=0
+    )
+    primary: str | None = option(
+        'The comparison that matters most, such as "ada-x1 n100": its verdict is the headline, and it has half of the '
+        "5 % (default: none, all are equal).",
+        default=None,
+    )
 
 
 class Run(Options):
@@ -134,6 +148,7 @@ class StudyConfig:
     generate: Generate
     score: Score
     classifier: Classifiers
+    analysis: Analysis
     run: Run
     cluster: Cluster
     hours: Hours
@@ -146,6 +161,7 @@ TABLES: dict[str, type[Options]] = {
     "generate": Generate,
     "score": Score,
     "classifier": Classifiers,
+    "analysis": Analysis,
     "run": Run,
     "cluster": Cluster,
 }

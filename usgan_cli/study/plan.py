@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from usgan_cli.commands.subsample import Subsample
 from usgan_cli.commands.train_classifier import TrainClassifier
 from usgan_cli.commands.ttest import Ttest
 from usgan_cli.core.budget import updates_of_epochs
+from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.options import narrowed
-from usgan_cli.core.store.workspace import SNAPSHOTS, AugName, TrainingSet, Workspace
+from usgan_cli.core.store.workspace import BASELINE, SNAPSHOTS, AugName, TrainingSet, Workspace
 from usgan_cli.study.config import PHANTOM, StudyConfig
 
 LEAST_PHANTOM_SIZE = 64
@@ -69,8 +71,24 @@ def plan_study(config: StudyConfig, workspace: Workspace) -> list[PlannedStep]:
             steps += plan.subset_steps(n, seed)
     if len(config.grid.seeds) > 1:
         steps += [plan.seeds_step(n, steps) for n in config.grid.sizes]
+    primary, comparisons = config.analysis.primary, planned_comparisons(steps)
+    if primary is not None and primary not in comparisons:
+        near = difflib.get_close_matches(primary, comparisons, n=1, cutoff=0.0)
+        raise SettingsError(
+            f"analysis.primary is {primary!r}, which the study does not compare.", f"Did you mean {near[0]!r}?"
+        )
     results = tuple(step.writes for step in steps if step.command in {"score", "ttest"})
     return [*steps, PlannedStep(Report(work=workspace.root), workspace.report, results)]
+
+
+def planned_comparisons(steps: Sequence[PlannedStep]) -> list[str]:
+    """Return every comparison of a plan with a control, over all repeats: "ada-x1 n100"."""
+    names = [
+        f"{step.writes.name} n{step.subset[0]}"
+        for step in steps
+        if step.command == TrainClassifier.COMMAND and step.subset is not None and step.writes.name != BASELINE.name
+    ]
+    return list(dict.fromkeys(names))
 
 
 class _Plan:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from usgan_cli.core.formats.classifier import ClassifierSettings
 from usgan_cli.core.formats.measured import Measured
 from usgan_cli.core.store.document import Document, Part
@@ -23,6 +25,51 @@ SHARED_TEST_IMAGES = (
     "images would decide. McNemar's test, on one prediction an image, allows for that."
 )
 """A caution for every reader of a `Comparison`."""
+
+
+class VarianceParts(Part):
+    """As in `usgan_cli.stats.mrmc.Variances`."""
+
+    training: float
+    own: float
+    shared: float
+
+
+class ArmEffect(Part):
+    """A training setting against its control, by `usgan_cli.stats.mrmc`: repeats and test images are random.
+
+    Units are shares of the test images (0 to 1). What it allows to be said depends on all comparisons of a report.
+    """
+
+    name: str
+    aug: str | None
+    """As in `ClassifierRecord`, like ratio, control and variant."""
+    ratio: float
+    control: ControlName | None
+    variant: str
+    against: str
+    """Name of the control: copies-x1, or real."""
+    more_updates: bool
+    """Whether equal epochs gave the control fewer updates: a gain may come from these alone."""
+    difference: float
+    interval: tuple[float, float]
+    """95 % confidence interval; with one repeat for the classifiers of this repeat alone."""
+    p: float | None
+    """Two-sided, not adjusted; None where no image is classified differently."""
+    by_repeat: list[float]
+    standard_error: float
+    df: float
+    hillis_df: float | None
+    """None where it is infinite, as where all repeats differ by the same amount."""
+    images: int
+    clusters: int
+    """Test images, and clusters of those that belong together: copies, one patient."""
+    variances: VarianceParts | None
+    """None with one repeat."""
+    only_treated: float
+    only_control: float
+    false_claim: float
+    """Probability that the one with the higher accuracy is not the better one (see `mrmc.Effect`)."""
 
 
 class Comparison(Part):
@@ -65,7 +112,7 @@ class TTestRecord(Document):
     """`ttests/n100-s0.json`: comparisons over the folds of one subset."""
 
     FORMAT = "usgan/ttest"
-    VERSION = 3
+    VERSION = 4
 
     n: int
     seed: int
@@ -75,6 +122,8 @@ class TTestRecord(Document):
     baseline_folds: list[float]
     settings: ClassifierSettings
     comparisons: list[Comparison]
+    effects: list[ArmEffect] = Field(default_factory=list)
+    """One repeat's; empty for classifiers whose folders were named, since their dataset is not known."""
 
 
 class SeedComparison(Part):
@@ -111,7 +160,7 @@ class SeedsRecord(Document):
     """`ttests/n100-s0+1+2.json`: comparisons over seeds and folds."""
 
     FORMAT = "usgan/ttest-seeds"
-    VERSION = 2
+    VERSION = 3
 
     n: int
     seeds: list[int]
@@ -121,3 +170,4 @@ class SeedsRecord(Document):
     baseline_f1: Measured
     """Over the seeds' means."""
     comparisons: list[SeedComparison]
+    effects: list[ArmEffect] = Field(default_factory=list)

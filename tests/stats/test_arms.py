@@ -1,0 +1,143 @@
+"""A study's arms against their controls: which control, test images, clusters, and one figure computed anew."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from usgan_cli.core.errors import DataError
+from usgan_cli.core.formats.classifier import ClassifierRecord, Predictions
+from usgan_cli.core.store.workspace import TrainingSet
+from usgan_cli.stats.arms import arm_effects, control_of, effect_from
+from usgan_cli.stats.compare import Classified
+
+IMAGES, FOLDS = 30, 3
+CLUSTERS = {f"{i:02}.png": min(i, 24) for i in range(IMAGES)}
+"""The last six images are copies of one another."""
+
+
+def trained(arm: TrainingSet, seed: int, accuracy: float, images: Sequence[int] = range(IMAGES)) -> Classified:
+    """A classifier whose models are right about an image with probability `accuracy`."""
+    rng = np.random.default_rng([seed, *arm.name.encode()])
+    right = rng.random((FOLDS, len(images))) < accuracy
+    predictions = Predictions(
+        fold=np.repeat(np.arange(FOLDS), len(images)),
+        part=np.array(["test"] * right.size),
+        files=tuple(f"{i:02}.png" for _ in range(FOLDS) for i in images),
+        label=np.zeros(right.size, dtype=np.int64),
+        probability=np.stack([np.where(right, 0.9, 0.2), np.where(right, 0.1, 0.8)], -1).reshape(-1, 2),
+        classes=("a", "b"),
+    )
+    settings = type("Settings", (), {"budget": "updates", "seed": seed})()
+    record = ClassifierRecord.model_construct(
+        name=arm.name,
+        n=20,
+        aug=arm.aug,
+        ratio=arm.ratio,
+        control=arm.control,
+        protocol="standard",
+        synthetic_only=arm.synthetic_only,
+        select=None,
+        settings=settings,
+        folds=[None] * FOLDS,
+    )
+    return Classified(record, predictions)
+
+
+REAL, COPIES, ADA = TrainingSet(), TrainingSet(None, 1.0, "copies"), TrainingSet("ada", 1.0)
+Repeat = tuple[Classified, list[Classified]]
+
+
+def repeat(seed: int, images: Sequence[int] = range(IMAGES)) -> Repeat:
+    others = [trained(COPIES, seed, 0.6, images), trained(ADA, seed, 0.8, images)]
+    return trained(REAL, seed, 0.6, images), others
+
+
+def test_the_analysis_computed_anew_from_the_csv_files(tmp_path: Path) -> None:
+    """Obuchowski and Rockette's t for two arms, written out with nothing of the package."""
+    repeats = [repeat(seed) for seed in range(4)]
+    accuracy = np.zeros((2, 4, IMAGES))  # of an image: the share of folds that are right about it
+    for r, (_, others) in enumerate(repeats):
+        for arm, classified in enumerate(others):
+            classified.predictions.write(tmp_path / "predictions.csv")
+            for row in csv.DictReader((tmp_path / "predictions.csv").open()):
+                right = (float(row["p_a"]) > float(row["p_b"])) == (row["label"] == "a")
+                accuracy[arm, r, int(row["file"][:2])] += right / FOLDS
+    gap = accuracy[1] - accuracy[0]
+    cluster = np.array(list(CLUSTERS.values()))
+    without = np.array([gap[:, cluster != c].mean(1) for c in range(25)]).T  # [repeats, clusters]
+    jackknife = 24 / 25 * (without - without.mean(1, keepdims=True)) @ (without - without.mean(1, keepdims=True)).T
+    shared = (jackknife.sum() - np.trace(jackknife)) / (4 * 3)
+    each = gap.mean(1)
+    error = np.sqrt(each.var(ddof=1) / 4 + max(shared, 0))
+    ada = arm_effects(repeats, CLUSTERS)[1]
+    assert (ada.name, ada.against, ada.images, ada.clusters) == ("ada-x1", "copies-x1", IMAGES, 25)
+    assert ada.by_repeat == pytest.approx(each) and ada.difference == pytest.approx(each.mean())
+    assert ada.standard_error == pytest.approx(error)
+    assert ada.p == pytest.approx(2 * stats.t.sf(abs(each.mean()) / error, 3))
+    half = stats.t.ppf(0.975, 3) * error
+    assert ada.interval == pytest.approx((each.mean() - half, each.mean() + half))
+
+
+def test_copies_of_test_images_count_together() -> None:
+    apart = {file: i for i, file in enumerate(CLUSTERS)}
+    one, other = (arm_effects([repeat(0)], clusters)[1] for clusters in (CLUSTERS, apart))
+    assert one.difference == other.difference and one.clusters < other.clusters
+    assert one.standard_error != other.standard_error
+
+
+def test_one_repeat_has_no_variance_between_trainings() -> None:
+    (effect, _) = arm_effects([repeat(0)], CLUSTERS)
+    assert effect.variances is None and effect.df == 24 and len(effect.by_repeat) == 1
+    assert effect_from(effect).p == effect.p
+
+
+def test_a_record_gives_the_analysis_back() -> None:
+    for effect in arm_effects([repeat(0), repeat(1)], CLUSTERS):
+        again = effect_from(effect)
+        assert (again.p, again.interval, again.false_claim) == (effect.p, effect.interval, effect.false_claim)
+
+
+def test_repeats_with_test_images_of_their_own_are_pooled() -> None:
+    effect = arm_effects([repeat(0, range(20)), repeat(1, range(10, 30))], CLUSTERS)[1]
+    assert effect.images == IMAGES and effect.clusters == 25
+    parts = [arm_effects([one], CLUSTERS)[1].difference for one in (repeat(0, range(20)), repeat(1, range(10, 30)))]
+    assert effect.by_repeat == pytest.approx(parts)
+
+
+def test_images_of_another_dataset_are_refused() -> None:
+    with pytest.raises(DataError, match=r"no test image '00\.png'"):
+        arm_effects([repeat(0)], {})
+
+
+@pytest.mark.parametrize(
+    ("arm", "there", "control"),
+    [
+        (ADA, ["real", "copies-x1", "copies-x2"], "copies-x1"),
+        (ADA, ["real", "copies-x2"], "real"),
+        (ADA, ["real", "real-x1"], "real-x1"),
+        (TrainingSet("ada", 1.0, "shuffled"), ["real", "copies-x1"], "copies-x1"),
+        (TrainingSet("ada", 1.0, synthetic_only=True), ["real", "copies-x1"], "real"),
+        (COPIES, ["real", "copies-x1", "real-x1"], "real-x1"),
+        (COPIES, ["real", "copies-x1"], "real"),
+        (TrainingSet(None, 1.0, "real"), ["real", "real-x1"], "real"),
+    ],
+)
+def test_the_control_of_an_arm(arm: TrainingSet, there: list[str], control: str) -> None:
+    assert control_of(trained(arm, 0, 0.5).record, there) == control
+
+
+def test_a_gain_by_equal_epochs_is_marked() -> None:
+    baseline, others = repeat(0)
+    for one in (baseline, *others):
+        one.record.settings.budget = "epochs"  # type: ignore[misc]
+    copies, ada = arm_effects([(baseline, others)], CLUSTERS)
+    assert copies.more_updates, "more images take more updates than the baseline's"
+    assert not ada.more_updates, "the copies take as many"
+    (alone,) = arm_effects([(baseline, others[1:])], CLUSTERS)
+    assert alone.against == "real" and alone.more_updates

@@ -1,0 +1,128 @@
+"""Which control each classifier of a study is compared with, and their analysis over repeats and test images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from usgan_cli.core.errors import DataError
+from usgan_cli.core.formats.classifier import ClassifierRecord
+from usgan_cli.core.formats.comparison import ArmEffect, VarianceParts
+from usgan_cli.core.store.workspace import BASELINE, TrainingSet
+from usgan_cli.stats.compare import Classified
+from usgan_cli.stats.mrmc import Effect, Variances, compare_arms
+
+Repeat = tuple[Classified, Sequence[Classified]]
+"""The baseline of a repeat, and its other classifiers."""
+
+
+def control_of(record: ClassifierRecord, names: Collection[str]) -> str:
+    """Return what a classifier is compared with, of those that were trained.
+
+    Generated images are compared with as many copies of real ones; without these, and for the copies themselves, with
+    real images at equal updates, else with the baseline.
+    """
+    choices = [TrainingSet(None, record.ratio, "copies").name] if record.aug else []
+    choices.append(TrainingSet(None, record.ratio, "real").name)
+    if record.synthetic_only or record.control == "real":
+        choices = []  # without the real images, more copies of them are no control
+    return next((name for name in choices if name in names), BASELINE.name)
+
+
+def arm_effects(repeats: Sequence[Repeat], clusters: Mapping[str, int]) -> list[ArmEffect]:
+    """Return every classifier's difference to its control.
+
+    Parameters
+    ----------
+    repeats : sequence of (baseline, others)
+        The classifiers of each repeat, the same in all, which `usgan_cli.stats.compare` has checked.
+    clusters : mapping
+        Number of the cluster of each test image; images of one cluster are copies or of one patient.
+
+    Raises
+    ------
+    DataError
+        A test image is not in `clusters`.
+    """
+    by_name = [{one.name: one for one in (baseline, *others)} for baseline, others in repeats]
+    files = sorted({file for one in by_name for file in one[BASELINE.name].test_images()})
+    if unknown := [file for file in files if file not in clusters]:
+        raise DataError(
+            f"The dataset has no test image {unknown[0]!r}, on which the classifiers were tested.",
+            "Train them again on the dataset that is there: usgan train-cls --refresh",
+        )
+    right = {
+        name: np.stack([_right(classifiers[name], files) for classifiers in by_name])
+        for name in by_name[0]
+        if all(name in classifiers for classifiers in by_name)
+    }
+    index = np.array([clusters[file] for file in files])
+    effects = []
+    for other in repeats[0][1]:
+        if other.name not in right:
+            continue
+        against = control_of(other.record, right)
+        effect = compare_arms(right[other.name], right[against], index)
+        effects.append(recorded(other.record, against, effect))
+    return effects
+
+
+def _right(classified: Classified, files: Sequence[str]) -> NDArray[np.float64]:
+    """Return whether each fold classifies each image correctly [folds, images]; NaN where the image is not tested."""
+    columns = {file: i for i, file in enumerate(files)}
+    right = np.full((len(classified.record.folds), len(files)), np.nan)
+    right[:, [columns[file] for file in classified.test_images()]] = classified.right_by_fold()
+    return right
+
+
+def recorded(record: ClassifierRecord, against: str, effect: Effect) -> ArmEffect:
+    """Return the record of an analysis."""
+    parts = effect.variances
+    return ArmEffect(
+        name=record.name,
+        aug=record.aug,
+        ratio=record.ratio,
+        control=record.control,
+        variant=record.variant,
+        against=against,
+        more_updates=_has_more_updates(record, against),
+        difference=effect.difference,
+        interval=effect.interval,
+        p=effect.p,
+        by_repeat=list(effect.by_repeat),
+        standard_error=effect.standard_error,
+        df=effect.df,
+        hillis_df=effect.hillis_df if math.isfinite(effect.hillis_df) else None,
+        images=effect.images,
+        clusters=effect.clusters,
+        variances=parts and VarianceParts(training=parts.training, own=parts.own, shared=parts.shared),
+        only_treated=effect.only_treated,
+        only_control=effect.only_control,
+        false_claim=effect.false_claim,
+    )
+
+
+def _has_more_updates(record: ClassifierRecord, against: str) -> bool:
+    """Return whether equal epochs over more images than the control's mean more updates."""
+    images = record.ratio + (not record.synthetic_only)
+    return record.settings.budget == "epochs" and against == BASELINE.name and images > 1
+
+
+def effect_from(record: ArmEffect) -> Effect:
+    """Return the analysis that a record holds."""
+    parts = record.variances
+    return Effect(
+        difference=record.difference,
+        by_repeat=tuple(record.by_repeat),
+        standard_error=record.standard_error,
+        df=record.df,
+        hillis_df=math.inf if record.hillis_df is None else record.hillis_df,
+        images=record.images,
+        clusters=record.clusters,
+        variances=None if parts is None else Variances(parts.training, parts.own, parts.shared),
+        only_treated=record.only_treated,
+        only_control=record.only_control,
+    )
