@@ -66,8 +66,8 @@ def test_every_picture_decodes(page: Browser) -> None:
     page.evaluate(UNFOLD)
     each = "async i => { await i.decode(); return [i.alt, i.naturalWidth, i.width] }"
     shown = page.evaluate(f"Promise.all([...document.images].map({each}))")
-    # 2 x 4 panels of samples, 6 x 5 pairs, 6 sheets; the distance, 2 charts of differences and 2 of training.
-    assert len(shown) == 8 + 30 + 6 + 5
+    # 2 x 4 panels of samples, 6 x 5 pairs, 6 sheets; the distance; 2 charts of verdicts, differences, training.
+    assert len(shown) == 8 + 30 + 6 + 7
     assert all(alt and natural > 0 and width > 60 for alt, natural, width in shown)
 
 

@@ -25,6 +25,6 @@ def test_36_gans_fit_in_one_page(tmp_path: Path) -> None:
     assert len(folds) >= 6 and all("open" not in fold for fold in folds), "the details of each GAN are folded away"
     names = [name for name, _ in page.tags]
     before, inside = page.text.split("<details", 1)[0], page.text.count("<img")
-    assert before.count("<table") <= 4 and inside == names.count("img") == 16 + 36 * 5 + 36 + 1 + 4 + 12 + 12
+    assert before.count("<table") <= 4 and inside == names.count("img") == 16 + 36 * 5 + 36 + 1 + 4 + 4 + 12 + 12
     assert len(page.tables["f1"]) > 120 and len(page.tables["f1-seeds"]) > 40
     assert len(summary.warnings) < 15, "similar warnings are joined"

@@ -21,6 +21,7 @@ from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.reporting.build import build_report
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.records import collect
+from usgan_cli.reporting.result_charts import verdicts_plate
 from usgan_cli.reporting.verdict import Analysis, Verdicts, headline, judge_study, summary
 from usgan_cli.stats.arms import recorded
 from usgan_cli.stats.mrmc import effect_of
@@ -182,3 +183,14 @@ def test_the_studys_file_decides(tmp_path: Path, undrawn: None) -> None:
     with pytest.raises(SettingsError, match="belong to the study's file"):
         make(margin=3.0)
     assert "2 planned comparisons were not made" in " ".join(Page(workspace.report).words)
+
+
+def test_the_chart_shows_the_verdict(repeated: Workspace) -> None:
+    judged = verdicts(repeated, {"ada-x1 n40": 0.06})
+    plate = verdicts_plate(judged)
+    assert plate is not None
+    assert [chart.name for chart in plate.charts] == [f"verdicts-n{n}-s0-1-2-3-4" for n in SIZES]
+    assert (
+        "+ 100 % ADA +6.00 points, verdict helped; + 100 % DiffAug 0.00 points, verdict within ± 2"
+        in plate.charts[1].alt
+    )

@@ -39,7 +39,9 @@ def build_report(
         raise MissingError(f"There is nothing to report in {workspace.root}.", "Begin with: usgan prepare SOURCE")
     study = Study.of(records)
     verdicts = judge_study(study, analysis)
-    sections = [Section("verdicts", "Does it help?", _filled(verdict.table(verdicts)))]
+    sections = [
+        Section("verdicts", "Does it help?", _filled(result_charts.verdicts_plate(verdicts), verdict.table(verdicts)))
+    ]
     with progress.task("report", len(SECTIONS) + 1, "sections") as task:
         for make_section in SECTIONS:
             section = make_section(study)

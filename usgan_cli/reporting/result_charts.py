@@ -15,10 +15,11 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from usgan_cli.core.formats.comparison import Comparison, SeedComparison
 from usgan_cli.core.formats.score import distance_name, is_fid, network_name
 from usgan_cli.core.text import gan_label, joined, number, p_value, stars, training_label
-from usgan_cli.reporting import charts, paper
+from usgan_cli.reporting import charts, paper, verdict
 from usgan_cli.reporting.charts import DASHED, INK, Plate, colour, marker, reach
 from usgan_cli.reporting.groups import ClassifierGroup, ScoreGroup
 from usgan_cli.reporting.records import aug_order, subset_title
+from usgan_cli.reporting.verdict import Verdicts
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,8 @@ class _Dots:
     points: list[float]
     mean: float
     interval: tuple[float, float]
-    p_holm: float | None
+    mark: str
+    """On the right: the adjusted p-value, or the verdict."""
 
     @classmethod
     def of(cls, item: Comparison | SeedComparison, baseline: Sequence[float], ours: Sequence[float]) -> _Dots:
@@ -159,9 +161,32 @@ class _Dots:
         points = [100 * (a - b) for a, b in zip(ours, baseline, strict=True)]
         low, high = item.interval
         name = training_label(item.aug, item.ratio, item.variant, item.control)
-        return cls(
-            item.aug or str(item.control), name, points, 100 * item.difference, (100 * low, 100 * high), item.p_holm
+        mark = f"{p_value(item.p_holm)}{stars(item.p_holm)}"
+        return cls(item.aug or str(item.control), name, points, 100 * item.difference, (100 * low, 100 * high), mark)
+
+
+def verdicts_plate(verdicts: Verdicts) -> Plate | None:
+    """Return every repeat's difference to the control, with the mean and its 95 % interval, a chart for each n."""
+    rows: dict[tuple[str, str], list[_Dots]] = {}
+    for one in verdicts.each:
+        effect, names = one.effect, (f"verdicts-n{one.n}-s{'-'.join(map(str, one.seeds))}", verdict.place(one))
+        points = [100 * value for value in effect.by_repeat]
+        low, high = effect.interval
+        dots = _Dots(
+            effect.aug or str(effect.control),
+            one.training,
+            points,
+            100 * effect.difference,
+            (100 * low, 100 * high),
+            f"within ± {100 * one.finding.margin:g}" if one.finding.verdict == "equivalent" else one.finding.verdict,
         )
+        rows.setdefault(names, []).append(dots)
+    caption = (
+        "Difference of accuracy to the control, in points. Each dot is one repeat’s mean over folds, the large mark "
+        "their mean, the bar its 95 % interval over repeats and test images, not adjusted for several comparisons; on "
+        "the right the verdict, which is."
+    )
+    return _dots_plate(caption, "Differences to the control by repeat", "", "verdict", rows)
 
 
 def differences_plate(group: ClassifierGroup) -> Plate | None:
@@ -177,7 +202,7 @@ def differences_plate(group: ClassifierGroup) -> Plate | None:
         "interval (Student’s t over folds, not corrected for several comparisons); on the right the p-value after "
         "Holm’s correction. A bar across the line in the middle is compatible with no difference."
     )
-    return _dots_plate(caption, "fold", rows)
+    return _dots_plate(caption, "Differences of F1 from the baseline by fold", "p, Holm", "adjusted p", rows)
 
 
 def seeds_plate(group: ClassifierGroup) -> Plate | None:
@@ -193,19 +218,22 @@ def seeds_plate(group: ClassifierGroup) -> Plate | None:
         "their mean, the bar its 95 % interval (Student’s t over seeds); on the right the p-value after Holm’s "
         "correction."
     )
-    return _dots_plate(caption, "seed", rows)
+    return _dots_plate(caption, "Differences of F1 from the baseline by seed", "p, Holm", "adjusted p", rows)
 
 
-def _dots_plate(caption: str, unit: str, rows: dict[tuple[str, str], list[_Dots]]) -> Plate | None:
-    """Return a chart for each name and title that has rows, all on one scale."""
+def _dots_plate(
+    caption: str, what: str, mark_title: str, mark: str, rows: dict[tuple[str, str], list[_Dots]]
+) -> Plate | None:
+    """Return a chart for each name and title that has rows, all on one scale.
+
+    `what` begins the words for a chart, in which `mark` says what stands on the right, under `mark_title`.
+    """
     limits = _limits([dots for some in rows.values() for dots in some])
     drawn = []
     for (name, title), dots in rows.items():
-        means = [
-            f"{one.label} {number(one.mean, 2, sign=True)} points, adjusted p {p_value(one.p_holm)}" for one in dots
-        ]
-        alt = f"Differences of F1 from the baseline by {unit}, {title}. Means: {'; '.join(means)}."
-        plot = partial(_plot_dots, list(reversed(dots)), limits)
+        means = [f"{one.label} {number(one.mean, 2, sign=True)} points, {mark} {one.mark}" for one in dots]
+        alt = f"{what}, {title}. Means: {'; '.join(means)}."
+        plot = partial(_plot_dots, list(reversed(dots)), limits, mark_title)
         drawn += [charts.draw(name, title, alt, (4.6, 0.75 + 0.27 * len(dots)), plot)] if dots else []
     return Plate(caption, drawn) if drawn else None
 
@@ -220,7 +248,7 @@ def _limits(rows: Sequence[_Dots]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _plot_dots(rows: Sequence[_Dots], limits: tuple[float, float], figure: Figure) -> None:
+def _plot_dots(rows: Sequence[_Dots], limits: tuple[float, float], mark_title: str, figure: Figure) -> None:
     axes = figure.subplots()
     axes.axvline(0, color=INK, linewidth=0.9)
     for y, item in enumerate(rows):
@@ -241,7 +269,7 @@ def _plot_dots(rows: Sequence[_Dots], limits: tuple[float, float], figure: Figur
     axes.set_axisbelow(True)
     axes.set_xlabel("Difference of F1, points")
     right = axes.secondary_yaxis("right")
-    right.set_yticks(range(len(rows)), [f"{p_value(item.p_holm)}{stars(item.p_holm)}" for item in rows])
+    right.set_yticks(range(len(rows)), [item.mark for item in rows])
     right.tick_params(axis="y", length=0)
     right.spines[:].set_visible(False)
-    axes.set_title("p, Holm", loc="right", fontsize=8, color="#555555")
+    axes.set_title(mark_title, loc="right", fontsize=8, color="#555555")

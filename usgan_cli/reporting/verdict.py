@@ -318,7 +318,7 @@ def table(verdicts: Verdicts) -> Table:
     ]
     groups: dict[str, list[Verdict]] = {}
     for one in verdicts.each:
-        groups.setdefault(_place(one), []).append(one)
+        groups.setdefault(place(one), []).append(one)
     notes = [
         "Difference: accuracy (micro-averaged F1) on the test images, in points, with its 95 % interval over "
         "repeats and test images, not adjusted; copies of an image and images of one patient count together. Verdict: "
@@ -331,7 +331,8 @@ def table(verdicts: Verdicts) -> Table:
     return Table.of("verdicts", caption, columns, groups.items(), notes)
 
 
-def _place(one: Verdict) -> str:
+def place(one: Verdict) -> str:
+    """Return the heading over a size's comparisons."""
     effect = one.finding.effect
     repeats = f"{plural(effect.repeats, 'repeat')} (seed{'s' * (len(one.seeds) > 1)} {joined(one.seeds)})"
     return f"n = {one.n}: {repeats}, {effect.images} test images in {effect.clusters} clusters"
