@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from usgan_cli.core.formats.synthetic import read_synthetic_manifest
 from usgan_cli.core.images.sets import load_synthetic
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store.workspace import TrainingSet, Workspace
+from usgan_cli.steps import ttest as ttest_step
 from usgan_cli.terminal.session import Session
 
 
@@ -249,6 +251,8 @@ def test_ttest_writes_three_forms_and_takes_records_by_name(trained: Workspace, 
     real, ada = trained.classifier(N, 0), trained.classifier(N, 0, TrainingSet("ada", 1))
     one = ttest(session, baseline=real, classifier=[ada], out=tmp_path / "one.json")
     (alone,) = TTestRecord.read(one.path).comparisons
+    assert [effect.name for effect in record.effects] == [other.name for other in record.comparisons]
+    assert not TTestRecord.read(one.path).effects, "their dataset is not known"
     among = next(c for c in record.comparisons if c.name == "ada-x1")
     assert alone.p == among.p
     assert alone.p_holm == alone.p  # a family of one
@@ -270,6 +274,23 @@ def test_records_of_other_folds_are_refused(trained: Workspace, tmp_path: Path) 
         ttest(session, baseline=trained.classifier(N, 0), classifier=[other.path], out=tmp_path / "t.json")
 
 
+def test_copies_of_test_images_are_one_cluster_even_where_the_split_ignored_them(tmp_path: Path) -> None:
+    work = new_workspace(tmp_path, (0,))
+    manifest = read_manifest(work.data)
+    first, second, third = manifest.of("test")[:3]
+    linked = manifest.model_copy(update={"duplicates": [[first.source, second.source]]})
+    linked.write(work.data / "manifest.json")
+
+    def tested_on(digest: str) -> Any:
+        settings = SimpleNamespace(test=digest, seed=0)
+        return SimpleNamespace(record=SimpleNamespace(n=N, settings=settings))
+
+    clusters = ttest_step._clusters(Session(work, Silent()), [(tested_on(linked.content_digest()), [])])
+    assert clusters[first.file] == clusters[second.file] != clusters[third.file]
+    with pytest.raises(DataError, match="another version of the dataset"):
+        ttest_step._clusters(Session(work, Silent()), [(tested_on(manifest.content_digest()), [])])
+
+
 def test_seeds_are_summarised(trained: Workspace) -> None:
     session = Session(trained, Silent())
     quick = dataclasses.replace(session, progress=Silent())
@@ -288,6 +309,9 @@ def test_seeds_are_summarised(trained: Workspace) -> None:
     assert r"\begin{tabular}" in outcome.path.with_suffix(".tex").read_text()
     (one,) = SeedsRecord.read(outcome.path).comparisons
     assert len(one.by_seed) == 2
+    (effect,) = SeedsRecord.read(outcome.path).effects
+    assert (effect.name, effect.against) == ("ada-x1", "real")
+    assert effect.by_repeat == pytest.approx(np.subtract(one.by_seed, one.baseline_by_seed)), "micro F1 is accuracy"
     assert json.loads(outcome.path.read_text())["format"] == "usgan/ttest-seeds"
 
 
