@@ -43,6 +43,7 @@ size = 32
 test = 15
 [grid]
 sizes = [{N}]
+seeds = [0]
 gans = ["none", "diffaug"]
 [gan]
 preset = "tiny"

@@ -31,7 +31,7 @@ def make(workspace: Workspace) -> str:
 
 
 def test_lists_the_steps_that_the_study_lacks(workspace: Workspace) -> None:
-    study = {"name": "mine", "grid": {"sizes": [8], "gans": ["ada"]}, "data": {"source": "phantom"}}
+    study = {"name": "mine", "grid": {"sizes": [8], "gans": ["ada"], "seeds": [0]}, "data": {"source": "phantom"}}
     claim_workspace(workspace, parse_study(study), force=False)
     assert make(workspace) == "done"
     page = Page(workspace.report)

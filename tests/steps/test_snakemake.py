@@ -30,6 +30,7 @@ size = 16
 test = 15
 [grid]
 sizes = [18, 500]
+seeds = [0]
 gans = ["diffaug"]
 [run]
 threads = 1

@@ -31,6 +31,7 @@ size = 16
 test = 15
 [grid]
 sizes = [18]
+seeds = [0]
 gans = ["diffaug"]
 [gan]
 preset = "tiny"

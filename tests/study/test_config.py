@@ -43,7 +43,7 @@ def test_the_paper_is_the_study_of_the_paper() -> None:
 
 def test_a_file_needs_a_name_and_a_grid_alone(tmp_path: Path) -> None:
     config = load_study(write(tmp_path, SMALLEST))
-    assert (config.name, config.grid.sizes, config.grid.seeds, config.grid.ratios) == ("mine", (8,), (0,), (1.0,))
+    assert (config.name, config.grid.sizes, config.grid.seeds, config.grid.ratios) == ("mine", (8,), (0, 1, 2), (1.0,))
     assert config.data.source == PHANTOM
 
 

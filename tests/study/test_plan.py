@@ -76,7 +76,9 @@ def test_a_comparison_needs_the_classifiers_of_its_subset_alone() -> None:
 
 
 def test_every_size_gets_as_many_generated_images_as_it_is_scored_on() -> None:
-    config = study(score={"count": 15}, grid={"sizes": [20, 10, 4], "gans": ["ada"], "ratios": [0.5, 1.5]})
+    config = study(
+        score={"count": 15}, grid={"sizes": [20, 10, 4], "gans": ["ada"], "seeds": [0], "ratios": [0.5, 1.5]}
+    )
     counts = {s.subset: s.options.count for s in plan_study(config, WORK) if s.command == "generate"}  # type: ignore[attr-defined]
     assert counts == {(20, 0): 30, (10, 0): 15, (4, 0): 15}
 
@@ -114,7 +116,7 @@ def test_repeats_are_also_compared_together() -> None:
 
 def test_the_strict_protocol_plans_a_gan_for_every_fold() -> None:
     config = study(
-        grid={"sizes": [20], "gans": ["ada"], "ratios": [1.0, 2.0]},
+        grid={"sizes": [20], "gans": ["ada"], "seeds": [0], "ratios": [1.0, 2.0]},
         classifier={"strict": True, "folds": 3, "select": "confidence", "controls": ["copies", "shuffled"]},
     )
     steps = plan_study(config, WORK)

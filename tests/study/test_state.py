@@ -119,7 +119,9 @@ def test_asking_anew_makes_again_what_is_there(tmp_path: Path) -> None:
 
 
 def test_what_a_study_lacks_is_named_without_the_place_of_its_workspace(tmp_path: Path) -> None:
-    config = parse_study({"name": "mine", "grid": {"sizes": [8], "gans": ["ada"]}, "classifier": {"controls": []}})
+    config = parse_study(
+        {"name": "mine", "grid": {"sizes": [8], "gans": ["ada"], "seeds": [0]}, "classifier": {"controls": []}}
+    )
     workspace = Workspace(tmp_path)
     everything = missing_steps(config, workspace)
     assert [step.command for step in everything] == [step.command for step in plan_study(config, workspace)[:-1]]

@@ -44,7 +44,7 @@ class Grid(Options):
 
     sizes: tuple[int, ...] = option("Sizes of the training subsets.", unit="images", least=2)
     gans: tuple[AugName, ...] = option("The GANs to compare.")
-    seeds: tuple[int, ...] = option("Repeats of the whole grid.", default=(0,), least=0)
+    seeds: tuple[int, ...] = option("Repeats of the whole grid; one gives no verdict.", default=(0, 1, 2), least=0)
     ratios: tuple[float, ...] = option("Generated images per real training image.", default=(1.0,), above=0)
 
     def __post_init__(self) -> None:
