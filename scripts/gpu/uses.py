@@ -197,3 +197,4 @@ def _draw_curve(path: Path, points: list[tuple[float, float]]) -> None:
     axes.plot(*zip(*points, strict=True), marker="o")
     axes.set(xlabel="minutes of training", ylabel="Fréchet distance (EfficientNet-Lite2)", ylim=(0, None))
     figure.savefig(path, dpi=150)
+    pyplot.close(figure)

@@ -25,6 +25,7 @@ def afresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv(choice.VARIABLE, raising=False)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
     monkeypatch.setattr(choice, "interpreted", lambda: False)
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
     choice.kernels_of.cache_clear()
     yield
     choice.kernels_of.cache_clear()
@@ -76,6 +77,12 @@ def test_an_old_gpu_and_a_missing_triton_are_reasons(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "usgan_cli.gan.kernels.probe", None)  # type: ignore[arg-type]
     monkeypatch.delattr(kernels, "probe", raising=False)
     assert "cannot be loaded" in choice.kernels_of(GPU).problem
+
+
+def test_kernels_in_python_do_not_serve_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_probe(monkeypatch, 1e-7)
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    assert "TRITON_INTERPRET is set" in choice.kernels_of(GPU).problem
 
 
 def test_the_environment_chooses(monkeypatch: pytest.MonkeyPatch) -> None:

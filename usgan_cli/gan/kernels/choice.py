@@ -77,6 +77,8 @@ def _problem(device: torch.device) -> str:
     """Return why Triton's kernels cannot serve a device, or nothing."""
     if device.type == "cuda" and torch.cuda.get_device_capability(device) < LEAST_CAPABILITY:
         return "the GPU is older than Triton builds for"
+    if device.type == "cuda" and os.environ.get("TRITON_INTERPRET") == "1":
+        return "TRITON_INTERPRET is set, which would run them in Python"
     try:
         from usgan_cli.gan.kernels import probe
     except ImportError as error:
