@@ -155,7 +155,7 @@ all gradients together as a share of their norm."""
 
 
 WAYS = [*(("torch", dtype) for dtype in TOLERANCES), ("triton", torch.float32)]
-"""Triton's interpreter is slow, and cuts bfloat16 off where a GPU rounds it; `scripts/gpu_check.py` has the half types."""
+"""Triton's interpreter is slow, and cuts bfloat16 off where a GPU rounds it: a GPU's check has the half types."""
 
 
 def check_together(network: torch.nn.Module, expected: dict[str, Tensor], tolerance: float) -> None:
