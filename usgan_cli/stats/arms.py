@@ -28,7 +28,7 @@ def control_of(record: ClassifierRecord, names: Collection[str]) -> str:
     choices = [TrainingSet(None, record.ratio, "copies").name] if record.aug else []
     choices.append(TrainingSet(None, record.ratio, "real").name)
     if record.synthetic_only or record.control == "real":
-        choices = []  # without the real images, more copies of them are no control
+        choices = []  # without the real images, more copies of them cannot be a control
     return next((name for name in choices if name in names), BASELINE.name)
 
 

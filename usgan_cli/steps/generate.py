@@ -38,7 +38,7 @@ class Trained:
     classes: list[str] | None
 
     def step(self, options: Generate, about: dict[str, Any]) -> Step:
-        """Return the step that makes these images, of which `about` says which they are."""
+        """Return the step that makes these images; `about` says which they are."""
         settings = options.recorded(self.sampling) | {"seed": self.document.seed}
         settings |= {} if self.classes is None else {"classes": self.classes}
         return Step("generate", REVISION, settings | about, {"gan": self.document.content_digest()})

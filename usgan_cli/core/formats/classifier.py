@@ -91,8 +91,8 @@ class ClassifierSettings(Part):
     size: int
     budget: Budget
     epochs: int
-    """Passes over the training images, at most; with a budget of updates the parts into which they are divided, after
-    each of which the network is validated. 0 for a linear head."""
+    """Passes over the training images, at most; with a budget of updates the parts into which they are divided: the
+    network is validated after each. 0 for a linear head."""
     updates: int | None
     """Optimiser updates of every fold; None where epochs or a linear head decide."""
     folds: int

@@ -73,7 +73,7 @@ def arrange(listing: Listing, images: Collection[str], top: Path, level: int | N
     plain = sorted(set(images) - masks.keys())
     above_images = {folder for name in plain for folder in _ancestors(name)}
     above_results = {folder for name in listing.reserved for folder in _ancestors(name)}
-    # Folders of masks are no classes; nor are those that only lead to the place of the results.
+    # Folders of masks are not classes, nor are those that only lead to the place of the results.
     folders = {
         folder
         for folder in listing.folders - (above_results - above_images)
