@@ -231,6 +231,7 @@ def test_classifiers_are_trained(gpu: Gpu, tmp_path: Path, options: list[str]) -
     work = new_workspace(tmp_path)
     network = ["--backbone", "test_efficientnet", "--weights", "none", "--size", "32", "--folds", "3"]
     usgan(work.root, "train-cls", "--n", str(N), *network, *options)
+    assert any(work.root.glob("classifiers/*/real/result.json"))
 
 
 def test_a_few_steps_are_timed(gpu: Gpu) -> None:
