@@ -27,8 +27,8 @@ class FineTuning(Options, panel="Fine-tuning"):
         least=1,
     )
     epochs: int = option(
-        "Passes over the training images, at most; with --budget updates the parts after each of which the network is "
-        "validated.",
+        "Passes over the training images, at most; with --budget updates the parts of the training, each followed by a "
+        "validation.",
         default=30,
         unit="epochs",
         least=1,
