@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -79,17 +77,3 @@ def test_problems_are_errors_with_the_next_move(tmp_path: Path) -> None:
 def test_text_numbers_and_lists_become_what_the_options_mean(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="no baseline for n=5"):
         usgan.compare(n=5, seeds=[0, 1], work=str(tmp_path))  # type: ignore[arg-type]
-
-
-def test_the_readme_s_example_calls_functions_with_options_that_they_have() -> None:
-    readme = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    own = [
-        call
-        for call in ast.walk(ast.parse(block))
-        if isinstance(call, ast.Call) and ast.unparse(call.func).startswith("usgan.")
-    ]
-    for call in own:
-        signature = inspect.signature(getattr(usgan, ast.unparse(call.func).removeprefix("usgan.")))
-        signature.bind(**{keyword.arg or "": None for keyword in call.keywords})
-    assert len(own) == 8

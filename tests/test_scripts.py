@@ -13,7 +13,7 @@ FILES = sorted(path for path in SCRIPTS.rglob("*.py") if path.name != "__init__.
 
 
 def test_there_are_scripts() -> None:
-    assert {"update_readme.py", "gpu_check.py", "null_rates.py"} <= {path.name for path in FILES}
+    assert {"update_docs.py", "gpu_check.py", "null_rates.py"} <= {path.name for path in FILES}
 
 
 @pytest.mark.slow

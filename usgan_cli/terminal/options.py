@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from usgan_cli.core.errors import SettingsError
-from usgan_cli.core.options import Option, Options, OptionsT, as_text, options_of
+from usgan_cli.core.options import Option, Options, OptionsT, as_text, options_of, study_keys
 
 
 def as_command(cls: type[OptionsT], run: Callable[[OptionsT], None]) -> Callable[..., None]:
@@ -101,18 +101,23 @@ def path_or_stdin(text: str) -> Path:
 def option_table(cls: type[Options], leave_out: type[Options] | None = None) -> list[str]:
     """Return a command's options as the rows of a Markdown table, without those of the group `leave_out`."""
     common = set() if leave_out is None else {one.name for one in options_of(leave_out)}
-    rows = [_row(one) for one in options_of(cls) if one.name not in common]
+    rows = [_row(one.flag, one, _help(one)) for one in options_of(cls) if one.name not in common]
     return ["| option | default | meaning |", "|---|---|---|", *rows] if rows else []
 
 
-def _row(one: Option) -> str:
+def key_table(cls: type[Options]) -> list[str]:
+    """Return the keys that a table of a study's file may have as the rows of a Markdown table."""
+    rows = [_row(key, one, one.traits.help) for key, one in study_keys(cls).items()]
+    return ["| key | default | meaning |", "|---|---|---|", *rows]
+
+
+def _row(name: str, one: Option, meaning: str) -> str:
     default = "required" if one.required else "off" if one.default is False else _shown(one.default)
-    meaning = _help(one)
     if one.choices:
         meaning += f" One of {', '.join(f'`{choice}`' for choice in one.choices)}."
     elif one.traits.unit:
         meaning += f" Unit: {one.traits.unit}."
-    return f"| `{one.flag}` | {default} | {meaning.replace('|', chr(92) + '|')} |"
+    return f"| `{name}` | {default} | {meaning.replace('|', chr(92) + '|')} |"
 
 
 def _shown(value: Any) -> str:

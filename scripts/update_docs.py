@@ -1,0 +1,135 @@
+"""Write the reference pages from the program itself: python scripts/update_docs.py.
+
+`docs/reference/commands.md` has every option, `studies.md` every key of a study's file, `files.md` every file format.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import usgan_cli
+from usgan_cli.cli import COMMANDS
+from usgan_cli.commands.common import StepOptions
+from usgan_cli.core.store.document import Document, Part
+from usgan_cli.study.config import TABLES, Hours
+from usgan_cli.terminal.options import key_table, option_table
+
+REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
+MADE = "<!-- made by scripts/update_docs.py -->"
+
+
+def pages() -> dict[str, str]:
+    """Return the text of each page by its file's name."""
+    made = {"commands.md": commands_page(), "studies.md": studies_page(), "files.md": files_page()}
+    return {name: f"{MADE}\n\n" + "\n".join(lines).rstrip() + "\n" for name, lines in made.items()}
+
+
+def commands_page() -> list[str]:
+    """Return the options of every command."""
+    lines = [
+        "# Commands",
+        "",
+        "Every command has `--work DIR` (or the environment's `USGAN_WORK`; default `work`), `--force`, `--refresh`, "
+        "`--dry-run`, `--json`, `--quiet` and `--help`. Exit status: 0 done or already done, 1 a problem with data, "
+        "files or settings, 2 wrong usage, 130 interrupted. Standard output carries the path of what was written and "
+        "nothing else; progress, tables and warnings go to standard error.",
+    ]
+    for options in COMMANDS:
+        table = option_table(options, leave_out=StepOptions)
+        lines += ["", f"## usgan {options.COMMAND}", "", _docstring(options), *(["", *table] if table else [])]
+    return lines
+
+
+def studies_page() -> list[str]:
+    """Return the keys of a study's file, table by table."""
+    lines = [
+        "# A study's file",
+        "",
+        "A TOML file with `name` and the tables below. `usgan study --print demo > my.toml` prints one to begin with; "
+        "an unknown key is answered with the nearest known one.",
+    ]
+    for name, options in {**TABLES, "cluster.hours": Hours}.items():
+        lines += ["", f"## [{name}]", "", _docstring(options), "", *key_table(options)]
+    return lines
+
+
+def files_page() -> list[str]:
+    """Return the fields of every JSON document."""
+    lines = [
+        "# File formats",
+        "",
+        "Every JSON file of a workspace has `format`, `version` and the fields below, and is validated when it is "
+        "read. Where a field's type is one of the parts at the end, its fields are listed there.",
+    ]
+    classes = _all_parts()
+    documents = [cls for cls in classes if issubclass(cls, Document) and "FORMAT" in vars(cls)]
+    parts = [cls for cls in classes if not issubclass(cls, Document) and cls is not Part]
+    for cls in sorted(documents, key=lambda cls: cls.FORMAT):
+        lines += ["", f"## {cls.FORMAT}, version {cls.VERSION}", "", _docstring(cls), "", *_field_table(cls)]
+    lines += ["", "## Parts"]
+    for cls in sorted(parts, key=lambda cls: cls.__name__):
+        lines += ["", f"### {cls.__name__}", "", _docstring(cls), "", *_field_table(cls)]
+    return lines
+
+
+def _all_parts() -> list[type[Part]]:
+    for module in pkgutil.walk_packages(usgan_cli.__path__, "usgan_cli."):
+        if not module.name.rpartition(".")[2].startswith(("__main__", "triton_")):
+            importlib.import_module(module.name)
+    found: dict[type[Part], None] = {}
+    waiting: list[type[Part]] = [Part]
+    while waiting:
+        cls = waiting.pop()
+        found[cls] = None
+        waiting += [one for one in cls.__subclasses__() if one.__module__.startswith("usgan_cli.")]
+    return list(found)
+
+
+def _field_table(cls: type[Part]) -> list[str]:
+    described = dict(_field_docstrings(cls))
+    rows = [
+        f"| `{field.alias or name}` | {_type_name(field.annotation)} | {described.get(name, '')} |"
+        for name, field in cls.model_fields.items()
+        if name != "run"
+    ]
+    return ["| field | type | meaning |", "|---|---|---|", *rows] if rows else []
+
+
+def _field_docstrings(cls: type[Part]) -> Iterator[tuple[str, str]]:
+    """The strings that stand below the fields of a class and of those it is made from."""
+    for base in reversed([base for base in cls.__mro__ if base.__module__.startswith("usgan_cli.")]):
+        body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
+        assert isinstance(body, ast.ClassDef)
+        for field, text in zip(body.body, body.body[1:], strict=False):
+            if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)):
+                continue
+            if (
+                isinstance(text, ast.Expr)
+                and isinstance(text.value, ast.Constant)
+                and isinstance(text.value.value, str)
+            ):
+                yield field.target.id, " ".join(text.value.value.split()).replace("|", "\\|")
+
+
+def _type_name(annotation: object) -> str:
+    name = annotation.__name__ if isinstance(annotation, type) and not get_args(annotation) else str(annotation)
+    for prefix in sorted({f"{cls.__module__}." for cls in _all_parts()} | {"typing."}, key=len, reverse=True):
+        name = name.replace(prefix, "")
+    return "`" + name.replace("|", "or") + "`"
+
+
+def _docstring(cls: type) -> str:
+    return " ".join((inspect.getdoc(cls) or "").split())
+
+
+if __name__ == "__main__":
+    REFERENCE.mkdir(exist_ok=True)
+    for page, content in pages().items():
+        (REFERENCE / page).write_text(content, encoding="utf-8")
