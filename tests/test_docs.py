@@ -7,6 +7,7 @@ import inspect
 import re
 import runpy
 import shlex
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -65,8 +66,8 @@ def test_examples_parse(example: str) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=names)
 def test_python_examples_call_functions_with_options_that_they_have(document: Path) -> None:
-    for block in re.findall(r"```python\n(.*?)```", text(document), re.DOTALL):
-        for call in (node for node in ast.walk(ast.parse(block)) if isinstance(node, ast.Call)):
+    for block in re.findall(r"^ *```python\n(.*?)```", text(document), re.DOTALL | re.MULTILINE):
+        for call in (node for node in ast.walk(ast.parse(textwrap.dedent(block))) if isinstance(node, ast.Call)):
             if ast.unparse(call.func).startswith("usgan."):
                 signature = inspect.signature(getattr(usgan, ast.unparse(call.func).removeprefix("usgan.")))
                 signature.bind(**{keyword.arg or "": None for keyword in call.keywords})
