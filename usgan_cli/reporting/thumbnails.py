@@ -210,7 +210,7 @@ def pairs(records: StudyRecords) -> tuple[list[Pairs], list[str]]:
         if score.memorization is not None and score.memorization.closest and name in score.pictures:
             with _reporting(f"The closest pairs of {key.name}", records, problems):
                 pictures = _pairs(
-                    records.workspace.score(score.name).with_name(name), score.pictures[name], score.memorization
+                    records.workspace.score(score.name).parent / name, score.pictures[name], score.memorization
                 )
                 title = f"{gan_label(key.aug)}, {subset_title(key.subset, records.subset_keys())}"
                 shown.append(Pairs(title, pictures, score.memorization.verdict != "none"))

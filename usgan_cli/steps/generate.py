@@ -114,7 +114,7 @@ def _make_picture(options: Generate, session: Session, trained: Trained) -> Outc
         seeds = _grid_seeds(options, trained.document, columns, rows, len(labels))
         about = {"grid": f"{columns}x{rows}", "seeds": None if options.seeds is None else spell_seeds(seeds)}
         name = "grid.png"
-    path = options.out or session.workspace.root / "pictures" / f"{trained.document.name}-{name}"
+    path = options.out or session.workspace.picture(f"{trained.document.name}-{name}")
     suffix = Path(name).suffix
     if path.suffix.lower() != suffix:
         raise SettingsError(f"{path} would be a {suffix[1:].upper()} file.", f"Give --out FILE{suffix}.")

@@ -15,9 +15,10 @@ import pytest
 from usgan_cli.core import formats
 from usgan_cli.core.errors import FormatError
 from usgan_cli.core.store import lifecycle
-from usgan_cli.core.store.document import Document, Part, PlanDocument, RunDocument
+from usgan_cli.core.store.document import ClassName, Digest, Document, InnerFile, Part, PlanDocument, RunDocument
 
 PLAIN: dict[Any, Any] = {str: "x", int: 3, float: 0.25, bool: True, Any: "anything"}
+PLAIN |= {ClassName: "x", InnerFile: "x", Digest: 64 * "0"}
 
 
 def documents() -> list[type[Document]]:
@@ -45,12 +46,12 @@ def example(annotation: Any, *, sparse: bool) -> Any:
         return origin()
     if origin in {list, dict}:
         item = example(arguments[-1], sparse=sparse)
-        return [item] if origin is list else {"k": item}
+        return [item] if origin is list else {example(arguments[0], sparse=sparse): item}
     if origin is tuple:
         return tuple(example(argument, sparse=sparse) for argument in arguments)
     assert issubclass(annotation, Part)
     return annotation(
-        **{name: example(field.annotation, sparse=sparse) for name, field in annotation.model_fields.items()}
+        **{name: example(field.rebuild_annotation(), sparse=sparse) for name, field in annotation.model_fields.items()}
     )
 
 

@@ -16,7 +16,7 @@ from usgan_cli.core.budget import Budget
 from usgan_cli.core.errors import FormatError, MissingError
 from usgan_cli.core.formats.measured import Measured
 from usgan_cli.core.store import files
-from usgan_cli.core.store.document import Document, Part
+from usgan_cli.core.store.document import ClassName, Document, Part
 from usgan_cli.core.store.workspace import ControlName
 
 
@@ -122,7 +122,7 @@ class ClassifierRecord(Document):
     synthetic_only: bool
     select: Selection | None
     """None: the first images of their set, in its order."""
-    classes: list[str]
+    classes: list[ClassName]
     settings: ClassifierSettings
     c: float | None
     """As in `FoldRecord`: one for all folds."""

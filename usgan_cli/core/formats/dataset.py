@@ -8,13 +8,13 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from usgan_cli.core.errors import DataError, MissingError
-from usgan_cli.core.store.document import Document, Part
+from usgan_cli.core.store.document import ClassName, Document, InnerFile, Part
 
 
 class DataImage(Part):
     """One image of the prepared dataset."""
 
-    file: str
+    file: InnerFile
     """Path relative to the dataset's folder."""
     class_: str = Field(alias="class")
     split: Literal["train", "test"]
@@ -48,7 +48,7 @@ class DataManifest(Document):
     FORMAT = "usgan/data"
     FILE = "manifest.json"
 
-    classes: list[str]
+    classes: list[ClassName]
     size: int
     """Height and width, pixels."""
     channels: int
@@ -101,8 +101,8 @@ class Subset(Document):
     seed: int
     data: str
     """Content digest of the dataset's manifest."""
-    classes: list[str]
-    images: list[str]
+    classes: list[ClassName]
+    images: list[InnerFile]
     """Files of the dataset, in its order."""
 
     def pick(self, manifest: DataManifest) -> list[DataImage]:

@@ -16,7 +16,7 @@ from safetensors.torch import save as save_tensors_bytes
 
 from usgan_cli.core.errors import FormatError, MissingError
 from usgan_cli.core.store import files
-from usgan_cli.core.store.document import Document, Part, PlanDocument
+from usgan_cli.core.store.document import ClassName, Digest, Document, Part, PlanDocument
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +52,7 @@ class GeneratorDocument(Document):
 
     name: str
     architecture: Architecture
-    classes: list[str]
+    classes: list[ClassName]
     class_counts: dict[str, int]
     """Training images of each class."""
     aug: str
@@ -90,7 +90,7 @@ class TrainingState(Document):
     log_bytes: int
     best: BestScore | None
     """The best generator measured so far, kept in `BEST_FOLDER`."""
-    tensors: str
+    tensors: Digest
     """SHA-256 of the tensor file, and its name."""
 
     def tensor_file(self, folder: Path) -> Path:

@@ -9,7 +9,7 @@ import re
 from typing import Literal
 
 from usgan_cli.core.formats.measured import Measured
-from usgan_cli.core.store.document import Document, Part
+from usgan_cli.core.store.document import Document, InnerFile, Part
 
 
 class ScoreSettings(Part):
@@ -144,7 +144,7 @@ class ScoreRecord(Document):
     memorization: Memorization | None
     """None where the training images are unknown."""
     notes: list[str]
-    pictures: dict[str, str]
+    pictures: dict[InnerFile, str]
     """SHA-256 of each picture beside this record, by file name."""
 
 
@@ -184,7 +184,7 @@ class SnapshotsRecord(Document):
     """Distance to the training images where they are known: choosing by the test images would flatter the generator."""
     lowest_kimg: float
     """Where the distance to the test images is smallest."""
-    pictures: dict[str, str]
+    pictures: dict[InnerFile, str]
 
     @property
     def best(self) -> SnapshotScore:

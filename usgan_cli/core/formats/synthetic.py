@@ -10,7 +10,7 @@ from pydantic import Field
 
 from usgan_cli.core.apportion import class_quotas
 from usgan_cli.core.errors import MissingError
-from usgan_cli.core.store.document import Document, Part
+from usgan_cli.core.store.document import ClassName, Document, InnerFile, Part
 
 SyntheticFormat = Literal["png", "zip", "npz"]
 """How the folder stores its images: see `core.images.generated`."""
@@ -19,7 +19,7 @@ SyntheticFormat = Literal["png", "zip", "npz"]
 class SyntheticImage(Part):
     """One generated image."""
 
-    file: str
+    file: InnerFile
     """`<class>/seed00000000.png`, `images.zip/00000/img00000000.png` or `images.npz/0`."""
     class_: str = Field(alias="class")
     seed: int
@@ -33,7 +33,7 @@ class SyntheticManifest(Document):
     FORMAT = "usgan/synthetic"
     FILE = "manifest.json"
 
-    classes: list[str]
+    classes: list[ClassName]
     size: int
     channels: int
     gan: str

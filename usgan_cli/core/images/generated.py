@@ -1,7 +1,8 @@
 """Folders of generated images, written and read: PNG files by class, one zip, or one NumPy file.
 
-`png`: `<class>/seed00000000.png`. `zip`: `images.zip` with uncompressed members `00000/img00000000.png` and
-`dataset.json`, `{"labels": [["00000/img00000000.png", 0], ...]}`, as the original StyleGAN2-ADA trainers read it.
+`png`: `<class>/seed00000000.png`, the folders as `core.names` calls them. `zip`: `images.zip` with uncompressed members
+`00000/img00000000.png` and `dataset.json`, `{"labels": [["00000/img00000000.png", 0], ...]}`, as the original
+StyleGAN2-ADA trainers read it.
 `npz`: `images.npz` with the arrays `images` (uint8, [N, H, W] or [N, H, W, 3]), `labels` (int64, [N]), `class_names`
 and `seeds` (int64, [N]). Equal images give equal bytes.
 """
@@ -22,6 +23,7 @@ from usgan_cli.core.errors import DataError
 from usgan_cli.core.formats.synthetic import SyntheticFormat, SyntheticImage, SyntheticManifest
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.codec import Pixels
+from usgan_cli.core.names import folder_names
 from usgan_cli.core.store import files
 
 ZIP, NPZ = "images.zip", "images.npz"
@@ -42,7 +44,7 @@ def open_writer(
 ) -> Iterator[Writer]:
     """Yield a writer of `count` images of `shape` (C, H, W); the files are complete when the block has ended."""
     if form == "png":
-        yield _PngWriter(folder, classes)
+        yield _PngWriter(folder, classes, folder_names(classes))
     elif form == "npz":
         arrays = _NpzWriter(classes, count, shape)
         yield arrays
@@ -58,12 +60,14 @@ def open_writer(
 class _PngWriter:
     folder: Path
     classes: Sequence[str]
+    folders: dict[str, str]
 
     def add(self, pixels: Pixels, label: int, seed: int) -> SyntheticImage:
         name = self.classes[label]
-        file = f"{name}/seed{seed:08d}.png"
+        own = self.folders[name]
+        file = f"{own}/seed{seed:08d}.png"
         data = codec.encode_png(pixels)
-        (self.folder / name).mkdir(parents=True, exist_ok=True)
+        (self.folder / own).mkdir(exist_ok=True)
         (self.folder / file).write_bytes(data)
         return _entry(file, name, seed, data)
 

@@ -8,12 +8,33 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from usgan_cli.core.errors import FormatError, MissingError
+from usgan_cli.core.names import is_inside, problem_of_class, shortened
 from usgan_cli.core.store import files
+
+
+def _class_name(name: str) -> str:
+    if (problem := problem_of_class(name)) is not None:
+        raise ValueError(f"the class name {shortened(name)!r} {problem}")
+    return name
+
+
+def _inner_file(file: str) -> str:
+    if not is_inside(file):
+        raise ValueError(f"{shortened(file)!r} is not a path inside the folder")
+    return file
+
+
+ClassName = Annotated[str, AfterValidator(_class_name)]
+"""A class, which may be called anything that can be shown on one line."""
+InnerFile = Annotated[str, AfterValidator(_inner_file)]
+"""A file relative to the record's folder, and never outside it."""
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""A SHA-256, where a file is named after it."""
 
 
 class Part(BaseModel):

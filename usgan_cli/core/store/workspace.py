@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar, cast
 
+from usgan_cli.core.names import LONGEST_ARTEFACT, folder_name
+
 AugName = Literal["none", "ada", "diffaug", "ada+diffaug"]
 """A GAN by what the discriminator sees its images through."""
 ControlName = Literal["real", "copies", "classical", "shuffled"]
@@ -130,6 +132,11 @@ class SeedsKey(NamedTuple):
         return match and cls(int(match[1]), tuple(map(int, match[2].split("+"))))
 
 
+def _one_part(name: str) -> str:
+    """Return an artefact's name as one part of a path: names of GANs and classes may come from elsewhere."""
+    return folder_name(name, LONGEST_ARTEFACT)
+
+
 @dataclass(frozen=True)
 class Workspace:
     """A folder with everything a study makes."""
@@ -161,7 +168,7 @@ class Workspace:
 
     def named_gan(self, name: str) -> Path:
         """Folder of the GAN called `name`."""
-        return self.root / "gans" / name
+        return self.root / "gans" / _one_part(name)
 
     def synthetic(self, aug: str, n: int, seed: int, fold: FoldOf | None = None) -> Path:
         """Folder of a GAN's images."""
@@ -169,11 +176,15 @@ class Workspace:
 
     def named_synthetic(self, name: str) -> Path:
         """Folder of the generated images called `name`."""
-        return self.root / "synthetic" / name
+        return self.root / "synthetic" / _one_part(name)
 
     def score(self, name: str) -> Path:
         """Score of the generated images called `name`."""
-        return self.root / "scores" / f"{name}.json"
+        return self.root / "scores" / f"{_one_part(name)}.json"
+
+    def picture(self, file: str) -> Path:
+        """Return where the picture `file` is, a grid of generated images or the way between two."""
+        return self.root / "pictures" / _one_part(file)
 
     def classifiers(self, n: int, seed: int) -> Path:
         """Folder of all classifiers trained on one subset."""

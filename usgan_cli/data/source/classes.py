@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from usgan_cli.core.errors import DataError, SettingsError
 from usgan_cli.core.formats.dataset import LeftOut
+from usgan_cli.core.names import problem_of_class, shortened
 from usgan_cli.core.text import on_one_line
 from usgan_cli.data.source.contents import Side, SourceImage, in_order
 from usgan_cli.data.source.files import Listing
@@ -257,6 +258,9 @@ def pick_classes(
     if len(set(chosen)) < len(chosen):
         raise SettingsError(f"--classes names a class twice: {', '.join(chosen)}.")
     classes = tuple(chosen or names)
+    for name in classes:
+        if (problem := problem_of_class(name)) is not None:
+            raise DataError(f"{holder} has the class {shortened(name)!r}, whose name {problem}.", "Rename it.")
     first_with: dict[str, str] = {}
     for name in classes:
         if (other := first_with.setdefault(same_name(name), name)) != name:

@@ -20,6 +20,7 @@ from usgan_cli.core.formats.dataset import LeftOut
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.codec import Fit, Picture, Pixels, UndecodableError
 from usgan_cli.core.machine.threads import available_cores
+from usgan_cli.core.names import folder_names
 from usgan_cli.core.progress import Progress
 from usgan_cli.core.store import files
 from usgan_cli.data.copies.descriptors import thumbnail
@@ -111,7 +112,7 @@ def decode_all(
 
 def _dataset_files(source: ImageSource) -> list[str]:
     """Return the file of each image of the source, relative to the dataset's folder."""
-    folders = dict(zip(source.classes, unique_names(source.classes), strict=True))
+    folders = folder_names(source.classes)
     stems: dict[str, list[str]] = {name: [] for name in source.classes}
     for image in source.images:
         frame = "" if image.frame is None else f"-f{image.frame + 1}"

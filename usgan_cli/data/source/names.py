@@ -7,6 +7,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from usgan_cli.core.names import is_device
+
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -34,7 +36,8 @@ def same_name(name: str) -> str:
 def safe_name(name: str) -> str:
     """Return `name` with nothing but ASCII letters, digits, `-`, `_` and `.`: `benign (1)` becomes `benign-1`."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    return _UNSAFE.sub("-", plain).strip("-.")[:100] or "image"
+    safe = _UNSAFE.sub("-", plain).strip("-.")[:100] or "image"
+    return f"image-{safe}" if is_device(safe) else safe
 
 
 def unique_names(names: Iterable[str]) -> list[str]:
