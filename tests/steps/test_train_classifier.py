@@ -278,7 +278,7 @@ def test_copies_of_test_images_are_one_cluster_even_where_the_split_ignored_them
     work = new_workspace(tmp_path, (0,))
     manifest = read_manifest(work.data)
     first, second, third = manifest.of("test")[:3]
-    linked = manifest.model_copy(update={"duplicates": [[first.source, second.source]]})
+    linked = manifest.model_copy(update={"duplicates": [[first.file, second.file]]})
     linked.write(work.data / "manifest.json")
 
     def tested_on(digest: str) -> Any:

@@ -311,6 +311,7 @@ def table(verdicts: Verdicts) -> Table:
         PValue("p", "p", lambda one: one.effect.p, shown=False),
         PValue("p, equivalence", "p_equivalence", lambda one: one.finding.p_equivalence, shown=False),
         Column("Margin, points", "margin", lambda one: one.finding.margin, None, 100, shown=False),
+        Column("Comparisons judged together", "family", lambda _: verdicts.total, shown=False),
         Words("Seeds", "seeds", lambda one: " ".join(map(str, one.seeds)), shown=False),
         Column("Repeats", "repeats", lambda one: one.finding.effect.repeats, shown=False),
         Column("Test images", "images", lambda one: one.effect.images, shown=False),

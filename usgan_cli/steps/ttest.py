@@ -148,11 +148,11 @@ def _clusters(session: Session, families: Sequence[Family]) -> dict[str, int]:
                 f"Train them again: usgan train-cls --n {baseline.record.n} --seed {baseline.record.settings.seed} "
                 f"--refresh{work_option(session)}",
             )
-    copies = {source: i for i, group in enumerate(manifest.duplicates) for source in group}
+    copies = {file: i for i, group in enumerate(manifest.duplicates) for file in group}
     groups = join_groups(
         [image.group for image in manifest.images],
         # Where the split ignored copies, the groups do not hold them.
-        [("copies", copies[one.source]) if one.source in copies else ("alone", one.file) for one in manifest.images],
+        [("copies", copies[one.file]) if one.file in copies else ("alone", one.file) for one in manifest.images],
     )
     return {image.file: int(group) for image, group in zip(manifest.images, groups, strict=True)}
 

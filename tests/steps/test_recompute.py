@@ -1,0 +1,93 @@
+"""`scripts/recompute.py`: a study's comparisons computed again from its predictions, with nothing of the package."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from calls import report, train_cls, ttest
+from scipy import special, stats
+from tiny_workspace import FAST, N, new_workspace, write_synthetic
+
+from usgan_cli.core.formats.comparison import SeedsRecord
+from usgan_cli.core.progress import Silent
+from usgan_cli.core.store.workspace import Workspace
+from usgan_cli.terminal.session import Session
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "recompute.py"
+SEEDS = (0, 1, 2)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Three repeats of a baseline, copies and a GAN's images, compared and reported."""
+    work = new_workspace(tmp_path_factory.mktemp("tiny"), SEEDS)
+    session = Session(work, Silent())
+    for seed in SEEDS:
+        write_synthetic(work, "ada", seed)
+        train_cls(session, n=N, seed=seed, **FAST)
+        train_cls(session, n=N, seed=seed, control="copies", **FAST)
+        train_cls(session, n=N, seed=seed, aug="ada", **FAST)
+        ttest(session, n=N, seed=seed)
+    ttest(session, n=N, seeds=list(SEEDS))
+    report(session, primary=f"ada-x1 n{N}")
+    return work
+
+
+def recompute(work: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(SCRIPT), str(work)], capture_output=True, text=True, check=False)
+
+
+def test_it_imports_nothing_of_the_package() -> None:
+    nodes = list(ast.walk(ast.parse(SCRIPT.read_text(encoding="utf-8"))))
+    names = {alias.name.split(".")[0] for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {str(node.module).split(".")[0] for node in nodes if isinstance(node, ast.ImportFrom)}
+    assert names - sys.stdlib_module_names == {"numpy"}
+
+
+def test_every_number_of_a_study_is_found_again(study: Workspace) -> None:
+    done = recompute(study.root)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("ada-x1 ") == 1 and "differ" in done.stdout
+    compared = int(done.stdout.splitlines()[-1].split()[0])
+    assert compared == 9 + 8 * 8 + 2 * 3, "9 classifiers; 8 comparisons; 2 verdicts"
+
+
+def test_a_number_that_its_files_do_not_say_is_found(study: Workspace, tmp_path: Path) -> None:
+    changed = shutil.copytree(study.root, tmp_path / "work")
+    path = Workspace(changed).ttest(N, *SEEDS)
+    record = json.loads(path.read_text())
+    record["effects"][0]["p"] *= 0.9
+    path.write_text(json.dumps(record))
+    done = recompute(changed)
+    assert done.returncode == 1 and "1 differ" in done.stdout and record["effects"][0]["name"] in done.stdout
+    shutil.copy(study.ttest(N, *SEEDS), path)
+    table = changed / "report" / "tables" / "verdicts.csv"
+    with table.open(newline="") as file:
+        head, *rows = list(csv.reader(file))
+    rows[1][head.index("verdict")] = "helped"
+    table.write_text("\n".join(",".join(row) for row in [head, *rows]))
+    assert "stated helped" in recompute(changed).stdout
+
+
+def test_nothing_to_compare_is_a_failure(tmp_path: Path) -> None:
+    assert recompute(tmp_path).returncode == 1
+
+
+def test_its_t_distribution_is_students(study: Workspace) -> None:
+    """Against scipy, and the record's interval against the F test that it writes out."""
+    scope: dict[str, object] = {"__name__": "recompute"}
+    exec(compile(SCRIPT.read_text(encoding="utf-8"), str(SCRIPT), "exec"), scope)
+    tail, limit = scope["t_tail"], scope["t_limit"]
+    for df in (1, 2, 4, 7.5, 232):
+        for t in (0.0, 0.01, 0.3, 1.0, 2.5, 12.0):
+            assert tail(t, df) == pytest.approx(2 * stats.t.sf(t, df), abs=1e-12)  # type: ignore[operator]
+        assert limit(df) == pytest.approx(special.stdtrit(df, 0.975), rel=1e-9)  # type: ignore[operator]
+    for effect in SeedsRecord.read(study.ttest(N, *SEEDS)).effects:
+        assert effect.df == 2 and len(effect.by_repeat) == 3
