@@ -67,3 +67,34 @@ def test_recorded_settings_are_those_that_matter() -> None:
     assert settings_of(config(aug="none")) == settings_of(config(aug="none", ada_target=0.5, diffaug_fill=-1.0))
     assert settings_of(config()) != settings_of(config(ada_target=0.5))
     assert settings_of(config(aug="diffaug")) != settings_of(config(aug="diffaug", diffaug_fill=-1.0))
+
+
+def test_published_presets_keep_the_published_speed_of_ada() -> None:
+    assert (config().ada_kimg, config(kimg=40.0).ada_kimg, config().ada_kimg_auto) == (500, 500, False)
+    assert config(preset="paper256", resolution=256, kimg=40.0).ada_kimg == 500
+
+
+@pytest.mark.parametrize(("kimg", "speed"), [(None, 20), (40.0, 10), (1999.0, 499.75), (5000.0, 500)])
+def test_adas_speed_is_a_quarter_of_the_training_at_most_the_published_one(kimg: float | None, speed: float) -> None:
+    assert config(preset="small", kimg=kimg).ada_kimg == speed
+    assert config(preset="small", kimg=kimg).ada_kimg_auto
+    assert config(preset="small", kimg=kimg, ada_kimg=33.0).ada_kimg == 33
+    assert not config(preset="small", kimg=kimg, ada_kimg=33.0).ada_kimg_auto
+
+
+def test_with_minutes_alone_adas_speed_is_that_of_the_presets_length() -> None:
+    assert config(preset="small", minutes=10.0).ada_kimg == 20
+
+
+def test_a_training_from_other_networks_has_a_faster_ada_and_no_ramp_as_published() -> None:
+    c = config(initialised=True)
+    assert (c.ada_kimg, c.ada_kimg_auto, c.ema_rampup) == (100, False, None)
+    assert config(initialised=True, ada_kimg=500.0).ada_kimg == 500
+    short, long = (config(preset="small", kimg=kimg, initialised=True) for kimg in (80.0, 1000.0))
+    assert (short.ada_kimg, long.ada_kimg, short.ema_rampup) == (20, 100, None)
+
+
+def test_a_speed_that_was_given_is_recorded_without_a_word_on_where_it_came_from() -> None:
+    given, taken = config(preset="small", ada_kimg=20.0), config(preset="small")
+    assert settings_of(taken) == settings_of(given) | {"ada_kimg_auto": True}
+    assert "ada_kimg_auto" not in settings_of(config(preset="small", aug="none"))

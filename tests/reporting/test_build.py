@@ -101,6 +101,7 @@ def test_warnings_in_words(study: Workspace, tmp_path: Path, undrawn: None) -> N
     assert "ada-n40-s0 (p = 0.90)" in leaking and "n100" not in leaking
     idle = told("ADA hardly augmented")
     assert "ada-n100-s0" in idle and "n40" not in idle
+    assert "the discriminator did not overfit" in idle
     winning = told("The discriminator was winning")
     assert "none-n100-s0 (r_t = 0.96)" in winning and "diffaug" not in winning
     assert told("1 group of copies has more than one class")

@@ -43,7 +43,13 @@ class Augmentation(Options, panel="Augmentation"):
         most=1,
     )
     ada_target: float = option("ADA: r_t to keep, 0 to 1.", default=0.6, least=0, most=1)
-    ada_kimg: float = option("ADA: kimg in which p can go from 0 to 1.", default=500.0, unit="kimg", above=0)
+    ada_kimg: float | None = option(
+        "ADA: kimg in which p can go from 0 to 1 (default: 500 with the published presets, paper256 and auto, else a "
+        "quarter of the training, at most 500; with --init at most 100).",
+        default=None,
+        unit="kimg",
+        above=0,
+    )
     policy: str = technical(  # recorded as diffaug_policy
         "DiffAug: what it does, in order: color, translation, cutout.",
         default="translation,cutout",

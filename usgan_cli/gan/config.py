@@ -13,9 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from usgan_cli.core.errors import SettingsError
-from usgan_cli.core.formats.generator import Architecture
+from usgan_cli.core.formats.generator import ADA_KIMG, Architecture
 from usgan_cli.core.store.workspace import AugName
 from usgan_cli.gan.augment import AUGMENTS, Augment, make_augment
+
+ADA_KIMG_FROM_OTHERS = 100.0
+"""Speed of ADA in a training that starts from other networks, as in the published code, which then has no EMA ramp."""
+AUTO_ADA_SHARE = 0.25
+"""Where a preset has no speed of ADA: the share of the training in which p can go from 0 to 1, at most `ADA_KIMG`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +66,9 @@ class GanConfig:
     ada_target: float
     ada_interval: int = 4
     ada_kimg: float
+    """Thousands of images in which p can go from 0 to 1."""
+    ada_kimg_auto: bool
+    """Whether `ada_kimg` was taken from the training's length (see `AUTO_ADA_SHARE`)."""
     ada_ops: str
     """ADA's operations by name; see `AdaOperations.named`."""
     ada_fill: float | None
@@ -107,6 +115,7 @@ def _auto(resolution: int) -> dict[str, Any]:
         "ema_kimg": batch * 10 / 32,
         "ema_rampup": 0.05,
         "kimg": 1000.0,
+        "ada_kimg": ADA_KIMG,
         "tick_kimg": 4.0,
         "save_kimg": 40.0,
     }
@@ -140,6 +149,7 @@ def _small(resolution: int) -> dict[str, Any]:
         "r1_gamma": 0.1,
         "ema_kimg": 5.0,
         "kimg": 80.0,
+        "ada_kimg": None,
         "tick_kimg": 1.0,
         "save_kimg": 5.0,
     }
@@ -162,12 +172,22 @@ _PRESETS = {"paper256": _paper256, "auto": _auto, "small": _small, "tiny": _tiny
 
 
 def make_config(
-    *, aug: str, preset: str, resolution: int, img_channels: int, c_dim: int, seed: int, precision: str, **changes: Any
+    *,
+    aug: str,
+    preset: str,
+    resolution: int,
+    img_channels: int,
+    c_dim: int,
+    seed: int,
+    precision: str,
+    initialised: bool = False,
+    **changes: Any,
 ) -> GanConfig:
     """Return a preset's settings for images of the given size, with changes.
 
-    The resolution, in pixels, is a power of two from 8, and `c_dim` is the number of classes. Changes are fields of
-    `GanConfig`; those that are None keep the preset's value. With `minutes` alone the preset's kimg does not apply.
+    The resolution, in pixels, is a power of two from 8, and `c_dim` is the number of classes. `initialised` is for a
+    training that starts from other networks. Changes are fields of `GanConfig`; those that are None keep the preset's
+    value. With `minutes` alone the preset's kimg does not apply.
 
     Raises
     ------
@@ -185,7 +205,14 @@ def make_config(
         )
     values = _PRESETS[preset](resolution)
     values["minutes"] = None
+    if initialised:
+        values["ema_rampup"] = None
+        values["ada_kimg"] = ADA_KIMG_FROM_OTHERS if values["ada_kimg"] is not None else None
     values |= {name: value for name, value in changes.items() if value is not None or name not in values}
+    values["ada_kimg_auto"] = values["ada_kimg"] is None
+    if values["ada_kimg_auto"]:
+        most = ADA_KIMG_FROM_OTHERS if initialised else ADA_KIMG
+        values["ada_kimg"] = min(AUTO_ADA_SHARE * values["kimg"], most)
     if values["minutes"] is not None and changes.get("kimg") is None:
         values["kimg"] = None
     config = GanConfig(
@@ -254,4 +281,6 @@ def settings_of(config: GanConfig) -> dict[str, Any]:
     values["diffaug_policy"] = list(config.diffaug_policy)
     used = config.aug.split("+")
     unused = tuple(f"{name}_" for name in ("ada", "diffaug") if name not in used)
+    if not config.ada_kimg_auto:
+        del values["ada_kimg_auto"]
     return {name: value for name, value in values.items() if not name.startswith(unused)}

@@ -143,9 +143,20 @@ def _start_or_resume(config: GanConfig, folder: Path, run: GanRun, source: Sourc
             f"Continuing {run.name} at {training.images / 1000:g} kimg, {training.seconds / 60:.3g} minutes "
             f"(it ends at {' or '.join(limits)})."
         )
+    if config.adapts:
+        run.progress.note(_reach_of_ada(config, training))
     # Every process has read the state before the first one writes another.
     run.world.wait()
     return training, 0 if state is None else state.log_bytes
+
+
+def _reach_of_ada(config: GanConfig, training: Training) -> str:
+    """Return in words how far ADA's p can go until the training ends."""
+    speed = f"p goes from 0 to 1 in {config.ada_kimg:g} kimg or more (--ada-kimg)"
+    if config.kimg is None:
+        return f"ADA: {speed}; how far it gets depends on how many kimg fit into {config.minutes:g} minutes."
+    reach = min(training.ada.p + (config.kimg - training.images / 1000) / config.ada_kimg, 1)
+    return f"ADA: p can reach {reach:.2g} by the end at {config.kimg:g} kimg, since {speed}."
 
 
 def _progress_bar(config: GanConfig, training: Training, run: GanRun) -> AbstractContextManager[Task]:

@@ -10,18 +10,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from usgan_cli.core.formats.classifier import ClassifierRecord
-from usgan_cli.core.formats.generator import LEAK_THRESHOLD, WINNING_R_T
+from usgan_cli.core.formats.generator import ADA_KIMG, ADA_TARGET, LEAK_THRESHOLD, WINNING_R_T
 from usgan_cli.core.formats.score import Memorization, distance_name
 from usgan_cli.core.formats.synthetic import used_digest
 from usgan_cli.core.store.workspace import GanKey
 from usgan_cli.core.text import joined, number, plural
 from usgan_cli.reporting import paper
 from usgan_cli.reporting.groups import Study
-from usgan_cli.reporting.records import StudyRecords
+from usgan_cli.reporting.records import GanRun, StudyRecords
 from usgan_cli.reporting.verdict import Verdicts, doubts
 
 IDLE_P = 0.01
 """An ADA whose p stayed below this hardly augmented."""
+STEADY_RISE = 0.75
+"""A p that came at least this far of what its speed allows was held back by that speed."""
 ENOUGH_FOLDS = 5
 MOST_NAMED = 6
 
@@ -135,22 +137,50 @@ def _discriminators(records: StudyRecords) -> Iterator[str]:
         (gan, gan.key.name if gan.document is not None else f"{gan.key.name}, unfinished", gan.log[-1])
         for gan in records.logged_gans()
     ]
-    adaptive = [(gan, name, end.p) for gan, name, end in ends if gan.uses("ada")]
-    yield from _of(
-        [f"{name} (p = {number(p, 2)})" for _, name, p in adaptive if p > LEAK_THRESHOLD],
-        f"ADA's p stayed above {LEAK_THRESHOLD} to the end, where its augmentations begin to show in the generated "
-        "images",
-    )
-    yield from _of(
-        [name for gan, name, _ in adaptive if max(row.p for row in gan.log) < IDLE_P],
-        f"ADA hardly augmented (p stayed below {IDLE_P}), because the discriminator did not overfit in so short a "
-        "training: this is the GAN without ADA with other random draws",
-    )
+    yield from ada_cautions([(gan, name) for gan, name, _ in ends if gan.uses("ada")])
     yield from _of(
         [f"{name} (r_t = {number(end.r_t, 2)})" for _, name, end in ends if end.r_t > WINNING_R_T],
         f"The discriminator was winning at the end (r_t above {WINNING_R_T}): it knew real images from generated "
         "ones almost without fail, as it does once it has learned them by heart",
     )
+
+
+def ada_cautions(gans: Sequence[tuple[GanRun, str]]) -> Iterator[str]:
+    """Yield which GANs ADA augmented too much, hardly, or less than its target asked for."""
+    yield from _of(
+        [f"{name} (p = {number(gan.log[-1].p, 2)})" for gan, name in gans if gan.log[-1].p > LEAK_THRESHOLD],
+        f"ADA's p stayed above {LEAK_THRESHOLD} to the end, where its augmentations begin to show in the generated "
+        "images",
+    )
+    idle, slow = ([name for gan, name in gans if test(gan)] for test in (_idle, _held_back))
+    hardly = f"ADA hardly augmented (p stayed below {IDLE_P})"
+    same = "this is the GAN without ADA with other random draws"
+    yield from _of(
+        [name for name in idle if name not in slow],
+        f"{hardly}, because the discriminator did not overfit (r_t was seldom above its target): {same}",
+    )
+    yield from _of(
+        [name for name in idle if name in slow],
+        f"{hardly}, because p may not rise faster in so short a training, although the discriminator overfitted "
+        f"(r_t above its target): {same}. A smaller ada-kimg lets it augment",
+    )
+    yield from _of(
+        [f"{name} (p = {number(gan.log[-1].p, 2)})" for gan, name in gans if name in slow and name not in idle],
+        "ADA's p was still rising as fast as it may at the end (r_t above its target), so it augmented less than it "
+        "would; a smaller ada-kimg or a longer training lets it",
+    )
+
+
+def _idle(gan: GanRun) -> bool:
+    """Return whether ADA left the images of this training alone all the time."""
+    return max(row.p for row in gan.log) < IDLE_P
+
+
+def _held_back(gan: GanRun) -> bool:
+    """Return whether p rose as fast as ada_kimg allows to the end, and its target asked for more."""
+    end = gan.log[-1]
+    reach = end.kimg / float(gan.settings.get("ada_kimg", ADA_KIMG))
+    return reach < 1 and end.p >= STEADY_RISE * reach and end.r_t > float(gan.settings.get("ada_target", ADA_TARGET))
 
 
 def _lengths(records: StudyRecords) -> Iterator[str]:

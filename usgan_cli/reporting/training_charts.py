@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from usgan_cli.core.formats.generator import LEAK_THRESHOLD, LogRow
+from usgan_cli.core.formats.generator import ADA_TARGET, LEAK_THRESHOLD, LogRow
 from usgan_cli.core.formats.score import SnapshotsRecord, distance_name, network_name
 from usgan_cli.core.store.workspace import GanKey, SubsetKey
 from usgan_cli.core.text import gan_label, joined, number
@@ -19,8 +19,6 @@ from usgan_cli.reporting import charts
 from usgan_cli.reporting.charts import DASHED, DOTTED, Chart, colour, marker, plot_bars, reach
 from usgan_cli.reporting.records import GanRun, subset_title
 
-R_T_TARGET = 0.6
-"""ADA's target of r_t as published, shown where no training with ADA has recorded its own."""
 MOST_POINTS = 300
 """Points of a curve; more would not be seen, and make the page heavy."""
 
@@ -76,7 +74,7 @@ def _panels(gans: Sequence[GanRun], scored: Snapshots) -> list[Panel]:
         title = f"{distance_name(name)} of saved generators to test images ({network_name(name)})"
         panels.append(Panel(title, partial(_plot_saved, scored, name), bottom=0))
     adaptive = [gan for gan in gans if gan.uses("ada")]
-    targets = sorted({gan.settings.get("ada_target", R_T_TARGET) for gan in adaptive} or {R_T_TARGET})
+    targets = sorted({gan.settings.get("ada_target", ADA_TARGET) for gan in adaptive} or {ADA_TARGET})
     overfitting = f"r_t, the discriminator's overfitting (ADA's target: {joined(targets)})"
     panels += [
         Panel("Loss: generator (solid), discriminator (dotted)", _plot_losses),

@@ -18,7 +18,7 @@ from usgan_cli.core.formats.generator import CHECKPOINT_FOLDER, latest_state, re
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.machine import device as devices
 from usgan_cli.core.options import settings_for
-from usgan_cli.core.store.lifecycle import growing_folder
+from usgan_cli.core.store.lifecycle import find_step, growing_folder
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.core.store.workspace import gan_name
 from usgan_cli.gan import launch
@@ -66,9 +66,9 @@ def run(options: TrainGan, session: Session) -> Outcome | list[Outcome]:
     inputs = {"data": data.digest, "subset": subset.content_digest()}
     if source is not None:
         inputs["init"] = source.digest
-    settings = {"n": options.n, **options.recorded(config, settings_of(config))}
-    step = Step("train-gan", REVISION, settings, inputs)
     target = options.out or session.workspace.gan(options.aug, options.n, options.seed, part)
+    config = _with_speed_of(target, options, config, inputs, session)
+    step = _step(options, config, inputs)
     with launch.processes(options.gpus, device) as processes:
         if not processes.is_main:
             processes.work()
@@ -87,7 +87,39 @@ def resolve(options: TrainGan, resolution: int, channels: int, classes: int, dev
     policy = tuple(name.strip() for name in options.policy.split(","))
     precision = devices.resolve_precision(options.precision, device)
     settings = settings_for(options, GanConfig) | {"precision": precision, "diffaug_policy": policy}
-    return make_config(**settings, resolution=resolution, img_channels=channels, c_dim=classes)
+    initialised = options.init is not None
+    return make_config(**settings, resolution=resolution, img_channels=channels, c_dim=classes, initialised=initialised)
+
+
+def _step(options: TrainGan, config: GanConfig, inputs: dict[str, str]) -> Step:
+    return Step("train-gan", REVISION, {"n": options.n, **options.recorded(config, settings_of(config))}, inputs)
+
+
+def _with_speed_of(
+    target: Path, options: TrainGan, config: GanConfig, inputs: dict[str, str], session: Session
+) -> GanConfig:
+    """Return the configuration with the ADA speed at which the training in `target` began, if this one continues it.
+
+    That speed may follow from the training's length. A training that is made longer keeps it, since the images seen so
+    far were augmented at that speed.
+    """
+    existing = find_step(target)
+    if session.request.force or not config.ada_kimg_auto or existing is None:
+        return config
+    made = existing[0]
+    began_at = made.settings.get("ada_kimg")
+    if not made.settings.get("ada_kimg_auto") or not isinstance(began_at, float) or began_at == config.ada_kimg:
+        return config
+    kept = replace(config, ada_kimg=began_at)
+    limits = {name: made.settings.get(name) for name in reached(target)}
+    step = _step(options, kept, inputs)
+    if replace(step, settings={**step.settings, **limits}).differences(made):
+        return config  # another training, with a speed of its own
+    session.progress.note(
+        f"ADA keeps the speed at which this training began: --ada-kimg {began_at:g} "
+        f"(a new training of this length would have {config.ada_kimg:g})."
+    )
+    return kept
 
 
 def _images(options: TrainGan, data: Dataset, subset: Subset) -> ImageSet:

@@ -100,6 +100,8 @@ class TrainingState(Document):
 
 LEAK_THRESHOLD = 0.8
 """Above this p, ADA's augmentations begin to leak into generated images (Karras et al. 2020, section 2.2, figure 4)."""
+ADA_TARGET, ADA_KIMG = 0.6, 500.0
+"""ADA's published r_t to keep, and speed: thousands of images in which p can go from 0 to 1 (the same, section 3)."""
 WINNING_R_T = 0.95
 """Above this r_t, the discriminator knows its training images almost without fail: it overfits."""
 
