@@ -9,6 +9,7 @@ import ast
 import importlib
 import inspect
 import pkgutil
+import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,6 +123,7 @@ def _type_name(annotation: object) -> str:
     name = annotation.__name__ if isinstance(annotation, type) and not get_args(annotation) else str(annotation)
     for prefix in sorted({f"{cls.__module__}." for cls in _all_parts()} | {"typing."}, key=len, reverse=True):
         name = name.replace(prefix, "")
+    name = re.sub(r"Annotated\[(\w+), \w+\(.*?\)\]", r"\1", name)  # what is checked besides the type
     return "`" + name.replace("|", "or") + "`"
 
 
