@@ -121,6 +121,8 @@ def _field_docstrings(cls: type[Part]) -> Iterator[tuple[str, str]]:
 
 def _type_name(annotation: object) -> str:
     name = annotation.__name__ if isinstance(annotation, type) and not get_args(annotation) else str(annotation)
+    # A validator's address differs from process to process.
+    name = re.sub(r"(?:typing\.)?Annotated\[([^\[\],]+),[^\]]*\]", r"\1", name)
     for prefix in sorted({f"{cls.__module__}." for cls in _all_parts()} | {"typing."}, key=len, reverse=True):
         name = name.replace(prefix, "")
     name = re.sub(r"Annotated\[(\w+), \w+\(.*?\)\]", r"\1", name)  # what is checked besides the type
