@@ -11,7 +11,18 @@ if TYPE_CHECKING:
     from usgan_cli.api import compare, generate, phantom, prepare, report, score, subsample, train_classifier, train_gan
 
 __version__ = "0.1.0"
-__all__ = ["compare", "generate", "phantom", "prepare", "report", "score", "subsample", "train_classifier", "train_gan"]
+__all__ = [
+    "card",
+    "compare",
+    "generate",
+    "phantom",
+    "prepare",
+    "report",
+    "score",
+    "subsample",
+    "train_classifier",
+    "train_gan",
+]
 
 
 def __getattr__(name: str) -> Any:

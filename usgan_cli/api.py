@@ -19,6 +19,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
+from usgan_cli.commands.card import Card
 from usgan_cli.commands.common import InWorkspace
 from usgan_cli.commands.generate import Generate
 from usgan_cli.commands.phantom import Phantom
@@ -70,3 +71,4 @@ score = _function("score", Score, Outcome)
 train_classifier = _function("train_classifier", TrainClassifier, Outcome)
 compare = _function("compare", Ttest, Outcome)
 report = _function("report", Report, Outcome)
+card = _function("card", Card, Outcome)

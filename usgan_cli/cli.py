@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from usgan_cli import __version__
+from usgan_cli.commands.card import Card
 from usgan_cli.commands.common import InWorkspace
 from usgan_cli.commands.doctor import Doctor
 from usgan_cli.commands.export import Export
@@ -32,7 +33,7 @@ from usgan_cli.terminal.session import carry_out
 PANELS: dict[str, tuple[type[InWorkspace], ...]] = {
     "Data": (Phantom, Prepare, Subsample),
     "GANs": (TrainGan, Generate, Score, Export),
-    "Verdict": (TrainClassifier, Ttest, Report),
+    "Verdict": (TrainClassifier, Ttest, Report, Card),
     "All of it": (Study, Status, Doctor),
 }
 """The commands' options, which carry their names, by heading in help."""

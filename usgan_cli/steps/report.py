@@ -60,6 +60,17 @@ def _analysis(options: Report, config: StudyConfig | None, workspace: Workspace)
             "Margin and primary comparison belong to the study's file, which declares them before there are results.",
             "Leave --margin and --primary out, or set them in its table [analysis].",
         )
+    return _analysis_of(config, workspace)
+
+
+def declared_analysis(workspace: Workspace) -> Analysis:
+    """Return what the workspace's study declares; the defaults where there is none."""
+    if not study_file(workspace).is_file():
+        return Analysis(DEFAULT_MARGIN / 100)
+    return _analysis_of(read_study(workspace), workspace)
+
+
+def _analysis_of(config: StudyConfig, workspace: Workspace) -> Analysis:
     planned = planned_comparisons(plan_study(config, workspace))
     return Analysis(config.analysis.margin / 100, config.analysis.primary, tuple(planned))
 

@@ -158,6 +158,11 @@ class Workspace:
         """Folder of the report."""
         return self.root / "report"
 
+    @property
+    def cards(self) -> Path:
+        """Folder of the model cards and the dataset card."""
+        return self.root / "cards"
+
     def subset(self, n: int, seed: int) -> Path:
         """List of the n training images drawn with `seed`."""
         return self.root / "subsets" / f"{SubsetKey(n, seed).name}.json"
