@@ -88,7 +88,7 @@ OPTIONS = {options.COMMAND: options for options in cli.COMMANDS}
 def test_the_table_of_commands_is_complete() -> None:
     group: Any = typer.main.get_command(cli.app)
     assert list(group.commands) == list(OPTIONS)
-    assert len(OPTIONS) == 14
+    assert len(OPTIONS) == 15
 
 
 @pytest.mark.parametrize("command", OPTIONS)

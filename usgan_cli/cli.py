@@ -12,6 +12,7 @@ import typer
 from usgan_cli import __version__
 from usgan_cli.commands.card import Card
 from usgan_cli.commands.common import InWorkspace
+from usgan_cli.commands.compare import Compare
 from usgan_cli.commands.doctor import Doctor
 from usgan_cli.commands.export import Export
 from usgan_cli.commands.generate import Generate
@@ -33,7 +34,7 @@ from usgan_cli.terminal.session import carry_out
 PANELS: dict[str, tuple[type[InWorkspace], ...]] = {
     "Data": (Phantom, Prepare, Subsample),
     "GANs": (TrainGan, Generate, Score, Export),
-    "Verdict": (TrainClassifier, Ttest, Report, Card),
+    "Verdict": (TrainClassifier, Ttest, Report, Card, Compare),
     "All of it": (Study, Status, Doctor),
 }
 """The commands' options, which carry their names, by heading in help."""

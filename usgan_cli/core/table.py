@@ -193,11 +193,21 @@ class Table:
                 spans.append((group, 1))
         return spans
 
+    @property
+    def keys(self) -> list[str]:
+        """Names of all values, in the order of CSV files."""
+        return [column.key + ending for column in self.columns for ending in column.endings]
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return the values of each row by name, at full precision."""
+        values = ([value for cell in row for value in cell.values] for row in self.rows)
+        return [dict(zip(self.keys, row, strict=True)) for row in values]
+
     def to_csv(self) -> str:
         """Return the values as CSV, at full precision; what is absent is empty."""
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow([column.key + ending for column in self.columns for ending in column.endings])
+        writer.writerow(self.keys)
         for row in self.rows:
             writer.writerow(["" if value is None else value for cell in row for value in cell.values])
         return buffer.getvalue()
