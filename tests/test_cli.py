@@ -105,7 +105,7 @@ def test_every_command_and_option_has_help(command: str, run: Run, monkeypatch: 
         help_text = option.help or ""
         assert len(help_text) > 10, option.name
         assert help_text.rstrip().endswith((".", ")", "]")), f"{option.name}: {help_text}"
-        if option.name not in {"out", "name", "source", "engine_options", "help"}:
+        if option.name not in {"out", "name", "source", "engine_options", "first", "second", "help"}:
             assert any(name in text for name in option.opts), option.name
         flag = getattr(option, "is_flag", False)
         if option.default not in (None, (), []) and not flag and not option.required:
