@@ -275,7 +275,8 @@ def _memorization(n: int, *, copies: bool) -> Memorization:
     return Memorization(
         train_name=f"n{n}-s0",
         train_count=n,
-        test_count=TEST_IMAGES,
+        test_count=TEST_IMAGES - 2,
+        left_out=2,
         train_features=caught if copies else honest,
         train_pixels=honest.model_copy(update={"threshold": 0.8}),
         test_features=honest,
@@ -319,6 +320,8 @@ def write_snapshots(workspace: Workspace, aug: str, n: int, seed: int) -> Snapsh
                 precision=0.5,
                 recall=0.2,
                 fd_train=fd / 2,
+                copies=0.001 * kimg,
+                copying="none",
             )
             for kimg, fd in distances.items()
         ],

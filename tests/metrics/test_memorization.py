@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from usgan_cli.core.errors import DataError
@@ -15,12 +16,15 @@ from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.metrics.features import Embedded
 from usgan_cli.metrics.memorization import (
     Nearest,
+    Suspects,
     authenticity,
     closeness,
+    feature_distances,
     judge,
     look_for_copies,
     nearest_by_features,
     nearest_by_pixels,
+    pixel_distances,
 )
 
 
@@ -40,12 +44,22 @@ def embedded(pixels: Pixels, name: str = "x") -> Embedded:
     return Embedded(found, blocks.reshape(len(pixels), -1).astype(np.float32))
 
 
+def by_pixels(images: Pixels, real: Pixels) -> Nearest:
+    return nearest_by_pixels(pixel_distances(images, real))
+
+
+def look(made: Embedded, train: Embedded, test: Embedded, leaked: NDArray[np.bool_] | None = None) -> Suspects:
+    found = look_for_copies(made, train, test, leaked)
+    assert found is not None
+    return found
+
+
 TRAIN, TEST, FRESH = pictures(60, 1), pictures(100, 2), pictures(100, 3)
 
 
 def test_nearest_by_features_is_by_euclidean_distance() -> None:
     real = np.array([[0.0, 0.0], [3.0, 4.0]])
-    found = nearest_by_features(np.array([[3.0, 3.5], [0.1, 0.0], [3.0, 4.0]]), real)
+    found = nearest_by_features(feature_distances(np.array([[3.0, 3.5], [0.1, 0.0], [3.0, 4.0]]), real))
     np.testing.assert_array_equal(found.index, [1, 0, 1])
     np.testing.assert_allclose(found.distance, [0.5, 0.1, 0.0], atol=1e-7)
 
@@ -64,17 +78,17 @@ def test_nearest_by_features_is_by_euclidean_distance() -> None:
     ids=["as it is", "mirrored", "shifted", "mirrored and shifted", "brighter", "blurred", "noisy"],
 )
 def test_hidden_copies_are_found_by_pixels(hide: object) -> None:
-    found = nearest_by_pixels(hide(TRAIN[:20]), TRAIN)  # type: ignore[operator]
+    found = by_pixels(hide(TRAIN[:20]), TRAIN)  # type: ignore[operator]
     np.testing.assert_array_equal(found.index, np.arange(20))
-    close = closeness(found, nearest_by_pixels(TEST, TRAIN))
+    close = closeness(found, by_pixels(TEST, TRAIN))
     assert (close.share, close.clear, close.verdict) == (1, 1, "copies")
 
 
 @pytest.mark.parametrize("sigma", [0.0, 1.0, 2.0, 4.0])
 def test_smooth_images_are_no_copies(sigma: float) -> None:
     """A blurred image is near to everything; what it is not is much nearer to one image than to others."""
-    found = nearest_by_pixels(gaussian_filter(FRESH, (0, 0, sigma, sigma)), TRAIN)
-    close = closeness(found, nearest_by_pixels(TEST, TRAIN))
+    found = by_pixels(gaussian_filter(FRESH, (0, 0, sigma, sigma)), TRAIN)
+    close = closeness(found, by_pixels(TEST, TRAIN))
     assert close.verdict == "none"
     assert close.clear < 0.02
 
@@ -84,10 +98,10 @@ def test_real_images_are_no_copies_and_their_mean_is_none(busi_dir: Path) -> Non
     every = np.stack([codec.fit(codec.decode(path), 64) for path in paths])
     every = every[np.random.default_rng(0).permutation(len(every))]
     train, test, fresh = every[:100], every[100:180], every[180:]
-    null = nearest_by_pixels(test, train)
-    assert closeness(nearest_by_pixels(fresh, train), null).verdict == "none"
+    null = by_pixels(test, train)
+    assert closeness(by_pixels(fresh, train), null).verdict == "none"
     mean = np.repeat(train.mean(axis=0, keepdims=True).astype(np.uint8), 20, axis=0)
-    assert closeness(nearest_by_pixels(mean, train), null).verdict == "none"
+    assert closeness(by_pixels(mean, train), null).verdict == "none"
 
 
 def test_the_threshold_is_the_first_percentile_of_other_real_images() -> None:
@@ -125,7 +139,7 @@ def test_a_generator_that_copies_is_called_out(copied: str) -> None:
     source = TRAIN if copied == "training" else TEST
     made = pictures(60, 5)
     made[::4] = source[:15, :, :, ::-1]  # a quarter of its images
-    found = look_for_copies(embedded(made, "made"), embedded(TRAIN, "train"), embedded(TEST, "test"))
+    found = look(embedded(made, "made"), embedded(TRAIN, "train"), embedded(TEST, "test"))
     assert found.record.verdict == "copies"
     assert f"The generator copies {copied} images." in found.record.words
     assert {"training": found.record.train_pixels, "test": found.record.test_pixels}[copied].verdict == "copies"
@@ -136,7 +150,7 @@ def test_a_generator_that_copies_is_called_out(copied: str) -> None:
 
 
 def test_an_honest_generator_is_not_and_its_closest_pairs_are_shown() -> None:
-    found = look_for_copies(embedded(FRESH, "made"), embedded(TRAIN, "train"), embedded(TEST, "test"))
+    found = look(embedded(FRESH, "made"), embedded(TRAIN, "train"), embedded(TEST, "test"))
     record = found.record
     assert record.verdict == "none"
     assert "No sign" in record.words and "5 % or more" in record.words
@@ -148,8 +162,27 @@ def test_an_honest_generator_is_not_and_its_closest_pairs_are_shown() -> None:
     assert abs(record.authenticity - record.authenticity_test) < 0.2
 
 
-def test_copies_are_found_where_real_images_are_copies_too() -> None:
-    """A test set with leaked training images sets the threshold to nothing; exact copies are still within it."""
-    leaked = np.concatenate([TRAIN[:5], TEST])
-    found = look_for_copies(embedded(TRAIN[20:50]), embedded(TRAIN), embedded(leaked))
-    assert found.record.verdict == "copies"
+def disguised(pixels: Pixels) -> Pixels:
+    """Mirrored, moved, blurred and noisy: further from the original than a leaked test image is."""
+    moved = gaussian_filter(np.roll(pixels[..., ::-1], (2, -2), (2, 3)), (0, 0, 0.7, 0.7))
+    return np.clip(moved + np.random.default_rng(7).normal(0, 10, moved.shape), 0, 255).astype(np.uint8)
+
+
+def test_copies_across_the_split_hide_no_copies() -> None:
+    """Leaked training images among the test images set the threshold to nothing, unless they are left out."""
+    test = np.concatenate([TRAIN[:5], TEST])
+    leaked = np.arange(len(test)) < 5
+    made = np.concatenate([disguised(TRAIN[20:40]), pictures(80, 8)])
+    blind = look(embedded(made), embedded(TRAIN), embedded(test))
+    found = look(embedded(made), embedded(TRAIN), embedded(test), leaked)
+    assert blind.record.train_pixels.verdict == "none", "the trap"
+    assert found.record.train_pixels.verdict == "copies"
+    assert (found.record.test_count, found.record.left_out, blind.record.left_out) == (100, 5, None)
+    assert "5 test images are left out, as copies of training images." in found.record.words
+    assert "rotated" in found.record.words, "limits are said where the verdict is"
+    assert found.record.test_pixels.verdict == "none", "a copy of a training image is not called one of a test image"
+
+
+def test_a_test_set_of_copies_allows_no_check() -> None:
+    leaked = np.arange(len(TRAIN)) > 0
+    assert look_for_copies(embedded(FRESH), embedded(TRAIN), embedded(TRAIN), leaked) is None

@@ -68,7 +68,7 @@ def run(config: ScoreConfig = CONFIG, cache: Path | None = None, **changes: obje
         "cache_dir": cache,
         "progress": Silent(),
     }
-    sets = {"fake": FAKE, "test": TEST, "real": REAL, "subset": SUBSET}
+    sets = {"fake": FAKE, "test": TEST, "real": REAL, "subset": SUBSET, "leaked": None}
     sets |= {role: changes.pop(role) for role in sets if role in changes}  # type: ignore[misc]
     return score(config, ImageSets(**sets), **(given | changes)).record  # type: ignore[arg-type]
 

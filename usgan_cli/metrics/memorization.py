@@ -6,12 +6,18 @@ percentile of the distances of held-out real images, which nobody can have copie
 generator that has learned the distribution, about one image in a hundred is that close; the verdict asks for a fifth
 less than that distance, which real images hardly ever fall below and copies do.
 
+Held-out images that are copies of training images would make copying look normal: as few as three among 280 bring the
+1st percentile to the distance of a copy, and a disguised copy lies further away than an exact one. So they are left
+out of all of it, and counted.
+
 Smooth images are near to everything: in pixels any blurred image would count as a copy. So distances in pixels are
 relative, as in Carlini et al., "Extracting training data from diffusion models" (2023): the distance to the
 nearest image over the mean distance to the next ten.
 
 Authenticity: Alaa et al., "How faithful is your synthetic data?" (2022), section 3.3: an image is authentic unless it
 lies closer to its nearest training image than that one's own nearest neighbour in the training set.
+
+`scripts/bench/copycat.py` plants copies in disguise and counts false alarms.
 """
 
 from __future__ import annotations
@@ -25,9 +31,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from usgan_cli.core.errors import DataError
-from usgan_cli.core.formats.score import Copying, Memorization, NearestPair
+from usgan_cli.core.formats.score import COPIES_FOUND, Copying, Memorization, NearestPair
 from usgan_cli.core.images.codec import Pixels, fit, sheet
-from usgan_cli.metrics.features import Embedded
+from usgan_cli.core.text import plural
+from usgan_cli.metrics.features import Embedded, Features
 from usgan_cli.metrics.prdc import Matrix, euclidean
 
 PERCENTILE = 1.0
@@ -49,7 +56,6 @@ SHIFT = 2
 """Largest shift searched, in pixels of the thumbnail, along each axis."""
 
 SHEET_PAIRS = 10
-
 Measure = Literal["features", "pixels"]
 Verdict = Literal["none", "some", "copies"]
 VERDICTS: tuple[Verdict, ...] = ("none", "some", "copies")
@@ -63,18 +69,17 @@ class Nearest:
     distance: NDArray[np.float64]
 
 
-def nearest_by_features(images: NDArray[np.floating], real: NDArray[np.floating]) -> Nearest:
-    """Return the nearest real image of every image, from features [N, D] and [M, D], by Euclidean distance."""
-    return _nearest(euclidean(images, real.copy()))
+def feature_distances(images: NDArray[np.floating], real: NDArray[np.floating]) -> Matrix:
+    """Return the Euclidean distances [N, M] between features [N, D] and [M, D]."""
+    return euclidean(images, real.copy())
 
 
-def nearest_by_pixels(images: Pixels, real: Pixels) -> Nearest:
-    """Return the nearest of the real images [M, C, H, W], at least two, of every image [N, C, H, W].
+def pixel_distances(images: Pixels, real: Pixels) -> Matrix:
+    """Return the distances [N, M] of images [N, C, H, W] to real ones [M, C, H, W] after alignment.
 
     Both are reduced to 32 pixels a side. An image's middle is compared with every place up to 2 pixels away in the
     real image and in its mirror image; each window is scaled to mean 0 and length 1, so brightness and contrast do not
-    matter. The distance is the length of the difference of the two windows, over the mean of those to the ten next
-    nearest: 0 for a copy, and at most 1.
+    matter. The distance is the length of the difference of the two windows.
     """
     middle = _windows(_thumbnails(images), places=[(SHIFT, SHIFT)])[0]
     small = _thumbnails(real)
@@ -83,10 +88,23 @@ def nearest_by_pixels(images: Pixels, real: Pixels) -> Nearest:
     for version in (small, small[..., ::-1]):
         for window in _windows(version, every):
             np.maximum(best, middle @ window.T, out=best)
-    distances = np.sqrt(np.maximum(2 - 2 * best.astype(np.float64), 0))
-    last = min(NEXT + 1, len(real))
+    return np.asarray(np.sqrt(np.maximum(2 - 2 * best.astype(np.float64), 0)))
+
+
+def nearest_by_features(distances: Matrix) -> Nearest:
+    """Return the nearest real image of every image, from distances [N, M] between features."""
+    index = distances.argmin(axis=1)
+    return Nearest(index, distances[np.arange(len(distances)), index])
+
+
+def nearest_by_pixels(distances: Matrix) -> Nearest:
+    """Return the nearest real image of every image, from distances [N, M] between pixels to at least two real images.
+
+    The distance is relative to the mean of those to the ten next nearest: 0 for a copy, and at most 1.
+    """
+    last = min(NEXT + 1, distances.shape[1])
     others = np.sort(np.partition(distances, last - 1, axis=1)[:, :last], axis=1)[:, 1:].mean(axis=1)
-    nearest = _nearest(distances)
+    nearest = nearest_by_features(distances)
     return Nearest(nearest.index, nearest.distance / np.maximum(others, np.finfo(np.float64).tiny))
 
 
@@ -128,7 +146,7 @@ def authenticity(images: NDArray[np.floating], train: NDArray[np.floating]) -> f
         raise DataError("Authenticity needs at least two training images.")
     own = euclidean(train, train)
     np.fill_diagonal(own, np.inf)
-    nearest = nearest_by_features(images, train)
+    nearest = nearest_by_features(feature_distances(images, train))
     return float((nearest.distance > own.min(axis=1)[nearest.index]).mean())
 
 
@@ -144,33 +162,45 @@ class Suspects:
     images' to theirs, and the threshold."""
 
 
-def look_for_copies(generated: Embedded, train: Embedded, test: Embedded) -> Suspects:
+def nearest_among(real: Embedded, features: Features, pixels: Pixels) -> dict[Measure, Nearest]:
+    """Return the nearest real image of every image, whose features [N, D] and pixels [N, C, H, W] are given."""
+    return {
+        "features": nearest_by_features(feature_distances(features, real.features)),
+        "pixels": nearest_by_pixels(pixel_distances(pixels, real.images.pixels)),
+    }
+
+
+def look_for_copies(
+    generated: Embedded, train: Embedded, test: Embedded, leaked: NDArray[np.bool_] | None
+) -> Suspects | None:
     """Compare generated images with the training images and with the held-out test images.
 
-    Features are of one extractor, images of one size.
+    Features are of one extractor, images of one size. `leaked` [N] says which of the test images are copies of training
+    images; None if that is not known. Returns None where fewer than two other test images remain.
     """
-    sets = {"generated": generated, "train": train, "test": test}
-    comparisons = (("generated", "train"), ("generated", "test"), ("test", "train"), ("train", "test"))
-    nearest: dict[Measure, dict[tuple[str, str], Nearest]] = {
-        "features": {(a, b): nearest_by_features(sets[a].features, sets[b].features) for a, b in comparisons},
-        "pixels": {(a, b): nearest_by_pixels(sets[a].images.pixels, sets[b].images.pixels) for a, b in comparisons},
-    }
-    to_train = {by: closeness(n["generated", "train"], n["test", "train"]) for by, n in nearest.items()}
-    to_test = {by: closeness(n["generated", "test"], n["train", "test"]) for by, n in nearest.items()}
+    left_out = 0 if leaked is None else int(leaked.sum())
+    if leaked is not None:
+        test = test.take(np.flatnonzero(~leaked))
+    if len(test) < 2:
+        return None
+    nearest, other_real = (nearest_among(train, one.features, one.images.pixels) for one in (generated, test))
+    to_train = closest_by_measure(nearest, other_real)
+    to_test = closest_by_measure(*(nearest_among(test, one.features, one.images.pixels) for one in (generated, train)))
     authentic = authenticity(generated.features, train.features)
-    pairs = [(i, by, nearest[by]["generated", "train"]) for i, by in _closest(nearest, to_train)]
+    pairs = [(i, by, nearest[by]) for i, by in _closest(nearest, to_train)]
     record = Memorization(
         train_name=train.images.name,
         train_count=len(train),
         test_count=len(test),
+        left_out=left_out if leaked is not None else None,
         train_features=to_train["features"],
         train_pixels=to_train["pixels"],
         test_features=to_test["features"],
         test_pixels=to_test["pixels"],
         authenticity=authentic,
         authenticity_test=authenticity(test.features, train.features),
-        verdict=_worst([*to_train.values(), *to_test.values()]),
-        words=_words(len(generated), to_train, to_test, authentic),
+        verdict=worst([*to_train.values(), *to_test.values()]),
+        words=_words(len(generated), to_train, to_test, authentic, left_out),
         closest=[
             NearestPair(
                 generated=generated.images.files[i],
@@ -186,34 +216,38 @@ def look_for_copies(generated: Embedded, train: Embedded, test: Embedded) -> Sus
         [train.images.pixels[near.index[i]] for i, _, near in pairs],
     ]
     distances: dict[str, tuple[NDArray[np.float64], NDArray[np.float64], float]] = {
-        by: (n["generated", "train"].distance, n["test", "train"].distance, to_train[by].threshold)
-        for by, n in nearest.items()
+        by: (near.distance, other_real[by].distance, to_train[by].threshold) for by, near in nearest.items()
     }
     return Suspects(record, sheet(rows), distances)
 
 
-def _closest(
-    nearest: dict[Measure, dict[tuple[str, str], Nearest]], thresholds: dict[Measure, Copying]
-) -> list[tuple[int, Measure]]:
+def closest_by_measure(generated: dict[Measure, Nearest], other_real: dict[Measure, Nearest]) -> dict[Measure, Copying]:
+    """Return by each measure how close generated images come to a set (see `closeness`)."""
+    return {by: closeness(near, other_real[by]) for by, near in generated.items()}
+
+
+def _closest(nearest: dict[Measure, Nearest], thresholds: dict[Measure, Copying]) -> list[tuple[int, Measure]]:
     """Return the generated images that are closest to a training image relative to the threshold, and by what."""
     relative = {
-        by: n["generated", "train"].distance / max(thresholds[by].threshold, np.finfo(np.float64).tiny)
-        for by, n in nearest.items()
+        by: near.distance / max(thresholds[by].threshold, np.finfo(np.float64).tiny) for by, near in nearest.items()
     }
     order = np.argsort(np.minimum(relative["features"], relative["pixels"]), kind="stable")[:SHEET_PAIRS]
     return [(int(i), "features" if relative["features"][i] <= relative["pixels"][i] else "pixels") for i in order]
 
 
-def _worst(closenesses: Iterable[Copying]) -> Verdict:
+def worst(closenesses: Iterable[Copying]) -> Verdict:
+    """Return the worst verdict of some."""
     return max((c.verdict for c in closenesses), key=VERDICTS.index)
 
 
-def _words(count: int, to_train: dict[Measure, Copying], to_test: dict[Measure, Copying], authentic: float) -> str:
-    """Return the verdict on `count` images with its threshold."""
+def _words(
+    count: int, to_train: dict[Measure, Copying], to_test: dict[Measure, Copying], authentic: float, left_out: int
+) -> str:
+    """Return the verdict on `count` images with its threshold and its limits."""
     by_set = {"training": to_train, "test": to_test}
     sentences = []
     for name, close in by_set.items():
-        verdict = _worst(close.values())
+        verdict = worst(close.values())
         if verdict == "copies":
             sentences.append(f"The generator copies {name} images.")
         elif verdict == "some":
@@ -227,17 +261,15 @@ def _words(count: int, to_train: dict[Measure, Copying], to_test: dict[Measure, 
             f"Of {count} generated images {shares} lie as close to a {name} image as the closest "
             f"{PERCENTILE:g} % of other real images do, {clear} within {MARGIN:g} of that distance."
         )
+    if left_out:
+        what = plural(left_out, "test image is", "test images are")
+        sentences.append(f"{what} left out, as copies of training images.")
     sentences.append(
         f"It is called copying when {100 * COPYING_SHARE:g} % or more lie within {MARGIN:g} of it by either measure "
         f"and chance gives as many in fewer than one of {1 / CHANCE:g} samples. Authentic (further from the nearest "
-        f"training image than that one's own nearest): {100 * authentic:.3g} %."
+        f"training image than that one's own nearest): {100 * authentic:.3g} %. {COPIES_FOUND}"
     )
     return " ".join(sentences)
-
-
-def _nearest(distances: Matrix) -> Nearest:
-    index = distances.argmin(axis=1)
-    return Nearest(index, distances[np.arange(len(distances)), index])
 
 
 def _thumbnails(images: Pixels) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from usgan_cli.core.formats.score import SnapshotsRecord
 from usgan_cli.core.images.codec import Pixels
+from usgan_cli.metrics.memorization import COPYING_SHARE
 
 GENERATED, REAL, LIMIT = "#c1440e", "#1f4e79", "#555555"
 
@@ -48,9 +49,12 @@ def nearest_distances(distances: dict[str, tuple[NDArray[np.float64], NDArray[np
 
 
 def snapshot_curve(record: SnapshotsRecord, distance: str) -> bytes:
-    """Return a PNG file with the Fréchet distance over training; `distance` is its name."""
+    """Return a PNG file with the Fréchet distance over training, whose name is `distance`, and the share of copies."""
+    copies = [(score.kimg, 100 * score.copies) for score in record.snapshots if score.copies is not None]
     figure = _figure()
-    axes = figure.subplots()
+    axes, *below = np.atleast_1d(
+        figure.subplots(2 if copies else 1, 1, sharex=True, height_ratios=(2, 1)[: 1 + bool(copies)])
+    )
     kimg = [score.kimg for score in record.snapshots]
     fd = np.array([score.fd for score in record.snapshots])
     bounds = [score.fd_interval or (score.fd, score.fd) for score in record.snapshots]
@@ -60,8 +64,14 @@ def snapshot_curve(record: SnapshotsRecord, distance: str) -> bytes:
         own = [score.fd_train or 0.0 for score in record.snapshots]
         axes.plot(kimg, own, color=GENERATED, marker="s", label="to its training images")
     axes.axvline(record.best_kimg, color=LIMIT, linestyle="--", linewidth=1, label="best")
-    axes.set(xlabel="kimg", ylabel=distance, title=record.name)
+    axes.set(ylabel=distance, title=record.name)
     axes.legend()
+    for share in below:
+        share.plot(*zip(*copies, strict=True), color=GENERATED, marker="o")
+        share.axhline(100 * COPYING_SHARE, color=LIMIT, linestyle=":", linewidth=1)
+        share.set(ylabel="copies, %")
+        share.set_ylim(bottom=0)
+    (below or [axes])[-1].set_xlabel("kimg")
     return _png(figure)
 
 

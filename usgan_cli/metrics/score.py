@@ -67,6 +67,8 @@ class ImageSets:
     half of the test images is scored against the other half."""
     subset: ImageSet | None
     """The GAN's own training images; without them, copies are searched for among `real`."""
+    leaked: NDArray[np.bool_] | None
+    """Which of the test images [N] are copies of the images among which copies are searched for; None if unknown."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def score(
             compared |= {key: (reference, embedded(images)) for key, images in trivial.items()}
     if sets.subset is not None and training is not None:
         compared["subset"] = (reference, training)
-    suspects = None if training is None else look_for_copies(generated, training, reference)
+    suspects = None if training is None else look_for_copies(generated, training, reference, sets.leaked)
     scores = {}
     with progress.task("Scores", len(compared), "sets") as task:
         for key, (against, other) in compared.items():
@@ -148,7 +150,7 @@ def score(
         subset_count=None if sets.subset is None else len(sets.subset),
         baselines={key: scores[key] for key in BASELINES if key in scores},
         memorization=None if suspects is None else suspects.record,
-        notes=list(_notes(sets.test, sets.fake, training_known=training is not None)),
+        notes=list(_notes(sets.test, sets.fake, training_known=training is not None, checked=suspects is not None)),
         pictures={},
     )
     return Scored(record, suspects, sets.fake.pixels, sets.test.pixels)
@@ -288,7 +290,7 @@ def _baselines(real: ImageSet, seed: int) -> dict[str, ImageSet]:
     return {name: replace(real, name=f"{name} {real.name}", pixels=pixels) for name, pixels in trivial}
 
 
-def _notes(test: ImageSet, fake: ImageSet, *, training_known: bool) -> Iterator[str]:
+def _notes(test: ImageSet, fake: ImageSet, *, training_known: bool, checked: bool) -> Iterator[str]:
     """Yield what could not be measured, and why."""
     height = min(test.pixels.shape[2:])
     if height < LEAST_SIZE:
@@ -310,6 +312,8 @@ def _notes(test: ImageSet, fake: ImageSet, *, training_known: bool) -> Iterator[
         )
     if not training_known:
         yield "The training images are not known (name them with --train), so copies of them were not searched for."
+    elif not checked:
+        yield "Nearly all test images are copies of training images, so copies could not be searched for."
 
 
 def _check(sets: ImageSets, count: int, *, with_baselines: bool) -> None:

@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from usgan_cli.core.errors import MissingError
 from usgan_cli.core.formats.score import SnapshotScore, SnapshotsRecord
 from usgan_cli.core.images.codec import Pixels
@@ -16,6 +19,7 @@ from usgan_cli.metrics.bootstrap import LEAST_IMAGES, half_samples, interval
 from usgan_cli.metrics.features import Embedded, Extractor, Features, embed
 from usgan_cli.metrics.frechet import frechet_distance, frechet_draws
 from usgan_cli.metrics.kid import SUBSETS, kernel_distance, subset_size
+from usgan_cli.metrics.memorization import closest_by_measure, nearest_among, worst
 from usgan_cli.metrics.prdc import PRECISION_K, distances, precision_recall
 
 
@@ -38,6 +42,7 @@ def score_snapshots(
     test: ImageSet,
     test_digest: str,
     train: ImageSet | None,
+    leaked: NDArray[np.bool_] | None,
     extractor: Extractor,
     cache_dir: Path | None,
     progress: Progress,
@@ -48,16 +53,27 @@ def score_snapshots(
 
     The best generator is chosen by the GAN's own training images `train`, if they are known: chosen by the test images,
     it would look better on those than it is. `test_digest` is the content digest of what `test` is; `repeats` are the
-    draws behind the intervals; the features of real images are cached in `cache_dir`.
+    draws behind the intervals; the features of real images are cached in `cache_dir`. `leaked` is as in
+    `usgan_cli.metrics.score.ImageSets`.
     """
     reference = embed(extractor, test, cache_dir, progress=progress)
     training = None if train is None else embed(extractor, train, cache_dir, progress=progress)
     scores = []
     count = 0
+    held_out = None if leaked is None else reference.take(np.flatnonzero(~leaked))
+    other_real = None
+    if training is not None and held_out is not None and len(held_out) > 1:
+        other_real = nearest_among(training, held_out.features, held_out.images.pixels)
     for snapshot in snapshots:
-        features = extractor(snapshot.make(), progress=progress)
+        pixels = snapshot.make()
+        features = extractor(pixels, progress=progress)
         count = len(features)
-        scores.append(_score(snapshot, reference, training, features, repeats, seed))
+        score = _score(snapshot, reference, training, features, repeats, seed)
+        if training is not None and other_real is not None:
+            copying = closest_by_measure(nearest_among(training, features, pixels), other_real).values()
+            shares = {"copies": max(one.clear for one in copying), "copying": worst(copying)}
+            score = score.model_copy(update=shares)
+        scores.append(score)
         progress.note(f"{snapshot.kimg:g} kimg: {scores[-1].fd:.2f} to the test images")
     if not scores:
         raise MissingError(f"{name} has no saved generators.", "Train it with --fd-every, which keeps them.")
@@ -101,4 +117,6 @@ def _score(
         precision=precision,
         recall=recall,
         fd_train=None if training is None else frechet_distance(training.features, fake),
+        copies=None,
+        copying=None,
     )

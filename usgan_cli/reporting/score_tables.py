@@ -12,10 +12,12 @@ from typing import Generic, TypeVar
 
 from usgan_cli.core.formats.measured import Measured, measured
 from usgan_cli.core.formats.score import (
+    COPIES_FOUND,
     Copying,
     Memorization,
     Scores,
     SetScores,
+    SnapshotScore,
     SnapshotsRecord,
     distance_name,
     is_fid,
@@ -278,6 +280,8 @@ def copying_table(group: ScoreGroup) -> Table:
         _share("By pixels", "test_pixels", test),
         Column("GAN", "authenticity", lambda row: row.record.authenticity, 0, 100, group=authentic),
         Column("Test images", "authenticity_test", lambda row: row.record.authenticity_test, 0, 100, group=authentic),
+        Column("Used", "test_count", lambda row: row.record.test_count, group="Test images"),
+        Column("Left out", "left_out", lambda row: row.record.left_out, group="Test images"),
     ]
     rows = [GanRow(key, score.memorization) for key, score in group.items if score.memorization is not None]
     caption = (
@@ -287,7 +291,8 @@ def copying_table(group: ScoreGroup) -> Table:
     )
     notes = [
         "Authentic: not closer to the nearest training image than that one’s own nearest training image. Shares that "
-        "are far above the real images’ within four fifths of that distance make the verdict."
+        "are far above the real images’ within four fifths of that distance make the verdict. Test images that are "
+        f"copies of training images are left out, since they would make copying look normal. {COPIES_FOUND}"
     ]
     return Table.of(f"copies{group.suffix}", caption, columns, by_subset(rows), notes)
 
@@ -308,6 +313,10 @@ def _share(title: str, side: str, group: str) -> Column[GanRow[Memorization]]:
     return Column(title, key, value, group=group, endings=("", "_real"))
 
 
+def _kimg(snapshot: SnapshotScore | None) -> float | None:
+    return None if snapshot is None else snapshot.kimg
+
+
 def snapshots_table(group: SnapshotGroup) -> Table:
     """Return for every training with saved generators the best of them and the last."""
     distance = distance_name(group.settings.extractor)
@@ -317,13 +326,17 @@ def snapshots_table(group: SnapshotGroup) -> Table:
         Column("Saved", "saved", lambda row: len(row.record.snapshots)),
         Column("At kimg", "best_kimg", lambda row: row.record.best.kimg, None, group="Best"),
         Interval(distance, "best_fd", lambda row: (row.record.best.fd, row.record.best.fd_interval), 1, group="Best"),
+        Column("Copies, %", "best_copies", lambda row: row.record.best.copies, 1, 100, group="Best"),
         Column("At kimg", "last_kimg", lambda row: row.record.last.kimg, None, group="Last"),
         Interval(distance, "last_fd", lambda row: (row.record.last.fd, row.record.last.fd_interval), 1, group="Last"),
+        Column("Copies, %", "last_copies", lambda row: row.record.last.copies, 1, 100, group="Last"),
+        Column("Copies from kimg", "copying_kimg", lambda row: _kimg(row.record.first_copying), None),
     ]
     by = "its own training images" if group.settings.best_by == "fd_train" else "the test images"
     caption = (
         f"Saved generators of each training: {distance} to the {group.settings.reference_count} test images of the "
-        f"best one, which is the nearest to {by}, and of the last."
+        f"best one, which is the nearest to {by}, and of the last. Copies: share of images clearly too close to a "
+        "training image; where the verdict on the last one is copies, since when."
     )
     rows = [GanRow(key, record) for key, record in group.items]
     return Table.of(

@@ -73,6 +73,12 @@ def _panels(gans: Sequence[GanRun], scored: Snapshots) -> list[Panel]:
     for name in dict.fromkeys(record.extractor for record in scored.values()):
         title = f"{distance_name(name)} of saved generators to test images ({network_name(name)})"
         panels.append(Panel(title, partial(_plot_saved, scored, name), bottom=0))
+    if any(one.copies is not None for record in scored.values() for one in record.snapshots):
+        panels.append(
+            Panel(
+                "Copies of training images among saved generators' images, %", partial(_plot_copies, scored), bottom=0
+            )
+        )
     adaptive = [gan for gan in gans if gan.uses("ada")]
     targets = sorted({gan.settings.get("ada_target", ADA_TARGET) for gan in adaptive} or {ADA_TARGET})
     overfitting = f"r_t, the discriminator's overfitting (ADA's target: {joined(targets)})"
@@ -103,6 +109,13 @@ def _plot_saved(scored: Snapshots, extractor: str, axes: Axes, gan: GanRun) -> N
     plot_bars(axes, gan.key.aug, kimg, values, bars, **style)
     ring: dict[str, Any] = {"marker": "o", "markersize": 9, "markerfacecolor": "none"}
     axes.plot([record.best.kimg], [record.best.fd], color=colour(gan.key.aug), **ring)
+
+
+def _plot_copies(scored: Snapshots, axes: Axes, gan: GanRun) -> None:
+    known = [one for one in (scored[gan.key].snapshots if gan.key in scored else []) if one.copies is not None]
+    style: dict[str, Any] = {"linewidth": 1.2, "markersize": 3.5, "marker": marker(gan.key.aug), "alpha": 0.85}
+    shares = [100 * one.copies for one in known if one.copies is not None]
+    axes.plot([one.kimg for one in known], shares, color=colour(gan.key.aug), **style)
 
 
 def _plot_losses(axes: Axes, gan: GanRun) -> None:

@@ -18,13 +18,15 @@ from usgan_cli.core.formats.score import ScoreRecord, SetScores, distance_name, 
 from usgan_cli.core.formats.synthetic import SyntheticManifest, read_synthetic_manifest
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.folders import content_digest, load_folders
-from usgan_cli.core.images.sets import load_synthetic
+from usgan_cli.core.images.sets import ImageSet, load_synthetic
 from usgan_cli.core.machine.device import resolve_device
 from usgan_cli.core.machine.seeds import numpy_generator
 from usgan_cli.core.options import settings_for
+from usgan_cli.core.progress import Progress
 from usgan_cli.core.store import files
 from usgan_cli.core.store.lifecycle import making_file
 from usgan_cli.core.store.step import Outcome, Step
+from usgan_cli.data.copies.across import listed_copies, search_copies
 from usgan_cli.metrics.config import ScoreConfig
 from usgan_cli.metrics.features import make_extractor
 from usgan_cli.metrics.pictures import gray_values, nearest_distances
@@ -33,7 +35,7 @@ from usgan_cli.steps.inputs import Dataset, find_data, find_gan, find_images, fi
 from usgan_cli.steps.snapshots import score_snapshots_of
 from usgan_cli.terminal.session import Session
 
-REVISION = 2
+REVISION = 3
 
 
 def run(options: Score, session: Session) -> Outcome:
@@ -135,8 +137,9 @@ def _workspace(options: Score, session: Session) -> Compared:
 
 
 def _load_workspace(folder: Path, count: int, data: Dataset, subset: Subset | None) -> ImageSets:
-    own = None if subset is None else data.load(subset)
-    return ImageSets(load_synthetic(folder, count), data.test_images(), data.training_images(), own)
+    own, test, real = None if subset is None else data.load(subset), data.test_images(), data.training_images()
+    leaked = listed_copies(data.manifest, test, real if own is None else own)
+    return ImageSets(load_synthetic(folder, count), test, real, own, leaked)
 
 
 def _subset_of(session: Session, made: SyntheticManifest) -> Subset | None:
@@ -161,8 +164,14 @@ def _folders(options: Score, session: Session) -> Compared:
     chosen = np.sort(numpy_generator("score", "count").permutation(len(fake))[:count])
     inputs = {role: content_digest(images) for role, images in sets.items()}
     name = given["fake"].resolve().name
-    images = ImageSets(fake.take(chosen), sets["real"], sets.get("train"), None)
-    return Compared(name, name, count, inputs["real"], inputs, lambda: images)
+    load = partial(_with_copies, fake.take(chosen), sets["real"], sets.get("train"), session.progress)
+    return Compared(name, name, count, inputs["real"], inputs, load)
+
+
+def _with_copies(fake: ImageSet, test: ImageSet, train: ImageSet | None, progress: Progress) -> ImageSets:
+    """Return the images of folders; real ones that are copies of training images are searched for."""
+    leaked = None if train is None else search_copies(test, train, progress)
+    return ImageSets(fake, test, train, None, leaked)
 
 
 def _write_pictures(scored: Scored, target: Path, *, full: bool) -> dict[str, str]:

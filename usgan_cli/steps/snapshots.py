@@ -31,6 +31,7 @@ from usgan_cli.core.store.lifecycle import making_file
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.core.store.workspace import SNAPSHOTS
 from usgan_cli.core.table import Column, Interval, Table
+from usgan_cli.data.copies.across import listed_copies
 from usgan_cli.gan.sample import build_generator, make_images, row_of_seeds
 from usgan_cli.metrics.features import Extractor, make_extractor
 from usgan_cli.metrics.pictures import snapshot_curve
@@ -38,7 +39,7 @@ from usgan_cli.metrics.snapshots import Snapshot, score_snapshots
 from usgan_cli.steps.inputs import Dataset, find_data, find_subset, weights_input
 from usgan_cli.terminal.session import Session
 
-REVISION = 1
+REVISION = 2
 SETTINGS = ("count", "repeats", "pictures", "snapshots", "extractor")
 """Options of `usgan score` that decide the result."""
 
@@ -73,7 +74,7 @@ def score_snapshots_of(folder: Path, options: Score, session: Session) -> Outcom
     step = Step("score", REVISION, settings, inputs)
     with making_file(target, step, _summary, session.request, on_new_inputs="redo") as making:
         if making.needed:
-            train = None if subset is None else data.load(subset)
+            train, test = None if subset is None else data.load(subset), data.test_images()
             device = resolve_device(options.device)
             progress = session.progress
             extractor = make_extractor(options.extractor, weights=options.weights, device=device, progress=progress)
@@ -82,9 +83,10 @@ def score_snapshots_of(folder: Path, options: Score, session: Session) -> Outcom
             record = score_snapshots(
                 _snapshots(training, shares, options.count or 0, device),
                 name=training.name,
-                test=data.test_images(),
+                test=test,
                 test_digest=data.digest,
                 train=train,
+                leaked=None if train is None else listed_copies(data.manifest, test, train),
                 extractor=extractor,
                 cache_dir=session.workspace.cache,
                 progress=progress,
@@ -169,10 +171,13 @@ def _show(session: Session, record: SnapshotsRecord) -> None:
         Column("precision", "precision", lambda one: one.precision, 2),
         Column("recall", "recall", lambda one: one.recall, 2),
         Column(f"{distance}, training", "fd_train", lambda one: one.fd_train, 2),
+        Column("copies, %", "copies", lambda one: one.copies, 1, 100),
     ]
     title = f"{record.count} images of each saved generator of {record.name} ({record.extractor})"
     session.show_table(Table.of("snapshots", title, columns, [("", record.snapshots)]))
     by = "its training images" if record.best_by == "fd_train" else "the test images, so its score there flatters it"
+    if (first := record.first_copying) is not None:
+        session.progress.warn(f"From {first.kimg:g} kimg on its images are called copies of training images.")
     session.progress.note(
         f"Best: {record.best_kimg:g} kimg, nearest to {by}. Nearest to the test images: {record.lowest_kimg:g} kimg."
     )

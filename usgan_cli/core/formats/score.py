@@ -11,6 +11,12 @@ from typing import Literal
 from usgan_cli.core.formats.measured import Measured
 from usgan_cli.core.store.document import Document, InnerFile, Part
 
+COPIES_FOUND = (
+    "Copies that are mirrored, shifted, noisy, recompressed or blurred are found; copies that are rotated, enlarged "
+    "from a crop or mixed from several images may not be."
+)
+"""What the check for copies can and cannot see (`scripts/bench/copycat.py`), for every reader of its verdict."""
+
 
 class ScoreSettings(Part):
     """What must be equal for two scores to stand in one table."""
@@ -106,6 +112,9 @@ class Memorization(Part):
     train_name: str
     train_count: int
     test_count: int
+    """Held-out test images, without those that are left out."""
+    left_out: int | None
+    """Test images that are copies of training images, which would make copying look normal; None if not known."""
     train_features: Copying
     train_pixels: Copying
     test_features: Copying
@@ -126,7 +135,7 @@ class ScoreRecord(Document):
     """`scores/NAME.json`."""
 
     FORMAT = "usgan/score"
-    VERSION = 2
+    VERSION = 3
 
     name: str
     gan_name: str
@@ -161,12 +170,17 @@ class SnapshotScore(Part):
     precision: float | None
     recall: float | None
     fd_train: float | None
+    copies: float | None
+    """Share of the images that are clearly too close to a training image, by the worse measure."""
+    copying: Literal["none", "some", "copies"] | None
+    """The verdict on these; None, as `copies`, where the training images are unknown."""
 
 
 class SnapshotsRecord(Document):
     """`scores/NAME-snapshots.json`: every saved generator of one training."""
 
     FORMAT = "usgan/snapshot-scores"
+    VERSION = 2
 
     name: str
     extractor: str
@@ -190,6 +204,16 @@ class SnapshotsRecord(Document):
     def best(self) -> SnapshotScore:
         """The generator at `best_kimg`."""
         return min(self.snapshots, key=lambda one: abs(one.kimg - self.best_kimg))
+
+    @property
+    def first_copying(self) -> SnapshotScore | None:
+        """The first generator from which on all are called copying; None where the last is not."""
+        first = None
+        for one in reversed(self.snapshots):
+            if one.copying != "copies":
+                break
+            first = one
+        return first
 
     @property
     def last(self) -> SnapshotScore:
