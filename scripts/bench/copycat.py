@@ -5,9 +5,11 @@
 The arguments are workspaces with the same real images prepared by `usgan prepare --duplicates group` and `ignore`. A
 stand-in for a generator makes copies of its n training images, disguised in one way (`DISGUISES`), alone or among nine
 times as many honest images: real images that it has not seen and that are not in the reference, as they are or, where
-there are too few, under disguises. Honest ones alone are the false alarms: each resample divides all images anew into training images, test images and "generated" ones, by
-single images (`ignore`) or by groups of copies. Images that are copies of others across the split count among the test
-images, where the check has to cope with them, and not among the honest ones, since those are copies.
+there are too few, under disguises. Honest ones alone are the false alarms: each resample divides all images anew into
+training images, test images and "generated" ones, by single images (`ignore`) or by groups of copies. Images that are
+copies of others across the split count among the test images, where the check has to cope with them, and not among the
+honest ones, since those are copies. Of what the check promises nothing (`LIMITS`, mixtures) the same table says how
+much it finds.
 """
 
 from __future__ import annotations
@@ -264,7 +266,7 @@ def false_alarms(world: World, resamples: int, *, by_group: bool) -> None:
             called.append(world.verdict({"none": honest}, train, test))
         texts = []
         for word in ("copies", "some"):
-            times = called.count(word)  # type: ignore[arg-type]
+            times = called.count(word)
             high = stats.binomtest(times, resamples).proportion_ci().high
             texts.append(f"{word} {times} of {resamples} (at most {100 * high:.1f} %)")
         print(f"  n = {n}: {min(counts)} to {max(counts)} images; " + ", ".join(texts), flush=True)

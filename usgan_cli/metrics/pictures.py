@@ -52,9 +52,8 @@ def snapshot_curve(record: SnapshotsRecord, distance: str) -> bytes:
     """Return a PNG file with the Fréchet distance over training, whose name is `distance`, and the share of copies."""
     copies = [(score.kimg, 100 * score.copies) for score in record.snapshots if score.copies is not None]
     figure = _figure()
-    axes, *below = np.atleast_1d(
-        figure.subplots(2 if copies else 1, 1, sharex=True, height_ratios=(2, 1)[: 1 + bool(copies)])
-    )
+    heights = (2, 1) if copies else (1,)
+    axes, *below = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     kimg = [score.kimg for score in record.snapshots]
     fd = np.array([score.fd for score in record.snapshots])
     bounds = [score.fd_interval or (score.fd, score.fd) for score in record.snapshots]
