@@ -1,18 +1,21 @@
 """How often studies of equally good classifiers get a headline, and how often studies with a real gain do.
 
-    python scripts/bench/null_rates.py [--studies 1000]
+    python scripts/bench/null_rates.py [--studies 1000] [--only NAME]
 
-Whole studies are simulated: three GANs at three ratios against a control, in several repeats with five folds each, all
-on the same 280 test images, a third of them in pairs of near-copies. Whether a model classifies an image correctly
-follows a probit model with normal effects (`World`). The comparisons go through `usgan_cli.stats.mrmc`, which gives a
-report its verdicts; the primary comparison is the first GAN's at the middle ratio.
+Whole studies are simulated: three GANs at three ratios, as many further copies of real images, each GAN's images under
+shuffled labels and real images alone, in several repeats with five folds each, all on the same 280 test images, a third
+of them in pairs of near-copies. Whether a model classifies an image correctly follows a probit model with normal
+effects (`World`). Every arm is compared with its control, the comparisons are recorded as `usgan ttest` does, and
+`usgan_cli.reporting.verdict` judges them and writes the headline, as in a report. The primary comparison is the first
+GAN's at the middle ratio.
 
 The effects of the world `measured` give the variances that linear heads on EfficientNet-Lite2's features of BUSI had
 (10 repeats at n = 50 and 100, 6 at n = 500; points of accuracy): 0.4 to 1.2 between trainings, 0.9 to 1.2 of a repeat's
 own over test images, 0 to 0.4 shared by repeats. In `doubled` trainings differ about twice as much, as fine-tuned
 networks' may; in `failing` a GAN's trainings now and then fail (a skewed effect); in `images` the shared part is
-large, as with human readers. Arms are equal over all trainings on new subsets; where all repeats train on the same
-images, as at n = 500 of BUSI, a verdict holds for trainings on these images.
+large, as with human readers; in `pools` there is as much variance again between pools of training images, which the
+repeats of one split share. Arms are equal over all trainings on new subsets; where all repeats of a study
+train on the same images, as at n = 500 of BUSI, a verdict holds for trainings on these images.
 """
 
 from __future__ import annotations
@@ -21,19 +24,34 @@ import argparse
 import dataclasses
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import ndtri
 
-from usgan_cli.stats.mrmc import ALPHA, MARGIN, Effect, Finding, compare_arms, judge
+from usgan_cli.core.budget import Budget
+from usgan_cli.core.formats.classifier import ClassifierRecord
+from usgan_cli.core.formats.comparison import SeedsRecord
+from usgan_cli.core.store.workspace import SeedsKey, SubsetKey, TrainingSet, Workspace
+from usgan_cli.reporting.groups import ClassifierGroup, Study
+from usgan_cli.reporting.records import StudyRecords
+from usgan_cli.reporting.verdict import Analysis, Verdicts, headline, judge_study
+from usgan_cli.stats.arms import control_of, recorded
+from usgan_cli.stats.mrmc import MARGIN, compare_arms
 
 Floats = NDArray[np.float32]
-GANS, RATIOS, FOLDS, IMAGES, PAIRED = 3, 3, 5, 280, 94
-CONTROL, PRIMARY = 0, 1
-"""Arm without generated images; position of the primary comparison, whose arm is one further."""
+FOLDS, IMAGES, PAIRED, SIZE = 5, 280, 94, 100
+AUGS, RATIOS = ("none", "ada", "diffaug"), (0.5, 1.0, 2.0)
+REAL = TrainingSet()
+COPIES = [TrainingSet(None, ratio, "copies") for ratio in RATIOS]
+GANS = [TrainingSet(aug, ratio) for aug in AUGS for ratio in RATIOS]
+SHUFFLED = [TrainingSet(aug, max(RATIOS), "shuffled") for aug in AUGS]
+ARMS = [REAL, *COPIES, *GANS, *SHUFFLED]
+PRIMARY = f"none-x1 n{SIZE}"
 ALIKE = 0.9
 """Correlation of the effects of two near-copies."""
 ACCURACY = {50: 0.65, 100: 0.70, 500: 0.77}
@@ -46,7 +64,8 @@ class World:
     """Standard deviations of the effects on the probit scale, on which a single prediction's rest has 1.
 
     Those of a GAN are common to its ratios, those of an arm its own. Where an effect has `image` in its name every test
-    image has one; where it has `training`, every repeat; `subset` is common to all arms of a repeat.
+    image has one; where it has `training`, every repeat; where it has `pool`, all repeats of a split together; `subset`
+    is common to all arms of a repeat.
     """
 
     image: float = 1.5
@@ -59,6 +78,8 @@ class World:
     gan_training_image: float = 0.22
     arm_training_image: float = 0.15
     fold: float = 0.05
+    gan_pool: float = 0.0
+    arm_pool: float = 0.0
     skewed: bool = False
     """Whether a GAN's effect on a repeat is an exponential one downward, in place of a normal one."""
 
@@ -73,6 +94,7 @@ WORLDS = {
     "measured": World(),
     "doubled": World(gan_training=0.06, arm_training=0.04, gan_training_image=0.3, arm_training_image=0.25),
     "failing": World(gan_training=0.06, skewed=True),
+    "pools": World(gan_pool=0.028, arm_pool=0.022),
     "images": World(gan_training=0.01, arm_training=0.01, gan_image=0.45, arm_image=0.35),
 }
 
@@ -84,14 +106,17 @@ def clusters_of(images: int) -> NDArray[np.int64]:
 
 
 def simulate(
-    rng: np.random.Generator, world: World, accuracy: Floats, repeats: int, images: int = IMAGES
+    rng: np.random.Generator, world: World, accuracy: Floats, repeats: int, splits: int = 1
 ) -> tuple[Floats, NDArray[np.int64]]:
     """Return whether each prediction is right, [arms, repeats, FOLDS, images], and the images' clusters.
 
-    `accuracy` is that of each arm, the control first, over the population of images and trainings.
+    `accuracy` is that of each of `ARMS` over the population of images and trainings. Each of several splits has an
+    equal part of the repeats, and test images of its own, drawn from all.
     """
+    images = IMAGES if splits == 1 else POOL
     clusters = clusters_of(images)
-    arms, gan = len(accuracy), np.concatenate([[0], 1 + np.arange(GANS * RATIOS) // RATIOS])
+    arms, gans = len(ARMS), len(AUGS)
+    gan = np.array([0 if one.aug is None else 1 + AUGS.index(one.aug) for one in ARMS])
 
     def normal(*shape: int) -> Floats:
         return rng.standard_normal(shape, dtype=np.float32)
@@ -103,46 +128,78 @@ def simulate(
 
     z = (ndtri(accuracy) * world.scale)[:, None, None] + world.image * by_image()
     z = z + world.subset * normal(repeats, 1) + world.subset_image * by_image(repeats)
-    z = z + world.gan_image * by_image(GANS + 1, 1)[gan] + world.arm_image * by_image(arms, 1)
-    by_gan = normal(GANS + 1, repeats, 1)
+    z = z + world.gan_image * by_image(gans + 1, 1)[gan] + world.arm_image * by_image(arms, 1)
+    by_gan = normal(gans + 1, repeats, 1)
     if world.skewed:
-        by_gan[1:] = 1 - rng.standard_exponential((GANS, repeats, 1), dtype=np.float32)
+        by_gan[1:] = 1 - rng.standard_exponential((gans, repeats, 1), dtype=np.float32)
     z = z + world.gan_training * by_gan[gan] + world.arm_training * normal(arms, repeats, 1)
-    z = z + world.gan_training_image * by_image(GANS + 1, repeats)[gan]
+    z = z + world.gan_training_image * by_image(gans + 1, repeats)[gan]
     z = z + world.arm_training_image * by_image(arms, repeats)
     z = z[:, :, None] + world.fold * normal(arms, repeats, FOLDS, 1)
-    return (z + normal(*z.shape) > 0).astype(np.float32), clusters
+    split = np.arange(repeats) * splits // repeats
+    z = z + world.gan_pool * normal(gans + 1, splits, 1, 1)[gan][:, split]
+    z = z + world.arm_pool * normal(arms, splits, 1, 1)[:, split]
+    right = (z + normal(*z.shape) > 0).astype(np.float32)
+    for one in range(splits if splits > 1 else 0):
+        untested = rng.permutation(images)[IMAGES:]
+        right[:, np.flatnonzero(split == one)[:, None, None], np.arange(FOLDS)[:, None], untested] = np.nan
+    return right, clusters
 
 
-def split_in(rng: np.random.Generator, right: Floats, splits: int) -> Floats:
-    """Leave to each group of repeats the test images of a split of its own, drawn from all images."""
-    for repeats in np.array_split(np.arange(right.shape[1]), splits):
-        untested = rng.permutation(right.shape[-1])[IMAGES:]
-        right[:, repeats[0] : repeats[-1] + 1, :, untested] = np.nan
-    return right
+def study(right: Floats, clusters: NDArray[np.int64], *, splits: int, budget: Budget, arms: list[TrainingSet]) -> Study:
+    """Return the records of a study with these predictions, as `usgan ttest` leaves them.
 
-
-def study(
-    rng: np.random.Generator, world: World, accuracy: float, repeats: int, gains: dict[int, float], splits: int = 1
-) -> list[Effect]:
-    """Simulate one study, and compare each arm with the control. `gains` are added to the accuracy of arms."""
-    each = np.full(1 + GANS * RATIOS, accuracy)
-    for arm, gain in gains.items():
-        each[arm] += gain
-    right, clusters = simulate(rng, world, each, repeats, IMAGES if splits == 1 else POOL)
+    The repeats of one split are pooled to one reader, as `usgan_cli.stats.arms` does.
+    """
     if splits > 1:
-        right = split_in(rng, right, splits)
-    return [compare_arms(arm, right[CONTROL], clusters) for arm in right[1:]]
+        right = right.reshape(len(ARMS), splits, -1, right.shape[-1])
+    by_name = {one.name: right[ARMS.index(one)] for one in arms}
+    effects = []
+    for one in arms[1:]:
+        record = ClassifierRecord.model_construct(
+            name=one.name,
+            aug=one.aug,
+            ratio=one.ratio,
+            control=one.control,
+            synthetic_only=False,
+            protocol="standard",
+            select=None,
+            settings=SimpleNamespace(budget=budget),
+        )
+        against = control_of(record, by_name)
+        effects.append(recorded(record, against, compare_arms(by_name[one.name], by_name[against], clusters)))
+    key = SeedsKey(SIZE, tuple(range(len(right[0]))))
+    seeds = SeedsRecord.model_construct(n=SIZE, seeds=list(key.seeds), comparisons=[], effects=effects)
+    group = ClassifierGroup(SimpleNamespace(budget=budget), [], None, "", {}, {key: seeds})  # type: ignore[arg-type]
+    if len(key.seeds) == 1:
+        subset = SubsetKey(SIZE, 0)
+        group = ClassifierGroup(group.settings, [], None, "", {subset: seeds}, {})  # type: ignore[dict-item]
+    return Study(StudyRecords(Workspace(Path())), [], [group], [], [])
 
 
-def headline(findings: list[Finding]) -> bool:
-    """Return whether any comparison is called better or worse."""
-    return any(finding.verdict in {"helped", "hurt"} for finding in findings)
+@dataclass(frozen=True)
+class Design:
+    """A kind of study, and what is planted in it."""
+
+    accuracy: float
+    repeats: int
+    splits: int = 1
+    gains: dict[TrainingSet, float] = field(default_factory=dict)
+    """Added to the accuracy of arms."""
+    arms: tuple[TrainingSet, ...] = tuple(ARMS)
+    """Those that the study trained."""
+    budget: Budget = "updates"
+
+    def simulate(self, rng: np.random.Generator, world: World) -> Study:
+        """Return the records of one such study."""
+        each = np.array([self.accuracy + self.gains.get(one, 0.0) for one in ARMS])
+        right, clusters = simulate(rng, world, each, self.repeats, self.splits)
+        return study(right, clusters, splits=self.splits, budget=self.budget, arms=list(self.arms))
 
 
-def with_hillis(effects: list[Effect]) -> list[Effect]:
-    """Return the effects with Hillis' degrees of freedom."""
-    return [dataclasses.replace(effect, df=effect.hillis_df) for effect in effects]
+def claims(verdicts: Verdicts) -> bool:
+    """Return whether the headline says that a GAN's images help or hurt."""
+    return any(word in headline(verdicts) for word in ("helped", "hurt"))
 
 
 def rate(flags: Iterable[bool]) -> str:
@@ -152,62 +209,94 @@ def rate(flags: Iterable[bool]) -> str:
     return f"{100 * values.mean():5.1f} % [{100 * low:4.1f}, {100 * high:4.1f}]"
 
 
+Question = Callable[[Study], bool]
+
+
 class Bench:
     """Simulates as many studies of each kind as asked for, each kind from its own seed."""
 
-    def __init__(self, studies: int) -> None:
-        self.studies = studies
+    def __init__(self, studies: int, only: str) -> None:
+        self.studies, self.only = studies, only
 
-    def run(
-        self, name: str, ask: dict[str, Callable[[list[Effect]], bool]], world: World, accuracy: float, **design: object
-    ) -> None:
+    def run(self, name: str, ask: dict[str, Question], world: World, design: Design) -> None:
         """Print the share of studies for which each question is answered by yes."""
+        if self.only not in name:
+            return
         rng = np.random.default_rng([self.studies, *name.encode()])
-        studies = [study(rng, world, accuracy, **design) for _ in range(self.studies)]  # type: ignore[arg-type]
-        error = np.mean([effect.standard_error for effects in studies for effect in effects])
-        print(f"  {name:44} standard error {100 * error:.2f} points", flush=True)
+        studies = [design.simulate(rng, world) for _ in range(self.studies)]
         for question, answer in ask.items():
-            print(f"      {question:40} {rate(answer(effects) for effects in studies)}", flush=True)
+            print(f"  {name:40} {question:34} {rate(answer(one) for one in studies)}", flush=True)
+
+
+def judged(one: Study) -> Verdicts:
+    return judge_study(one, Analysis(primary=PRIMARY))
+
+
+def any_control(word: str) -> Question:
+    return lambda one: any(v.finding.verdict == word for v in judged(one).each if not v.of_gan)
+
+
+def primary_helped(one: Study) -> bool:
+    return any(v.finding.verdict == "helped" for v in judged(one).each if v.primary)
+
+
+def null_studies(bench: Bench) -> None:
+    print("Equally good arms: at most 6 % of studies may get a headline")
+    ask = {"headline": lambda one: claims(judged(one)), "without a primary": lambda one: claims(judge_study(one, FREE))}
+    for kind, world in WORLDS.items():
+        for n, accuracy in ACCURACY.items():
+            for repeats in (1, 3, 5) if kind != "pools" else ():
+                bench.run(f"{kind}, n = {n}, {repeats} repeats", ask, world, Design(accuracy, repeats))
+    print("The same in several splits, each of which counts as one reader")
+    for kind in ("measured", "pools", "images"):
+        for splits, seeds in ((2, 2), (3, 1), (3, 3), (5, 1)):
+            name = f"{kind}, n = 100, {splits} splits of {seeds}"
+            bench.run(name, ask, WORLDS[kind], Design(0.7, splits * seeds, splits))
+
+
+def studies_with_a_gain(bench: Bench) -> None:
+    print(f"{100 * GAIN:g} points in the primary comparison's arm: at least 80 % of studies must find them")
+    gains = {TrainingSet("none", 1.0): GAIN}
+    ask = {"primary comparison helped": primary_helped, "headline": lambda one: claims(judged(one))}
+    for kind in ("measured", "doubled", "failing", "images"):
+        for n, accuracy in ACCURACY.items():
+            world = WORLDS[kind]
+            bench.run(f"gain, {kind}, n = {n}, 5 repeats", ask, world, Design(accuracy, 5, gains=gains))
+    bench.run("gain, pools, n = 100, 5 splits of 1", ask, WORLDS["pools"], Design(0.7, 5, 5, gains))
+
+    print(f"{100 * GAIN:g} points in all arms but real images alone, from updates: not the GAN's in 94 % of studies")
+    updates = {one: GAIN for one in ARMS if one != REAL}
+    ask = {"headline": lambda one: claims(judged(one)), "copies helped": any_control("helped")}
+    for n, accuracy in ACCURACY.items():
+        for repeats in (3, 5):
+            design = Design(accuracy, repeats, gains=updates)
+            bench.run(f"updates, measured, n = {n}, {repeats} repeats", ask, WORLDS["measured"], design)
+    ask = {
+        "headline": lambda one: claims(judged(one)),
+        "headline without 'more updates'": lambda one: claims(judged(one)) and UPDATES not in headline(judged(one)),
+    }
+    design = Design(0.7, 5, gains=updates, arms=(REAL, *GANS), budget="epochs")
+    bench.run("updates, equal epochs and no controls", ask, WORLDS["measured"], design)
+
+    print(f"{100 * MARGIN:g} points in every GAN's arm: 'no more than' is false in at most 6 % of studies")
+    false = {"any called equivalent": lambda one: any(v.finding.verdict == "equivalent" for v in judged(one).of_gans)}
+    design = Design(0.7, 5, gains=dict.fromkeys(GANS, MARGIN))
+    bench.run("margin, measured, n = 100, 5 repeats", false, WORLDS["measured"], design)
+
+
+FREE = Analysis()
+UPDATES = "with more optimiser updates"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=1000)
-    bench = Bench(parser.parse_args().studies)
+    parser.add_argument("--only", default="", help="simulate the kinds with these words in their name alone")
+    args = parser.parse_args()
     began = time.perf_counter()
-
-    def judged(effects: list[Effect]) -> list[Finding]:
-        return judge(effects, primary=PRIMARY)
-
-    null = {
-        "headline": lambda effects: headline(judged(effects)),
-        "the same of the primary comparison alone": lambda effects: headline(judge([effects[PRIMARY]])),
-    }
-    by_hillis = {"headline by Hillis' degrees of freedom": lambda effects: headline(judged(with_hillis(effects)))}
-    fixed = {"headline if its own trainings were all": lambda effects: any(e.p * len(effects) < ALPHA for e in effects)}
-    print("Equally good arms: at most 6 % of studies may get a headline")
-    for kind, world in WORLDS.items():
-        for n, accuracy in ACCURACY.items():
-            for repeats in (1, 2, 3, 5):
-                ask = null | (fixed if repeats == 1 else by_hillis)
-                bench.run(f"{kind}, n = {n}, {repeats} repeats", ask, world, accuracy, repeats=repeats, gains={})
-    for repeats in (3, 6):
-        name = f"measured, n = 100, 3 splits, {repeats} repeats"
-        bench.run(name, null, WORLDS["measured"], 0.7, repeats=repeats, gains={}, splits=3)
-
-    print(f"{100 * GAIN:g} points in the primary comparison's arm: at least 80 % of studies must find them")
-    questions = {
-        "primary comparison helped": lambda effects: judged(effects)[PRIMARY].verdict == "helped",
-        "the same, had none been named primary": lambda effects: judge(effects)[PRIMARY].verdict == "helped",
-    }
-    for kind, world in WORLDS.items():
-        for n, accuracy in ACCURACY.items():
-            bench.run(f"{kind}, n = {n}, 5 repeats", questions, world, accuracy, repeats=5, gains={PRIMARY + 1: GAIN})
-
-    print(f"{100 * MARGIN:g} points in every arm: 'no more than' is false in at most 6 % of studies")
-    gains = dict.fromkeys(range(1, 1 + GANS * RATIOS), MARGIN)
-    false = {"any called equivalent": lambda effects: any(f.verdict == "equivalent" for f in judged(effects))}
-    bench.run("measured, n = 100, 5 repeats", false, WORLDS["measured"], 0.7, repeats=5, gains=gains)
+    bench = Bench(args.studies, args.only)
+    null_studies(bench)
+    studies_with_a_gain(bench)
     print(f"{time.perf_counter() - began:.0f} s")
 
 

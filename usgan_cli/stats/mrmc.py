@@ -73,6 +73,14 @@ class Variances:
         """Return the difference that a test at level `alpha` shows with a power of 80 %; `repeats` is 2 or more."""
         return self.standard_error(repeats, clusters) * detectable_in_errors(repeats - 1, alpha)
 
+    def repeats_needed(self, clusters: float, alpha: float) -> int | None:
+        """Return the repeats with which so many clusters show `TARGET`; None where no feasible number does."""
+        return _smallest(lambda count: self.detectable(count, clusters, alpha), MOST_REPEATS)
+
+    def images_needed(self, repeats: int, share: float, alpha: float) -> int | None:
+        """Return the test images, `share` clusters each, with which the repeats show `TARGET`; None as above."""
+        return _smallest(lambda count: self.detectable(repeats, count * share, alpha), MOST_IMAGES)
+
 
 LINEAR_HEADS = Variances(training=0.01**2, own=280 * 0.011**2, shared=280 * 0.002**2)
 """Of linear heads on EfficientNet-Lite2's features of BUSI, n = 50 to 500, with and without images of stand-ins for
@@ -233,18 +241,14 @@ class Finding:
     def repeats_needed(self) -> int | None:
         """Repeats with these test images that would show `TARGET`; None where no feasible number does."""
         variances, clusters = self.effect.variances, self.effect.clusters
-        if variances is None:
-            return None
-        return _smallest(lambda count: variances.detectable(count, clusters, self.alpha), MOST_REPEATS)
+        return None if variances is None else variances.repeats_needed(clusters, self.alpha)
 
     @property
     def images_needed(self) -> int | None:
         """Test images with these repeats that would show `TARGET`; None where no feasible number does."""
         variances, effect = self.effect.variances, self.effect
-        if variances is None:
-            return None
         share = effect.clusters / effect.images
-        return _smallest(lambda count: variances.detectable(effect.repeats, count * share, self.alpha), MOST_IMAGES)
+        return None if variances is None else variances.images_needed(effect.repeats, share, self.alpha)
 
     def sentence(self) -> str:
         """Return the verdict in words, with what it rests on."""
@@ -278,9 +282,7 @@ def judge(
     Differences within ± `margin` are of no consequence. `primary` is the position of the primary comparison, and
     `missing` counts further comparisons that the study planned and could not make.
     """
-    weights = np.ones(len(effects) + missing)
-    if primary is not None and len(weights) > 1:
-        weights[primary] = PRIMARY_WEIGHT / (1 - PRIMARY_WEIGHT) * (len(weights) - 1)
+    weights = weights_of(len(effects) + missing, primary)
     rest = [None] * missing
     adjusted = holm([*(None if e.variances is None else e.p for e in effects), *rest], weights)
     equivalent = holm([*(None if e.variances is None else e.p_equivalence(margin) for e in effects), *rest], weights)
@@ -293,6 +295,14 @@ def judge(
             verdict = "equivalent"
         findings.append(Finding(effect, p, q, verdict, margin, ALPHA * float(weight / weights.sum())))
     return findings
+
+
+def weights_of(comparisons: int, primary: int | None) -> Floats:
+    """Return each comparison's weight in a family: equal ones, but half of all for the primary one."""
+    weights = np.ones(comparisons)
+    if primary is not None and comparisons > 1:
+        weights[primary] = PRIMARY_WEIGHT / (1 - PRIMARY_WEIGHT) * (comparisons - 1)
+    return weights
 
 
 def holm(p_values: Sequence[float | None], weights: Floats) -> list[float | None]:

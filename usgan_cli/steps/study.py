@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from usgan_cli.commands.prepare import Prepare
 from usgan_cli.commands.study import Study
 from usgan_cli.core.errors import SettingsError
+from usgan_cli.core.formats.dataset import DataManifest, read_manifest
 from usgan_cli.core.machine.threads import limit_threads
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store import files
 from usgan_cli.core.store.step import Outcome, Status
 from usgan_cli.core.text import duration
+from usgan_cli.data.copies.groups import clusters_of
+from usgan_cli.stats.prospect import Prospect, prospects
 from usgan_cli.steps.report import PAGE
 from usgan_cli.steps.timing import Timing
-from usgan_cli.study.config import StudyConfig, load_study, study_text
+from usgan_cli.study.config import PHANTOM, StudyConfig, load_study, study_text
 from usgan_cli.study.document import claim_workspace, study_file
 from usgan_cli.study.estimate import Estimator, learn_from_records
 from usgan_cli.study.grid import MARKS, WORDS
-from usgan_cli.study.plan import PlannedStep, plan_study
+from usgan_cli.study.plan import PlannedStep, plan_study, planned_comparisons
 from usgan_cli.study.run import StepFailedError, run_plan, select_steps
 from usgan_cli.study.snakemake import run_snakemake
 from usgan_cli.study.state import StepState, find_states, to_do
@@ -92,8 +97,12 @@ class Planned:
         shown = {entry["state"] for entry in plan}
         note("   ".join(f"{MARKS[name]} {WORDS[name]}" for name in MARKS if name in shown))
         note(self._summary())
+        foreseen = foresee(self.config, self.steps)
+        for prospect in foreseen:
+            note(prospect.sentence())
         total, unknown = estimator.total(self.steps[i] for i in self.todo)
         result = {"name": self.config.name, "steps": plan, "seconds": total, "of_unknown_length": unknown}
+        result["can_show"] = [asdict(prospect) for prospect in foreseen]
         return Outcome(self.session.workspace.report / PAGE, "planned", result)
 
     def carry_out(self, options: Study) -> Outcome:
@@ -141,6 +150,26 @@ class Planned:
         page, root = self.session.workspace.report / PAGE, self.session.workspace.root
         result = {"name": self.config.name, "steps": len(self.steps), "carried_out": len(self.todo)}
         return Outcome(page if page.is_file() else root, status, result)
+
+
+def foresee(config: StudyConfig, steps: Sequence[PlannedStep]) -> list[Prospect]:
+    """Return what the study's comparisons will be able to show; nothing where the number of test images is unknown."""
+    comparisons = len(planned_comparisons(steps))
+    images = _test_images(config, next(step.writes for step in steps if step.command == Prepare.COMMAND))
+    if not comparisons or images is None:
+        return []
+    return prospects(len(config.grid.seeds), images, comparisons, primary=config.analysis.primary is not None)
+
+
+def _test_images(config: StudyConfig, data: Path) -> int | None:
+    """Return the clusters of test images that there are, or else the images that the settings ask for."""
+    if (data / DataManifest.FILE).is_file():
+        manifest = read_manifest(data)
+        return len({group for file, group in clusters_of(manifest).items() if file in manifest.files("test")})
+    test = config.data.test
+    if isinstance(test, int):
+        return test
+    return round(test * config.data.phantom_count) if config.data.source == PHANTOM else None
 
 
 def _run_step(session: Session, terminal: StudyTerminal, step: PlannedStep) -> None:

@@ -25,7 +25,7 @@ from usgan_cli.core.store.lifecycle import making_file
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.core.table import Table
 from usgan_cli.core.text import p_text, plural, stars
-from usgan_cli.data.copies.groups import join_groups
+from usgan_cli.data.copies.groups import clusters_of
 from usgan_cli.stats.arms import arm_effects
 from usgan_cli.stats.compare import Classified, compare, compare_seeds
 from usgan_cli.stats.export import comparison_table, seeds_table
@@ -148,13 +148,7 @@ def _clusters(session: Session, families: Sequence[Family]) -> dict[str, int]:
                 f"Train them again: usgan train-cls --n {baseline.record.n} --seed {baseline.record.settings.seed} "
                 f"--refresh{work_option(session)}",
             )
-    copies = {file: i for i, group in enumerate(manifest.duplicates) for file in group}
-    groups = join_groups(
-        [image.group for image in manifest.images],
-        # Where the split ignored copies, the groups do not hold them.
-        [("copies", copies[one.file]) if one.file in copies else ("alone", one.file) for one in manifest.images],
-    )
-    return {image.file: int(group) for image, group in zip(manifest.images, groups, strict=True)}
+    return clusters_of(manifest)
 
 
 def _summary(path: Path) -> dict[str, Any]:

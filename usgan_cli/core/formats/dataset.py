@@ -87,6 +87,10 @@ class DataManifest(Document):
         """Return the images of one side of the split, in order."""
         return [image for image in self.images if image.split == split]
 
+    def files(self, split: Literal["train", "test"]) -> set[str]:
+        """Return the files of one side of the split."""
+        return {image.file for image in self.of(split)}
+
     def class_counts(self, split: Literal["train", "test"] | None = None) -> dict[str, int]:
         """Return the number of images of each class on one side of the split, or in all."""
         return _count(self.classes, self.images if split is None else self.of(split))

@@ -22,6 +22,7 @@ import scipy
 from numpy.typing import NDArray
 
 from usgan_cli.core.errors import DataError
+from usgan_cli.core.formats.dataset import DataManifest
 from usgan_cli.core.images.codec import Pixels
 from usgan_cli.core.text import listed, plural
 from usgan_cli.data.copies.near import DUPLICATE, NearPair
@@ -94,6 +95,17 @@ def join_groups(*labellings: Sequence[Hashable]) -> Groups:
         first_with: dict[Hashable, int] = {}
         pairs += [(first_with.setdefault(label, i), i) for i, label in enumerate(labels)]
     return connected_groups(len(labellings[0]), pairs)
+
+
+def clusters_of(manifest: DataManifest) -> dict[str, int]:
+    """Return the number of the cluster of each image of a dataset: copies, a patient's images, frames of one file."""
+    copies = {file: i for i, group in enumerate(manifest.duplicates) for file in group}
+    groups = join_groups(
+        [image.group for image in manifest.images],
+        # Where the split ignored copies, the groups do not hold them.
+        [("copies", copies[one.file]) if one.file in copies else ("alone", one.file) for one in manifest.images],
+    )
+    return {image.file: int(group) for image, group in zip(manifest.images, groups, strict=True)}
 
 
 def repeated(groups: Groups) -> list[list[int]]:
