@@ -32,6 +32,13 @@ class Reading(Options, panel="How the source is read"):
         "Frames of a multi-frame DICOM or TIFF file to take: first, middle or all (which stay together).",
         default="first",
     )
+    bits: int | None = option(
+        "Bits of the gray values in files that can hold more than 8, whose range becomes 0 to 255 (1 for floats from 0 "
+        "to 1); also in place of DICOM windows (default: the bits that all such images use together).",
+        default=None,
+        least=1,
+        most=32,
+    )
     format: Literal["folders", "zip", "dicom", "csv", "medmnist"] | None = option(
         "Read the source as this format (default: recognised by looking).", default=None
     )

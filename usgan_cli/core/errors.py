@@ -22,6 +22,14 @@ class DataError(UsganError):
     """Images, folders or labels that cannot be used as they are."""
 
 
+class UndecodableError(DataError):
+    """A file that is not an image, or a broken one; `reason` says why without naming the file."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The file cannot be decoded as an image: {reason}.")
+        self.reason = reason
+
+
 class SettingsError(UsganError):
     """Settings that are impossible, contradict each other, or differ from those on disk."""
 

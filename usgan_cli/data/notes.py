@@ -8,12 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from usgan_cli.core.formats.dataset import LeftOut
+from usgan_cli.core.images.deep import Bits
 from usgan_cli.core.progress import Progress
 from usgan_cli.core.text import listed, plural
 from usgan_cli.data.copies.groups import ConflictPolicy, DuplicatePolicy, Duplicates, Groups, divided
 from usgan_cli.data.source import classes, files
 from usgan_cli.data.source.contents import ImageSource
 from usgan_cli.data.source.decode import UNDECODABLE, Decoded
+
+DARK = 26
+"""A tenth of the range of gray levels."""
 
 _GROUPS_FROM = {
     "csv": "the table of groups",
@@ -28,6 +32,11 @@ def is_loss(item: LeftOut) -> bool:
     return item.reason not in {classes.MASK, classes.NOT_AN_IMAGE, classes.NOT_CHOSEN, files.HIDDEN}
 
 
+def reason_of(item: LeftOut) -> str:
+    """Return why a file was left out, in its reader's own words."""
+    return item.reason.removeprefix(UNDECODABLE).lstrip(": ")
+
+
 def report_left_out(source: ImageSource, undecodable: Sequence[LeftOut], progress: Progress) -> None:
     """Report the files that are not in the dataset: a warning where someone may believe that they are."""
     if masks := sum(item.reason == classes.MASK for item in source.left_out):
@@ -38,7 +47,7 @@ def report_left_out(source: ImageSource, undecodable: Sequence[LeftOut], progres
         report = progress.warn if is_loss(those[0]) else progress.note
         report(f"Left out {plural(len(those), 'entry', 'entries')} ({reason}): {listed([i.source for i in those])}.")
     if undecodable:
-        names = [f"{item.source} ({item.reason.removeprefix(UNDECODABLE).lstrip(': ')})" for item in undecodable]
+        names = [f"{item.source} ({reason_of(item)})" for item in undecodable]
         progress.warn(f"Left out {plural(len(names), 'image')} that cannot be decoded: {listed(names)}.")
 
 
@@ -57,6 +66,24 @@ def report_decoded(source: ImageSource, decoded: Sequence[Decoded], size: int, p
     small = sum(min(item.height, item.width) < size for item in decoded)
     if small:
         progress.note(f"{plural(small, 'image')} with a side below {size} pixels had to be enlarged.")
+
+
+def report_bits(bits: Bits, brightest: Sequence[int], progress: Progress) -> None:
+    """Report the range of files with more than 8 bits, and warn if all images are dark."""
+    words = {"integers": "0 to {}", "signed": "-{} to {}", "floats": "0 to {}"}
+    for carrier, count in bits.of.items():
+        if not bits.fixed:
+            top = 2**count - 1 if carrier != "signed" else 2 ** (count - 1) - 1
+            shown = words[carrier].format(*[top + 1, top] if carrier == "signed" else [top])
+            progress.note(
+                f"Gray values of more than 8 bits are scaled from {shown} ({plural(count, 'bit')}), the range that "
+                "all such images use together. --bits fixes another."
+            )
+    if brightest and max(brightest) < DARK:
+        progress.warn(
+            f"All images are dark: none has a gray level above {max(brightest)} of 255. If their files use fewer bits "
+            "than they could hold, name how many with --bits."
+        )
 
 
 def report_duplicates(

@@ -18,6 +18,7 @@ from usgan_cli.core.apportion import largest_remainder
 from usgan_cli.core.errors import DataError, SettingsError
 from usgan_cli.core.formats.dataset import DataImage, DataManifest, LeftOut, NearCopy
 from usgan_cli.core.images.codec import Fit
+from usgan_cli.core.images.deep import Bits
 from usgan_cli.core.progress import Progress
 from usgan_cli.core.store import files
 from usgan_cli.core.text import on_one_line
@@ -35,6 +36,8 @@ from usgan_cli.data.copies.groups import (
 from usgan_cli.data.copies.near import find_near_pairs
 from usgan_cli.data.source.contents import ImageSource, SourceOptions
 from usgan_cli.data.source.decode import Decoded, decode_all
+from usgan_cli.data.source.depth import measure_bits
+from usgan_cli.data.source.names import shown
 from usgan_cli.data.source.scan import scan
 from usgan_cli.data.split import stratified_group_split
 
@@ -107,6 +110,7 @@ class _Inspected:
     undecodable: list[LeftOut]
     duplicates: Duplicates
     settled: Settled
+    bits: Bits
 
     @property
     def kept(self) -> list[Decoded]:
@@ -129,19 +133,21 @@ def _inspect(
     config: PrepareConfig, source: ImageSource, target: Path, progress: Progress, workers: int | None
 ) -> _Inspected:
     """Decode and write all images, and find the copies among them."""
-    results = decode_all(source, target, config.channels, config.size, config.fit, progress, workers)
+    bits = measure_bits(source, config.reading.bits, workers)
+    results = decode_all(source, target, config.channels, config.size, config.fit, progress, workers, bits)
     decoded = [result for result in results if isinstance(result, Decoded)]
     undecodable = [result for result in results if isinstance(result, LeftOut)]
     _check_classes(source, decoded, undecodable)
     notes.report_left_out(source, undecodable, progress)
     notes.report_decoded(source, decoded, config.size, progress)
+    notes.report_bits(bits, [item.brightest for item in decoded], progress)
     near = find_near_pairs([item.thumbnail for item in decoded], progress, workers=workers)
     duplicates = find_duplicates([item.pixels for item in decoded], [item.source.class_ for item in decoded], near)
     names = [item.source.relative for item in decoded]
     areas = [item.height * item.width for item in decoded]
     settled = settle(duplicates, names, areas, config.duplicates, config.conflicts)
     notes.report_duplicates(duplicates, names, config.duplicates, config.conflicts, progress)
-    return _Inspected(decoded, undecodable, duplicates, settled)
+    return _Inspected(decoded, undecodable, duplicates, settled, bits)
 
 
 def _split(config: PrepareConfig, source: ImageSource, inspected: _Inspected, progress: Progress) -> _Split:
@@ -187,6 +193,7 @@ def _manifest(config: PrepareConfig, source: ImageSource, inspected: _Inspected,
         split_from="source" if split.own else "usgan",
         groups_from=source.groups_from,
         frames=config.reading.frames,
+        bits=dict(inspected.bits.of),
         resampling="lanczos",
         fit=config.fit,
         test_share=split.share,
@@ -229,7 +236,7 @@ def _audit(config: PrepareConfig, source: ImageSource, inspected: _Inspected, ma
     images = [AuditImage(item, sides.get(item.file, "dropped")) for item in inspected.images]
     left_out = [*source.left_out, *inspected.undecodable]
     return Audit(
-        source.root.name, source.classes, images, left_out, inspected.duplicates, config.duplicates, config.conflicts
+        shown(source.root.name), source.classes, images, left_out, inspected.duplicates, config.duplicates, config.conflicts
     )
 
 
@@ -241,16 +248,17 @@ def _files_of(groups: Sequence[Sequence[int]], decoded: Sequence[Decoded], kept:
 
 def _check_classes(source: ImageSource, decoded: Sequence[Decoded], undecodable: Sequence[LeftOut]) -> None:
     decodable = {item.source.class_ for item in decoded}
-    broken = {item.source for item in undecodable}
+    broken = {item.source: item for item in undecodable}
     for name in source.classes:
         if name in decodable:
             continue
-        lost = [image.relative for image in source.images if image.class_ == name and image.relative in broken]
-        lost += [item.source for item in source.left_out if item.source.startswith(f"{name}/") and notes.is_loss(item)]
-        first = f" (the first: {on_one_line(lost[0])})" if lost else ""
+        of_class = [image.relative for image in source.images if image.class_ == name]
+        lost = [broken[relative] for relative in of_class if relative in broken]
+        lost += [item for item in source.left_out if item.source.startswith(f"{name}/") and notes.is_loss(item)]
+        why = f": {on_one_line(lost[0].source)}: {notes.reason_of(lost[0])}" if lost else ""
         raise DataError(
-            f"No image of the class {name!r} in {source.root} can be decoded{first}.",
-            "Check that the files are whole images, not pointers or broken downloads.",
+            f"No image of the class {name!r} in {shown(str(source.root))} can be read{why}.",
+            "Check a file with another program, or leave the class out with --classes.",
         )
 
 

@@ -20,7 +20,7 @@ from usgan_cli.data.source.contents import ImageSource, SourceOptions
 from usgan_cli.data.source.scan import scan
 from usgan_cli.terminal.session import Session
 
-REVISION = 2
+REVISION = 3
 DEFAULT_TEST = Prepare(source=Path()).test
 
 
@@ -52,7 +52,7 @@ def _reading(options: Prepare) -> SourceOptions:
         raise SettingsError(f"--classes has an empty name: {options.classes!r}.")
     words: dict[str | None, Literal["folder", "none"] | None] = {"folder": "folder", "none": "none", None: None}
     groups = words[options.groups] if options.groups in words else Path(options.groups or "")
-    return SourceOptions(options.format, classes, options.class_level, options.frames, groups)
+    return SourceOptions(options.format, classes, options.class_level, options.frames, options.bits, groups)
 
 
 def _check_split(options: Prepare, source: ImageSource) -> None:

@@ -18,8 +18,9 @@ from usgan_cli.core.images import codec
 from usgan_cli.core.progress import Silent
 from usgan_cli.data.prepare import prepare
 from usgan_cli.data.source.contents import SourceOptions
-from usgan_cli.data.source.decode import UNDECODABLE, ordered_map
+from usgan_cli.data.source.decode import UNDECODABLE
 from usgan_cli.data.source.names import safe_name, unique_names
+from usgan_cli.data.source.threads import ordered_map
 
 SMALL = prepare_config(size=16, test=12)
 
@@ -48,8 +49,8 @@ def test_hostile_files_are_left_out_with_reasons(source: Path, tmp_path: Path) -
     (benign / "two\nlines.png").write_text("hello")
     (benign / "bomb.png").write_bytes(black_png(30000, 30000))
     (benign / "large.png").write_bytes(black_png(10000, 9000))  # where Pillow only warns
-    Image.fromarray(np.full((8, 8), 3.5, np.float32)).save(benign / "float.tif")
-    Image.fromarray(np.full((8, 8), 70000, np.int32)).save(benign / "deep.tif")
+    Image.fromarray(np.full((8, 8), np.nan, np.float32)).save(benign / "float.tif")
+    Image.fromarray(np.full((8, 8), -7, np.int32)).save(benign / "deep.tif")
     progress = Silent()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -62,8 +63,8 @@ def test_hostile_files_are_left_out_with_reasons(source: Path, tmp_path: Path) -
         "two\nlines.png": "its content is not a known image format",
         "bomb.png": f"more than {codec.MAX_PIXELS} pixels",
         "large.png": f"10000 x 9000 pixels are more than {codec.MAX_PIXELS}",
-        "float.tif": "its pixels are floats outside [0, 1], whose range is unknown",
-        "deep.tif": "its pixels are integers of 32 bits, whose range is unknown",
+        "float.tif": "its pixels are floats, some of them infinite or not a number",
+        "deep.tif": "its pixels are negative integers, whose range is unknown",
     }
     assert len(progress.warnings) == 1
     assert "\n" not in progress.warnings[0]

@@ -15,7 +15,8 @@ from tiny_data import zipped
 
 from usgan_cli.core.errors import DataError
 from usgan_cli.core.images import codec
-from usgan_cli.core.images.codec import UndecodableError
+from usgan_cli.core.errors import UndecodableError
+from usgan_cli.core.images.deep import fixed_bits
 from usgan_cli.core.progress import Silent
 from usgan_cli.data.prepare import prepare
 from usgan_cli.data.source import classes, dicom
@@ -121,11 +122,15 @@ def test_bits_without_a_window_are_scaled_from_their_range() -> None:
     data = load("SC_rgb_rle_16bit.dcm")
     expected = np.rint(pydicom.dcmread(io.BytesIO(data)).pixel_array / 257).astype(np.uint8)
     np.testing.assert_array_equal(decode(data, channels=3), expected.transpose(2, 0, 1))
-    # Signed 16-bit values: -32768 is black, 32767 white, also behind a rescaling.
+    # Signed values of 16 bits that need 13: -4096 is black, 4095 white, also behind a rescaling.
     data = load("CT_small.dcm")
     values = pydicom.dcmread(io.BytesIO(data)).pixel_array.astype(float)
-    np.testing.assert_array_equal(decode(data)[0], np.rint((values + 32768) / 65535 * 255).astype(np.uint8))
+    assert -4096 <= values.min() and 2047 < values.max() <= 4095
+    np.testing.assert_array_equal(decode(data)[0], np.rint((values + 4096) / 8191 * 255).astype(np.uint8))
     np.testing.assert_array_equal(decode(load("CT_small.dcm", RescaleSlope=3, RescaleIntercept=7)), decode(data))
+    np.testing.assert_array_equal(
+        decode(load("CT_small.dcm", RescaleSlope=-1, RescaleIntercept=0)), 255 - decode(data)
+    )
     np.testing.assert_array_equal(decode(load("CT_small.dcm", BitsStored=12, HighBit=11)).shape, (1, 128, 128))
 
 
@@ -145,6 +150,99 @@ def test_windows_are_applied() -> None:
     sigmoid = load("MR_small.dcm", VOILUTFunction="SIGMOID")
     expected = apply_windowing(dataset.pixel_array, pydicom.dcmread(io.BytesIO(sigmoid)))
     np.testing.assert_array_equal(decode(sigmoid)[0], np.rint((expected + 32768) / 65535 * 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        {"WindowWidth": 0},
+        {"WindowWidth": -5},
+        {"WindowWidth": 0.5},
+        {"WindowWidth": None},
+        {"WindowCenter": None},
+        {"WindowWidth": ""},
+        {"WindowWidth": [0, 0], "WindowCenter": [1, 2]},
+        {"WindowWidth": 0, "VOILUTFunction": "SIGMOID"},
+    ],
+)
+def test_a_window_that_shows_nothing_counts_as_none(window: dict[str, object]) -> None:
+    values = pydicom.dcmread(shipped("MR_small.dcm")).pixel_array.astype(float)
+    assert values.min() >= -4096 and 2047 < values.max() <= 4095  # signed, of 13 bits
+    expected = np.rint((values + 4096) / 8191 * 255).astype(np.uint8)
+    np.testing.assert_array_equal(decode(load("MR_small.dcm", **window))[0], expected)
+
+
+def test_the_first_window_that_shows_something_is_taken() -> None:
+    one = decode(load("MR_small.dcm"))
+    np.testing.assert_array_equal(decode(load("MR_small.dcm", WindowCenter=[1, 600], WindowWidth=[0, 1600])), one)
+    # Behind a rescaling of negative slope, large stored numbers are dark.
+    negative = load("MR_small.dcm", RescaleSlope=-1, RescaleIntercept=0, WindowCenter=-599, WindowWidth=1600)
+    assert np.abs(decode(negative)[0].astype(int) - (255 - one[0].astype(int))).max() <= 1
+
+
+def test_bits_that_the_user_names_stand_in_place_of_windows() -> None:
+    values = pydicom.dcmread(shipped("MR_small.dcm")).pixel_array.astype(float)
+    data = load("MR_small.dcm", WindowCenter=32768, WindowWidth=65536)
+    (picture,) = dicom.decode_frames(data, [0], 1, fixed_bits(14))
+    np.testing.assert_array_equal(picture.pixels[0], np.rint((values + 8192) / 16383 * 255).astype(np.uint8))
+
+
+def bare(name: str, *, implicit: bool, little: bool = True, **changes: object) -> bytes:
+    """Return a shipped file as some scanners store it: no preamble, no file meta information."""
+    dataset = pydicom.dcmread(io.BytesIO(load(name, **changes)))
+    array = dataset.pixel_array
+    plain = pydicom.Dataset()
+    plain.update({element.tag: element for element in dataset if element.tag.group != 2})
+    plain.PixelData = array.astype(array.dtype.newbyteorder("<" if little else ">")).tobytes()
+    plain["PixelData"].VR = "OB" if array.dtype.itemsize == 1 else "OW"
+    buffer = io.BytesIO()
+    pydicom.dcmwrite(buffer, plain, implicit_vr=implicit, little_endian=little, enforce_file_format=False)
+    data = buffer.getvalue()
+    assert data[128:132] != b"DICM"
+    return data
+
+
+@pytest.mark.parametrize(("implicit", "little"), [(True, True), (False, True), (False, False)])
+def test_files_without_preamble_are_read(implicit: bool, little: bool, tmp_path: Path) -> None:
+    for name in ("MR_small.dcm", "image_dfl.dcm"):
+        data = bare(name, implicit=implicit, little=little)
+        np.testing.assert_array_equal(decode(data), decode(load(name)))
+        assert dicom.looks_like(data[: dicom.HEAD])
+    # As a source, with and without the usual suffix.
+    for i in range(6):
+        for class_ in "ab":
+            dataset = pydicom.dcmread(io.BytesIO(data), force=True)
+            path = tmp_path / "s" / class_ / (f"{i}.dcm" if i % 2 else f"IM{i:04}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            array = np.random.default_rng(100 * i + ord(class_)).integers(0, 256, (dataset.Rows, dataset.Columns))
+            dataset.PixelData = array.astype(np.uint8).tobytes()
+            dataset["PixelData"].VR = "OB"
+            del dataset.PatientID
+            pydicom.dcmwrite(path, dataset, implicit_vr=implicit, little_endian=little, enforce_file_format=False)
+    for source in (tmp_path / "s", zipped(tmp_path / "s", tmp_path / "s.zip", inside="top/")):
+        manifest = prepare(prepare_config(16, 1, 4), source, tmp_path / f"{source.name}.d", Silent())
+        assert len(manifest.images) == 12 and not manifest.left_out
+
+
+def test_other_files_do_not_look_like_dicom() -> None:
+    for head in (b"", b"\x89PNG\r\n\x1a\n" + bytes(140), b"II*\0" + bytes(140), b"BM" + bytes(140), bytes(140), b"path,label"):
+        assert not dicom.looks_like(head)
+
+
+def test_the_readers_own_reason_is_shown_where_a_class_is_lost(tmp_path: Path) -> None:
+    for name, data, reason in (
+        ("text", b"no DICOM", dicom.NO_HEADER),
+        ("pixels", bare("MR_small.dcm", implicit=True)[:700], "DICOM"),
+        ("photometric", bare("MR_small.dcm", implicit=True, PhotometricInterpretation="HSV"), "unknown kind 'HSV'"),
+        ("rows", load("rtplan.dcm"), dicom.NO_PIXELS),
+    ):
+        for class_ in "ab":
+            (tmp_path / name / class_).mkdir(parents=True)
+            (tmp_path / name / class_ / "1.dcm").write_bytes(data)
+        config = prepare_config(16, 1, 1, reading=SourceOptions(groups="none"))
+        with pytest.raises(DataError, match=rf"class 'a' in .*{name} can be read: a/1.dcm: .*({reason})") as caught:
+            prepare(config, tmp_path / name, tmp_path / f"{name}.d", Silent())
+        assert "--classes" in str(caught.value.hint)
 
 
 def test_monochrome1_is_inverted() -> None:

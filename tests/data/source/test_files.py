@@ -12,7 +12,7 @@ import pytest
 
 from usgan_cli.core.errors import DataError
 from usgan_cli.core.images import codec
-from usgan_cli.core.images.codec import UndecodableError
+from usgan_cli.core.errors import UndecodableError
 from usgan_cli.data.source import files
 from usgan_cli.data.source.files import FolderTree, ZipTree
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from usgan_cli.core.errors import DataError, MissingError
 from usgan_cli.core.store.document import ClassName, Document, InnerFile, Part
@@ -58,6 +58,9 @@ class DataManifest(Document):
     groups_from: Literal["none", "csv", "folder", "column", "PatientID"] = "none"
     """Where the grouping came from, besides equal pixels; patients' names are not kept."""
     frames: Literal["first", "middle", "all"] = "first"
+    bits: dict[str, int] = Field(default_factory=dict)
+    """Bits of the range that became 0 to 255, by kind of number ("integers", "signed", "floats"); empty where no file
+    holds more than 8."""
     resampling: str
     fit: str
     test_share: float
@@ -72,6 +75,14 @@ class DataManifest(Document):
     conflict_policy: Literal["keep", "drop", "error"] = "keep"
     conflicts: list[list[str]]
     """Groups of copies with more than one class."""
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave `bits` out where it says nothing, so that datasets made before it was recorded keep their digest."""
+        body: dict[str, Any] = handler(self)
+        if not self.bits:
+            body.pop("bits", None)
+        return body
 
     @model_validator(mode="after")
     def _consistent(self) -> DataManifest:

@@ -6,7 +6,8 @@ Pixels are uint8 arrays of shape [C, H, W]; floats are in [-1, 1].
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,14 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 
-from usgan_cli.core.errors import DataError
+from usgan_cli.core.errors import DataError, UndecodableError
+from usgan_cli.core.images import deep
+from usgan_cli.core.images.deep import Bits, Carrier
 from usgan_cli.core.store import files
 
 if TYPE_CHECKING:
     import torch
 
 Pixels = NDArray[np.uint8]
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+IMAGE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm", ".pnm", ".jp2"}
+)
 
 Fit = Literal["stretch", "pad", "crop"]
 
@@ -42,14 +47,6 @@ class Picture:
     """Whether the red, green and blue of some pixel in the file differ by more than `COLOUR_SPREAD` levels."""
 
 
-class UndecodableError(DataError):
-    """A file that is not an image, or a broken one; `reason` says why without naming the file."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"The file cannot be decoded as an image: {reason}.")
-        self.reason = reason
-
-
 def decode(path: Path, channels: Literal[1, 3] = 1) -> Pixels:
     """Decode an image file to pixels of shape [C, H, W] (see `read_picture`)."""
     return read_picture(path, channels).pixels
@@ -64,14 +61,32 @@ def read_picture(path: Path, channels: Literal[1, 3] = 1) -> Picture:
         raise DataError(f"{path} cannot be decoded as an image: {reason}.") from None
 
 
-def decode_bytes(data: bytes, channels: Literal[1, 3] = 1, frame: int = 0) -> Picture:
-    """Decode the bytes of a PNG, JPEG, BMP or TIFF file.
+def decode_bytes(data: bytes, channels: Literal[1, 3] = 1, frame: int = 0, bits: Bits | None = None) -> Picture:
+    """Decode the bytes of an image file.
 
-    Colour becomes gray by ITU-R 601 luma, as Pillow does; 16-bit images are scaled from their full range, floats from
-    [0, 1]; EXIF rotation is applied; transparency is laid on black, as the surroundings of an ultrasound image are.
-    `frame` is the page of a TIFF file, from 0. A broken image, one of more than `MAX_PIXELS` and numbers of unknown
-    scale are an `UndecodableError`.
+    Colour becomes gray by ITU-R 601 luma, as Pillow does; numbers of more than 8 bits are scaled from the range that
+    `bits` gives, or from the bits that this image uses itself; EXIF rotation is applied; transparency is laid on black,
+    as the surroundings of an ultrasound image are. `frame` is the page of a TIFF file, from 0. A broken image, one of
+    more than `MAX_PIXELS` and numbers of unknown scale are an `UndecodableError`.
     """
+    with _opened(data, frame) as image:
+        numbers = deep.read_deep(image, data, frame)
+        return to_picture(deep.of_few_bits(image, bits) if numbers is None else numbers.to_image(bits), channels)
+
+
+def measure_bytes(data: bytes, frame: int = 0) -> tuple[Carrier, int] | None:
+    """Return how many bits an image file uses where it holds more than 8, None where it does not.
+
+    Raises `UndecodableError` as `decode_bytes` does.
+    """
+    with _opened(data, frame) as image:
+        numbers = deep.read_deep(image, data, frame)
+        return None if numbers is None else (numbers.carrier, numbers.used())
+
+
+@contextmanager
+def _opened(data: bytes, frame: int) -> Iterator[Image.Image]:
+    """Yield the loaded image of a file, in the rotation that its EXIF data say."""
     if not data:
         raise UndecodableError("the file is empty")
     try:
@@ -82,7 +97,7 @@ def decode_bytes(data: bytes, channels: Literal[1, 3] = 1, frame: int = 0) -> Pi
                 check_size(opened.width, opened.height)
             opened.load()
             ImageOps.exif_transpose(opened, in_place=True)
-            return to_picture(_eight_bit(opened, opened.format), channels)
+            yield opened
     except UndecodableError:
         raise
     except UnidentifiedImageError:
@@ -129,23 +144,6 @@ def _on_black(image: Image.Image) -> Image.Image:
     if np.asarray(rgba.getchannel("A")).min() == 255:
         return rgba.convert("RGB")
     return Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba).convert("RGB")
-
-
-def _eight_bit(image: Image.Image, file_format: str | None) -> Image.Image:
-    """Scale numbers of more than 8 bits to gray levels; return other images unchanged."""
-    # Older versions of Pillow open a PNG file of 16 bits as one of 32.
-    if image.mode in {"I;16", "I;16B", "I;16L"} or (image.mode == "I" and file_format == "PNG"):
-        scale = 255 / 65535
-    elif image.mode == "F":
-        scale = 255.0
-    elif image.mode.startswith("I"):
-        raise UndecodableError("its pixels are integers of 32 bits, whose range is unknown")
-    else:
-        return image
-    values = np.asarray(image, dtype=np.float64)
-    if image.mode == "F" and not (values.min() >= 0 and values.max() <= 1):
-        raise UndecodableError("its pixels are floats outside [0, 1], whose range is unknown")
-    return Image.fromarray(np.clip(np.rint(values * scale), 0, 255).astype(np.uint8))
 
 
 def fit(pixels: Pixels, size: int, mode: Fit = "stretch") -> Pixels:

@@ -10,10 +10,11 @@ from typing import Literal
 
 from PIL import Image
 
-from usgan_cli.core.errors import SettingsError
+from usgan_cli.core.errors import SettingsError, UndecodableError
 from usgan_cli.core.formats.dataset import LeftOut
 from usgan_cli.core.images import codec
-from usgan_cli.core.images.codec import IMAGE_SUFFIXES, Picture, Pixels, UndecodableError
+from usgan_cli.core.images.codec import IMAGE_SUFFIXES, Picture, Pixels
+from usgan_cli.core.images.deep import Bits
 from usgan_cli.core.store import files
 from usgan_cli.data.source import dicom
 from usgan_cli.data.source.dicom import Frames
@@ -38,6 +39,8 @@ class SourceOptions:
     """Empty for all, sorted by name (MedMNIST: by label)."""
     class_level: int | None = None
     frames: Frames = "first"
+    bits: int | None = None
+    """Of the gray values of files with more than 8 bits; None for those that all images use together."""
     groups: Path | Literal["folder", "none"] | None = None
     """A CSV file, the folder of each file, or nothing; None for what the source says (column group, PatientID)."""
 
@@ -92,6 +95,9 @@ class ImageSource:
     groups_from: GroupsFrom = "none"
     unused_groups: int = 0
     """Lines of the CSV file of groups that name no image."""
+    archive: Path | None = None
+    """The file that holds all images."""
+    head: Callable[[str, int], bytes] = field(repr=False, compare=False, default=lambda _, __: b"")
     read: Callable[[str], bytes] = field(repr=False, compare=False, default=lambda _: b"")
     arrays: Callable[[], Iterator[tuple[str, Pixels]]] | None = field(repr=False, compare=False, default=None)
     """For a source that is one file of arrays: yields the name and the pixels ([H, W] or [H, W, 3]) of every image."""
@@ -103,8 +109,8 @@ class ImageSource:
 
     def digest(self) -> str:
         """Return a digest of all that decides the result: names, classes, groups, and the content of every file."""
-        if self.format in {"zip", "medmnist"}:
-            return files.digest_json([self.format, files.sha256_file(self.root)])
+        if self.archive is not None and self.format in {"zip", "medmnist"}:
+            return files.digest_json([self.format, files.sha256_file(self.archive)])
         names = list(dict.fromkeys(image.name for image in self.images))
         with ThreadPoolExecutor() as pool:
             content = dict(zip(names, pool.map(self._digest_of, names), strict=True))
@@ -118,10 +124,11 @@ class ImageSource:
         except UndecodableError as error:
             return error.reason
 
-    def load_all(self) -> Iterator[tuple[list[int], Load]]:
+    def load_all(self, bits: Bits | None = None) -> Iterator[tuple[list[int], Load]]:
         """Yield, file by file, the positions in `images` of a file's images and what decodes them.
 
-        What is yielded can be called in any thread. Files come in an order that suits the source.
+        What is yielded can be called in any thread. Files come in an order that suits the source. `bits` are those that
+        all images use together (see `measure_bits`).
         """
         if self.arrays is not None:
             position = {image.name: i for i, image in enumerate(self.images)}
@@ -129,20 +136,24 @@ class ImageSource:
                 if name in position:
                     yield [position[name]], _array_loader(row)
             return
+        for unit in self.units():
+            yield unit, self._file_loader([self.images[i] for i in unit], bits)
+
+    def units(self) -> list[list[int]]:
+        """Return the positions in `images` of each file's images."""
         units: dict[str, list[int]] = {}
         for i, image in enumerate(self.images):
             # A table may list one file under two labels, which makes two units.
             units.setdefault(f"{image.class_}\0{image.name}", []).append(i)
-        for unit in units.values():
-            yield unit, self._file_loader([self.images[i] for i in unit])
+        return list(units.values())
 
-    def _file_loader(self, unit: Sequence[SourceImage]) -> Load:
+    def _file_loader(self, unit: Sequence[SourceImage], bits: Bits | None) -> Load:
         def load(channels: Literal[1, 3]) -> Iterator[Picture]:
             data = self.read(unit[0].name)
             frames = [image.frame or 0 for image in unit]
             if unit[0].dicom:
-                return dicom.decode_frames(data, frames, channels)
-            return (codec.decode_bytes(data, channels, frame) for frame in frames)
+                return dicom.decode_frames(data, frames, channels, bits)
+            return (codec.decode_bytes(data, channels, frame, bits) for frame in frames)
 
         return load
 

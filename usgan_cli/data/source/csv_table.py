@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from usgan_cli.core.errors import DataError
+from usgan_cli.core.errors import DataError, UndecodableError
 from usgan_cli.core.formats.dataset import LeftOut
-from usgan_cli.core.images.codec import UndecodableError
+from usgan_cli.core.text import on_one_line
 from usgan_cli.data.source import dicom
 from usgan_cli.data.source.classes import NOT_AN_IMAGE, NOT_CHOSEN, pick_classes, sides_of
 from usgan_cli.data.source.contents import (
@@ -95,14 +96,15 @@ def scan(table: Path, options: SourceOptions) -> ImageSource:
     left_out: list[LeftOut] = []
     listed: set[tuple[str, str]] = set()
     for _, cells in rows:
-        name, label, group = cells["path"], cells["label"], cells["group"] or None
-        relative = name.replace("\\", "/")
+        label, group = cells["label"], cells["group"] or None
+        relative = cells["path"].replace("\\", "/").removeprefix("./")
+        name = _file_of(folder.top, cells["path"])
         if label not in classes:
             reason = NOT_CHOSEN
+        elif name is None:
+            reason = NO_FILE
         elif (name, label) in listed:
             reason = LISTED_TWICE
-        elif not _is_file(folder.top / name):
-            reason = NO_FILE
         elif (kind := file_kind(folder, name)) is None:
             reason = NOT_AN_IMAGE
         else:
@@ -120,7 +122,7 @@ def scan(table: Path, options: SourceOptions) -> ImageSource:
     absent = sum(item.reason == NO_FILE for item in left_out)
     if absent and not images:
         raise DataError(
-            f"Not one of the {absent} files that {table} lists is there (the first: {rows[0][1]['path']}).",
+            f"Not one of the {absent} files that {table} lists is there (the first: {on_one_line(rows[0][1]['path'])}).",
             f"Paths are relative to the folder of the table, {table.parent}.",
         )
     groups_from: GroupsFrom = "PatientID" if any(image.group for image in images) else "none"
@@ -128,8 +130,18 @@ def scan(table: Path, options: SourceOptions) -> ImageSource:
         groups_from = "column"
     ordered = in_order(images, classes)
     return ImageSource(
-        table, "csv", "table", classes, ordered, tuple(left_out), groups_from=groups_from, read=folder.read
+        table, "csv", "table", classes, ordered, tuple(left_out), groups_from=groups_from, head=folder.head, read=folder.read
     )
+
+
+def _file_of(top: Path, path: str) -> str | None:
+    """Return the file that a table's path means, relative to the table's folder; None if there is none.
+
+    Windows separates folders by backslashes, and macOS stores an accent apart from its letter.
+    """
+    slashed = path.replace("\\", "/")
+    forms = (path, slashed, *(unicodedata.normalize(form, slashed) for form in ("NFC", "NFD")))  # type: ignore[arg-type]
+    return next((name for name in forms if _is_file(top / name)), None)
 
 
 def _is_file(path: Path) -> bool:

@@ -7,18 +7,17 @@ order, and neither they nor the files written depend on how many threads there a
 from __future__ import annotations
 
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal, TypeVar
+from typing import Literal
 
 from PIL import Image
 
+from usgan_cli.core.errors import UndecodableError
 from usgan_cli.core.formats.dataset import LeftOut
 from usgan_cli.core.images import codec
-from usgan_cli.core.images.codec import Fit, Picture, Pixels, UndecodableError
+from usgan_cli.core.images.codec import Fit, Picture, Pixels
+from usgan_cli.core.images.deep import Bits
 from usgan_cli.core.machine.threads import available_cores
 from usgan_cli.core.names import folder_names
 from usgan_cli.core.progress import Progress
@@ -27,14 +26,9 @@ from usgan_cli.data.copies.descriptors import thumbnail
 from usgan_cli.data.copies.groups import pixel_digest
 from usgan_cli.data.source.contents import ImageSource, Load, SourceImage
 from usgan_cli.data.source.names import unique_names
+from usgan_cli.data.source.threads import MOST_WORKERS, ordered_map
 
 UNDECODABLE = "cannot be decoded as an image"
-
-_MOST_WORKERS = 32
-_WAITING_PER_WORKER = 4
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -53,6 +47,8 @@ class Decoded:
     """Of the original."""
     coloured: bool
     """Whether the original has colour in it, such as a marker."""
+    brightest: int
+    """Largest gray level, or level of a colour, once scaled to 8 bits."""
     thumbnail: Pixels
     """Gray and 128 x 128, for the search for near-copies."""
 
@@ -65,11 +61,12 @@ def decode_all(
     fit: Fit,
     progress: Progress,
     workers: int | None = None,
+    bits: Bits | None = None,
 ) -> list[Decoded | LeftOut]:
     """Decode every image of a source and write it as the square PNG file `target/images/<class>/<name>.png`.
 
     Files are not written atomically: `target` is not yet a dataset. See `codec.decode_bytes` and `codec.fit` for
-    `channels`, `size` and `fit`. `workers` are threads (default: one per core, up to 32). The results are in the order
+    `channels`, `size`, `fit` and `bits`. `workers` are threads (default: one per core, up to 32). The results are in the order
     of the source's images, LeftOut for those that cannot be decoded.
     """
     paths = _dataset_files(source)
@@ -80,7 +77,8 @@ def decode_all(
         (target / file).write_bytes(data)
         sha256, digest = files.sha256_bytes(data), pixel_digest(pixels)
         height, width = pixels.shape[1:]
-        return Decoded(image, file, sha256, digest, height, width, picture.coloured, thumbnail(pixels))
+        brightest = int(pixels.max())
+        return Decoded(image, file, sha256, digest, height, width, picture.coloured, brightest, thumbnail(pixels))
 
     def convert(unit: tuple[list[int], Load]) -> list[tuple[int, Decoded | LeftOut]]:
         places, load = unit
@@ -104,7 +102,7 @@ def decode_all(
         # shared by all threads, so it is set before they start and restored after they have ended.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         warnings.simplefilter("ignore", UserWarning)
-        for unit in ordered_map(convert, source.load_all(), workers or min(_MOST_WORKERS, available_cores())):
+        for unit in ordered_map(convert, source.load_all(bits), workers or min(MOST_WORKERS, available_cores())):
             results.update(unit)
             task.advance(len(unit))
     return [results[i] for i in range(len(paths))]
@@ -118,22 +116,3 @@ def _dataset_files(source: ImageSource) -> list[str]:
         frame = "" if image.frame is None else f"-f{image.frame + 1}"
         stems[image.class_].append(PurePosixPath(image.path).stem + frame)
     return [f"images/{folders[name]}/{unique}.png" for name in source.classes for unique in unique_names(stems[name])]
-
-
-def ordered_map(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
-    """Yield `function(item)` for each item in order, computed by `workers` threads.
-
-    Items are drawn only a little ahead of the results, so that memory does not grow with their number.
-    """
-    waiting: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) >= workers * _WAITING_PER_WORKER:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()

@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from usgan_cli.core.errors import DataError
+from usgan_cli.core.errors import DataError, UndecodableError
 from usgan_cli.core.formats.dataset import LeftOut
-from usgan_cli.core.images.codec import UndecodableError
 from usgan_cli.core.text import on_one_line
 from usgan_cli.data.source.names import shown
 
@@ -28,8 +27,15 @@ LINK = "symbolic link in an archive"
 BOMB = "unpacks to far more than an image holds"
 REPLACED = "replaced by a later member of the same name"
 
-_ARCHIVE_DEBRIS = frozenset({"__MACOSX"})
+_SYSTEM_NAMES = frozenset(
+    {
+        *("__macosx", "icon\r"),  # macOS
+        *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),  # Windows
+        *("@eadir", "#recycle", "lost+found", "__pycache__"),  # network storage, Linux, Python
+    }
+)
 
+_UTF8 = 0x800
 _MEMBER_LIMIT = 1 << 30
 """Bytes; the largest image that is decoded takes half of it without compression."""
 _SUSPECT_SIZE, _SUSPECT_RATIO = 1 << 26, 100
@@ -50,7 +56,7 @@ class Listing:
 
 def is_hidden(name: str) -> bool:
     """Return whether a file or folder of this name is passed over."""
-    return name.startswith(".") or name in _ARCHIVE_DEBRIS
+    return name.startswith(".") or name.casefold() in _SYSTEM_NAMES
 
 
 @dataclass(frozen=True)
@@ -155,7 +161,7 @@ class ZipTree:
             name = "/".join(parts)
             hidden = next((i for i, part in enumerate(parts) if is_hidden(part)), None)
             if reason == OUTSIDE:
-                left_out[info.filename] = LeftOut(source=shown(info.filename), reason=OUTSIDE)
+                left_out[info.filename] = LeftOut(source=shown(_member_name(info)), reason=OUTSIDE)
             elif hidden is not None:
                 if hidden or (len(parts) == 1 and not info.is_dir()):
                     first = "/".join(parts[: hidden + 1])
@@ -207,9 +213,24 @@ class ZipTree:
 Tree = FolderTree | ZipTree
 
 
+def _member_name(info: zipfile.ZipInfo) -> str:
+    """Return a member's name, decoded as the system decodes the names of files.
+
+    An archive says of its names only whether they are UTF-8. Others may be so all the same, or in the encoding of the
+    machine that wrote them, which no one knows: those bytes are kept as they are, so that a folder and its archive have
+    the same names.
+    """
+    if info.flag_bits & _UTF8 or info.filename.isascii():
+        return info.filename
+    try:
+        return os.fsdecode(info.filename.encode("cp437"))  # as zipfile has decoded them
+    except UnicodeEncodeError:
+        return info.filename
+
+
 def _member(info: zipfile.ZipInfo) -> tuple[tuple[str, ...], str | None]:
     """Return the parts of a member's path, and why it cannot be used, if it cannot."""
-    name = info.filename.replace("\\", "/")  # as some archivers write them
+    name = _member_name(info).replace("\\", "/")  # as some archivers write them
     parts = tuple(part for part in PurePosixPath(name).parts if part != ".")
     if name.startswith("/") or ".." in parts or (parts and parts[0].endswith(":")):
         return parts, OUTSIDE

@@ -71,7 +71,10 @@ def scan(path: Path, options: SourceOptions) -> ImageSource:
             else:
                 left_out.append(LeftOut(source=name, reason=NOT_CHOSEN))
     ordered = in_order(images, classes)
-    return ImageSource(path, "medmnist", "MedMNIST", classes, ordered, tuple(left_out), arrays=partial(iterate, arrays))
+    read = partial(iterate, arrays)
+    return ImageSource(
+        path, "medmnist", "MedMNIST", classes, ordered, tuple(left_out), archive=path, arrays=read
+    )
 
 
 def open_arrays(path: Path) -> Arrays:

@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from usgan_cli.core.errors import DataError, SettingsError
+from usgan_cli.core.errors import DataError, SettingsError, UndecodableError
 from usgan_cli.core.formats.dataset import LeftOut, Phantoms
-from usgan_cli.core.images.codec import UndecodableError
 from usgan_cli.core.store.document import RunDocument
 from usgan_cli.core.text import on_one_line
 from usgan_cli.data.source import classes, csv_table, dicom, medmnist
@@ -123,6 +122,8 @@ def _scan_tree(tree: Tree, source_format: Format, options: SourceOptions) -> Ima
         left_out,
         layout.nested,
         "PatientID" if any(image.group for image in images) else "none",
+        archive=tree.top if isinstance(tree, ZipTree) else None,
+        head=tree.head,
         read=tree.read,
     )
 
