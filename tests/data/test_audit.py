@@ -21,7 +21,7 @@ PICTURE = np.tile(np.arange(128, dtype=np.uint8), (128, 1))
 
 def image(source: str, side: Side, width: int = 300, *, coloured: bool = False) -> AuditImage:
     listed = SourceImage(source, source, source.partition("/")[0])
-    return AuditImage(Decoded(listed, source, "", "", 200, width, coloured, 200, PICTURE), side)
+    return AuditImage(Decoded(listed, source, "", "", 200, width, coloured, 200, "many", PICTURE), side)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from usgan_cli.core.images.deep import Bits
 from usgan_cli.core.progress import Progress
 from usgan_cli.core.text import listed, plural
 from usgan_cli.data.copies.groups import ConflictPolicy, DuplicatePolicy, Duplicates, Groups, divided
-from usgan_cli.data.source import classes, files
+from usgan_cli.data.source import classes, files, masks
 from usgan_cli.data.source.contents import ImageSource
 from usgan_cli.data.source.decode import UNDECODABLE, Decoded
 
@@ -29,7 +29,7 @@ _GROUPS_FROM = {
 
 def is_loss(item: LeftOut) -> bool:
     """Return whether someone may believe a file that was left out to be in the dataset."""
-    return item.reason not in {classes.MASK, classes.NOT_AN_IMAGE, classes.NOT_CHOSEN, files.HIDDEN}
+    return item.reason not in {masks.MASK, classes.NOT_AN_IMAGE, classes.NOT_CHOSEN, files.HIDDEN}
 
 
 def reason_of(item: LeftOut) -> str:
@@ -39,15 +39,17 @@ def reason_of(item: LeftOut) -> str:
 
 def report_left_out(source: ImageSource, undecodable: Sequence[LeftOut], progress: Progress) -> None:
     """Report the files that are not in the dataset: a warning where someone may believe that they are."""
-    if masks := sum(item.reason == classes.MASK for item in source.left_out):
-        progress.note(f"Left out {plural(masks, 'mask')} found beside the images.")
-    others = [item for item in source.left_out if item.reason not in {classes.MASK, files.HIDDEN}]
+    every = [*source.left_out, *undecodable]
+    if count := sum(item.reason == masks.MASK for item in every):
+        progress.note(f"Left out {plural(count, 'mask')} found beside the images.")
+    broken = [item for item in undecodable if item.reason.startswith(UNDECODABLE)]
+    others = [item for item in every if item not in broken and item.reason not in {masks.MASK, files.HIDDEN}]
     for reason in dict.fromkeys(item.reason for item in others):
         those = [item for item in others if item.reason == reason]
         report = progress.warn if is_loss(those[0]) else progress.note
         report(f"Left out {plural(len(those), 'entry', 'entries')} ({reason}): {listed([i.source for i in those])}.")
-    if undecodable:
-        names = [f"{item.source} ({reason_of(item)})" for item in undecodable]
+    if broken:
+        names = [f"{item.source} ({reason_of(item)})" for item in broken]
         progress.warn(f"Left out {plural(len(names), 'image')} that cannot be decoded: {listed(names)}.")
 
 

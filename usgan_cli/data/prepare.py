@@ -236,7 +236,13 @@ def _audit(config: PrepareConfig, source: ImageSource, inspected: _Inspected, ma
     images = [AuditImage(item, sides.get(item.file, "dropped")) for item in inspected.images]
     left_out = [*source.left_out, *inspected.undecodable]
     return Audit(
-        shown(source.root.name), source.classes, images, left_out, inspected.duplicates, config.duplicates, config.conflicts
+        shown(source.root.name),
+        source.classes,
+        images,
+        left_out,
+        inspected.duplicates,
+        config.duplicates,
+        config.conflicts,
     )
 
 

@@ -127,6 +127,7 @@ def test_floats_have_the_range_they_use() -> None:
         (tiff(np.full((4, 4), -1, np.int16)), "negative integers"),
         (tiff(RGB.transpose(2, 0, 1).copy(), photometric="rgb", planarconfig="separate"), "cannot be read"),
         (png(RGB)[:60], "truncated"),
+        (tiff(TWELVE.astype(np.float64)), "TIFF file of a kind that cannot be read"),
     ],
 )
 def test_what_cannot_be_scaled_has_a_reason(data: bytes, reason: str) -> None:

@@ -13,13 +13,12 @@ from configs import prepare_config
 from PIL import Image
 from tiny_data import zipped
 
-from usgan_cli.core.errors import DataError
+from usgan_cli.core.errors import DataError, UndecodableError
 from usgan_cli.core.images import codec
-from usgan_cli.core.errors import UndecodableError
 from usgan_cli.core.images.deep import fixed_bits
 from usgan_cli.core.progress import Silent
 from usgan_cli.data.prepare import prepare
-from usgan_cli.data.source import classes, dicom
+from usgan_cli.data.source import classes, dicom, masks
 from usgan_cli.data.source.contents import SourceOptions
 from usgan_cli.data.source.scan import scan
 
@@ -125,12 +124,10 @@ def test_bits_without_a_window_are_scaled_from_their_range() -> None:
     # Signed values of 16 bits that need 13: -4096 is black, 4095 white, also behind a rescaling.
     data = load("CT_small.dcm")
     values = pydicom.dcmread(io.BytesIO(data)).pixel_array.astype(float)
-    assert -4096 <= values.min() and 2047 < values.max() <= 4095
+    assert values.min() >= -4096 and 2047 < values.max() <= 4095
     np.testing.assert_array_equal(decode(data)[0], np.rint((values + 4096) / 8191 * 255).astype(np.uint8))
     np.testing.assert_array_equal(decode(load("CT_small.dcm", RescaleSlope=3, RescaleIntercept=7)), decode(data))
-    np.testing.assert_array_equal(
-        decode(load("CT_small.dcm", RescaleSlope=-1, RescaleIntercept=0)), 255 - decode(data)
-    )
+    np.testing.assert_array_equal(decode(load("CT_small.dcm", RescaleSlope=-1, RescaleIntercept=0)), 255 - decode(data))
     np.testing.assert_array_equal(decode(load("CT_small.dcm", BitsStored=12, HighBit=11)).shape, (1, 128, 128))
 
 
@@ -225,7 +222,14 @@ def test_files_without_preamble_are_read(implicit: bool, little: bool, tmp_path:
 
 
 def test_other_files_do_not_look_like_dicom() -> None:
-    for head in (b"", b"\x89PNG\r\n\x1a\n" + bytes(140), b"II*\0" + bytes(140), b"BM" + bytes(140), bytes(140), b"path,label"):
+    for head in (
+        b"",
+        b"\x89PNG\r\n\x1a\n" + bytes(140),
+        b"II*\0" + bytes(140),
+        b"BM" + bytes(140),
+        bytes(140),
+        b"path,label",
+    ):
         assert not dicom.looks_like(head)
 
 
@@ -302,7 +306,7 @@ def test_a_folder_of_dicom_files(source: Path, tmp_path: Path) -> None:
     assert (manifest.source_format, manifest.groups_from) == ("dicom", "PatientID")
     assert len(manifest.images) == 12
     assert {item.source: item.reason for item in manifest.left_out} == {
-        "a/mask.dcm": classes.MASK,
+        "a/mask.dcm": masks.MASK,
         "a/plan.dcm": dicom.NO_PIXELS,
         "b/notes.dcm": dicom.NO_HEADER,
         "b/notes": classes.NOT_AN_IMAGE,

@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from usgan_cli.core.errors import DataError
+from usgan_cli.core.errors import DataError, UndecodableError
 from usgan_cli.core.images import codec
-from usgan_cli.core.errors import UndecodableError
 from usgan_cli.data.source import files
 from usgan_cli.data.source.files import FolderTree, ZipTree
 

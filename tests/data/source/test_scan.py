@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,9 +13,9 @@ from PIL import Image
 from tiny_data import put, zipped
 
 from usgan_cli.commands.prepare import Prepare
-from usgan_cli.core.errors import DataError, SettingsError
+from usgan_cli.core.errors import DataError, SettingsError, UsganError
 from usgan_cli.core.text import on_one_line
-from usgan_cli.data.source import classes, files
+from usgan_cli.data.source import classes, files, masks
 from usgan_cli.data.source.contents import ImageSource, SourceOptions
 from usgan_cli.data.source.names import natural_key, shown
 from usgan_cli.data.source.scan import scan
@@ -71,9 +72,9 @@ def test_masks_are_left_out_and_counted(scanned: Scanned) -> None:
     assert found.layout == "BUSI with masks"
     assert len(found.images) == 3
     reasons = [item.reason for item in found.left_out]
-    assert reasons.count(classes.MASK) == 2
+    assert reasons.count(masks.MASK) == 2
     # A mask whose image is gone is still no image to train on.
-    assert reasons.count(classes.MASK_WITHOUT_IMAGE) == 1
+    assert reasons.count(masks.MASK_WITHOUT_IMAGE) == 1
 
 
 @pytest.mark.parametrize(
@@ -92,6 +93,47 @@ def test_folders_of_masks_are_left_out(scanned: Scanned, names: tuple[str, ...])
     assert found.layout == "class folders"  # not BUSI's
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("1.png", "1-mask.png"),
+        ("1.png", "1.mask.png"),
+        ("1.png", "1_Mask.png"),
+        ("1.png", "1_masks.png"),
+        ("1.png", "1 mask (2).png"),
+        ("1.png", "mask_1.png"),
+        ("1.png", "1_lesion_mask.png"),
+        ("1.jpg", "1_mask.png"),
+    ],
+)
+def test_masks_have_many_names(scanned: Scanned, names: tuple[str, str]) -> None:
+    found = scanned(*(f"{class_}/{name}" for class_ in "ab" for name in names))
+    assert relatives(found) == [f"a/{names[0]}", f"b/{names[0]}"]
+    assert [item.reason for item in found.left_out] == [masks.MASK] * 2
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("images/benign/1.png", "labels/benign/1.png", "images/normal/1.png", "labels/normal/1.png"),
+        ("images/benign/1.png", "GT/benign/1_gt.png", "images/normal/1.png", "GT/normal/1_gt.png"),
+        ("benign/images/1.png", "benign/Ground Truth/1.png", "normal/images/1.png", "normal/Ground Truth/1.png"),
+        ("benign/1.png", "benign_masks/1.png", "normal/1.png", "normal_masks/1.png"),
+        ("benign/1.png", "benign GT/1.png", "normal/1.png", "normal GT/1.png"),
+    ],
+)
+def test_folders_of_masks_have_many_names(scanned: Scanned, names: tuple[str, ...]) -> None:
+    found = scanned(*names)
+    assert found.classes == ("benign", "normal")
+    assert len(found.images) == 2
+    assert [item.reason for item in found.left_out if item.reason != masks.MASK] == []
+
+
+def test_folders_that_are_only_named_alike_are_classes(scanned: Scanned) -> None:
+    names = ("breast/1.png", "breast_tumor/1.png", "images/1.png", "label/7.png", "lesion/1.png")
+    assert set(scanned(*names).classes) == {name.partition("/")[0] for name in names}
+
+
 def test_a_class_may_be_called_mask(scanned: Scanned) -> None:
     assert scanned("mask/1.png", "no mask/1.png").classes == ("mask", "no mask")
 
@@ -100,6 +142,7 @@ def test_other_files_are_left_out_with_a_reason(scanned: Scanned) -> None:
     found = scanned(
         *("a/1.png", "b/1.png", "loose.png", "a/notes.txt", "a/._1.png", "a/.thumbs/1.png"),
         *("__MACOSX/a/1.png", ".git/1.png", ".DS_Store.txt", "about.txt"),
+        *("@eaDir/a/1.png", "a/@eaDir/1.png", "$RECYCLE.BIN/1.png", "__MacOSX/b/1.png", "b/__pycache__/1.png"),
     )
     assert {item.source: item.reason for item in found.left_out} == {
         ".DS_Store.txt": files.HIDDEN,
@@ -108,8 +151,22 @@ def test_other_files_are_left_out_with_a_reason(scanned: Scanned) -> None:
         "a/notes.txt": classes.NOT_AN_IMAGE,
         "a/._1.png": files.HIDDEN,
         "a/.thumbs": files.HIDDEN,
+        "a/@eaDir": files.HIDDEN,
+        "b/__pycache__": files.HIDDEN,
     }
     assert relatives(found) == ["a/1.png", "b/1.png"]
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "desktop.ini", "Desktop.ini", "._1.png", "ehthumbs.db"])
+def test_files_of_systems_are_passed_over(tmp_path: Path, name: str) -> None:
+    for class_ in "ab":
+        put(tmp_path / "s" / class_ / "1.png")
+        (tmp_path / "s" / class_ / name).write_bytes(b"x")
+    (tmp_path / "s" / name).write_bytes(b"x")
+    for source in (tmp_path / "s", zipped(tmp_path / "s", tmp_path / "s.zip", inside="top/")):
+        found = scan(source)
+        assert relatives(found) == ["a/1.png", "b/1.png"]
+        assert {item.reason for item in found.left_out} <= {files.HIDDEN}
 
 
 def test_lone_folders_are_entered(scanned: Scanned) -> None:
@@ -179,10 +236,56 @@ def test_without_a_test_folder_validation_is_the_test(scanned: Scanned) -> None:
     assert [i.side for i in found.images] == ["train", "test", "train", "test"]
 
 
-def test_folders_called_train_may_be_classes(scanned: Scanned) -> None:
-    found = scanned("train/1.png", "test/1.png")
-    assert found.classes == ("test", "train")
+@pytest.mark.parametrize("words", [("Training Set", "Testing-set"), ("train_images", "val"), ("data_train", "dev")])
+def test_a_split_has_many_names(scanned: Scanned, words: tuple[str, str]) -> None:
+    found = scanned(*(f"{word}/{class_}/{word[-2:]}.png" for word in words for class_ in "ab"))
+    assert found.classes == ("a", "b")
+    assert {image.side for image in found.images} == {"train", "test"}
+
+
+def test_a_split_may_lie_in_the_class_folders(scanned: Scanned) -> None:
+    names = [f"{class_}/{side}/{i}.png" for class_ in "ab" for side in ("train", "test") for i in range(2)]
+    for level in (None, 1):
+        found = scanned(*(names if level is None else ()), options=SourceOptions(class_level=level))
+        assert found.classes == ("a", "b")
+        assert [image.side for image in found.images] == [image.relative.split("/")[1] for image in found.images]
+    for level in (2, -1):
+        with pytest.raises(SettingsError, match="not a class"):
+            scanned(options=SourceOptions(class_level=level))
+
+
+@pytest.mark.parametrize(
+    ("names", "odd"),
+    [
+        (["train/1.png", "test/1.png"], "test"),
+        (["train/a/1.png", "train/b/1.png", "test/1.png"], "test"),
+        (["top/train/a/1.png", "top/train/b/1.png", "top/test/1.png"], "top/test"),
+        (["train/a/1.png", "train/b/1.png", "train/loose.png", "test/a/1.png", "test/b/1.png"], "train"),
+        (["train/a/1.png", "train/b/1.png", "test/a/1.png", "more/a/1.png"], "more"),
+        (["benign/1.png", "malignant/1.png", "Test/1.png"], "Test"),
+        (["benign/1.png", "malignant/1.png", "validation_set/x/1.png"], "validation_set"),
+        (["val/a/1.png", "test/a/1.png"], "not both sides"),
+        (["train/a/1.png", "train/b/1.png", "test/"], "test"),
+        (["train1/1.png", "train2/1.png"], "train1"),
+    ],
+)
+def test_a_split_never_becomes_classes(scanned: Scanned, names: list[str], odd: str) -> None:
+    with pytest.raises(DataError, match=odd) as caught:
+        scanned(*names)
+    assert "CSV" in str(caught.value.hint)
+    with pytest.raises(UsganError):
+        scanned(options=SourceOptions(class_level=1))
+
+
+def test_classes_beside_a_folder_of_a_split_can_be_chosen(scanned: Scanned) -> None:
+    found = scanned("a/1.png", "b/1.png", "test/1.png", options=SourceOptions(classes=("b", "a")))
+    assert found.classes == ("b", "a")
     assert not found.has_split
+
+
+def test_words_that_only_resemble_a_split_are_classes(scanned: Scanned) -> None:
+    names = ("testis", "validity", "trainee", "contest", "developing")
+    assert set(scanned(*(f"{name}/1.png" for name in names)).classes) == set(names)
 
 
 # Which classes.
@@ -229,6 +332,29 @@ def test_names_that_are_not_unicode_are_shown(tmp_path: Path) -> None:
     assert found.images[-2].relative == "a/\\xff\\xfe.png" == shown(f"a/{name}")
     assert len(found.read(found.images[-2].name)) > 0
     relatives(found)[-2].encode()
+
+
+@pytest.mark.parametrize("encoded", [b"M\xfcller", b"M\x81ller", "Müller".encode(), b"\xb2\xe1\xca\xd4"])
+def test_an_archive_has_the_names_of_its_folder(tmp_path: Path, encoded: bytes) -> None:
+    """In latin-1, in DOS's code page, in UTF-8 without the flag that says so, and in GBK."""
+    name = os.fsdecode(encoded)
+    for class_ in (name, "b"):
+        try:
+            put(tmp_path / "s" / class_ / f"{name} 1.png")
+        except OSError:
+            pytest.skip("this file system takes no names but unicode")
+    stand_in = b"~" * len(encoded)
+    with zipfile.ZipFile(tmp_path / "s.zip", "w") as archive:
+        for class_ in (name, "b"):
+            path = f"{class_}/{name} 1.png"
+            archive.writestr(path.replace(name, stand_in.decode()), (tmp_path / "s" / path).read_bytes())
+    (tmp_path / "s.zip").write_bytes((tmp_path / "s.zip").read_bytes().replace(stand_in, encoded))
+    found = scan(tmp_path / "s")
+    packed = scan(tmp_path / "s.zip")
+    assert relatives(packed) == relatives(found)
+    assert packed.classes == found.classes
+    assert set(found.classes) == {shown(name), "b"}
+    assert packed.read(packed.images[0].name) == found.read(found.images[0].name)
 
 
 # What is refused.

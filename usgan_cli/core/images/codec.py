@@ -101,7 +101,8 @@ def _opened(data: bytes, frame: int) -> Iterator[Image.Image]:
     except UndecodableError:
         raise
     except UnidentifiedImageError:
-        raise UndecodableError("its content is not a known image format") from None
+        kind = "a TIFF file of a kind that cannot be read" if data[:2] in {b"II", b"MM"} else "not a known image format"
+        raise UndecodableError(f"its content is {kind}") from None
     except Image.DecompressionBombError:
         raise UndecodableError(f"more than {MAX_PIXELS} pixels") from None
     except Exception:  # parsers raise anything on damaged files

@@ -1,7 +1,7 @@
 """Gray values of more than 8 bits: what a file holds, how many bits of it are used, and the way to 8 bits.
 
-A carrier of 16 bits often holds numbers of 10 or 12, so its own range says little. The range is that of the bits used by
-all images of a dataset together, the same for all of them, or that which the user names.
+A carrier of 16 bits often holds numbers of 10 or 12, so its own range says little. The range is that of the bits which
+all images of a dataset use together, the same for all of them, or that which the user names.
 """
 
 from __future__ import annotations
@@ -26,7 +26,18 @@ PNG_HEAD = 26
 """Bytes of a PNG file that say how deep it is."""
 _PNG, _PNG_DEPTH, _PNG_COLOUR = b"\x89PNG\r\n\x1a\n", 24, 25
 _GRAY_AND_ALPHA, _RGBA = 4, 6
-_MAY_BE_DEEP = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"P2", b"P3", b"P5", b"P6", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
+_MAY_BE_DEEP = (
+    b"II*\0",
+    b"MM\0*",
+    b"II+\0",
+    b"MM\0+",
+    b"P2",
+    b"P3",
+    b"P5",
+    b"P6",
+    b"\0\0\0\x0cjP  ",
+    b"\xff\x4f\xff\x51",
+)
 """First bytes of TIFF, PNM and JPEG 2000 files."""
 
 _OVERSHOOT = 0.05

@@ -12,7 +12,8 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import Literal
 
 from usgan_cli.core.errors import DataError, SettingsError
 from usgan_cli.core.formats.dataset import LeftOut
@@ -20,22 +21,23 @@ from usgan_cli.core.names import problem_of_class, shortened
 from usgan_cli.core.text import on_one_line
 from usgan_cli.data.source.contents import Side, SourceImage, in_order
 from usgan_cli.data.source.files import Listing
+from usgan_cli.data.source.masks import find_masks
 from usgan_cli.data.source.names import path_key, same_name, shown
 
-MASK = "mask"
-MASK_WITHOUT_IMAGE = "named like a mask, but its image is absent"
 NOT_AN_IMAGE = "not an image file"
 NO_CLASS = "not in a class folder"
 NOT_CHOSEN = "its class was not chosen"
 
 LAYOUT_HINT = "A source is a folder with one folder of images per class: SOURCE/benign/*.png, SOURCE/malignant/*.png."
 
-_MASK_STEM = re.compile(r"(?P<image>.+)_mask(_\d+)?", re.IGNORECASE)
-_MASK_FOLDERS = frozenset({"mask", "masks"})
-_IMAGE_FOLDERS = frozenset({"image", "images", "img", "imgs"})
-_TRAIN_WORDS = frozenset({"train", "training"})
-_TEST_WORDS = frozenset({"test", "testing"})
-_VALIDATION_WORDS = frozenset({"val", "valid", "validation"})
+_SPLIT_WORD = re.compile(
+    r"(images?|imgs?|data)?((?P<train>train|training)|(?P<test>test|testing|holdout|eval|evaluation)"
+    r"|(?P<val>val|valid|validation|dev))(set|data|dataset|images?|imgs?|split|cases?)?"
+)
+_SPLIT_HINT = (
+    "Folders of a split hold the class folders, the same in each: SOURCE/train/benign/*.png, SOURCE/test/benign/*.png. "
+    "Or name paths and labels in a CSV file."
+)
 
 
 @dataclass(frozen=True)
@@ -51,17 +53,25 @@ class Layout:
     """How many of the images lie in folders inside their class folder."""
 
 
+def split_word(word: str) -> Literal["train", "test", "val"] | None:
+    """Return which side of a split a word means ("Training set", "test_images", "val2"), if any."""
+    match = _SPLIT_WORD.fullmatch(re.sub(r"[\W\d_]+", "", word).casefold())
+    if match is None:
+        return None
+    return "train" if match["train"] else "test" if match["test"] else "val"
+
+
 def sides_of(words: Collection[str]) -> dict[str, Side] | None:
     """Return the side of the split that each word means, or None unless all are words for a split.
 
     Validation images belong to the training side, whose folds are drawn later; without a test side they are it.
     """
-    plain = {word: word.strip().casefold() for word in words}
+    plain = {word: split_word(word) for word in words}
     known = set(plain.values())
-    if not known <= _TRAIN_WORDS | _TEST_WORDS | _VALIDATION_WORDS or not known & _TRAIN_WORDS or len(known) < 2:
+    if None in known or "train" not in known or len(known) < 2:
         return None
-    test = known & _TEST_WORDS or known & _VALIDATION_WORDS
-    return {word: "test" if bare in test else "train" for word, bare in plain.items()}
+    test = "test" if "test" in known else "val"
+    return {word: "test" if side == test else "train" for word, side in plain.items()}
 
 
 def arrange(listing: Listing, images: Collection[str], top: Path, level: int | None, chosen: Sequence[str]) -> Layout:
@@ -70,7 +80,7 @@ def arrange(listing: Listing, images: Collection[str], top: Path, level: int | N
     `images` are those of the listing's files that are images, masks among them; `top` is the tree, for messages;
     `level` and `chosen` are `class_level` and `classes` of `SourceOptions`.
     """
-    masks, mask_folders = _find_masks(images)
+    masks, mask_folders = find_masks(images)
     plain = sorted(set(images) - masks.keys())
     above_images = {folder for name in plain for folder in _ancestors(name)}
     above_results = {folder for name in listing.reserved for folder in _ancestors(name)}
@@ -86,8 +96,8 @@ def arrange(listing: Listing, images: Collection[str], top: Path, level: int | N
         what = "holds images, but no class folders" if _below(plain, root) else "holds no class folders"
         raise DataError(f"{holder} {what}.", LAYOUT_HINT)
     inside = _below(plain, root)
-    split = _own_split(inside) if level in {None, 2, 3} else None
-    depth = _class_depth(inside, level, split is not None, holder)
+    split = _own_split(inside, _below(folders, root), chosen, holder)
+    depth = _class_depth(inside, level, split, holder)
 
     candidates = {folder for folder in _below(folders, root) if folder.count("/") == depth - 1}
     for folder in sorted(candidates):
@@ -108,7 +118,8 @@ def arrange(listing: Listing, images: Collection[str], top: Path, level: int | N
         elif (class_ := shown(parts[depth - 1])) not in classes:
             rejected[name] = NOT_CHOSEN
         else:
-            arranged.append(SourceImage(root + name, shown(name), class_, split[parts[0]] if split else None))
+            side = split.sides[parts[split.place]] if split else None
+            arranged.append(SourceImage(root + name, shown(name), class_, side))
     left_out = {shown(name): reason for name, reason in rejected.items()}
     prefix = shown(root)
     left_out |= {
@@ -138,32 +149,6 @@ def _below(names: Collection[str], root: str) -> list[str]:
     return [name.removeprefix(root) for name in names if name.startswith(root)]
 
 
-def _find_masks(images: Collection[str]) -> tuple[dict[str, str], set[str]]:
-    """Return the masks among the images with the reason to leave each out, and the folders of nothing but masks.
-
-    A mask is named after its image (`benign (1)_mask.png`), or lies in a folder named masks beside its images.
-    """
-    stems: dict[str, set[str]] = defaultdict(set)
-    for name in images:
-        folder, _, file = name.rpartition("/")
-        stems[folder].add(PurePosixPath(file).stem)
-    holders = {folder for name in images for folder in _ancestors(name)}
-    beside = set(stems) | {folder.rpartition("/")[0] for folder in holders if _last(folder) in _IMAGE_FOLDERS}
-    mask_folders = {f for f in holders if _last(f) in _MASK_FOLDERS and f.rpartition("/")[0] in beside}
-    masks: dict[str, str] = {}
-    for name in images:
-        folder, _, file = name.rpartition("/")
-        if mask_folders and not mask_folders.isdisjoint(_ancestors(name)):
-            masks[name] = MASK
-        elif (mask := _MASK_STEM.fullmatch(PurePosixPath(file).stem)) is not None:
-            masks[name] = MASK if mask["image"] in stems[folder] else MASK_WITHOUT_IMAGE
-    return masks, mask_folders
-
-
-def _last(folder: str) -> str:
-    return folder.rpartition("/")[2].casefold()
-
-
 def _enter(folders: Collection[str], plain: Collection[str]) -> str:
     """Follow a chain of lone folders down to the one that holds the class folders: "" or "a/b/"."""
     direct = {name.rpartition("/")[0] for name in plain}
@@ -176,15 +161,49 @@ def _enter(folders: Collection[str], plain: Collection[str]) -> str:
     return f"{root}/" if root else ""
 
 
-def _own_split(inside: Sequence[str]) -> dict[str, Side] | None:
-    """Return the side that each outermost folder means where all of them are named train, test and the like."""
+@dataclass(frozen=True)
+class _OwnSplit:
+    """A split that the source comes with."""
+
+    place: Literal[0, 1]
+    """Whether its folders are the outermost, or those in the class folders."""
+    sides: dict[str, Side]
+    """Of each folder's name."""
+
+
+def _own_split(
+    inside: Sequence[str], folders: Collection[str], chosen: Sequence[str], holder: Path
+) -> _OwnSplit | None:
+    """Return the source's own split: folders named train, test and the like above the classes or in all of them.
+
+    Where only some of the outermost folders are named so, or hold no classes, the classes are unclear, which is an
+    error that names the odd folder.
+    """
     nested = [name for name in inside if "/" in name]
-    if not nested or any(name.count("/") < 2 for name in nested):
-        return None
-    return sides_of({name.partition("/")[0] for name in nested})
+    outermost = {name.partition("/")[0] for name in nested}
+    named = sorted(name for name in outermost | {f for f in folders if "/" not in f} if split_word(name))
+    chosen_apart = bool(chosen) and set(chosen) <= {shown(name) for name in outermost - set(named)}
+    if not named or chosen_apart:
+        inner = {name.split("/")[1] for name in nested if name.count("/") > 1}
+        sides = sides_of(inner) if all(name.count("/") > 1 for name in nested) else None
+        return _OwnSplit(1, sides) if sides else None
+    if odd := sorted(outermost - set(named)):
+        raise DataError(
+            f"{holder} holds {_some(named)}, named for a side of a split, beside {_some(odd)}, so it is unclear which "
+            "folders are the classes.",
+            f"{_SPLIT_HINT} --classes NAME,NAME takes only the folders that it names.",
+        )
+    for name in named:
+        own = [image for image in nested if image.startswith(f"{name}/")]
+        if not own or any(image.count("/") < 2 for image in own):
+            what = "holds images beside or without class folders" if own else "holds no images"
+            raise DataError(f"The folder {holder / name} is named for a side of a split, but {what}.", _SPLIT_HINT)
+    if (sides := sides_of(named)) is None:
+        raise DataError(f"{holder} has folders of a split, {_some(named)}, but not both sides of it.", _SPLIT_HINT)
+    return _OwnSplit(0, sides)
 
 
-def _class_depth(inside: Sequence[str], level: int | None, has_split: bool, holder: Path) -> int:
+def _class_depth(inside: Sequence[str], level: int | None, split: _OwnSplit | None, holder: Path) -> int:
     """Return how many folders down the class folders are, 1 for the outermost."""
     depths = {name.count("/") for name in inside} - {0} or {1}
     if level is not None:
@@ -198,9 +217,10 @@ def _class_depth(inside: Sequence[str], level: int | None, has_split: bool, hold
         if level == 0 or not 1 <= depth <= max(depths):
             raise SettingsError(f"--class-level is 1 to {max(depths)} for the images in {holder}, not {level}.")
         return depth
-    first = 2 if has_split else 1
+    first = 2 if split and split.place == 0 else 1
+    next_below = 2 if split and split.place == 1 else 1
     # A deeper level could be the classes just as well where each of its names occurs in more than one place.
-    for deeper in range(first + 1, min(depths) + 1):
+    for deeper in range(first + next_below, min(depths) + 1):
         places: dict[str, set[tuple[str, ...]]] = defaultdict(set)
         for name in inside:
             parts = name.split("/")
@@ -227,6 +247,10 @@ def _choose(
     """Return the classes in order, having checked that each holds images."""
     full = {folder for name in inside for folder in _ancestors(name)}
     names = sorted({folder.rpartition("/")[2] for folder in candidates})
+    if not chosen and (odd := [name for name in names if split_word(name)]):
+        raise SettingsError(
+            f"{holder / odd[0]} is named for a side of a split, which is not a class.", "Choose another --class-level."
+        )
     classes = pick_classes([shown(name) for name in names], chosen, str(holder))
     for name in names:
         own = sorted(folder for folder in candidates if folder.rpartition("/")[2] == name)

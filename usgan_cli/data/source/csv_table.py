@@ -121,8 +121,9 @@ def scan(table: Path, options: SourceOptions) -> ImageSource:
         left_out.append(LeftOut(source=relative, reason=reason))
     absent = sum(item.reason == NO_FILE for item in left_out)
     if absent and not images:
+        first = on_one_line(rows[0][1]["path"])
         raise DataError(
-            f"Not one of the {absent} files that {table} lists is there (the first: {on_one_line(rows[0][1]['path'])}).",
+            f"Not one of the {absent} files that {table} lists is there (the first: {first}).",
             f"Paths are relative to the folder of the table, {table.parent}.",
         )
     groups_from: GroupsFrom = "PatientID" if any(image.group for image in images) else "none"
@@ -130,7 +131,15 @@ def scan(table: Path, options: SourceOptions) -> ImageSource:
         groups_from = "column"
     ordered = in_order(images, classes)
     return ImageSource(
-        table, "csv", "table", classes, ordered, tuple(left_out), groups_from=groups_from, head=folder.head, read=folder.read
+        table,
+        "csv",
+        "table",
+        classes,
+        ordered,
+        tuple(left_out),
+        groups_from=groups_from,
+        head=folder.head,
+        read=folder.read,
     )
 
 
@@ -140,7 +149,7 @@ def _file_of(top: Path, path: str) -> str | None:
     Windows separates folders by backslashes, and macOS stores an accent apart from its letter.
     """
     slashed = path.replace("\\", "/")
-    forms = (path, slashed, *(unicodedata.normalize(form, slashed) for form in ("NFC", "NFD")))  # type: ignore[arg-type]
+    forms = (path, slashed, unicodedata.normalize("NFC", slashed), unicodedata.normalize("NFD", slashed))
     return next((name for name in forms if _is_file(top / name)), None)
 
 

@@ -25,6 +25,7 @@ from usgan_cli.core.store import files
 from usgan_cli.data.copies.descriptors import thumbnail
 from usgan_cli.data.copies.groups import pixel_digest
 from usgan_cli.data.source.contents import ImageSource, Load, SourceImage
+from usgan_cli.data.source.masks import Look, Tones, masks_by_content, tones
 from usgan_cli.data.source.names import unique_names
 from usgan_cli.data.source.threads import MOST_WORKERS, ordered_map
 
@@ -49,6 +50,8 @@ class Decoded:
     """Whether the original has colour in it, such as a marker."""
     brightest: int
     """Largest gray level, or level of a colour, once scaled to 8 bits."""
+    tones: Tones
+    """How many gray values it has, by which masks are known."""
     thumbnail: Pixels
     """Gray and 128 x 128, for the search for near-copies."""
 
@@ -66,8 +69,8 @@ def decode_all(
     """Decode every image of a source and write it as the square PNG file `target/images/<class>/<name>.png`.
 
     Files are not written atomically: `target` is not yet a dataset. See `codec.decode_bytes` and `codec.fit` for
-    `channels`, `size`, `fit` and `bits`. `workers` are threads (default: one per core, up to 32). The results are in the order
-    of the source's images, LeftOut for those that cannot be decoded.
+    `channels`, `size`, `fit` and `bits`. `workers` are threads (default: one per core, up to 32). Results come in the
+    order of the source's images, LeftOut for those that cannot be decoded or turn out to be masks.
     """
     paths = _dataset_files(source)
 
@@ -77,8 +80,9 @@ def decode_all(
         (target / file).write_bytes(data)
         sha256, digest = files.sha256_bytes(data), pixel_digest(pixels)
         height, width = pixels.shape[1:]
-        brightest = int(pixels.max())
-        return Decoded(image, file, sha256, digest, height, width, picture.coloured, brightest, thumbnail(pixels))
+        coloured, brightest = picture.coloured, int(pixels.max())
+        shape = (height, width, coloured, brightest, tones(pixels))
+        return Decoded(image, file, sha256, digest, *shape, thumbnail(pixels))
 
     def convert(unit: tuple[list[int], Load]) -> list[tuple[int, Decoded | LeftOut]]:
         places, load = unit
@@ -105,7 +109,16 @@ def decode_all(
         for unit in ordered_map(convert, source.load_all(bits), workers or min(MOST_WORKERS, available_cores())):
             results.update(unit)
             task.advance(len(unit))
+    places = [i for i in range(len(paths)) if isinstance(results[i], Decoded)]
+    looks = [_look(one) for i in places if isinstance(one := results[i], Decoded)]
+    for k, reason in masks_by_content(looks).items():
+        (target / paths[places[k]]).unlink()
+        results[places[k]] = LeftOut(source=source.images[places[k]].relative, reason=reason)
     return [results[i] for i in range(len(paths))]
+
+
+def _look(decoded: Decoded) -> Look:
+    return Look(decoded.source.path, (decoded.height, decoded.width), decoded.tones)
 
 
 def _dataset_files(source: ImageSource) -> list[str]:

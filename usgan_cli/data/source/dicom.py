@@ -50,9 +50,9 @@ def looks_like(head: bytes) -> bool:
 def _starts_with_element(head: bytes) -> bool:
     """Return whether a file begins with an element of DICOM's first groups, whose value is short."""
     for order in ("little", "big"):
-        group, element = (int.from_bytes(head[i : i + 2], order) for i in (0, 2))  # type: ignore[arg-type]
+        group, element = (int.from_bytes(head[i : i + 2], order) for i in (0, 2))
         if group in _FIRST_GROUPS and element < 0x0100:
-            kind, length = head[4:6], int.from_bytes(head[4:8], order)  # type: ignore[arg-type]
+            kind, length = head[4:6], int.from_bytes(head[4:8], order)
             return (kind.isalpha() and kind.isupper()) or 0 < length <= _SHORT
     return False
 
@@ -99,9 +99,9 @@ def decode_frames(
     """Decode frames (counted from 0) of a DICOM file's bytes, one after another.
 
     Gray pixels go through the modality and VOI lookup tables or windows (the first that shows something), and
-    MONOCHROME1 is inverted; palettes are looked up, YBR becomes RGB; colour becomes gray as everywhere else. Where there
-    is no window, `bits` give the range (default: those that the frame uses itself). Pixels that are damaged, too many,
-    or compressed in a way that no installed decoder knows raise `UndecodableError`.
+    MONOCHROME1 is inverted; palettes are looked up, YBR becomes RGB; colour becomes gray as everywhere else. Without a
+    window, `bits` give the range (default: those that the frame uses itself). Pixels that are damaged, too many, or
+    compressed in a way that no installed decoder knows raise `UndecodableError`.
     """
     for shown in _frames(data, frames, windows=not (bits and bits.fixed)):
         yield codec.to_picture(shown.to_image(bits) if isinstance(shown, Deep) else shown, channels)

@@ -72,9 +72,7 @@ def scan(path: Path, options: SourceOptions) -> ImageSource:
                 left_out.append(LeftOut(source=name, reason=NOT_CHOSEN))
     ordered = in_order(images, classes)
     read = partial(iterate, arrays)
-    return ImageSource(
-        path, "medmnist", "MedMNIST", classes, ordered, tuple(left_out), archive=path, arrays=read
-    )
+    return ImageSource(path, "medmnist", "MedMNIST", classes, ordered, tuple(left_out), archive=path, arrays=read)
 
 
 def open_arrays(path: Path) -> Arrays:

@@ -18,7 +18,7 @@ from usgan_cli.core.formats.dataset import LeftOut, Phantoms
 from usgan_cli.core.store.document import RunDocument
 from usgan_cli.core.text import on_one_line
 from usgan_cli.data.source import classes, csv_table, dicom, medmnist
-from usgan_cli.data.source.classes import LAYOUT_HINT, MASK
+from usgan_cli.data.source.classes import LAYOUT_HINT
 from usgan_cli.data.source.contents import (
     Format,
     ImageSource,
@@ -29,6 +29,7 @@ from usgan_cli.data.source.contents import (
     file_kind,
 )
 from usgan_cli.data.source.files import FolderTree, Listing, Tree, ZipTree
+from usgan_cli.data.source.masks import MASK
 from usgan_cli.data.source.names import shown
 
 PHANTOMS = Phantoms.FILE
