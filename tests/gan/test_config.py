@@ -39,7 +39,7 @@ def test_auto_follows_the_published_rule(resolution: int, batch: int) -> None:
     ("changes", "message"),
     [
         ({"preset": "huge"}, "not a preset"),
-        ({"aug": "cutmix"}, "not an augmentation"),
+        ({"aug": "cutmix"}, "not a GAN"),
         ({"resolution": 48}, "power of two"),
         ({"batch": 6}, "must be a multiple of 4 images.*--batch 8"),
         ({"batch": 5}, "even number"),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from usgan_cli.core.options import SHARED, Options, option, selector, technical
-from usgan_cli.core.store.workspace import AugName
+from usgan_cli.core.store.workspace import GanName
 
 RUNNING = "How it is computed"
 PrecisionName = Literal["auto", "float32", "bf16", "fp16"]
@@ -47,9 +47,9 @@ class Sized(Options):
 class Augmented(Options):
     """Which kind of GAN."""
 
-    aug: AugName | None = selector(
-        "Which GAN: none (plain StyleGAN2), ada (adaptive augmentation), diffaug (differentiable augmentation) or "
-        "ada+diffaug (both).",
+    aug: GanName | None = selector(
+        "Which GAN: none (plain StyleGAN2), ada (adaptive augmentation), diffaug (differentiable augmentation), "
+        "ada+diffaug (both) or best (a projected discriminator: the best images from few).",
         default=None,
     )
 

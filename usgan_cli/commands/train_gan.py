@@ -7,7 +7,7 @@ from typing import Literal
 
 from usgan_cli.commands.common import RUNNING, FromData, OfGan, Precise, StepOptions, ToPlace, WithExtractor
 from usgan_cli.core.options import Options, option, technical
-from usgan_cli.core.store.workspace import AugName
+from usgan_cli.core.store.workspace import DiscriminatorName, GanName
 
 
 class Networks(Options, panel="Networks and loss"):
@@ -15,8 +15,14 @@ class Networks(Options, panel="Networks and loss"):
 
     batch: int | None = option("Images a step (default: the preset's).", default=None, unit="images", least=2)
     lr: float | None = option("Adam's learning rate (default: the preset's).", default=None, above=0)
+    lr_d: float | None = option("Adam's learning rate of the discriminator (default: --lr).", default=None, above=0)
     r1_gamma: float | None = option(
-        "Weight of the R1 penalty (default: the preset's, by size and batch).", default=None, least=0
+        "Weight of the R1 penalty (default: the preset's, by size and batch; projected: 0, by its features if set).",
+        default=None,
+        least=0,
+    )
+    pl_weight: float | None = option(
+        "Weight of the path length penalty (default: 2; with a projected discriminator 0).", default=None, least=0
     )
     channel_base: int | None = option(
         "Channels at resolution r are channel-base / r ... (default: the preset's).", default=None, least=1
@@ -24,6 +30,34 @@ class Networks(Options, panel="Networks and loss"):
     channel_max: int | None = option("... but at most this many (default: the preset's).", default=None, least=1)
     ema_kimg: float | None = option(
         "Half-life of the averaged generator (default: the preset's).", default=None, unit="kimg", above=0
+    )
+
+
+class Discriminators(Options, panel="Projected discriminator"):
+    """What judges the images."""
+
+    discriminator: DiscriminatorName | None = option(
+        "stylegan2 (the study's) or projected (small heads on the frozen features of a pretrained network, Sauer et "
+        "al. 2021; default: stylegan2, and for best projected).",
+        default=None,
+    )
+    feature_network: str = option(
+        "Projected: network of the features, efficientnet-lite0 or -lite2 (from the package index) or timm:NAME.",
+        default="efficientnet-lite0",
+        metavar="NAME",
+    )
+    feature_size: int | None = option(
+        "Projected: pixels to which images are enlarged for it (default: their own size, but at least 64).",
+        default=None,
+        unit="pixels",
+        least=32,
+    )
+    feature_channels: int = option("Projected: width of mixed features and heads.", default=64, least=1)
+    feature_weights: str = technical(  # recorded by digest
+        "Projected: file or folder with the network's pretrained weights (auto: look where they usually are; none: "
+        "random, for tests).",
+        default="auto",
+        metavar="PATH",
     )
 
 
@@ -55,8 +89,17 @@ class Augmentation(Options, panel="Augmentation"):
         default="translation,cutout",
         metavar="NAME,NAME",
     )
-    diffaug_fill: float = option(
-        "DiffAug: what removed pixels become, -1 black, 0 mid-gray, 1 white.", default=0.0, least=-1, most=1
+    diffaug_fill: float | None = option(
+        "DiffAug: what removed pixels become, -1 black, 0 mid-gray, 1 white (default: 0, the paper's; best: -1).",
+        default=None,
+        least=-1,
+        most=1,
+    )
+    diffaug_cutout: float | None = option(
+        "DiffAug: side of the cutout, as a part of the image's (default: 0.5, the paper's; best: 0.375).",
+        default=None,
+        least=0,
+        most=1,
     )
 
 
@@ -110,12 +153,14 @@ class Watching(Options, panel="Watching"):
     tensorboard: bool = technical("Also write the log for TensorBoard.", default=False)
 
 
-class TrainGan(WithExtractor, Watching, Running, Augmentation, Networks, ToPlace, FromData, OfGan, StepOptions):
+class TrainGan(
+    WithExtractor, Watching, Running, Augmentation, Discriminators, Networks, ToPlace, FromData, OfGan, StepOptions
+):
     """Train StyleGAN2 on a subset; an unfinished training continues from its last saved state."""
 
     COMMAND = "train-gan"
 
-    aug: AugName
+    aug: GanName
     n: int
     preset: Literal["paper256", "auto", "small", "tiny"] = option(
         "Settings to start from: paper256 (the study's, 256 pixels), auto (by image size), small (narrow, for 2 "
@@ -136,7 +181,7 @@ class TrainGan(WithExtractor, Watching, Running, Augmentation, Networks, ToPlace
         unit="minutes",
         above=0,
     )
-    mirror: bool = option("Show training images also mirrored left to right.", default=False)
+    mirror: bool = option("Show training images also mirrored left to right (best: always).", default=False)
     init: Path | None = technical(
         "Start from these networks: a GAN's folder, a generator.safetensors, or a published StyleGAN2-ADA .pkl "
         "(nothing in it is executed). Layers that fit are taken.",

@@ -9,7 +9,13 @@ DASH = "–"
 """Shown for a value that was not measured."""
 CONTROL_NAMES = {"copies": "copies", "classical": "augmented copies"}
 """Controls that add images which are not a GAN's."""
-GAN_NAMES = {"none": "StyleGAN2", "ada": "ADA", "diffaug": "DiffAug", "ada+diffaug": "ADA + DiffAug"}
+GAN_NAMES = {
+    "none": "StyleGAN2",
+    "ada": "ADA",
+    "diffaug": "DiffAug",
+    "ada+diffaug": "ADA + DiffAug",
+    "best": "Projected",
+}
 
 STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 """Bounds of an adjusted p-value, the smallest first, and their marks."""
@@ -84,8 +90,12 @@ def joined(items: Iterable[object], most: int | None = None) -> str:
 
 
 def gan_label(aug: str) -> str:
-    """Return a GAN's name for readers: "StyleGAN2 + ADA"."""
-    return GAN_NAMES[aug] if aug == "none" else f"{GAN_NAMES['none']} + {GAN_NAMES[aug]}" if aug in GAN_NAMES else aug
+    """Return a GAN's name for readers: "StyleGAN2 + ADA", "Projected GAN"."""
+    if aug not in GAN_NAMES:
+        return aug
+    if aug == "best":
+        return f"{GAN_NAMES['best']} GAN"
+    return GAN_NAMES[aug] if aug == "none" else f"{GAN_NAMES['none']} + {GAN_NAMES[aug]}"
 
 
 def training_label(aug: str | None, ratio: float = 0, variant: str = "", control: str | None = None) -> str:

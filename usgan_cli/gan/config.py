@@ -10,13 +10,18 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.generator import ADA_KIMG, Architecture
-from usgan_cli.core.store.workspace import AugName
-from usgan_cli.gan.augment import AUGMENTS, Augment, make_augment
+from usgan_cli.core.store.workspace import AugName, DiscriminatorName, GanName
+from usgan_cli.gan.augment import Augment, make_augment
+from usgan_cli.gan.methods import DISCRIMINATORS, METHODS, settings_of_discriminator
 
+PUBLISHED_CUTOUT = 0.5
+"""Side of DiffAug's cutout, as a part of the image's, in Zhao et al. 2020."""
+PUBLISHED_FILL = 0.0
+"""What DiffAug puts in place of what it removes in Zhao et al. 2020: mid-gray in [-1, 1]."""
 ADA_KIMG_FROM_OTHERS = 100.0
 """Speed of ADA in a training that starts from other networks, as in the published code, which then has no EMA ramp."""
 AUTO_ADA_SHARE = 0.25
@@ -30,7 +35,7 @@ class GanConfig:
     Lengths of training and intervals are in kimg: thousands of real images shown to the discriminator.
     """
 
-    aug: AugName
+    aug: GanName
     preset: str
     resolution: int
     img_channels: int
@@ -48,8 +53,21 @@ class GanConfig:
     channel_max: int
     batch: int
     mbstd_group_size: int
+    discriminator: DiscriminatorName = "stylegan2"
+    feature_network: str = "efficientnet-lite0"
+    """Network whose features a projected discriminator judges; see `FeatureNetwork`."""
+    feature_size: int = 0
+    """Pixels to which images are enlarged for the feature network."""
+    feature_channels: int = 64
+    """Width of a projected discriminator's mixed features and heads."""
+    feature_weights: str = "auto"
+    """Where the feature network's weights are; `feature_digest` says which they are."""
+    feature_digest: str | None = None
     lr: float
+    lr_d: float | None = None
+    """Learning rate of the discriminator; None for `lr`."""
     r1_gamma: float
+    """Weight of R1; of a projected discriminator the gradient is with respect to the mixed features."""
     ema_kimg: float
     ema_rampup: float | None
     """The average's half-life is at most this share of the images seen so far; None for no limit."""
@@ -76,6 +94,8 @@ class GanConfig:
     diffaug_policy: tuple[str, ...]
     diffaug_fill: float
     """What DiffAug puts in place of what it removes, in [-1, 1]; 0 is the published mid-gray, -1 is black."""
+    diffaug_cutout: float = PUBLISHED_CUTOUT
+    """Side of DiffAug's cutout as a part of the image's."""
     freeze_d: int
     """Number of the discriminator's highest-resolution layers that keep their first parameters (Freeze-D)."""
     half_resolutions: int = 4
@@ -95,9 +115,24 @@ class GanConfig:
         return Architecture(**{name: getattr(self, name) for name in Architecture.model_fields})
 
     @property
+    def augment(self) -> AugName:
+        """What the discriminator sees images through."""
+        return METHODS[self.aug].augment
+
+    @property
     def adapts(self) -> bool:
         """Whether ADA's controller sets the probability of augmentations."""
-        return self.aug in ("ada", "ada+diffaug")
+        return self.augment in ("ada", "ada+diffaug")
+
+    @property
+    def penalises_paths(self) -> bool:
+        """Whether the generator's path lengths are regularised."""
+        return self.pl_weight > 0
+
+    @property
+    def penalises_gradients(self) -> bool:
+        """Whether R1 steps are taken; StyleGAN2's also with a weight of 0, since they move its optimiser."""
+        return self.r1_gamma > 0 or self.discriminator == "stylegan2"
 
 
 def _auto(resolution: int) -> dict[str, Any]:
@@ -196,19 +231,18 @@ def make_config(
     """
     if preset not in _PRESETS:
         raise SettingsError(f"{preset!r} is not a preset.", f"Use one of {', '.join(_PRESETS)}.")
-    if aug not in AUGMENTS:
-        raise SettingsError(f"{aug!r} is not an augmentation of the study.", f"Use one of {', '.join(AUGMENTS)}.")
+    if aug not in METHODS:
+        raise SettingsError(f"{aug!r} is not a GAN of the study.", f"Use one of {', '.join(METHODS)}.")
     if resolution < 8 or resolution & (resolution - 1):
         raise SettingsError(
             f"Images must have a power of two of pixels on a side, 8 or more; these have {resolution}.",
             "Prepare them with --size 64 (or 32, 128, 256).",
         )
     values = _PRESETS[preset](resolution)
-    values["minutes"] = None
     if initialised:
         values["ema_rampup"] = None
         values["ada_kimg"] = ADA_KIMG_FROM_OTHERS if values["ada_kimg"] is not None else None
-    values |= {name: value for name, value in changes.items() if value is not None or name not in values}
+    values = _with_method(aug, values, changes, resolution)
     values["ada_kimg_auto"] = values["ada_kimg"] is None
     if values["ada_kimg_auto"]:
         most = ADA_KIMG_FROM_OTHERS if initialised else ADA_KIMG
@@ -229,6 +263,20 @@ def make_config(
     return config
 
 
+def _with_method(aug: str, preset: dict[str, Any], changes: dict[str, Any], resolution: int) -> dict[str, Any]:
+    """Return a preset's settings with those of the GAN and its discriminator, and with the user's above all of them."""
+    method = METHODS[cast("GanName", aug)].settings
+    given = {name: value for name, value in changes.items() if value is not None}
+    # A flag can only be switched on.
+    given |= {name: True for name, value in method.items() if value is True and given.get(name) is False}
+    chosen = given.get("discriminator", method.get("discriminator", "stylegan2"))
+    if chosen not in DISCRIMINATORS:
+        raise SettingsError(f"{chosen!r} is not a discriminator.", f"Use one of {', '.join(DISCRIMINATORS)}.")
+    values: dict[str, Any] = {"minutes": None, "ada_fill": None, "diffaug_fill": PUBLISHED_FILL}
+    values |= preset | settings_of_discriminator(chosen, resolution) | dict(method) | given
+    return values
+
+
 def _check(config: GanConfig) -> None:
     group = config.mbstd_group_size
     if config.batch < 2 or config.batch % config.pl_batch_shrink:
@@ -242,13 +290,18 @@ def _check(config: GanConfig) -> None:
             "deviation is taken.",
             f"Use --batch {math.ceil(config.batch / group) * group}.",
         )
-    for name in ("kimg", "minutes", "lr", "tick_kimg", "save_kimg", "save_minutes", "ema_kimg", "ada_kimg"):
+    for name in ("kimg", "minutes", "lr", "lr_d", "tick_kimg", "save_kimg", "save_minutes", "ema_kimg", "ada_kimg"):
         value = getattr(config, name)
         if value is not None and not 0 < value < math.inf:
             raise SettingsError(
                 f"{name} must be greater than 0 and finite; it is {value}.", f"Change --{name.replace('_', '-')}."
             )
     augmentation(config)
+    if config.discriminator == "projected" and config.feature_size < config.resolution:
+        raise SettingsError(
+            f"The feature network would see images of {config.resolution} pixels reduced to {config.feature_size}.",
+            f"Use --feature-size {config.resolution} or more.",
+        )
     if config.r1_gamma < 0:
         raise SettingsError(f"r1_gamma must not be negative; it is {config.r1_gamma}.", "Use --r1-gamma 0 or more.")
 
@@ -262,11 +315,12 @@ def augmentation(config: GanConfig) -> Augment:
         An operation or a policy is unknown.
     """
     return make_augment(
-        config.aug,
+        config.augment,
         operations=config.ada_ops,
         ada_fill="reflect" if config.ada_fill is None else config.ada_fill,
         policy=config.diffaug_policy,
         fill=config.diffaug_fill,
+        cutout=config.diffaug_cutout,
     )
 
 
@@ -276,10 +330,16 @@ def settings_of(config: GanConfig) -> dict[str, Any]:
     How often the state is saved and the log written does not change what is learned, so it is left out.
     """
     values = dataclasses.asdict(config)
-    for name in ("tick_kimg", "save_kimg", "save_minutes"):
+    for name in ("tick_kimg", "save_kimg", "save_minutes", "feature_weights"):
         del values[name]
     values["diffaug_policy"] = list(config.diffaug_policy)
-    used = config.aug.split("+")
+    # What was added later is left out where it is as it was, so that older artefacts stay valid.
+    for name, usual in (("lr_d", None), ("diffaug_cutout", PUBLISHED_CUTOUT)):
+        if values[name] == usual:
+            del values[name]
+    if config.discriminator == "stylegan2":
+        values = {name: value for name, value in values.items() if not name.startswith(("feature_", "discriminator"))}
+    used = config.augment.split("+")
     unused = tuple(f"{name}_" for name in ("ada", "diffaug") if name not in used)
     if not config.ada_kimg_auto:
         del values["ada_kimg_auto"]

@@ -1,16 +1,25 @@
 """Losses of StyleGAN2: non-saturating logistic loss, R1 (Mescheder et al. 2018, equation 9) and path length
-regularisation (Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", equation 4).
+regularisation (Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", equation 4); and of a
+projected discriminator: the hinge loss over its heads (Lim and Ye 2017; Sauer et al. 2021, "Projected GANs Converge
+Faster", equation 4).
 """
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from usgan_cli.core.store.workspace import DiscriminatorName
 from usgan_cli.gan.kernels.conv import input_gradients_only
+
+Logits = TypeVar("Logits")
+"""What a discriminator returns for a batch, positive for real."""
 
 
 def generator_loss(logits: Tensor) -> Tensor:
@@ -28,14 +37,87 @@ def discriminator_loss_real(logits: Tensor) -> Tensor:
     return F.softplus(-logits)
 
 
-def r1_penalty(logits: Tensor, image: Tensor) -> Tensor:
-    """Return [N], differentiable: the squared norm of the gradient of the logits with respect to each image.
+class AdversarialLoss(ABC, Generic[Logits]):
+    """What generator and discriminator make of the logits of a batch: one number an image, small when it is won."""
 
-    The logits [N, 1] are computed from `image`: real images [N, C, H, W] before augmentation, requiring a gradient.
+    @abstractmethod
+    def generator(self, logits: Logits) -> Tensor:
+        """Return the generator's loss [N, ...] on generated images."""
+
+    @abstractmethod
+    def fake(self, logits: Logits) -> Tensor:
+        """Return the discriminator's loss [N, ...] on generated images."""
+
+    @abstractmethod
+    def real(self, logits: Logits) -> Tensor:
+        """Return the discriminator's loss [N, ...] on real images."""
+
+    @abstractmethod
+    def opinion(self, logits: Logits) -> Tensor:
+        """Return one logit an image [N, ...]: ADA asks for its sign, R1 for its gradient."""
+
+
+class Logistic(AdversarialLoss[Tensor]):
+    """StyleGAN2's loss of logits [N, 1]."""
+
+    def generator(self, logits: Tensor) -> Tensor:
+        """See `generator_loss`."""
+        return generator_loss(logits)
+
+    def fake(self, logits: Tensor) -> Tensor:
+        """See `discriminator_loss_fake`."""
+        return discriminator_loss_fake(logits)
+
+    def real(self, logits: Tensor) -> Tensor:
+        """See `discriminator_loss_real`."""
+        return discriminator_loss_real(logits)
+
+    def opinion(self, logits: Tensor) -> Tensor:
+        """Return the logits."""
+        return logits
+
+
+class Hinge(AdversarialLoss[Sequence[Tensor]]):
+    """The hinge loss of the logits [N, places] of several heads: the mean over a head's places, summed over heads.
+
+    An image's `opinion` is the mean over heads of the mean over places: a head counts by how sure it is, and ADA's r_t
+    is the share of real images that the heads together take for real, minus that of the others.
+    """
+
+    def generator(self, logits: Sequence[Tensor]) -> Tensor:
+        """Return [N]: minus the logits."""
+        return _over_heads([-one for one in logits])
+
+    def fake(self, logits: Sequence[Tensor]) -> Tensor:
+        """Return [N]: by how much the logits exceed -1."""
+        return _over_heads([F.relu(1 + one) for one in logits])
+
+    def real(self, logits: Sequence[Tensor]) -> Tensor:
+        """Return [N]: by how much the logits fall short of 1."""
+        return _over_heads([F.relu(1 - one) for one in logits])
+
+    def opinion(self, logits: Sequence[Tensor]) -> Tensor:
+        """Return [N]: the mean logit."""
+        return _over_heads(logits) / len(logits)
+
+
+def _over_heads(values: Sequence[Tensor]) -> Tensor:
+    return torch.stack([one.mean(dim=1) for one in values]).sum(dim=0)
+
+
+LOSSES: dict[DiscriminatorName, type[AdversarialLoss]] = {"stylegan2": Logistic, "projected": Hinge}  # type: ignore[type-arg]
+
+
+def r1_penalty(logits: Tensor, *inputs: Tensor) -> Tensor:
+    """Return [N], differentiable: the squared norm of the gradient of the logits with respect to each image's inputs.
+
+    The logits [N, ...] are computed from `inputs` [N, C, H, W], which require a gradient: of StyleGAN2 real images
+    before augmentation, of a projected discriminator its features of real images at each scale.
     """
     with input_gradients_only():
-        (gradient,) = torch.autograd.grad(logits.sum(), image, create_graph=True)
-    return gradient.square().sum(dim=(1, 2, 3))
+        gradients = torch.autograd.grad(logits.sum(), inputs, create_graph=True)
+    squares = [gradient.square().sum(dim=(1, 2, 3)) for gradient in gradients]
+    return squares[0] if len(squares) == 1 else torch.stack(squares).sum(dim=0)
 
 
 def path_lengths(image: Tensor, ws: Tensor, noise: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ from usgan_cli.gan.augment.controller import AdaController
 from usgan_cli.gan.batches import named, under
 from usgan_cli.gan.config import GanConfig
 from usgan_cli.gan.networks import Discriminator, DiscriminatorConfig, Generator
+from usgan_cli.gan.projected.discriminator import ProjectedConfig, ProjectedDiscriminator
 
 
 def discriminator_config(config: GanConfig) -> DiscriminatorConfig:
@@ -47,13 +48,39 @@ def reached(folder: Path) -> dict[str, float]:
     return {"kimg": state.images / 1000, "minutes": state.seconds / 60} if state else {"kimg": 0.0, "minutes": 0.0}
 
 
-def lazy_adam(module: torch.nn.Module, lr: float, interval: int) -> torch.optim.Adam:
-    """Return Adam for a network that is regularised every `interval` steps.
+def make_discriminator(
+    config: GanConfig, init: torch.Generator, device: torch.device
+) -> Discriminator | ProjectedDiscriminator:
+    """Return a training's discriminator with its first parameters.
+
+    Raises
+    ------
+    WeightsError
+        The weights of a projected discriminator's feature network are absent.
+    """
+    dtype = torch_dtype(config.precision)
+    if config.discriminator == "projected":
+        projected = ProjectedConfig(
+            network=config.feature_network,
+            size=config.feature_size,
+            channels=config.feature_channels,
+            c_dim=config.c_dim,
+            weights=config.feature_weights,
+            digest=config.feature_digest,
+        )
+        return ProjectedDiscriminator(projected, init, device, dtype)
+    discriminator = Discriminator(discriminator_config(config), init=init).to(device)
+    discriminator.compute_dtype = dtype
+    return discriminator
+
+
+def lazy_adam(module: torch.nn.Module, lr: float, interval: int | None) -> torch.optim.Adam:
+    """Return Adam for a network that is regularised every `interval` steps; None: never.
 
     Lazy regularisation (Karras et al. 2020, appendix B) takes k + 1 optimiser steps for k training steps, so the
     learning rate is multiplied by c = k / (k + 1) and the betas are raised to the power c.
     """
-    c = interval / (interval + 1)
+    c = 1.0 if interval is None else interval / (interval + 1)
     return torch.optim.Adam(module.parameters(), lr=lr * c, betas=(0.0, 0.99**c), eps=1e-8, fused=True)
 
 
@@ -62,7 +89,7 @@ class Training:
     """Everything that changes while a GAN is trained."""
 
     generator: Generator
-    discriminator: Discriminator
+    discriminator: Discriminator | ProjectedDiscriminator
     average: Generator
     """Moving average of the generator (G_ema), which makes the images."""
     adam_g: torch.optim.Adam
@@ -79,17 +106,18 @@ class Training:
         """Return the state before the first step; parameters depend on the seed alone."""
         draws = torch_generator(config.seed, "parameters")
         generator = Generator(config.architecture, draws, half_resolutions=config.half_resolutions).to(device)
-        discriminator = Discriminator(discriminator_config(config), init=draws).to(device)
+        discriminator = make_discriminator(config, draws, device)
         dtype = torch_dtype(config.precision)
         if dtype == torch.float64:
             generator, discriminator = generator.double(), discriminator.double()
-        generator.compute_dtype = discriminator.compute_dtype = dtype
+        generator.compute_dtype = dtype
+        lr_d = config.lr if config.lr_d is None else config.lr_d
         return cls(
             generator=generator,
             discriminator=discriminator,
             average=copy.deepcopy(generator).requires_grad_(False),
-            adam_g=lazy_adam(generator, config.lr, config.pl_interval),
-            adam_d=lazy_adam(discriminator, config.lr, config.r1_interval),
+            adam_g=lazy_adam(generator, config.lr, config.pl_interval if config.penalises_paths else None),
+            adam_d=lazy_adam(discriminator, lr_d, config.r1_interval if config.penalises_gradients else None),
             ada=AdaController(
                 target=config.ada_target, interval=config.ada_interval, kimg=config.ada_kimg, device=device
             ),

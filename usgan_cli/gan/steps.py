@@ -1,8 +1,8 @@
 """The five parts of a StyleGAN2 training iteration.
 
 Non-saturating logistic loss with lazy R1 and path length regularisation (Karras et al. 2020, "Analyzing and
-improving the image quality of StyleGAN"). The three GANs of the study differ in the `augment` through which the
-discriminator is shown images, and nowhere else.
+improving the image quality of StyleGAN"). The three GANs of the paper differ in the `augment` through which the
+discriminator is shown images, and nowhere else; a projected discriminator brings its own loss.
 
 Each part first draws everything random for the whole batch, then computes on parts of it (see `microbatch`).
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,7 +25,9 @@ from usgan_cli.gan.batches import Batch, TrainingImages, named, under
 from usgan_cli.gan.config import GanConfig
 from usgan_cli.gan.cuda_graph import Graphs, GraphsWanted
 from usgan_cli.gan.distributed import ALONE, World
+from usgan_cli.gan.losses import AdversarialLoss
 from usgan_cli.gan.microbatch import Gradients, Microbatches
+from usgan_cli.gan.projected.discriminator import ProjectedDiscriminator
 from usgan_cli.gan.state import Training
 
 
@@ -104,6 +107,7 @@ class Steps:
         if graphs != "off":
             blocks = [*self.g_gradients.tensors(), *self.d_gradients.tensors()]
             recorded = Graphs(blocks, warn if graphs == "auto" else None)
+        self.loss: AdversarialLoss[Any] = losses.LOSSES[config.discriminator]()
         self.microbatches = Microbatches(config, device, world, at_once, recorded)
         self._batch_length: Tensor | None = None
         self.means = Means()
@@ -145,6 +149,8 @@ class Steps:
         config, training, draws = self.config, self.training, self._draws("discriminator")
         fakes = self._draw_generated(config.batch, draws) | self._draw_augmentation(config.batch, draws)
         reals = self.data.draw(training.step) | self._draw_augmentation(config.batch, draws)
+        if isinstance(training.discriminator, ProjectedDiscriminator):
+            training.discriminator.update_norms()  # once a step, so that every part of the batch meets the same weights
         with self._frozen(self.g_gradients):
             totals = self.microbatches.from_zero(
                 self.d_gradients,
@@ -215,28 +221,27 @@ class Steps:
 
     def _generator_part(self, part: Batch) -> Batch:
         generated, ws = self._generate(part)
-        loss = losses.generator_loss(self._logits(generated, part)).sum()
+        loss = self.loss.generator(self._logits(generated, part)).sum()
         torch.autograd.backward(loss / self.config.batch)
         return {"loss_g": loss.detach(), "w": ws[:, 0].detach().sum(dim=0)}
 
     def _generated_part(self, part: Batch) -> Batch:
         with torch.no_grad():
             generated, ws = self._generate(part)
-        loss = losses.discriminator_loss_fake(self._logits(generated, part)).sum()
+        loss = self.loss.fake(self._logits(generated, part)).sum()
         torch.autograd.backward(loss / self.config.batch)
         return {"loss_d_fake": loss.detach(), "w": ws[:, 0].sum(dim=0)}
 
     def _real_part(self, part: Batch) -> Batch:
         logits = self._logits(self.data.images(part), part)
-        loss = losses.discriminator_loss_real(logits).sum()
+        loss = self.loss.real(logits).sum()
         torch.autograd.backward(loss / self.config.batch)
-        return {"loss_d_real": loss.detach(), "signs": logits.detach().sign().sum()}
+        return {"loss_d_real": loss.detach(), "signs": self.loss.opinion(logits).detach().sign().sum()}
 
     def _r1_part(self, part: Batch) -> Batch:
         config = self.config
-        real = self.data.images(part).requires_grad_(True)
-        logits = self._logits(real, part)
-        penalty = losses.r1_penalty(logits, real).sum()
+        inputs, logits = self._penalised(part)
+        penalty = losses.r1_penalty(logits, *inputs).sum()
         # The term in the logits keeps every parameter in the graph, as the published loss does.
         loss = penalty * (config.r1_gamma / 2 * config.r1_interval / config.batch) + logits.sum() * 0
         torch.autograd.backward(loss)
@@ -292,9 +297,21 @@ class Steps:
         noise = [plane for _, plane in sorted(under("noise", part).items())]
         return generator.synthesis(ws, noise), ws
 
-    def _logits(self, images: Tensor, part: Batch) -> Tensor:
-        logits: Tensor = self.training.discriminator(self.augment.apply(images, under("augment", part)), part["labels"])
-        return logits
+    def _logits(self, images: Tensor, part: Batch) -> Any:
+        """Return what the discriminator makes of images through the augmentation, as its loss takes it."""
+        return self.training.discriminator(self._augmented(images, part), part["labels"])
+
+    def _augmented(self, images: Tensor, part: Batch) -> Tensor:
+        return self.augment.apply(images, under("augment", part))
+
+    def _penalised(self, part: Batch) -> tuple[list[Tensor], Tensor]:
+        """Return what R1 takes the gradient by, of real images, and the logits computed from it."""
+        discriminator, real = self.training.discriminator, self.data.images(part)
+        if isinstance(discriminator, ProjectedDiscriminator):
+            inputs = [one.requires_grad_(True) for one in discriminator.features(self._augmented(real, part))]
+            return inputs, self.loss.opinion(discriminator.judge(inputs, part["labels"]))
+        real.requires_grad_(True)
+        return [real], self.loss.opinion(self._logits(real, part))
 
     # Updates
 

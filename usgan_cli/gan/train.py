@@ -110,12 +110,12 @@ def iterate(config: GanConfig, training: Training, steps: Steps) -> None:
     """Take one iteration. Each part draws its own latents, labels and augmentations, which belong to this step."""
     # Train the generator; now and then, regularise its path lengths.
     steps.generator_step()
-    if training.step % config.pl_interval == 0:
+    if config.penalises_paths and training.step % config.pl_interval == 0:
         steps.path_length_step()
 
     # Train the discriminator; now and then, regularise its gradient on real images (R1).
     steps.discriminator_step()
-    if training.step % config.r1_interval == 0:
+    if config.penalises_gradients and training.step % config.r1_interval == 0:
         steps.r1_step()
 
     # Let the averaged generator follow.

@@ -15,8 +15,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, which the colour-blind can tell apart; markers differ too, for print.
-COLOURS = {"none": "#0072B2", "ada": "#D55E00", "diffaug": "#009E73", "ada+diffaug": "#CC79A7"}
-MARKERS = {"none": "o", "ada": "s", "diffaug": "D", "ada+diffaug": "^"}
+COLOURS = {"none": "#0072B2", "ada": "#D55E00", "diffaug": "#009E73", "ada+diffaug": "#CC79A7", "best": "#56B4E9"}
+MARKERS = {"none": "o", "ada": "s", "diffaug": "D", "ada+diffaug": "^", "best": "P"}
 OTHER_COLOUR, OTHER_MARKER = "#B8860B", "v"
 INK, MUTED = "#333333", "#777777"
 DASHED, DOTTED = (0, (5, 3)), (0, (1, 1.2))

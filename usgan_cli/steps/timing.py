@@ -101,16 +101,19 @@ def seconds_per_kimg(config: GanConfig, device: torch.device) -> float:
 
 
 def _seconds_per_image(config: GanConfig, device: torch.device) -> float:
+    config = replace(config, feature_weights="none")  # random ones take the same time, and are always at hand
     training, images = Training.start(config, device), TrainingImages(_random_images(config), config, device)
     graphs = resolve_graphs("auto", device)
     steps = Steps(config, training, images, augmentation(config), device, graphs=graphs)
-    parts: tuple[tuple[Callable[[], object], float], ...] = (
+    parts: list[tuple[Callable[[], object], float]] = [
         (steps.generator_step, 1.0),
         (steps.discriminator_step, 1.0),
-        (steps.path_length_step, 1 / config.pl_interval),
-        (steps.r1_step, 1 / config.r1_interval),
         (steps.average_step, 1.0),
-    )
+    ]
+    if config.penalises_paths:
+        parts.append((steps.path_length_step, 1 / config.pl_interval))
+    if config.penalises_gradients:
+        parts.append((steps.r1_step, 1 / config.r1_interval))
     for part, _ in parts:  # the first of each kind also prepares
         part()
     return sum(_timed(part, device) * share for part, share in parts) / config.batch

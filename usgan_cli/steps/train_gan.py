@@ -1,7 +1,8 @@
-"""`usgan train-gan`: train one of the study's three GANs on a subset."""
+"""`usgan train-gan`: train one of the study's GANs on a subset."""
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ import torch
 from usgan_cli.classify.folds import training_side
 from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.core.apportion import class_order
-from usgan_cli.core.errors import SettingsError
+from usgan_cli.core.errors import SettingsError, WeightsError
 from usgan_cli.core.formats.dataset import Subset
 from usgan_cli.core.formats.generator import CHECKPOINT_FOLDER, latest_state, read_generator_document, read_log
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.machine import device as devices
+from usgan_cli.core.machine.backbones import timm_name
+from usgan_cli.core.machine.weights import find_weights
 from usgan_cli.core.options import settings_for
 from usgan_cli.core.store.lifecycle import find_step, growing_folder
 from usgan_cli.core.store.step import Outcome, Step
@@ -47,6 +50,7 @@ def run(options: TrainGan, session: Session) -> Outcome | list[Outcome]:
     config = resolve(options, data.manifest.size, data.manifest.channels, len(data.manifest.classes), device)
     if options.freeze_d and options.init is None:
         raise SettingsError("--freeze-d keeps layers as --init brings them; there is no --init.", "Leave it out.")
+    config = with_feature_weights(config, options, session)
     source = None if options.init is None else read_source(options.init)
     part = None if options.fold is None else (options.fold, options.folds)
     name = gan_name(options.aug, options.n, options.seed, part)
@@ -120,6 +124,26 @@ def _with_speed_of(
         f"(a new training of this length would have {config.ada_kimg:g})."
     )
     return kept
+
+
+def with_feature_weights(config: GanConfig, options: TrainGan, session: Session) -> GanConfig:
+    """Find the weights of a projected discriminator's network before anything is begun, and record which they are.
+
+    Raises
+    ------
+    WeightsError
+        They are absent; it names the commands that bring them or do without.
+    """
+    if config.discriminator != "projected" or config.feature_weights == "none":
+        return config
+    place = None if config.feature_weights == "auto" else Path(config.feature_weights)
+    try:
+        weights = find_weights(timm_name(config.feature_network), place, progress=session.progress)
+    except WeightsError as error:
+        instead = options.replace(aug="ada" if options.aug == "best" else options.aug, discriminator="stylegan2")
+        without = shlex.join(["usgan", *instead.words()])
+        raise WeightsError(error.message, f"{error.hint or ''} Or train without them: {without}".lstrip()) from None
+    return replace(config, feature_weights=str(weights.path), feature_digest=weights.label)
 
 
 def _images(options: TrainGan, data: Dataset, subset: Subset) -> ImageSet:

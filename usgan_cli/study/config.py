@@ -23,7 +23,7 @@ from usgan_cli.commands.train_classifier import TrainClassifier
 from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.core.errors import MissingError, SettingsError
 from usgan_cli.core.options import OptionError, Options, check_keys, from_table, option, options_of, to_table
-from usgan_cli.core.store.workspace import AugName, ControlName
+from usgan_cli.core.store.workspace import ControlName, GanName
 
 SHIPPED = ("demo", "paper", "smoke")
 PHANTOM = Path("phantom")
@@ -43,7 +43,7 @@ class Grid(Options):
     """What is crossed with what."""
 
     sizes: tuple[int, ...] = option("Sizes of the training subsets.", unit="images", least=2)
-    gans: tuple[AugName, ...] = option("The GANs to compare.")
+    gans: tuple[GanName, ...] = option("The GANs to compare.")
     seeds: tuple[int, ...] = option("Repeats of the whole grid; one gives no verdict.", default=(0, 1, 2), least=0)
     ratios: tuple[float, ...] = option("Generated images per real training image.", default=(1.0,), above=0)
 

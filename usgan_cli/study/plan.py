@@ -19,7 +19,7 @@ from usgan_cli.commands.ttest import Ttest
 from usgan_cli.core.budget import updates_of_epochs
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.options import narrowed
-from usgan_cli.core.store.workspace import BASELINE, SNAPSHOTS, AugName, TrainingSet, Workspace
+from usgan_cli.core.store.workspace import BASELINE, SNAPSHOTS, GanName, TrainingSet, Workspace
 from usgan_cli.study.config import PHANTOM, StudyConfig
 
 LEAST_PHANTOM_SIZE = 64
@@ -37,7 +37,7 @@ class PlannedStep:
     """Artefacts of earlier steps that it reads."""
     subset: tuple[int, int] | None = None
     """The (n, seed) that it belongs to; None for steps of the whole study."""
-    aug: AugName | None = None
+    aug: GanName | None = None
     """The GAN that it belongs to."""
 
     @property
@@ -144,7 +144,7 @@ class _Plan:
         ttest = Ttest(n=n, seeds=seeds, work=self.work)
         return PlannedStep(ttest, self.workspace.ttest(n, *seeds), tuple(step.writes for step in compared))
 
-    def _gan_steps(self, n: int, seed: int, aug: AugName) -> list[PlannedStep]:
+    def _gan_steps(self, n: int, seed: int, aug: GanName) -> list[PlannedStep]:
         config, workspace = self.config, self.workspace
         gan, images = workspace.gan(aug, n, seed), workspace.synthetic(aug, n, seed)
         used = self._used(n)
@@ -174,7 +174,7 @@ class _Plan:
         used = max(round(max(self.config.grid.ratios) * n), 1)
         return 2 * used if self.config.classifier.select is not None else used
 
-    def _training(self, n: int, seed: int, aug: AugName, part: tuple[int, int] | None = None) -> PlannedStep:
+    def _training(self, n: int, seed: int, aug: GanName, part: tuple[int, int] | None = None) -> PlannedStep:
         gan, score = self.config.gan, self.config.score
         if gan.fd_every and gan.extractor == type(gan).extractor:
             gan = gan.replace(extractor=score.extractor, weights=gan.weights or score.weights)

@@ -11,7 +11,10 @@ from typing import Literal, NamedTuple, TypeVar, cast
 from usgan_cli.core.names import LONGEST_ARTEFACT, folder_name
 
 AugName = Literal["none", "ada", "diffaug", "ada+diffaug"]
-"""A GAN by what the discriminator sees its images through."""
+"""What the discriminator sees its images through."""
+GanName = Literal[AugName, "best"]
+"""A GAN: StyleGAN2 by what its discriminator sees images through, or "best" (see `usgan_cli.gan.methods`)."""
+DiscriminatorName = Literal["stylegan2", "projected"]
 ControlName = Literal["real", "copies", "classical", "shuffled"]
 """A classifier that shows where a gain comes from, if not from the GAN: the updates, more copies of real images,
 augmented copies, or generated images whose labels are shuffled."""

@@ -74,8 +74,9 @@ def make_augment(
     ada_fill: Fill = "reflect",
     policy: tuple[str, ...] = ("translation", "cutout"),
     fill: float = 0.0,
+    cutout: float = 0.5,
 ) -> Augment:
-    """Return one of `AUGMENTS`: `operations` and `ada_fill` are for ADA, `policy` and `fill` for DiffAug.
+    """Return one of `AUGMENTS`: `operations` and `ada_fill` are for ADA, `policy`, `fill` and `cutout` for DiffAug.
 
     Raises
     ------
@@ -86,7 +87,7 @@ def make_augment(
         raise SettingsError(f"unknown augmentation: {name}", f"Choose from: {', '.join(AUGMENTS)}.")
     parts = name.split("+")
     ada = AdaAugment(operations, ada_fill) if "ada" in parts else None
-    diffaug = DiffAugment(policy, fill) if "diffaug" in parts else None
+    diffaug = DiffAugment(policy, fill, cutout_ratio=cutout) if "diffaug" in parts else None
     if ada and diffaug:
         return AdaDiffAugment(ada, diffaug)
     return ada or diffaug or NoAugment()

@@ -30,6 +30,7 @@ from usgan_cli.core.store import files
 from usgan_cli.gan.batches import under
 from usgan_cli.gan.init.stylegan2_pickle import read_published
 from usgan_cli.gan.networks import Discriminator
+from usgan_cli.gan.projected.discriminator import ProjectedDiscriminator
 
 Tensors = Mapping[str, Tensor]
 
@@ -222,19 +223,23 @@ def _check(path: Path, source: Source) -> None:
     if source.generator is None and source.average is None:
         raise FormatError(f"{path} has no generator.")
     for network, needed in (
-        (source.generator, "synthesis.b4.const"),
-        (source.average, "synthesis.b4.const"),
-        (source.discriminator, "b4.conv.weight"),
+        (source.generator, ("synthesis.b4.const",)),
+        (source.average, ("synthesis.b4.const",)),
+        (source.discriminator, ("b4.conv.weight", "mixing.across_channels.0.weight")),
     ):
-        if network is not None and needed not in network:
-            raise FormatError(f"{path} does not hold StyleGAN2 networks: there is no {needed} in it.")
+        if network is not None and not any(name in network for name in needed):
+            raise FormatError(f"{path} does not hold StyleGAN2 networks: there is no {' or '.join(needed)} in it.")
         for name, value in (network or {}).items():
             if not bool(value.isfinite().all()):
                 raise FormatError(f"{path} holds numbers that are not finite, in {name}.")
 
 
 def apply_source(
-    source: Source, generator: nn.Module, discriminator: Discriminator, average: nn.Module, freeze: int = 0
+    source: Source,
+    generator: nn.Module,
+    discriminator: Discriminator | ProjectedDiscriminator,
+    average: nn.Module,
+    freeze: int = 0,
 ) -> str:
     """Load what fits of a source into fresh networks, freeze `freeze` layers of the discriminator, and describe both.
 
@@ -259,6 +264,11 @@ def apply_source(
         loaded_d = transfer(discriminator, source.discriminator)
         lines.append(f"Discriminator: {loaded_d.describe()}.")
     if freeze > 0:
+        if isinstance(discriminator, ProjectedDiscriminator):
+            raise SettingsError(
+                "--freeze-d is for StyleGAN2's discriminator; of a projected one only the heads learn.",
+                "Leave it out.",
+            )
         frozen = freezable_layers(discriminator)[:freeze]
         fresh = frozen if source.discriminator is None else [layer for layer in frozen if layer in loaded_d.fresh]
         if fresh:

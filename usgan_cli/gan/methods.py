@@ -1,0 +1,59 @@
+"""What each GAN of a study is: how its discriminator judges, and through which augmentation it sees images.
+
+The GANs of the paper are StyleGAN2 with nothing, ADA or DiffAug in between. `best` is what makes the best images from
+few: the same generator against a projected discriminator. A preset says how large the networks are and how long they
+train; what stands here applies with every preset, and an option that the user gives stands above both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+from usgan_cli.core.store.workspace import AugName, DiscriminatorName, GanName
+
+DISCRIMINATORS: tuple[DiscriminatorName, ...] = get_args(DiscriminatorName)
+LEAST_FEATURE_SIZE = 64
+"""Pixels to which smaller images are enlarged for a feature network, which reduces its last maps 32 times."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """One GAN: settings are fields of `GanConfig`."""
+
+    augment: AugName
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+BEST = Method(
+    "diffaug",
+    {
+        "discriminator": "projected",
+        "mirror": True,
+        "diffaug_fill": -1.0,
+        "diffaug_cutout": 0.375,
+    },
+)
+"""The settings that did best on images held out of the training images; docs/diary.md has the measurements."""
+
+METHODS: dict[GanName, Method] = {name: Method(name) for name in get_args(AugName)} | {"best": BEST}
+
+
+def settings_of_discriminator(name: DiscriminatorName, resolution: int) -> dict[str, Any]:
+    """Return what a discriminator's networks and losses are trained with, unless the user says otherwise.
+
+    A projected discriminator needs no R1 (Sauer et al. 2021, section 4), and without path length and style mixing the
+    generator learns as well in less time.
+    """
+    if name == "stylegan2":
+        return {}
+    return {
+        "lr": 0.002,
+        "r1_gamma": 0.0,
+        "pl_weight": 0.0,
+        "style_mixing_prob": 0.0,
+        "mbstd_group_size": 1,
+        "ema_rampup": 0.05,
+        "feature_size": max(resolution, LEAST_FEATURE_SIZE),
+    }

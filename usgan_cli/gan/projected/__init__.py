@@ -1,0 +1,1 @@
+"""Discriminators on the frozen features of a pretrained network (Projected GAN)."""

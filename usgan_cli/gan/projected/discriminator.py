@@ -1,0 +1,67 @@
+"""The projected discriminator (Sauer et al. 2021, "Projected GANs Converge Faster"): frozen features of a pretrained
+network, frozen random mixing, and a small trained head for each scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from usgan_cli.gan.projected.features import FeatureNetwork
+from usgan_cli.gan.projected.heads import Head, SpectralConv
+from usgan_cli.gan.projected.mixing import RandomMixing
+
+
+@dataclass(frozen=True)
+class ProjectedConfig:
+    """What a projected discriminator is built from."""
+
+    network: str
+    """Name of the feature network; see `FeatureNetwork`."""
+    size: int
+    """Pixels to which images are enlarged for it."""
+    channels: int
+    """Width of mixed features and heads."""
+    c_dim: int
+    weights: str | Path = "auto"
+    digest: str | None = None
+
+
+class ProjectedDiscriminator(nn.Module):
+    """Judges images by their features at several scales; only the heads are trained.
+
+    State and parameters do not include the feature network, which is found again by its digest.
+    """
+
+    def __init__(
+        self, config: ProjectedConfig, init: torch.Generator, device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> None:
+        super().__init__()
+        network = FeatureNetwork(config.network, config.size, config.weights, config.digest, device, dtype)
+        self._network = (network,)  # in a tuple, so that torch does not count it among the trained and saved parts
+        self.mixing = RandomMixing([channels for channels, _ in network.shapes], config.channels, init)
+        self.heads = nn.ModuleList(Head(config.channels, size, config.c_dim, init) for _, size in network.shapes)
+        self.to(device)
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Return mixed features [N, channels, h, w] of images [N, C, H, W] in [-1, 1], the largest scale first."""
+        own = next(self.heads.parameters()).dtype
+        return [one.to(own) for one in self.mixing(self._network[0](images))]
+
+    def judge(self, features: Sequence[Tensor], c: Tensor) -> list[Tensor]:
+        """Return each head's logits [N, places], positive for real, of mixed features and one-hot c [N, c_dim]."""
+        return [head(one, c) for head, one in zip(self.heads, features, strict=True)]
+
+    def forward(self, img: Tensor, c: Tensor) -> list[Tensor]:
+        """Return each head's logits [N, places], positive for real, of images in [-1, 1] and one-hot c."""
+        return self.judge(self.features(img), c)
+
+    def update_norms(self) -> None:
+        """Follow the heads' weights with the estimates of their largest singular values."""
+        for module in self.heads.modules():
+            if isinstance(module, SpectralConv):
+                module.power_iteration()
