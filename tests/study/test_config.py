@@ -57,7 +57,7 @@ def test_a_file_needs_a_name_and_a_grid_alone(tmp_path: Path) -> None:
         ('name = "mine"\n', "the key 'grid.sizes' is missing"),
         (
             SMALLEST.replace('"ada"', '"adda"'),
-            "grid.gans is 'adda'; it must be one of none, ada, diffaug, ada+diffaug (did you mean ada?).",
+            "grid.gans is 'adda'; it must be one of none, ada, diffaug, ada+diffaug, best (did you mean ada?).",
         ),
         (SMALLEST.replace("[8]", "[8, 8]"), "grid.sizes lists a value twice"),
         (SMALLEST.replace("[8]", "[1]"), "grid.sizes is 1; it must be 2 or more"),
