@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 from contrastive import contrastive_loss, train, view
-from quality import difference, parse_variant, split_off
+from quality import COLUMNS, Judged, Run, Variant, difference, parse_variant, scored, split_off, table
 from scipy import ndimage, stats
 from textures import Textures, textures
 
 from usgan_cli.core.formats.dataset import DataManifest, Subset
 from usgan_cli.core.images.codec import Pixels
+from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.data.phantom import simulate
 from usgan_cli.metrics.frechet import frechet_distance
 
@@ -87,6 +88,27 @@ def test_the_network_is_trained_the_same_way_every_time_and_kept(phantoms: Pixel
     assert torch.equal(torch.random.get_rng_state(), state)
     views = view(torch.zeros(3, 1, 64, 64), torch.Generator().manual_seed(0))
     assert views.shape == (3, 1, 64, 64) and float(views.abs().max()) <= 1
+
+
+def test_scores_say_which_images_are_real(phantoms: Pixels) -> None:
+    def images(name: str, pixels: Pixels) -> ImageSet:
+        count = len(pixels)
+        names = tuple(f"{name}{i}.png" for i in range(count))
+        return ImageSet(name, pixels, np.zeros(count, dtype=np.int64), ("normal",), names, np.arange(count))
+
+    own, development, fresh = (images(name, phantoms[i::3]) for i, name in enumerate(("own", "development", "fresh")))
+    noise = images("noise", np.random.default_rng(0).integers(0, 256, fresh.pixels.shape).astype(np.uint8))
+    extractor = Textures(development.pixels)
+    real, fake = (scored("x", extractor, one, own, development, None) for one in (fresh, noise))
+    for value in (COLUMNS["FD"], COLUMNS["KD x 1000"], COLUMNS["JS"]):
+        near, far = value(real.fake), value(fake.fake)
+        assert near is not None and far is not None and near < far
+    rows = [
+        Judged(Run(Variant(name, ()), "kimg", 1, 0), {"textures": one}, []) for name, one in (("a", real), ("b", fake))
+    ]
+    lines = table(rows, "textures").splitlines()
+    assert lines[2].startswith("| a, 1 kimg | ") and lines[3].startswith("| b, 1 kimg | ")
+    assert "(+" in lines[3] and lines[2].endswith("| none |")
 
 
 def test_differences_are_of_pairs() -> None:

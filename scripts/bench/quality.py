@@ -132,28 +132,31 @@ class Bench:
         own, development = self.parts(run.seed)
         fake = load_synthetic(images, COUNT)
         extractors = {"lite2": self.lite2, "textures": Textures(development.pixels), "contrastive": self.contrastive}
-        records = {name: self._scored(run, one, fake, own, development) for name, one in extractors.items()}
+        records = {}
+        for name, extractor in extractors.items():
+            records[name] = scored(run.name, extractor, fake, own, development, self.out / "cache")
+            records[name].write(self.out / "scores" / f"{run.name}-{name}.json")
         return Judged(run, records, commands)
 
-    def _scored(
-        self, run: Run, extractor: Extractor, fake: ImageSet, own: ImageSet, development: ImageSet
-    ) -> ScoreRecord:
-        path = self.out / "scores" / f"{run.name}-{extractor.name.partition('@')[0]}.json"
-        config = ScoreConfig(
-            extractor=extractor.name, count=COUNT, ssim_pairs=200, js_bins=256, js_log_base=float(np.e), repeats=100
-        )
-        made = score(
-            config,
-            ImageSets(fake, test=development, real=None, subset=own),
-            name=run.name,
-            gan_name=run.name,
-            test_digest=files.digest_json(list(development.files)),
-            extractor=extractor,
-            cache_dir=self.out / "cache",
-            progress=Silent(),
-        )
-        made.record.write(path)
-        return made.record
+
+def scored(
+    name: str, extractor: Extractor, fake: ImageSet, own: ImageSet, development: ImageSet, cache: Path | None
+) -> ScoreRecord:
+    """Return the scores of generated images against a development part without copies of the GAN's `own` images."""
+    config = ScoreConfig(
+        extractor=extractor.name, count=len(fake), ssim_pairs=200, js_bins=256, js_log_base=float(np.e), repeats=100
+    )
+    leaked = np.zeros(len(development), dtype=bool)
+    return score(
+        config,
+        ImageSets(fake, test=development, real=None, subset=own, leaked=leaked),
+        name=name,
+        gan_name=name,
+        test_digest=files.digest_json(list(development.files)),
+        extractor=extractor,
+        cache_dir=cache,
+        progress=Silent(),
+    ).record
 
 
 def split_off(manifest: DataManifest, subset: Subset) -> tuple[list[DataImage], list[DataImage]]:
