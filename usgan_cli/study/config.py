@@ -212,7 +212,7 @@ def load_study(name_or_file: str) -> StudyConfig:
     """Read and validate a study (see `study_text`)."""
     try:
         body = tomllib.loads(study_text(name_or_file))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also numbers of too many digits, and brackets too deep
         raise SettingsError(f"{name_or_file} is not valid TOML: {error}.") from None
     try:
         return parse_study(body)

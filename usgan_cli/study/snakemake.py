@@ -24,6 +24,7 @@ import torch
 
 from usgan_cli.commands.study import Study
 from usgan_cli.core.errors import MissingError
+from usgan_cli.core.machine.network import OFFLINE, is_offline
 from usgan_cli.core.machine.threads import available_cores
 from usgan_cli.core.store import files
 from usgan_cli.core.store.workspace import Workspace
@@ -102,7 +103,9 @@ def _command(config: StudyConfig, step: PlannedStep, *, force: bool) -> str:
     """Return the step's command line for a shell on any node, with the number of threads that the study names."""
     program = [config.cluster.program] if config.cluster.program else [sys.executable, "-m", "usgan_cli"]
     threads = config.run.threads
-    environment = [] if threads is None else ["env", *(f"{name}={threads}" for name in THREAD_VARIABLES)]
+    variables = [] if threads is None else [f"{name}={threads}" for name in THREAD_VARIABLES]
+    variables += [f"{OFFLINE}=1"] if is_offline() else []
+    environment = ["env", *variables] if variables else []
     options = step.options.replace(force=True) if force else step.options.replace(refresh=True)
     return shlex.join([*environment, *program, *options.words()])
 

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from usgan_cli.commands.common import InWorkspace, StepOptions
+from usgan_cli.core.machine.network import offline_if
 from usgan_cli.core.progress import Progress
 from usgan_cli.core.store.step import Outcome, Request
 from usgan_cli.core.store.workspace import Workspace
@@ -62,6 +63,12 @@ def step_of(options: InWorkspace) -> Run:
     return run
 
 
+def perform(options: InWorkspace, session: Session) -> Outcome | list[Outcome] | None:
+    """Carry a command out, and return what came of it; with --offline nothing is fetched meanwhile."""
+    with offline_if(isinstance(options, StepOptions) and options.offline):
+        return step_of(options)(options, session)
+
+
 def as_list(returned: Outcome | list[Outcome] | None) -> list[Outcome]:
     """Return what came of a command as a list."""
     return returned if isinstance(returned, list) else [] if returned is None else [returned]
@@ -70,7 +77,7 @@ def as_list(returned: Outcome | list[Outcome] | None) -> list[Outcome]:
 def carry_out(options: InWorkspace) -> None:
     """Carry a command out on the terminal, and print the path of what was written, or with --json the result."""
     session = Session.of(options)
-    outcomes = as_list(step_of(options)(options, session))
+    outcomes = as_list(perform(options, session))
     if options.json and outcomes:
         shown = [{"path": str(one.path), "status": one.status, "result": one.result} for one in outcomes]
         console.emit_json({"command": options.COMMAND, "artefacts": shown})

@@ -16,7 +16,7 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from safetensors.torch import save_file
 
 from usgan_cli.core.errors import SettingsError, WeightsError
-from usgan_cli.core.machine import backbones, weights
+from usgan_cli.core.machine import backbones, network, weights
 from usgan_cli.core.progress import Silent
 
 MODEL = "test_efficientnet"  # timm's smallest: 0.4 M parameters
@@ -26,7 +26,7 @@ LITE = "tf_efficientnet_lite0"
 @pytest.fixture(autouse=True)
 def bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine without downloads, and without a network."""
-    for variable in (weights.FOLDER_VARIABLE, *weights.OFFLINE_VARIABLES):
+    for variable in (weights.FOLDER_VARIABLE, *network.OFFLINE_VARIABLES):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
@@ -120,13 +120,18 @@ def test_the_hub_is_asked_unless_offline(bare_machine: Path, monkeypatch: pytest
     monkeypatch.setenv("USGAN_OFFLINE", "1")
     with pytest.raises(WeightsError, match="offline"):
         weights.find_weights(MODEL)
+    monkeypatch.delenv("USGAN_OFFLINE")
+    with network.offline_if(True), pytest.raises(WeightsError, match="offline"):
+        weights.find_weights(MODEL, progress=Silent())
+    with pytest.raises(WeightsError, match="without a place to say so"):
+        weights.find_weights(MODEL)
     assert not asked
     assert weights.find_local(MODEL) is None
     progress = Silent()
     assert weights.find_weights(MODEL, offline=False, progress=progress).path == served
     repository = "timm/test_efficientnet.r160_in1k"
     assert asked == [(repository, "model.safetensors"), (repository, "pytorch_model.bin")]
-    assert repository in progress.notes[0]
+    assert repository in progress.warnings[0]
 
 
 def test_absent_weights_say_what_to_fetch_from_where_and_where_to_put_it() -> None:
@@ -135,7 +140,7 @@ def test_absent_weights_say_what_to_fetch_from_where_and_where_to_put_it() -> No
     for part in (weights.INCEPTION.url, weights.INCEPTION.file_names[0], "USGAN_WEIGHTS", "efficientnet-lite2"):
         assert str(part) in str(caught.value)
     with pytest.raises(WeightsError) as caught:
-        weights.find_weights("efficientnet_b2")
+        weights.find_weights("efficientnet_b2", progress=Silent())
     for part in ("huggingface.co/timm/efficientnet_b2.ra_in1k", "efficientnet_b2.ra_in1k.safetensors", "no connection"):
         assert part in str(caught.value)
 
@@ -162,12 +167,12 @@ def test_inception_is_downloaded_whole_or_not_at_all(bare_machine: Path, monkeyp
 
     monkeypatch.setattr(weights, "INCEPTION", dataclasses.replace(source, sha256="0123abcd"))
     with pytest.raises(WeightsError, match="fetching them failed"):
-        weights.find_weights("inception")
+        weights.find_weights("inception", progress=Silent())
     assert not final.exists()
     assert not list(final.parent.iterdir())
 
     monkeypatch.setattr(weights, "INCEPTION", source)
-    assert weights.find_weights("inception").path == final
+    assert weights.find_weights("inception", progress=Silent()).path == final
     served.unlink()
     assert weights.find_weights("inception").sha256 == sha256(final)  # the second time from where it was put
 
