@@ -6,7 +6,9 @@ import csv
 import io
 from dataclasses import dataclass
 
-from usgan_cli.core.table import AdjustedP, Cell, Column, Interval, PValue, Spread, Table, Words
+import pytest
+
+from usgan_cli.core.table import AdjustedP, Cell, Column, Interval, PValue, Spread, Table, Words, csv_text, plain_text
 
 
 @dataclass
@@ -81,3 +83,51 @@ def test_markdown_and_latex_say_the_same() -> None:
     assert r"Name & F1, \% & $\Delta$ & p & p, Holm \\" in latex, "hidden columns are left out"
     assert r"a \& b & 81.25 $\pm$ 3.21 & 0.0 [$-$1.0, 1.2] & $<$ 0.001 & $<$ 0.001 *** \\" in latex
     assert r"\multicolumn{5}{l}{Under\_line}" in latex and r"\caption{Caption, 5 \%}" in latex
+
+
+HOSTILE = ["=1+1", "+1", "-1", "@x", "\t=1", "'=1", "''", "<b>x</b>", "&lt;", "`x`", "[x](y)", "*x*", "[red]"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_spreadsheet_computes_no_name(name: str) -> None:
+    (row,) = csv.DictReader(io.StringIO(table(Row(name)).to_csv(), newline=""))
+    assert not row["name"].startswith(tuple("=+-@\t\r"))
+    assert plain_text(row["name"]) == name
+    assert csv_text(f"\r{name}").startswith("'\r")
+
+
+def test_negative_numbers_stay_numbers() -> None:
+    (row,) = csv.DictReader(io.StringIO(table(Row(gain=(-0.5, None))).to_csv()))
+    assert float(row["gain"]) == -50
+
+
+@pytest.mark.parametrize(
+    ("name", "markdown"),
+    [
+        ("<script>x</script>", r"\<script>x\</script>"),
+        ("&lt;b", r"\&lt;b"),
+        ("![x](http://y)", r"![x\](http://y)"),
+        ("`x`", r"\`x\`"),
+        ("***x***", r"\*\*\*x\*\*\*"),
+        ("_x_ y_z", r"\_x\_ y_z"),
+        ("a|b\nc", r"a\|b c"),
+    ],
+)
+def test_markdown_reads_no_name_as_markup(name: str, markdown: str) -> None:
+    assert f"| 7 | {markdown} |" in table(Row(name)).to_markdown()
+
+
+@pytest.mark.parametrize(
+    ("name", "latex"),
+    [
+        (r"\input{/etc/passwd}", r"\textbackslash{}input\{/etc/passwd\}"),
+        ("$x$ & 50 %", r"\$x\$ \& 50 \%"),
+        ("[red]", "{}[red]"),
+        ("*", "{}*"),
+        ("a > b | c", r"a $>$ b \textbar{} c"),
+        ("^_~#", r"\textasciicircum{}\_\textasciitilde{}\#"),
+        ("a\n\nb", "a  b"),
+    ],
+)
+def test_latex_carries_out_no_name(name: str, latex: str) -> None:
+    assert f"\\midrule\n\\multicolumn{{5}}{{l}}{{Under\\_line}} \\\\\n{latex} &" in table(Row(name)).to_latex()

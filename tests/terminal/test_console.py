@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 import time
 
 import pytest
 
-from usgan_cli.core.text import duration
+from usgan_cli.core.text import duration, on_one_line
 from usgan_cli.terminal import console
 from usgan_cli.terminal.console import Terminal
 
@@ -81,3 +85,55 @@ def test_short_work_is_not_worth_a_line(capsys: pytest.CaptureFixture[str]) -> N
 )
 def test_durations_read_well(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+NAMES = ["[red]", "[/a]", "[bold]x[/bold]", ":smile:", "\x1b[31mred", "a\nb", "a\r\x1b[2Kb", "a\u202eb", "a\udcffb"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_name_is_shown_as_it_is_wherever_it_stands(
+    name: str, is_terminal: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("COLUMNS", "200")
+    terminal = Terminal()
+    written = []
+    for show in (
+        lambda: terminal.table(f"of {name}", (name, "share"), [(name, "0.5")]),
+        lambda: terminal.note(f"note {name}"),
+        lambda: terminal.warn(f"warning {name}"),
+        lambda: terminal.fail(f"failure {name}"),
+    ):
+        show()
+        written.append(capsys.readouterr().err)
+    shown = on_one_line(name)
+    assert written[0].count(shown) == 3
+    for text in written[1:]:
+        lines = [on_one_line(line) for line in name.split("\n")]  # which a message may have
+        assert all(line in text for line in lines)
+    for text in written:
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", text) if is_terminal else text
+        assert plain.replace("\n", "").isprintable()
+        assert name.count("\x1b") == 0 or "\x1b[2K" not in text
+
+
+def test_a_bar_shows_a_name_as_it_is(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    with Terminal().task("make [red] [/a]", 3, "[blue]") as task:
+        task.advance(best="[/b]")
+    err = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
+    assert "make [red] [/a]" in err
+    assert "[blue]" in err
+
+
+def test_a_path_that_is_not_unicode_keeps_its_bytes() -> None:
+    code = "import os; from usgan_cli.terminal import console; path = os.fsdecode(b'M\\xfcller'); console.emit_{}"
+
+    def written(call: str) -> bytes:
+        return subprocess.run([sys.executable, "-c", code.format(call)], capture_output=True, check=True).stdout
+
+    assert written("paths([path])") == b"M\xfcller\n"
+    assert json.loads(written("json({'path': path})")) == {"path": os.fsdecode(b"M\xfcller")}

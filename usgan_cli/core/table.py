@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Generic, TypeVar
@@ -11,15 +12,33 @@ from typing import Any, ClassVar, Generic, TypeVar
 from usgan_cli.core.text import DASH, number, p_value, stars
 
 Value = float | int | str | None
+FORMULA = tuple("=+-@\t\r'")
+"""Beginnings of a text that a spreadsheet would compute, and of one that is marked not to be."""
 R_contra = TypeVar("R_contra", contravariant=True)
 
 TEX = str.maketrans(
     {sign: f"\\{sign}" for sign in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    | {"±": r"$\pm$", "−": "$-$", "×": r"$\times$", "Δ": r"$\Delta$", "<": "$<$", "–": "--", "—": "---"}
+    | {
+        "±": r"$\pm$",
+        "−": "$-$",
+        "×": r"$\times$",
+        "Δ": r"$\Delta$",
+        "<": "$<$",
+        ">": "$>$",
+        "|": r"\textbar{}",
+        "–": "--",
+        "—": "---",
+    }
     | {"ψ": r"$\psi$", "→": r"$\rightarrow$", "≥": r"$\geq$", "’": "'"}
 )
 """LaTeX for signs that it reads as commands, or lacks."""
+
+
+_MARKDOWN = re.compile(
+    r"[`\\]|~~|\*+(?=[^\s*])|(?<=[^\s*])\*+"  # code, struck out, emphasis
+    r"|(?<![^\W_])_|_(?![^\W_])|<(?=[A-Za-z/!?])|&(?=[#\w]+;)|\](?=[(\[])"  # emphasis, HTML, links
+)
 
 
 @dataclass(frozen=True)
@@ -209,15 +228,16 @@ class Table:
         writer = csv.writer(buffer, lineterminator="\n")
         writer.writerow(self.keys)
         for row in self.rows:
-            writer.writerow(["" if value is None else value for cell in row for value in cell.values])
+            values = ("" if value is None else value for cell in row for value in cell.values)
+            writer.writerow([csv_text(value) if isinstance(value, str) else value for value in values])
         return buffer.getvalue()
 
     def to_markdown(self) -> str:
         """Return the table as GitHub's Markdown, with its caption and notes."""
-        lines = [f"**{self.caption}**", "", _pipe([column.full_title for column in self.columns])]
+        lines = [f"**{_markdown(self.caption)}**", "", _pipe([column.full_title for column in self.columns])]
         lines.append("|" + "|".join("---" if column.text else "---:" for column in self.columns) + "|")
         lines += [_pipe([cell.line for cell in row]) for row in self.rows]
-        lines += [f"\n{note}" for note in self.notes]
+        lines += [f"\n{_markdown(note)}" for note in self.notes]
         return "\n".join(lines) + "\n"
 
     def to_latex(self) -> str:
@@ -237,9 +257,30 @@ class Table:
         return "\n".join([*lines, r"\end{table}"]) + "\n"
 
 
+def csv_text(text: str) -> str:
+    """Return a text as a spreadsheet shows it: an apostrophe before what it would take for a formula.
+
+    An apostrophe gets one too, so that `plain_text` can take away the first.
+    """
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def plain_text(cell: str) -> str:
+    """Return the text that `csv_text` has written."""
+    return cell.removeprefix("'")
+
+
 def _pipe(texts: Sequence[str]) -> str:
-    return "| " + " | ".join(text.replace("|", r"\|") for text in texts) + " |"
+    return "| " + " | ".join(_markdown(text).replace("|", r"\|") for text in texts) + " |"
+
+
+def _markdown(text: str) -> str:
+    """Return text without what Markdown reads as HTML, code, a link or a picture."""
+    # Stars between spaces, as behind a p-value, are only stars.
+    text = _MARKDOWN.sub(lambda found: "".join(f"\\{sign}" for sign in found[0]), text)
+    return " ".join(text.splitlines())
 
 
 def _tex(text: str) -> str:
-    return text.translate(TEX)
+    # What follows \\ in brackets is the height of a gap, and a star there forbids a page break.
+    return ("{}" if text.startswith(("[", "*")) else "") + " ".join(text.translate(TEX).splitlines())

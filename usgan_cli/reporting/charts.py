@@ -42,6 +42,7 @@ STYLE: dict[str, Any] = {
     "svg.hashsalt": "usgan",
     "svg.fonttype": "path",
     "path.simplify": True,
+    "text.parse_math": False,  # names of classes may hold dollars
 }
 PNG_DPI = 160
 PIXELS_PER_INCH = 105

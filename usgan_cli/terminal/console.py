@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from usgan_cli.core.text import duration
+from usgan_cli.core.text import duration, on_one_line
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -26,14 +26,24 @@ def emit_paths(paths: Sequence[object]) -> None:
 
 
 def emit_text(text: str) -> None:
-    """Print text to standard output as it is."""
-    sys.stdout.write(text)
+    """Print text to standard output as it is; a path that is not Unicode keeps its bytes, so that it can be opened."""
+    try:
+        sys.stdout.write(text)
+    except UnicodeEncodeError:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode(errors="surrogateescape"))
     sys.stdout.flush()
 
 
 def emit_json(value: dict[str, Any]) -> None:
     """Print one JSON object to standard output."""
-    emit_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    emit_text(text.encode(errors="backslashreplace").decode())  # half a character as JSON writes it: \\udcff
+
+
+def visible(text: str) -> str:
+    r"""Return a message in which only line breaks are more than text: names may hold the terminal's commands."""
+    return "\n".join(map(on_one_line, text.split("\n")))
 
 
 class Terminal:
@@ -55,28 +65,31 @@ class Terminal:
     def note(self, message: str) -> None:
         """Print something worth knowing."""
         if not self.quiet:
-            self.console.print(message, markup=False)
+            self.console.print(visible(message), markup=False, emoji=False)
 
     def warn(self, message: str) -> None:
         """Print something that should change what the user believes or does."""
-        self.console.print(f"Warning: {message}", style="yellow", markup=False)
+        self.console.print(f"Warning: {visible(message)}", style="yellow", markup=False, emoji=False)
 
     def fail(self, message: str) -> None:
         """Print why the command ends."""
-        self.console.print(f"Error: {message}", style="red", markup=False)
+        self.console.print(f"Error: {visible(message)}", style="red", markup=False, emoji=False)
 
     def table(self, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Show a table; columns of figures are right-aligned."""
         if self.quiet:
             return
         from rich.table import Table
+        from rich.text import Text
 
-        table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+        # Names stand in tables: as `Text` they are shown as they are, where rich would read [red] as a command.
+        caption = Text(on_one_line(title), "table.title")
+        table = Table(title=caption, title_justify="left", box=None, pad_edge=False, header_style="bold")
         for i, name in enumerate(head):
             figures = i > 0 and all(not row[i] or row[i][0] in "+−–-±<0123456789" for row in rows)
-            table.add_column(name, justify="right" if figures else "left", overflow="fold")
+            table.add_column(Text(on_one_line(name)), justify="right" if figures else "left", overflow="fold")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*(Text(on_one_line(cell)) for cell in row))
         self.console.print(table)
 
     def show(self, parts: Sequence[RenderableType]) -> None:
@@ -111,9 +124,9 @@ def make_bars(console: Console) -> RichProgress:
                     yield Text(f"  {task.fields['figures']}", style="dim", overflow="fold", no_wrap=False)
 
     return WithFigures(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
-        TextColumn("{task.completed:g}/{task.total:g} {task.fields[unit]}"),
+        TextColumn("{task.completed:g}/{task.total:g} {task.fields[unit]}", markup=False),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
@@ -124,13 +137,14 @@ def make_bars(console: Console) -> RichProgress:
 
 def add_bar(bars: RichProgress, title: str, total: float, unit: str, done: float) -> BarTask:
     """Add a bar for work of `total` units, and return what moves it on."""
-    bar = bars.add_task(title, total=total, unit=unit, figures="")
+    bar = bars.add_task(on_one_line(title), total=total, unit=unit, figures="")
     bars.update(bar, completed=done)
     return BarTask(bars, bar)
 
 
 def _figures(figures: dict[str, float | str]) -> str:
-    return "  ".join(f"{name} {value if isinstance(value, str) else f'{value:.3g}'}" for name, value in figures.items())
+    shown = ((name, value if isinstance(value, str) else f"{value:.3g}") for name, value in figures.items())
+    return "  ".join(on_one_line(f"{name} {value}") for name, value in shown)
 
 
 class BarTask:

@@ -120,9 +120,9 @@ def grid_parts(grid: Grid, states: Sequence[str]) -> list[RenderableType]:
         shared.append(f"{name} ").append_text(_marks(cell, states)).append("   ")
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
     for column in ("", *grid.columns):
-        table.add_column(column)
+        table.add_column(Text(column))
     for row in grid.rows:
-        table.add_row(row.name, *(_marks(cell, states) for cell in row.cells))
+        table.add_row(Text(row.name), *(_marks(cell, states) for cell in row.cells))
     seen = dict.fromkeys(states)
     means = "   ".join(f"{MARKS[state]} {WORDS[state]}" for state in MARKS if state in seen)
     order = f"A GAN's marks: {', '.join(grid.legend)}." if grid.legend else ""

@@ -18,6 +18,7 @@ from usgan_cli.core.formats.measured import Measured
 from usgan_cli.core.store import files
 from usgan_cli.core.store.document import ClassName, Document, Part
 from usgan_cli.core.store.workspace import ControlName
+from usgan_cli.core.table import csv_text, plain_text
 
 
 class FoldScores(Part):
@@ -192,7 +193,8 @@ class Predictions:
         for fold, part, file, label, row in zip(
             self.fold, self.part, self.files, self.label, self.probability, strict=True
         ):
-            writer.writerow([fold, part, file, self.classes[label], *(f"{value:.9g}" for value in row)])
+            texts = [csv_text(file), csv_text(self.classes[label])]
+            writer.writerow([fold, part, *texts, *(f"{value:.9g}" for value in row)])
         files.write_text(path, buffer.getvalue())
 
     @classmethod
@@ -200,8 +202,11 @@ class Predictions:
         """Read the file that `write` writes."""
         if not path.is_file():
             raise MissingError(f"{path} does not exist.", "Train the classifier again: usgan train-cls --force")
-        with path.open(encoding="utf-8", newline="") as file:
-            head, *rows = list(csv.reader(file)) or [[]]
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                head, *rows = list(csv.reader(file)) or [[]]
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise FormatError(f"{path} is not a CSV file in UTF-8: {error}.") from None
         if tuple(head[:4]) != cls.HEAD or not all(name.startswith("p_") for name in head[4:]):
             raise FormatError(f"{path}: the header should be {','.join(cls.HEAD)},p_CLASS,...; it is {','.join(head)}.")
         classes = tuple(name[2:] for name in head[4:])
@@ -212,10 +217,10 @@ class Predictions:
             return cls(
                 np.array([int(row[0]) for row in rows], dtype=np.int64),
                 np.array([row[1] for row in rows], dtype=np.str_),
-                tuple(row[2] for row in rows),
-                np.array([classes.index(row[3]) for row in rows], dtype=np.int64),
+                tuple(plain_text(row[2]) for row in rows),
+                np.array([classes.index(plain_text(row[3])) for row in rows], dtype=np.int64),
                 np.array([[float(value) for value in row[4:]] for row in rows], dtype=np.float64),
                 classes,
             )
-        except (ValueError, IndexError) as error:
+        except (ValueError, IndexError, OverflowError) as error:
             raise FormatError(f"{path}: a row cannot be read: {error}.") from None
