@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import signal
 from types import FrameType
 from typing import Annotated
@@ -27,6 +26,7 @@ from usgan_cli.commands.train_classifier import TrainClassifier
 from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.commands.ttest import Ttest
 from usgan_cli.core.errors import UsganError
+from usgan_cli.core.system_errors import as_message
 from usgan_cli.terminal import console
 from usgan_cli.terminal.options import as_command
 from usgan_cli.terminal.session import carry_out
@@ -40,11 +40,7 @@ PANELS: dict[str, tuple[type[InWorkspace], ...]] = {
 """The commands' options, which carry their names, by heading in help."""
 COMMANDS = tuple(command for commands in PANELS.values() for command in commands)
 EXIT_PROBLEM, EXIT_INTERRUPTED = 1, 130
-DISK_PROBLEMS = frozenset(
-    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
-)
-"""Errors of a file system that the user can solve; any other OSError is a bug."""
-
+INTERRUPTED = "interrupted. What was saved is kept; the same command continues from there."
 app = typer.Typer(
     name="usgan",
     no_args_is_help=True,
@@ -91,13 +87,19 @@ def run(arguments: list[str] | None = None) -> int:
         terminal.fail(str(error))
         return EXIT_PROBLEM
     except OSError as error:
-        if error.errno not in DISK_PROBLEMS:
+        if (problem := as_message(error)) is None:
             raise
-        terminal.fail(f"{error.filename or 'A file'} cannot be read or written: {error.strerror}.")
+        terminal.fail(str(problem))
         return EXIT_PROBLEM
+    except MemoryError:
+        terminal.fail("This machine's memory is too small for this.\nClose other programs, or work on smaller parts.")
+        return EXIT_PROBLEM
+    except KeyboardInterrupt:
+        terminal.fail(INTERRUPTED)
+        return EXIT_INTERRUPTED
     except SystemExit as ended:
         if ended.code == EXIT_INTERRUPTED:
-            terminal.fail("interrupted. What was saved is kept; the same command continues from there.")
+            terminal.fail(INTERRUPTED)
         return ended.code if isinstance(ended.code, int) else EXIT_PROBLEM
     return 0
 

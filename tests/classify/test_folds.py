@@ -85,17 +85,26 @@ def test_folds_depend_on_images_and_seed_alone():
 
 
 def test_too_few_of_a_class_is_an_error_with_the_next_move():
-    with pytest.raises(DataError, match=r"'malignant' has 4 images") as caught:
+    with pytest.raises(DataError, match=r"smallest class, 'malignant', has 4 images,") as caught:
         stratified_folds(image_set([0] * 20 + [1] * 4 + [2] * 20), 5, 0)
     assert "--folds 4)" in (caught.value.hint or "")  # which works
+    assert "about 55 images: usgan subsample --n 55" in (caught.value.hint or "")
+    assert len(stratified_folds(image_set([0] * 25 + [1] * 5 + [2] * 25), 5, 0)) == 5
     assert len(stratified_folds(image_set([0] * 20 + [1] * 4 + [2] * 20), 4, 0)) == 4
-    with pytest.raises(DataError, match=r"'malignant' has 1 image\.") as caught:
+    with pytest.raises(DataError, match=r"'malignant', has 1 image,") as caught:
         stratified_folds(image_set([0] * 20 + [1] + [2] * 20), 2, 0)
     assert "--folds" not in (caught.value.hint or "")
-    with pytest.raises(DataError, match=r"'malignant' has 6 images in 2 groups"):
+    with pytest.raises(DataError, match=r"'malignant', has 6 images in 2 groups"):
         stratified_folds(
             image_set([0] * 9 + [1] * 6 + [2] * 9, [*range(9), 90, 90, 90, 91, 91, 91, *range(20, 29)]), 5, 0
         )
+
+
+def test_of_several_classes_that_are_too_small_the_smallest_is_named():
+    with pytest.raises(DataError, match="'normal', has 2 images") as caught:
+        stratified_folds(image_set([0] * 4 + [1] * 3 + [2] * 2), 5, 0)
+    assert "--folds 2)" in (caught.value.hint or "")
+    assert len(stratified_folds(image_set([0] * 4 + [1] * 3 + [2] * 2), 2, 0)) == 2
 
 
 def test_a_smaller_ratio_takes_a_part_of_a_larger_one():

@@ -344,7 +344,7 @@ def with_images(work: Workspace) -> None:
     ("settings", "prepare", "words"),
     [
         ({"epochs": 0}, None, "--epochs is 0; it must be 1 or more"),
-        ({"folds": 10}, None, "'benign' has 18 images in 9 groups"),
+        ({"folds": 10}, None, "'malignant', has 9 images in 5 groups"),
         ({"weights": "absent.pth"}, None, "absent.pth, which should hold the weights .* does not exist"),
         ({"select": "luck"}, None, "one of confidence, distance"),
         ({"control": "none"}, None, "one of real, copies, classical, shuffled"),
@@ -362,7 +362,7 @@ def with_images(work: Workspace) -> None:
         ({"freeze": False, "epochs": 1, "lr": 1e30, "head_lr": 1e30}, None, "diverged"),
         ({}, changed_png, r"train3\.png has changed"),
         ({}, one_class, "has no image of the class 'malignant': all are 'benign'"),
-        ({}, one_of_a_class, "the class 'normal' has 1 image"),
+        ({}, one_of_a_class, "the smallest class, 'normal', has 1 image"),
         ({"backbone": "efficientnet_b99"}, None, "no network named 'efficientnet_b99'"),
         ({"aug": "ada", "ratio": 0.001}, with_images, "gives no image"),
         ({"aug": "ada", "ratio": float("inf")}, with_images, "--ratio is inf"),

@@ -183,7 +183,7 @@ def pick_synthetic(synthetic: ImageSet, counts: Sequence[int], total: int, order
         if quota and not len(of_class):
             raise DataError(
                 f"{synthetic.name} holds no generated image of the class {synthetic.classes[class_]!r}.",
-                "Make images of every class: usgan generate --force without --classes.",
+                "Make images of every class, without --classes: usgan generate --force",
             )
         if len(of_class) < quota:
             needed = max(total, math.ceil(len(synthetic) * quota / len(of_class)))

@@ -6,6 +6,7 @@ baseline fold by fold, so the folds depend on the real images and the seed alone
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,21 +70,29 @@ def _shuffled_groups(images: ImageSet, seed: int) -> list[Indices]:
 
 
 def _check_enough(images: ImageSet, folds: int) -> None:
-    for class_, name in enumerate(images.classes):
-        of_class = images.labels == class_
-        groups = len(np.unique(images.groups[of_class]))
-        if groups < folds:
-            count = int(of_class.sum())
-            has = f"{count} image{'s' * (count != 1)}"
-            has += f" in {groups} group{'s' * (groups != 1)}" if groups < count else ""
-            raise _too_few(images, f"the class {name!r} has {has}", folds, groups)
+    """Raise for the class with the fewest groups if they are too few, so that what helps it helps the others."""
+    of_class = [images.labels == class_ for class_ in range(len(images.classes))]
+    groups = [len(np.unique(images.groups[members])) for members in of_class]
+    least = min(range(len(groups)), key=groups.__getitem__)
+    if groups[least] < folds:
+        count, few = int(of_class[least].sum()), groups[least]
+        has = f"{count} image{'s' * (count != 1)}"
+        has += f" in {few} group{'s' * (few != 1)}" if few < count else ""
+        why = f"the smallest class, {images.classes[least]!r}, has {has}, and each fold needs one of its own"
+        raise _too_few(images, why, folds, few)
 
 
 def _too_few(images: ImageSet, why: str, folds: int, at_most: int) -> DataError:
     fewer = f"Use fewer folds (--folds {at_most}), or" if at_most > 1 else "Use"
+    # In a larger subset every class grows in proportion.
+    more = (
+        f" of about {(n := math.ceil(len(images) * folds / at_most))} images: usgan subsample --n {n}"
+        if at_most
+        else "."
+    )
     return DataError(
         f"The {len(images)} images of {images.name!r} cannot be divided into {folds} folds: {why}.",
-        f"{fewer} a larger subset (usgan subsample --n).",
+        f"{fewer} a larger subset{more}",
     )
 
 

@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+from pathlib import Path
+
+_COMMAND = re.compile(
+    r"(?<!same )(?<!`)\busgan "
+    r"(prepare|subsample|train-gan|generate|score|export|train-cls|ttest|report|status)(?![\w`-])"
+    r"(?: --(?:force|refresh|strict|freeze)(?![\w-])"  # which take no value
+    r"| --?[\w-]+(?: (?!-)(?:'[^']*'|\"[^\"]*\"|[^\s()'\"])+)?"
+    r"| [A-Z]{3,}\b)*"
+)
+"""A command to run, as hints write it: its options and placeholders; words about a command stand in backticks."""
+
 
 class UsganError(Exception):
     """A problem with data, files or settings that ends a command with exit status 1.
@@ -48,3 +61,15 @@ class WeightsError(UsganError):
 
 class BusyError(UsganError):
     """Another process is working on the same artefact."""
+
+
+def in_workspace(hint: str, work: Path) -> str:
+    """Return a hint whose commands work in the workspace `work`, where that is not the default one."""
+    if work == Path("work") or "--work" in hint:
+        return hint
+
+    def with_work(found: re.Match[str]) -> str:
+        command = found[0].rstrip(".,;")
+        return f"{command} --work {shlex.quote(str(work))}{found[0][len(command) :]}"
+
+    return _COMMAND.sub(with_work, hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,9 +50,15 @@ def read_subset(session: Session, n: int, seed: int) -> Subset:
     """Read the subset of n images, or say how to draw it."""
     if (subset := find_subset(session, n, seed)) is not None:
         return subset
+    there = session.workspace.data
+    if (there / DataManifest.FILE).is_file() and n > (most := len(read_manifest(there).of("train"))):
+        raise MissingError(
+            f"There is no subset of {n} images, and none can be drawn: {there} has {most} training images.",
+            f"Choose --n of at most {most}, or prepare more images.",
+        )
     raise MissingError(
         f"The subset of {n} images (seed {seed}) has not been drawn: {session.workspace.subset(n, seed)} is missing.",
-        f"Draw it: usgan subsample --n {n} --seed {seed}{work_option(session)}",
+        f"Draw it: usgan subsample --n {n} --seed {seed}",
     )
 
 
@@ -82,7 +89,7 @@ def _named_or_selected(session: Session, options: OfGan, named: Path | None, kin
     place, command = (workspace.gan, "train-gan") if kind == "gan" else (workspace.synthetic, "generate")
     folder = place(options.aug, options.n, options.seed)
     if not folder.is_dir():
-        which = f"--aug {options.aug} --n {options.n} --seed {options.seed}{work_option(session)}"
+        which = f"--aug {options.aug} --n {options.n} --seed {options.seed}"
         raise MissingError(f"There is no {folder}.", f"Make it: usgan {command} {which}")
     return folder
 
@@ -93,7 +100,6 @@ def weights_input(weights: str | None) -> dict[str, str]:
     return {"weights": files.sha256_file(path)} if path.is_file() else {}
 
 
-def work_option(session: Session) -> str:
-    """Return the option that hints must carry when the workspace is not the default one."""
-    root = session.workspace.root
-    return "" if root == Path("work") else f" --work {root}"
+def quoted(path: Path) -> str:
+    """Return a path as a shell takes it in a command."""
+    return shlex.quote(str(path))

@@ -23,7 +23,7 @@ from usgan_cli.core.store.document import RunDocument
 from usgan_cli.core.store.lifecycle import growing_folder
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.core.store.workspace import TrainingSet
-from usgan_cli.steps.inputs import find_data, read_subset, weights_input, work_option
+from usgan_cli.steps.inputs import find_data, quoted, read_subset, weights_input
 from usgan_cli.terminal.session import Session
 
 REVISION = 4
@@ -161,7 +161,7 @@ def _find_generated(options: TrainClassifier, session: Session, subset: Subset) 
     if options.synthetic is not None:
         generated = Generated(options.synthetic, read_synthetic_manifest(options.synthetic))
         gan = session.workspace.named_gan(generated.manifest.gan_name)
-        which = f"--gan {gan if gan.is_dir() else 'DIR'} --out {generated.folder}"
+        which = f"--gan {quoted(gan) if gan.is_dir() else 'DIR'} --out {quoted(generated.folder)}"
     else:
         folder = session.workspace.synthetic(options.aug or "", options.n, options.seed)
         which = f"--aug {options.aug} --n {options.n} --seed {options.seed}"
@@ -170,10 +170,10 @@ def _find_generated(options: TrainClassifier, session: Session, subset: Subset) 
             more = f" --ratio {ratio:g}" if ratio > 2 else ""  # the default makes as many as ratio 2 needs
             raise MissingError(
                 f"There are no generated images in {folder}.",
-                f"Make them: usgan generate {which}{more}{work_option(session)}",
+                f"Make them: usgan generate {which}{more}",
             )
         generated = Generated(folder, read_synthetic_manifest(folder))
-    _check_enough(options, session, generated, which)
+    _check_enough(options, generated, which)
     return [generated]
 
 
@@ -182,16 +182,16 @@ def _of_fold(options: TrainClassifier, session: Session, fold: int, subset: Subs
     aug, part = options.aug or "", (fold, options.folds)
     gan = session.workspace.gan(aug, options.n, options.seed, part)
     folder = session.workspace.synthetic(aug, options.n, options.seed, part)
-    which = f"--n {options.n} --seed {options.seed}{work_option(session)}"
+    which = f"--n {options.n} --seed {options.seed}"
     train = f"usgan train-gan --aug {aug} {which} --fold {fold} --folds {options.folds}"
     run = RunDocument.find(gan)
     if run is None:
         raise MissingError(f"The GAN that leaves out fold {fold} is not there: {gan}.", f"Train it: {train}")
-    make = f"usgan generate --gan {gan} --count {synthetic_count(ratio_of(options), options.n)}"
+    make = f"usgan generate --gan {quoted(gan)} --count {synthetic_count(ratio_of(options), options.n)}"
     if not (folder / SyntheticManifest.FILE).is_file():
         raise MissingError(
             f"There are no images of the GAN that leaves out fold {fold}: {folder} is missing.",
-            f"Make them: {make}{work_option(session)}",
+            f"Make them: {make}",
         )
     generated = Generated(folder, read_synthetic_manifest(folder))
     expected = {"fold": fold, "folds": options.folds, "seed": options.seed}
@@ -203,11 +203,11 @@ def _of_fold(options: TrainClassifier, session: Session, fold: int, subset: Subs
         )
     if run.content != generated.manifest.gan:
         raise DataError(f"{folder} was made by another GAN than {gan}.", f"Make it again: {make} --force")
-    _check_enough(options, session, generated, f"--gan {gan}")
+    _check_enough(options, generated, f"--gan {quoted(gan)}")
     return generated
 
 
-def _check_enough(options: TrainClassifier, session: Session, generated: Generated, which: str) -> None:
+def _check_enough(options: TrainClassifier, generated: Generated, which: str) -> None:
     made = generated.manifest
     there, count = len(made.images), synthetic_count(ratio_of(options), options.n)
     # As they were made: other settings would change the images that smaller ratios were trained on.
@@ -218,12 +218,12 @@ def _check_enough(options: TrainClassifier, session: Session, generated: Generat
     if there < count:
         raise DataError(
             f"{made.gan_name} has {there} generated images; {count} are needed.",
-            f"Make more: {command} --count {count} --force{work_option(session)}",
+            f"Make more: {command} --count {count} --force",
         )
     if options.select is not None and there == count:
         raise DataError(
             f"{made.gan_name} has {there} generated images, and all are needed: none can be selected.",
-            f"Make more: {command} --count {2 * count} --force{work_option(session)}",
+            f"Make more: {command} --count {2 * count} --force",
         )
 
 

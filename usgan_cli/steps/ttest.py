@@ -29,7 +29,6 @@ from usgan_cli.data.copies.groups import clusters_of
 from usgan_cli.stats.arms import arm_effects
 from usgan_cli.stats.compare import Classified, compare, compare_seeds
 from usgan_cli.stats.export import comparison_table, seeds_table
-from usgan_cli.steps.inputs import work_option
 from usgan_cli.terminal.session import Session
 
 REVISION = 3
@@ -121,7 +120,7 @@ def _read(folder: Path) -> Classified:
 def _family(session: Session, n: int, seed: int) -> Family:
     """Read the baseline and every other finished classifier of one subset."""
     folder = session.workspace.classifiers(n, seed)
-    which = f"--n {n} --seed {seed}{work_option(session)}"
+    which = f"--n {n} --seed {seed}"
     names = [path.parent.name for path in sorted(folder.glob("[!.]*/run.json"))]
     if "real" not in names:
         raise MissingError(
@@ -146,7 +145,7 @@ def _clusters(session: Session, families: Sequence[Family]) -> dict[str, int]:
             raise DataError(
                 "The classifiers were tested on another version of the dataset than the one that is there.",
                 f"Train them again: usgan train-cls --n {baseline.record.n} --seed {baseline.record.settings.seed} "
-                f"--refresh{work_option(session)}",
+                "--refresh",
             )
     return clusters_of(manifest)
 

@@ -212,8 +212,10 @@ def load_study(name_or_file: str) -> StudyConfig:
     """Read and validate a study (see `study_text`)."""
     try:
         body = tomllib.loads(study_text(name_or_file))
-    except (ValueError, RecursionError) as error:  # also numbers of too many digits, and brackets too deep
+    except ValueError as error:  # not UTF-8, not TOML, or a number of thousands of digits
         raise SettingsError(f"{name_or_file} is not valid TOML: {error}.") from None
+    except RecursionError:
+        raise SettingsError(f"{name_or_file} is nested too deeply.") from None
     try:
         return parse_study(body)
     except SettingsError as error:

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from usgan_cli.commands.common import InWorkspace, StepOptions
+from usgan_cli.core.errors import UsganError, in_workspace
 from usgan_cli.core.machine.network import offline_if
 from usgan_cli.core.progress import Progress
 from usgan_cli.core.store.step import Outcome, Request
@@ -58,9 +59,21 @@ class Session:
 
 
 def step_of(options: InWorkspace) -> Run:
-    """Return what carries a command out: `run` in the module of `steps` that is called as its own in `commands`."""
+    """Return what carries a command out: `run` in the module of `steps` that is called as its own in `commands`.
+
+    The hints of its errors name the workspace that the command works in.
+    """
     run: Run = import_module(type(options).__module__.replace(".commands.", ".steps.")).run
-    return run
+
+    def run_in_workspace(given: InWorkspace, session: Session) -> Outcome | list[Outcome] | None:
+        try:
+            return run(given, session)
+        except UsganError as error:
+            if error.hint is not None:
+                error.hint = in_workspace(error.hint, session.workspace.root)
+            raise
+
+    return run_in_workspace
 
 
 def perform(options: InWorkspace, session: Session) -> Outcome | list[Outcome] | None:

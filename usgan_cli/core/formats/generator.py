@@ -143,15 +143,16 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> str:
 def read_tensors(path: Path, sha256: str | None = None) -> dict[str, torch.Tensor]:
     """Read a safetensors file, whose SHA-256 must be the one that is expected."""
     try:
-        data = path.read_bytes()
+        data = files.read_bytes(path)
     except FileNotFoundError:
         raise MissingError(f"{path} does not exist.") from None
     if sha256 is not None and files.sha256_bytes(data) != sha256:
         raise FormatError(f"{path} is not the file that the JSON beside it describes (its SHA-256 differs).")
     try:
         return dict(load_tensors_bytes(data))
-    except SafetensorError as error:
-        raise FormatError(f"{path} is not a whole safetensors file: {error}.") from None
+    except (SafetensorError, LookupError, TypeError, ValueError, RuntimeError, OverflowError, MemoryError) as error:
+        why = str(error).partition("\n")[0]
+        raise FormatError(f"{path} is not a whole safetensors file: {why}.") from None
 
 
 def write_generator(
@@ -239,11 +240,12 @@ def read_log(folder: Path) -> list[LogRow]:
     if not path.is_file():
         return []
     rows: list[LogRow] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(keepends=True), start=1):
-        if not line.endswith("\n"):
+    for number, line in enumerate(files.read_bytes(path).splitlines(keepends=True), start=1):
+        if not line.endswith(b"\n"):
             break
         try:
             rows.append(LogRow.model_validate_json(line))
         except ValueError as error:
-            raise FormatError(f"{path}, line {number}: {error}.") from None
+            why = " ".join(str(error).splitlines()[1:3])
+            raise FormatError(f"{path}, line {number}: {why}.") from None
     return rows

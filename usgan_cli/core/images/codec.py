@@ -200,10 +200,10 @@ def decode_png(data: bytes, channels: int) -> Pixels:
 def read_checked(path: Path, sha256: str, channels: int) -> Pixels:
     """Read a PNG file that a manifest lists, and check its digest."""
     try:
-        data = path.read_bytes()
-    except OSError:
+        data = files.read_bytes(path)
+    except FileNotFoundError:
         raise DataError(
-            f"{path} is listed in its manifest but cannot be read.", "Make the folder again with --force."
+            f"{path} is listed in its manifest but is missing.", "Make the folder again with --force."
         ) from None
     if files.sha256_bytes(data) != sha256:
         raise DataError(f"{path} has changed since its manifest was written.", "Make the folder again with --force.")

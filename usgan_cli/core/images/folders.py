@@ -62,7 +62,7 @@ def _image_set(folder: Path, paths: list[Path], pictures: list[Picture]) -> Imag
         raise DataError(
             f"Sizes differ in {folder}: most images have {usual[0]} x {usual[1]} pixels (rows x columns), but not "
             f"{examples}{more}.",
-            "Bring them to one size first, all in the same way: usgan prepare does.",
+            "Bring them to one size first, all in the same way, as `usgan prepare` does.",
         )
     names = [path.relative_to(folder) for path in paths]
     of_image = [name.parts[0] if len(name.parts) > 1 else "all" for name in names]

@@ -129,11 +129,16 @@ def read_pixels(folder: Path, manifest: SyntheticManifest, count: int | None = N
     path = folder / (ZIP if manifest.form == "zip" else NPZ)
     read = _read_zip if manifest.form == "zip" else _read_npz
     try:
-        return read(path, manifest.channels, listed)
+        with files.naming(path):
+            return read(path, manifest.channels, listed)
     except FileNotFoundError:
         raise DataError(f"{path} is missing, although its manifest is there.", REMEDY) from None
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} cannot be read: {error}.", REMEDY) from None
+    except DataError:
+        raise
+    except Exception as error:  # archives and arrays raise anything where they are damaged
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise DataError(f"{path} cannot be read: {str(error).partition(chr(10))[0] or 'damaged'}.", REMEDY) from None
 
 
 def _read_zip(path: Path, channels: int, listed: Sequence[SyntheticImage]) -> Pixels:

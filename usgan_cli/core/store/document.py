@@ -37,6 +37,10 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """A SHA-256, where a file is named after it."""
 
 
+DEEPEST = 50
+"""Levels of lists and objects inside each other in a JSON file; a document has fewer than ten."""
+
+
 class Part(BaseModel):
     """A piece of a document: immutable, with no fields but those it names."""
 
@@ -89,7 +93,7 @@ class Document(Part):
         head = (body.pop("format", None), body.pop("version", None))
         if head != (cls.FORMAT, cls.VERSION):
             raise FormatError(
-                f"{path} is of format {head[0]!r} version {head[1]!r}; "
+                f"{path} is of format {shortened(repr(head[0]))} version {shortened(repr(head[1]))}; "
                 f"this version of usgan reads {cls.FORMAT!r} version {cls.VERSION}.",
             )
         return _validated(path, cls, body)
@@ -127,14 +131,31 @@ class PlanDocument(Document):
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; an error names the file."""
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
+        body = json.loads(files.read_bytes(path).decode(), parse_constant=_no_number)
     except FileNotFoundError:
         raise MissingError(f"{path} does not exist.") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except ValueError as error:  # not UTF-8, not JSON, or a number of thousands of digits
         raise FormatError(f"{path} is not valid JSON: {error}.") from None
+    except RecursionError:
+        raise FormatError(f"{path} is nested too deeply.") from None
+    if _is_deeper(body, DEEPEST):
+        raise FormatError(f"{path} is nested more than {DEEPEST} levels deep.")
     if not isinstance(body, dict):
         raise FormatError(f"{path} holds a {type(body).__name__}, not a JSON object.")
     return body
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is not a number")
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Return whether lists and objects lie inside each other more than so many levels deep."""
+    if not isinstance(value, dict | list):
+        return False
+    return levels == 0 or any(
+        _is_deeper(one, levels - 1) for one in (value.values() if isinstance(value, dict) else value)
+    )
 
 
 def read_run(path: Path) -> RunRecord:
@@ -154,7 +175,7 @@ def _validated(path: Path, cls: type[P], body: Any, inside: tuple[str, ...] = ()
         return cls.model_validate(body)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(map(str, (*inside, *first["loc"]))) or "(whole file)"
+        field = shortened(".".join(map(str, (*inside, *first["loc"])))) or "(whole file)"
         raise FormatError(f"{path}: field {field!r}: {first['msg']}.") from None
 
 

@@ -197,7 +197,7 @@ def _settling(path: Path, step: Step, summary: Summary, request: Request, permis
             request.progress.note(note)
         yield making
         return
-    with files.locked(path, wait_s=request.wait_s):
+    with files.naming(path), files.locked(path, wait_s=request.wait_s):
         making._outcome = _settled(path, step, summary, request, permission)
         yield making
     if making.needed:
