@@ -204,7 +204,7 @@ def test_a_written_file_is_checked_when_read(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a\.png has changed since its manifest was written"):
         codec.read_checked(path, digest, 3)
     path.unlink()
-    with pytest.raises(DataError, match=r"a\.png is listed in its manifest but cannot be read"):
+    with pytest.raises(DataError, match=r"a\.png is listed in its manifest but is missing"):
         codec.read_checked(path, digest, 3)
 
 
