@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from calls import study
+from calls import phantom, study
 
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store.workspace import Workspace
@@ -82,3 +82,33 @@ def test_jobs_leave_the_same_bytes_and_a_failure_leaves_the_rest(
     assert len(here) > 60
     assert here == jobs
     assert Path("jobs/subsets/n18-s0.json").is_file()
+
+
+ODD = "it's {n} $HOME `x`"
+
+
+@pytest.mark.parametrize("engine", ["local", "snakemake"])
+def test_blanks_quotes_braces_and_dollars_may_stand_in_any_path(
+    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / f"home {ODD}"
+    home.mkdir()
+    monkeypatch.chdir(home)
+    session = Session(Workspace(Path("p")), Silent(), quiet=True)
+    phantom(session, out=Path(f"data {ODD}"), count=40, size=16)
+    Path("jobs.toml").write_text(STUDY.replace("phantom_count = 40\n", "").replace("[18, 500]", "[18]"))
+    work = Path(f"work {ODD}")
+    before = {path.relative_to(home) for path in home.rglob("*")}
+    options = {"jobs": 2} if engine == "snakemake" else {}
+    source = f"data {ODD}"
+    study(
+        Session(Workspace(work), Silent(), quiet=True),
+        "jobs.toml",
+        source=source,
+        only=ONLY[1:],
+        engine=engine,
+        **options,
+    )
+    assert (work / "subsets" / "n18-s0.json").is_file()
+    after = {path.relative_to(home) for path in home.rglob("*")}
+    assert {path.parts[0] for path in after - before} == {work.name}

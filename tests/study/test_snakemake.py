@@ -14,7 +14,7 @@ from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.study.config import STEP_ORDER, Hours, StudyConfig, load_study, parse_study
 from usgan_cli.study.plan import plan_study
-from usgan_cli.study.snakemake import Machine, snakemake_command, write_workflow
+from usgan_cli.study.snakemake import Machine, _failure, snakemake_command, write_workflow
 
 
 def study(**changes: Any) -> StudyConfig:
@@ -44,7 +44,7 @@ def test_every_rule_needs_what_an_earlier_one_makes(tmp_path: Path) -> None:
 
 def test_artefacts_are_never_what_snakemake_deletes(tmp_path: Path) -> None:
     for rule in written(tmp_path, study()):
-        assert Path(rule["marker"]).parent == tmp_path / "some work" / "snakemake" / "done"
+        assert (Path(rule["marker"]).parent, Path(rule["log"]).parent) == (Path("done"), Path("logs"))
 
 
 def test_what_is_done_is_no_job_and_holds_nobody_up(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_what_is_done_is_no_job_and_holds_nobody_up(tmp_path: Path) -> None:
 
 
 def test_markers_of_an_earlier_run_are_cleared(tmp_path: Path) -> None:
-    marker = Path(written(tmp_path, study())[0]["marker"])
+    marker = tmp_path / "some work" / "snakemake" / written(tmp_path, study())[0]["marker"]
     marker.parent.mkdir(parents=True)
     marker.touch()
     written(tmp_path, study())
@@ -117,7 +117,7 @@ def test_what_the_user_says_goes_before(
     assert words[-len(expected) :] == expected
     assert not set(absent) & set(words)
     assert Path(words[words.index("--snakefile") + 1]).is_file()
-    assert "plan=plan.json" in words
+    assert f'plan="{Path.cwd() / "plan.json"}"' in words
 
 
 @pytest.mark.parametrize(
@@ -142,3 +142,21 @@ def test_jobs_on_this_machine_take_turns_at_its_gpus(tmp_path: Path) -> None:
     assert asked(0) == {None}
     assert asked(1) == {None, 1}
     assert Machine(8, 2, 1).options(4, 1) == ["--cores", "8", "--resources", "gpu=1"]
+
+
+@pytest.mark.parametrize(
+    "output", ["", "a\nb", "a\n" * 50, "note\nError: too few.\nUse more.", "Error: a\n" + "b\n" * 50]
+)
+def test_a_failed_job_s_own_words_are_in_the_message(output: str, tmp_path: Path) -> None:
+    rule = written(tmp_path, study())[0]
+    log = tmp_path / "some work" / "snakemake" / rule["log"]
+    log.parent.mkdir()
+    log.write_text(output)
+    message = str(_failure(log.parent.parent / "plan.json", []))
+    assert rule["command"] in message
+    assert str(log) in message
+    own = message.splitlines()[1:-1]
+    assert len(own) <= 12
+    if "Error" in output:
+        assert own[0].startswith("Error: ")
+        assert own[1] in {"Use more.", "b"}

@@ -42,6 +42,10 @@ LIMITS = ("--cores", "-c", "--jobs", "-j")
 """Options by which a user limits how much runs at once."""
 
 
+LAST_LINES = 12
+"""Lines of a failed job's output that the study's message repeats, at most."""
+
+
 @dataclass(frozen=True)
 class Machine:
     """What jobs may use where they run on this machine rather than elsewhere."""
@@ -80,13 +84,13 @@ def write_workflow(
     shutil.rmtree(folder / "done", ignore_errors=True)
     chosen = [steps[i] for i in sorted(todo)]
     names = {step.writes: re.sub(r"[^\w.+-]", "_", f"{step.command}-{step.place}") for step in chosen}
-    markers = {path: folder / "done" / name for path, name in names.items()}
+    markers = {path: f"done/{name}" for path, name in names.items()}
     rules = [
         {
             "rule": re.sub(r"\W", "_", step.label),
-            "needs": [str(markers[path]) for path in step.needs if path in markers],
-            "marker": str(markers[step.writes]),
-            "log": str(folder / "logs" / f"{names[step.writes]}.log"),
+            "needs": [markers[path] for path in step.needs if path in markers],
+            "marker": markers[step.writes],
+            "log": f"logs/{names[step.writes]}.log",
             "command": _command(config, step, force=force),
             "here": step.command in ON_THE_SPOT,
             "threads": _threads(config, machine),
@@ -95,7 +99,8 @@ def write_workflow(
         for step in chosen
     ]
     path = folder / "plan.json"
-    files.write_text(path, json.dumps({"retries": config.cluster.retries, "steps": rules}, indent=1) + "\n")
+    plan = {"home": str(Path.cwd()), "retries": config.cluster.retries, "steps": rules}
+    files.write_text(path, json.dumps(plan, indent=1) + "\n")
     return path
 
 
@@ -128,8 +133,10 @@ def snakemake_command(plan: Path, limits: Sequence[str], engine_options: Sequenc
     `limits` are its options for how much runs at once; `engine_options`, the user's own, come before them.
     """
     workflow = resources.files("usgan_cli.study") / "Snakefile"
-    words = [sys.executable, "-m", "snakemake", "--snakefile", str(workflow), "--config", f"plan={plan}"]
-    words += ["--nolock", "--rerun-incomplete", "--rerun-triggers", "mtime"]
+    # Snakemake reads values as YAML, in which a quoted text is that of JSON.
+    named = f"plan={json.dumps(str(plan.absolute()), ensure_ascii=False)}"
+    words = [sys.executable, "-m", "snakemake", "--snakefile", str(workflow), "--config", named]
+    words += ["--directory", str(plan.absolute().parent), "--nolock", "--rerun-incomplete", "--rerun-triggers", "mtime"]
     return [*words, *([] if _has_any(engine_options, LIMITS) else limits), *engine_options]
 
 
@@ -163,16 +170,22 @@ def run_snakemake(
         raise _failure(plan, options.engine_options)
 
 
+def _last_words(output: str) -> str:
+    """Return what a job said of its failure: its error from the first line on, or its last lines."""
+    lines = output.strip().splitlines()
+    begin = max((i for i, line in enumerate(lines) if line.startswith("Error: ")), default=len(lines) - 3)
+    return "\n".join(lines[max(begin, 0) :][:LAST_LINES]) or "It printed nothing; see Snakemake's output above."
+
+
 def _failure(plan: Path, engine_options: Sequence[str]) -> StepFailedError:
     """Return the error that names the first step that was started and did not finish."""
-    for step in json.loads(plan.read_text(encoding="utf-8"))["steps"]:
-        log = Path(step["log"])
-        ready = all(Path(marker).exists() for marker in step["needs"])
-        if ready and not Path(step["marker"]).exists() and log.is_file():
-            lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            last = "\n".join(lines[-3:]) or "It printed nothing; see Snakemake's output above."
+    folder = plan.parent
+    for step in json.loads(files.read_bytes(plan))["steps"]:
+        log = folder / step["log"]
+        ready = all((folder / marker).exists() for marker in step["needs"])
+        if ready and not (folder / step["marker"]).exists() and log.is_file():
             return StepFailedError(
-                f"The step failed: {step['command']}\n{last}",
+                f"The step failed: {step['command']}\n{_last_words(files.read_bytes(log).decode(errors='replace'))}",
                 f"Its whole output is in {log}. Solve the problem and run the study again.",
             )
     options = " ".join(engine_options)
