@@ -33,6 +33,7 @@ from usgan_cli.gan.distributed import ALONE, World
 from usgan_cli.gan.log import TensorBoard, show
 from usgan_cli.gan.networks import Generator
 from usgan_cli.gan.pictures import encode_gif
+from usgan_cli.gan.progress_page import write_page
 from usgan_cli.gan.sample import class_samples
 from usgan_cli.gan.state import Training
 from usgan_cli.gan.warnings import Warnings, diversity, real_diversity
@@ -108,6 +109,8 @@ class Outputs:
             show(task, row)
             if self.tensorboard is not None:
                 self.tensorboard.row(row)
+        if due.samples or due.save:
+            self._write_page(ended=False)
         if due.save:
             self.training.save(self.folder / CHECKPOINT_FOLDER, self.log.size(), self.run.keep)
 
@@ -119,7 +122,12 @@ class Outputs:
         channels: Literal[1, 3] = 1 if self.config.img_channels == 1 else 3
         sheets = [codec.decode(path, channels) for path in sorted((self.folder / SAMPLES_FOLDER).glob("kimg*.png"))]
         files.write_bytes(self.folder / SAMPLES_FOLDER / "timelapse.gif", encode_gif(sheets, TIME_LAPSE_FRAME_MS))
+        self._write_page(ended=True)
         return write_generator(self.folder, document, tensors)
+
+    def _write_page(self, *, ended: bool) -> None:
+        if rows := read_log(self.folder):
+            write_page(self.folder, self.run.name, self.config, self.data, rows, self.warnings.messages, ended=ended)
 
     def _write_samples(self) -> list[list[codec.Pixels]]:
         kimg = self.training.images / 1000

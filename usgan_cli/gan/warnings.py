@@ -61,8 +61,13 @@ class Warnings:
 
     def __init__(self, progress: Progress, rows: Sequence[LogRow] = ()) -> None:
         self.progress = progress
-        self.warned: set[str] = set()
+        self.warned: dict[str, str] = {}
         self.most_diverse = max((row.diversity for row in rows if row.diversity is not None), default=0.0)
+
+    @property
+    def messages(self) -> list[str]:
+        """What was warned of, in words."""
+        return list(self.warned.values())
 
     def check(self, row: LogRow) -> None:
         """Warn of problems that a line of the log shows."""
@@ -93,5 +98,5 @@ class Warnings:
 
     def _once(self, message: str, kind: str) -> None:
         if kind not in self.warned:
-            self.warned.add(kind)
+            self.warned[kind] = message
             self.progress.warn(message)
