@@ -20,6 +20,8 @@ from usgan_cli.core.formats.score import (
     Copying,
     Memorization,
     NearestPair,
+    Probe,
+    Quality,
     ScoreRecord,
     Scores,
     ScoreSettings,
@@ -190,6 +192,7 @@ def set_scores(fd: float, count: int = 100) -> SetScores:
         reference_count=TEST_IMAGES,
         count=count,
         fd=fd,
+        fd_infinite=fd * 0.7,
         fd_spread=Measured(mean=fd * 1.2, sd=fd / 20, count=10),
         kid=fd / 1e4,
         kid_subset_size=TEST_IMAGES,
@@ -225,6 +228,7 @@ def write_score(
     *,
     extractor: str = f"efficientnet-lite2@{DIGEST}",
     copies: bool = False,
+    weak: bool = False,
     size: int = 32,
 ) -> ScoreRecord:
     """Write a score with its verdict on copies and the sheet of closest pairs."""
@@ -262,11 +266,19 @@ def write_score(
         subset_count=n,
         baselines={},
         memorization=_memorization(n, copies=copies),
+        quality=_quality(fd, weak=weak),
         notes=[],
         pictures={f"{name}-nearest.png": sheet},
     )
     record.write(workspace.score(name))
     return record
+
+
+def _quality(fd: float, *, weak: bool) -> Quality:
+    probe = Probe(auc=0.99 if weak else 0.9, interval=(0.97, 1.0) if weak else (0.84, 0.96), images=TEST_IMAGES)
+    real = Probe(auc=0.52, interval=(0.44, 0.6), images=TEST_IMAGES)
+    reasons = ["a linear classifier tells them from real ones (AUC 0.99)"] * weak
+    return Quality(weak=weak, reasons=reasons, blurred_fd=fd + 100, blurred_count=100, probe=probe, real_probe=real)
 
 
 def _memorization(n: int, *, copies: bool) -> Memorization:
@@ -281,6 +293,7 @@ def _memorization(n: int, *, copies: bool) -> Memorization:
         train_pixels=honest.model_copy(update={"threshold": 0.8}),
         test_features=honest,
         test_pixels=honest,
+        c_t=-8.1 if copies else 0.3,
         authenticity=0.2 if copies else 0.93,
         authenticity_test=0.64,
         verdict="copies" if copies else "none",

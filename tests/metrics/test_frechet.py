@@ -10,7 +10,7 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 
 from usgan_cli.core.errors import DataError
 from usgan_cli.metrics.bootstrap import half_samples
-from usgan_cli.metrics.frechet import frechet_distance, frechet_draws
+from usgan_cli.metrics.frechet import frechet_distance, frechet_draws, frechet_infinite
 
 RNG = np.random.default_rng(0)
 
@@ -116,3 +116,18 @@ def test_rank_deficient_case_by_hand() -> None:
     across = np.zeros((3, 2048))
     across[:, 9] = [-2, 0, 2]  # at a right angle: nothing is shared, so the traces add up
     assert frechet_distance(line, across) == pytest.approx(1 + 4, rel=1e-12)
+
+
+def test_extrapolation_takes_the_bias_away_where_images_outnumber_features() -> None:
+    rng = np.random.default_rng(0)
+    plain, infinite = [], []
+    for _ in range(10):
+        x, y = rng.standard_normal((150, 10)), rng.standard_normal((200, 10))
+        y[:, 0] += 1  # the true distance is 1
+        plain.append(frechet_distance(x, y))
+        found = frechet_infinite(x, y, np.random.default_rng(1))
+        assert found is not None
+        infinite.append(found)
+    assert np.mean(plain) > 1.2
+    assert abs(np.mean(infinite) - 1) < 0.08
+    assert frechet_infinite(x[:10], y, rng) is None

@@ -22,7 +22,7 @@ from usgan_cli.reporting.build import build_report
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.records import collect
 from usgan_cli.reporting.result_charts import verdicts_plate
-from usgan_cli.reporting.verdict import Analysis, Verdicts, headline, judge_study, summary
+from usgan_cli.reporting.verdict import Analysis, Verdicts, doubts, headline, judge_study, summary
 from usgan_cli.stats.arms import recorded
 from usgan_cli.stats.mrmc import effect_of
 from usgan_cli.steps import report
@@ -194,3 +194,47 @@ def test_the_chart_shows_the_verdict(repeated: Workspace) -> None:
         "+ 100 % ADA +6.00 points, verdict helped; + 100 % DiffAug 0.00 points, verdict within ± 2"
         in plate.charts[1].alt
     )
+
+
+def with_weak(study: Study, names: set[str]) -> Study:
+    for key, score in study.records.scores.items():
+        weak = score.quality.model_copy(update={"weak": key.name in names, "reasons": ["they are hardly among"]})
+        study.records.scores[key] = score.model_copy(update={"quality": weak})
+    return study
+
+
+def test_too_weak_comes_before_any_other_verdict(repeated: Workspace) -> None:
+    gaps = {"ada-x1 n40": 0.06, "none-x1 n100": -0.05}
+    most = {f"ada-n40-s{seed}" for seed in SEEDS[:3]}
+    judged = judge_study(with_weak(with_gaps(repeated, gaps), most), Analysis(margin=0.0001))
+    words = {one.name: one.word for one in judged.each}
+    assert (words["ada-x1 n40"], words["none-x1 n100"]) == ("too weak", "hurt")
+    assert of(judged)["ada-x1 n40"] == "helped", "as its other verdict would be"
+    text = "Generated images hurt in 1 of 6 comparisons; in 1 the GAN is too weak to judge"
+    assert headline(judged) == text
+    assert "Too weak to judge: ADA at n = 40. Of the first, they are hardly among." in summary(judged).replace(
+        "StyleGAN2 + ", ""
+    )
+    assert next(one for one in judged.each if one.name == "none-x1 n100").finding.p_adjusted is not None
+    primary = judge_study(with_weak(with_gaps(repeated, gaps), most), Analysis(margin=0.0001, primary="ada-x1 n40"))
+    assert headline(primary).startswith("The primary comparison is of a GAN too weak to judge; generated images hurt")
+
+
+def test_a_minority_of_weak_gans_is_said_and_decides_nothing(repeated: Workspace) -> None:
+    study = with_weak(with_gaps(repeated, {"ada-x1 n40": 0.06}), {"ada-n40-s0"})
+    judged = judge_study(study, Analysis())
+    assert {one.name: one.word for one in judged.each}["ada-x1 n40"] == "helped"
+    said = " ".join(doubts(study, judged))
+    assert "Too weak to judge, but in fewer than half of the repeats: ada-n40-s0." in said
+
+
+def test_gans_that_are_all_too_weak_are_the_headline(repeated: Workspace) -> None:
+    names = {f"{aug}-n{n}-s{seed}" for aug in ("none", "ada", "diffaug") for n in SIZES for seed in SEEDS}
+    judged = judge_study(with_weak(with_gaps(repeated, {}), names), Analysis())
+    assert headline(judged).startswith("The GANs are too weak to judge")
+
+
+def test_gans_without_a_score_are_said_to_be_unknown(repeated: Workspace) -> None:
+    study = with_gaps(repeated, {})
+    study.records.scores.clear()
+    assert "Not scored, so that it is not known" in " ".join(doubts(study, judge_study(study, Analysis())))

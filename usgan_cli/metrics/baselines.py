@@ -13,8 +13,8 @@ NOISE_SD = 16.0
 
 
 def blurred(pixels: Pixels) -> Pixels:
-    """Return images [N, C, H, W] after a Gaussian filter whose sigma is 1/64 of their height."""
-    sigma = pixels.shape[2] / 64
+    """Return images [N, C, H, W] after a Gaussian filter whose sigma is 1/32 of their height: no speckle is left."""
+    sigma = pixels.shape[2] / 32
     return np.stack([gaussian_filter(image, (0, sigma, sigma)) for image in pixels])
 
 

@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 from usgan_cli.core.errors import DataError
 from usgan_cli.metrics.bootstrap import Halves, membership
 
+SHARES, DRAWS_OF_SHARE = 5, 3
+"""Shares of the images, from all to a half, at which the distance is measured, and how often each smaller one."""
+LEAST_EXTRAPOLATED = 20
+
 
 def frechet_distance(x1: NDArray[np.floating], x2: NDArray[np.floating]) -> float:
     """Return the (squared) Fréchet distance of two sets of features, computed in float64.
@@ -31,6 +35,27 @@ def frechet_distance(x1: NDArray[np.floating], x2: NDArray[np.floating]) -> floa
     distance = float(difference @ difference) + float((a1**2).sum()) + float((a2**2).sum()) - 2 * cross
     # Rounding can leave a little less than nothing between equal sets.
     return max(distance, 0.0)
+
+
+def frechet_infinite(
+    x1: NDArray[np.floating], x2: NDArray[np.floating], generator: np.random.Generator
+) -> float | None:
+    """Return the distance extrapolated to infinitely many images; None with fewer than `LEAST_EXTRAPOLATED` of a set.
+
+    Chong and Forsyth, "Effectively unbiased FID and Inception score" (2020), section 4: the distance falls linearly
+    with 1 / N, so the line through its values at several N meets 1 / N = 0 at the value without bias. Here both sets
+    are small, so equal shares of both are taken. With fewer images than features the fall is less than linear, and a
+    part of the bias stays: of real BUSI images against others 9 was left of 19 (500 images against 280), and 31 of 46
+    (50 images).
+    """
+    if min(len(x1), len(x2)) < LEAST_EXTRAPOLATED:
+        return None
+    inverse = np.repeat(np.linspace(1, 2, SHARES), DRAWS_OF_SHARE)[DRAWS_OF_SHARE - 1 :]
+    values = []
+    for share in 1 / inverse:
+        rows = (generator.permutation(len(x))[: round(share * len(x))] for x in (x1, x2))
+        values.append(frechet_distance(*(x[some] for x, some in zip((x1, x2), rows, strict=True))))
+    return float(np.polynomial.Polynomial.fit(inverse, values, 1).convert().coef[0])
 
 
 def frechet_draws(x1: NDArray[np.floating], x2: NDArray[np.floating], halves: Halves) -> NDArray[np.float64]:

@@ -36,6 +36,7 @@ from usgan_cli.core.images.codec import Pixels, fit, sheet
 from usgan_cli.core.text import plural
 from usgan_cli.metrics.features import Embedded, Features
 from usgan_cli.metrics.prdc import Matrix, euclidean
+from usgan_cli.metrics.three_sample import c_t
 
 PERCENTILE = 1.0
 COPYING_SHARE = 0.05
@@ -187,6 +188,7 @@ def look_for_copies(
     to_train = closest_by_measure(nearest, other_real)
     to_test = closest_by_measure(*(nearest_among(test, one.features, one.images.pixels) for one in (generated, train)))
     authentic = authenticity(generated.features, train.features)
+    shift = c_t(train.features, test.features, generated.features, seed=0)
     pairs = [(i, by, nearest[by]) for i, by in _closest(nearest, to_train)]
     record = Memorization(
         train_name=train.images.name,
@@ -197,6 +199,7 @@ def look_for_copies(
         train_pixels=to_train["pixels"],
         test_features=to_test["features"],
         test_pixels=to_test["pixels"],
+        c_t=shift,
         authenticity=authentic,
         authenticity_test=authenticity(test.features, train.features),
         verdict=worst([*to_train.values(), *to_test.values()]),

@@ -27,13 +27,14 @@ from usgan_cli.metrics.bootstrap import LEAST_IMAGES, Halves, half_samples, inte
 from usgan_cli.metrics.config import ScoreConfig
 from usgan_cli.metrics.diversity import diversity_draws, feature_diversity
 from usgan_cli.metrics.features import Embedded, Extractor, Features, embed
-from usgan_cli.metrics.frechet import frechet_distance, frechet_draws
+from usgan_cli.metrics.frechet import frechet_distance, frechet_draws, frechet_infinite
 from usgan_cli.metrics.histogram import LEVELS, js_distance, js_draws
 from usgan_cli.metrics.kid import SUBSETS, kernel_distance, kernel_draws, subset_size
 from usgan_cli.metrics.memorization import Suspects, look_for_copies
 from usgan_cli.metrics.msssim import LEAST_SIZE, pair_ms_ssim
 from usgan_cli.metrics.pairs import across, pair_draws, within
 from usgan_cli.metrics.prdc import DENSITY_K, PRECISION_K, distances, prdc, prdc_draws
+from usgan_cli.metrics.quality import probe, quality
 from usgan_cli.metrics.ssim import pair_ssim
 
 Draws = dict[str, NDArray[np.float64]]
@@ -125,6 +126,9 @@ def score(
             compared |= {key: (reference, embedded(images)) for key, images in trivial.items()}
     if sets.subset is not None and training is not None:
         compared["subset"] = (reference, training)
+    against, real = compared["real"]
+    blurred = replace(real.images, name=f"blurred {real.images.name}", pixels=baselines.blurred(real.images.pixels))
+    blurred_fd = frechet_distance(against.features, embedded(blurred).features)
     suspects = None if training is None else look_for_copies(generated, training, reference, sets.leaked)
     scores = {}
     with progress.task("Scores", len(compared), "sets") as task:
@@ -150,6 +154,13 @@ def score(
         subset_count=None if sets.subset is None else len(sets.subset),
         baselines={key: scores[key] for key in BASELINES if key in scores},
         memorization=None if suspects is None else suspects.record,
+        quality=quality(
+            scores["fake"],
+            probe(reference.features, generated.features, config.seed),
+            probe(against.features, real.features, config.seed),
+            blurred_fd,
+            len(real),
+        ),
         notes=list(_notes(sets.test, sets.fake, training_known=training is not None, checked=suspects is not None)),
         pictures={},
     )
@@ -162,7 +173,11 @@ def score_set(config: ScoreConfig, reference: Embedded, other: Embedded) -> Scor
     if len(classes) < 2:
         classes = []
     pairs = {"ssim": config.ssim_pairs, "ms_ssim": config.ms_ssim_pairs}
-    whole = _measure(config, reference, other, pairs)
+    extrapolated = numpy_generator(config.seed, "score", "infinite")
+    x1, x2 = (_at_most(MOST_REDRAWN, one.features, config.seed) for one in (reference, other))
+    whole = _measure(config, reference, other, pairs).model_copy(
+        update={"fd_infinite": frechet_infinite(x1, x2, extrapolated)}
+    )
     # The classes share the pairs equally, rounded up.
     part = {measure: -(-number // max(len(classes), 1)) for measure, number in pairs.items()}
     by_class = {}
@@ -209,13 +224,14 @@ def _halves(config: ScoreConfig, first: int, second: int) -> Halves:
     return half_samples(first, second, config.repeats, numpy_generator(config.seed, "score", "halves"))
 
 
-def _in_features(config: ScoreConfig, reference: Embedded, other: Embedded) -> tuple[dict[str, float], Draws]:
+def _in_features(config: ScoreConfig, reference: Embedded, other: Embedded) -> tuple[dict[str, float | None], Draws]:
     """Return Fréchet and kernel distance, precision, recall, density, coverage, and diversity."""
     x1, x2 = reference.features, other.features
     some1, some2 = (_at_most(MOST_COMPARED, x, config.seed) for x in (x1, x2))
     size, generator = subset_size(len(some1), len(some2)), numpy_generator(config.seed, "score", "kid")
-    values = {
+    values: dict[str, float | None] = {
         "fd": frechet_distance(x1, x2),
+        "fd_infinite": None,
         "kid": kernel_distance(some1, some2, size=size, subsets=SUBSETS, generator=generator),
         "kid_subset_size": size,
         "diversity_features": feature_diversity(x2),

@@ -91,7 +91,7 @@ def _write(study: Study, verdicts: Verdicts, page: Page, target: Path) -> Report
         scores=len(records.scores),
         classifiers=len(records.all_classifiers()),
         headline=page.headline,
-        verdicts={one.name: one.finding.verdict for one in verdicts.each},
+        verdicts={one.name: one.word for one in verdicts.each},
         copying=[name for name, called in copying.items() if called == "copies"],
         unreadable=records.unreadable,
         warnings=[caution.text for caution in page.cautions],
@@ -132,7 +132,9 @@ def _samples_section(study: Study) -> Section:
 def _quality_section(study: Study) -> Section:
     blocks: list[Block] = []
     for group in study.scores:
-        single = _filled(score_tables.quality_table(group), score_tables.nearness_table(group))
+        single = _filled(
+            score_tables.quality_table(group), score_tables.enough_table(group), score_tables.nearness_table(group)
+        )
         more = _filled(score_tables.variety_table(group), score_tables.class_quality_table(group))
         blocks += _filled(result_charts.distance_plate(group), score_tables.seeds_quality_table(group))
         blocks += _fold("Distances of each GAN", single, open_=False) if study.crowded else single

@@ -40,7 +40,7 @@ class ReportSummary(Document):
     classifiers: int
     headline: str
     verdicts: dict[str, str]
-    """Of every comparison with a control ("ada-x1 n100"): helped, hurt, equivalent or undecided."""
+    """Of every comparison with a control ("ada-x1 n100"): helped, hurt, equivalent, undecided or (the GAN) too weak."""
     copying: list[str]
     """GANs whose images are called copies of training or test images."""
     unreadable: list[str]

@@ -178,7 +178,7 @@ def verdicts_plate(verdicts: Verdicts) -> Plate | None:
             points,
             100 * effect.difference,
             (100 * low, 100 * high),
-            f"within ± {100 * one.finding.margin:g}" if one.finding.verdict == "equivalent" else one.finding.verdict,
+            f"within ± {100 * one.finding.margin:g}" if one.word == "equivalent" else one.word,
         )
         rows.setdefault(names, []).append(dots)
     caption = (

@@ -15,6 +15,9 @@ from usgan_cli.core.formats.score import (
     COPIES_FOUND,
     Copying,
     Memorization,
+    Probe,
+    Quality,
+    ScoreRecord,
     Scores,
     SetScores,
     SnapshotScore,
@@ -182,6 +185,48 @@ def nearness_table(group: ScoreGroup) -> Table:
     return Table.of(f"nearness{group.suffix}", caption, columns, _sections(group), [note, *group.apart(APART)])
 
 
+def enough_table(group: ScoreGroup) -> Table:
+    """Return whether the images of each GAN are good enough to be judged by what they do to a classifier."""
+    distance = distance_name(group.settings.extractor)
+    told = "Told from real images, AUC"
+    columns: list[Column[GanRow[ScoreRecord]]] = [
+        *LEAD,
+        Words("GAN", "gan", lambda row: gan_label(row.key.aug)),
+        Words("Good enough?", "enough", lambda row: _enough(row.record.quality)),
+        Column(distance, "fd", lambda row: row.record.fake.fd, 1, group=distance),
+        Column("Blurred", "blurred_fd", lambda row: row.record.quality.blurred_fd, 1, group=distance),
+        Column("To infinite", "fd_infinite", lambda row: row.record.fake.fd_infinite, 1, group=distance),
+        Column("Real, to infinite", "real_fd_infinite", lambda row: row.record.real.fd_infinite, 1, group=distance),
+        Interval("GAN", "auc", lambda row: _auc(row.record.quality.probe), 2, group=told),
+        Interval("Real", "real_auc", lambda row: _auc(row.record.quality.real_probe), 2, group=told),
+        Column("Precision", "precision", lambda row: row.record.fake.precision, 2),
+        Column("Coverage", "coverage", lambda row: row.record.fake.coverage, 2),
+        Words("Against it", "reasons", lambda row: "; ".join(row.record.quality.reasons), shown=False),
+    ]
+    caption = (
+        "Are the GANs good enough to be judged? Too weak: no nearer to the test images than blurred training images "
+        "(nothing of the speckle is left); or a linear classifier tells them from real images almost without fail, and "
+        "hardly any lie among these (precision) or reach them (coverage). What such images do to a classifier says "
+        "nothing about better ones."
+    )
+    note = (
+        "AUC: area under the ROC curve of a classifier on features in five-fold cross-validation, with its 95 % "
+        "interval over images; 0.5 where the two cannot be told apart. To infinite: extrapolated to infinitely many "
+        "images (Chong and Forsyth 2020); with fewer images than features a part of the bias stays, so read it beside "
+        "the real images’."
+    )
+    rows = [GanRow(key, score) for key, score in group.items]
+    return Table.of(f"enough{group.suffix}", caption, columns, by_subset(rows), [note, *group.apart(APART)])
+
+
+def _enough(quality: Quality) -> Cell:
+    return Cell("too weak" if quality.weak else "yes", ("too weak" if quality.weak else "yes",), strong=quality.weak)
+
+
+def _auc(probe: Probe | None) -> tuple[float | None, tuple[float, float] | None]:
+    return (None, None) if probe is None else (probe.auc, probe.interval)
+
+
 def variety_table(group: ScoreGroup) -> Table:
     """Return structural similarity at several scales, and how much the images differ among themselves."""
     among = "Among themselves"
@@ -280,6 +325,7 @@ def copying_table(group: ScoreGroup) -> Table:
         _share("By pixels", "test_pixels", test),
         Column("GAN", "authenticity", lambda row: row.record.authenticity, 0, 100, group=authentic),
         Column("Test images", "authenticity_test", lambda row: row.record.authenticity_test, 0, 100, group=authentic),
+        Column("C_T", "c_t", lambda row: row.record.c_t, 1),
         Column("Used", "test_count", lambda row: row.record.test_count, group="Test images"),
         Column("Left out", "left_out", lambda row: row.record.left_out, group="Test images"),
     ]
@@ -291,7 +337,9 @@ def copying_table(group: ScoreGroup) -> Table:
     )
     notes = [
         "Authentic: not closer to the nearest training image than that one’s own nearest training image. Shares that "
-        "are far above the real images’ within four fifths of that distance make the verdict. Test images that are "
+        "are far above the real images’ within four fifths of that distance make the verdict. C_T (Meehan et al. "
+        "2020): below −3 the generated images are nearer to the training images than test images are, above 3 further "
+        "away. Test images that are "
         f"copies of training images are left out, since they would make copying look normal. {COPIES_FOUND}"
     ]
     return Table.of(f"copies{group.suffix}", caption, columns, by_subset(rows), notes)

@@ -64,7 +64,7 @@ class _Pair:
     def word(self, side: int) -> str | None:
         """Return the verdict of one side."""
         verdict = self.sides[side]
-        return None if verdict is None else verdict.finding.verdict
+        return None if verdict is None else verdict.word
 
     def difference(self, side: int) -> tuple[float, tuple[float, float]] | None:
         """Return the difference to the control with its interval."""

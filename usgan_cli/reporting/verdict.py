@@ -10,18 +10,21 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
+from typing import Literal
 
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.comparison import ArmEffect
 from usgan_cli.core.store.workspace import SeedsKey, SubsetKey, TrainingSet
 from usgan_cli.core.table import Column, Interval, PValue, Table, Words
-from usgan_cli.core.text import joined, number, plural, training_label
+from usgan_cli.core.text import gan_label, joined, number, plural, training_label
+from usgan_cli.reporting.gan_quality import GanQuality, gan_quality
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.records import training_order
 from usgan_cli.stats.arms import effect_from
 from usgan_cli.stats.mrmc import MARGIN, TARGET, Finding, judge
-from usgan_cli.stats.mrmc import Verdict as Word
+from usgan_cli.stats.mrmc import Verdict as Found
 
+Word = Found | Literal["too weak"]
 ENOUGH_REPEATS = 5
 MOST_TOLD = 3
 NOT_TESTED = "Do generated images help the classifier? It has not been tested yet"
@@ -62,6 +65,12 @@ class Verdict:
     effect: ArmEffect
     finding: Finding
     primary: bool
+    quality: GanQuality
+
+    @property
+    def word(self) -> Word:
+        """The verdict: that the GAN is too weak to judge comes before all others."""
+        return "too weak" if self.quality.too_weak else self.finding.verdict
 
     @property
     def name(self) -> str:
@@ -87,7 +96,11 @@ class Verdict:
 
     def sentence(self) -> str:
         """Return what is compared with what, and the verdict in words."""
-        return f"{self.training} at n = {self.n}, against {self.against.lower()}: {self.finding.sentence()}"
+        what = f"{self.training} at n = {self.n}, against {self.against.lower()}"
+        if self.word == "too weak":
+            points = number(100 * self.effect.difference, 1, sign=True)
+            return f"{what}: the GAN is too weak to judge: {joined(self.quality.reasons)}; {points} points"
+        return f"{what}: {self.finding.sentence()}"
 
 
 @dataclass(frozen=True)
@@ -140,8 +153,9 @@ def judge_study(study: Study, analysis: Analysis) -> Verdicts:
     findings = judge([effect_from(effect) for _, effect in made], analysis.margin, primary, len(missing))
     return Verdicts(
         [
-            Verdict(key.n, key.seeds if isinstance(key, SeedsKey) else (key.seed,), effect, finding, i == primary)
+            Verdict(key.n, seeds, effect, finding, i == primary, gan_quality(study.records, effect, key.n, seeds))
             for i, ((key, effect), finding) in enumerate(zip(made, findings, strict=True))
+            for seeds in [key.seeds if isinstance(key, SeedsKey) else (key.seed,)]
         ],
         missing,
     )
@@ -153,31 +167,42 @@ def headline(verdicts: Verdicts) -> str:
     if not gans:
         return NOT_TESTED
     for one in gans:
-        if one.primary and one.finding.verdict != "undecided":
+        if one.primary and one.word not in {"undecided", "too weak"}:
             return f"{one.sentence()}{_by_updates([one])}"
-    counts = Counter(one.finding.verdict for one in gans)
+    if all(one.word == "too weak" for one in gans):
+        return "The GANs are too weak to judge: their images are not yet like the real ones"
+    return _of_all(gans)
+
+
+def _of_all(gans: Sequence[Verdict]) -> str:
+    """Return what the comparisons of GANs say together, where not all of these are too weak."""
+    counts = Counter(one.word for one in gans)
     total = f"of {plural(len(gans), 'comparison')}"
-    but = "The primary comparison is undecided; generated" if any(one.primary for one in gans) else "Generated"
+    total += f"; in {counts['too weak']} the GAN is too weak to judge" * bool(counts["too weak"])
+    primary = [one.word.replace("too weak", "of a GAN too weak to judge") for one in gans if one.primary]
+    but = f"The primary comparison is {primary[0]}; generated" if primary else "Generated"
     if counts["helped"] or counts["hurt"]:
         parts = [f"{verdict} in {counts[verdict]}" for verdict in ("helped", "hurt") if counts[verdict]]
         return f"{but} images {' and '.join(parts)} {total}{_by_updates(gans)}"
     if counts["equivalent"]:
-        rest = ", the others are undecided" if counts["undecided"] else ""
+        rest = f", {counts['undecided']} undecided" if counts["undecided"] else ""
         margin = f"{100 * gans[0].finding.margin:g}"
-        return f"{but} images change no more than ± {margin} points in {counts['equivalent']} {total}{rest}"
+        return f"{but} images change no more than ± {margin} points in {counts['equivalent']}{rest} {total}"
     if all(one.finding.effect.repeats == 1 for one in gans):
         return "Undecided: one repeat cannot say whether generated images help"
+    if counts["too weak"]:
+        return f"Undecided whether generated images help, in {counts['undecided']} {total}"
     return f"Undecided whether generated images help, in all {plural(len(gans), 'comparison')}"
 
 
 def counted(verdicts: Verdicts) -> str:
     """Return how often each verdict was given to GANs' images: "1 helped, 8 undecided"."""
-    counts = Counter(one.finding.verdict for one in verdicts.of_gans)
+    counts = Counter(one.word for one in verdicts.of_gans)
     return ", ".join(f"{counts[word]} {word}" for word in WORDS if counts[word])
 
 
 def _by_updates(verdicts: Sequence[Verdict]) -> str:
-    helped = [one for one in verdicts if one.finding.verdict == "helped"]
+    helped = [one for one in verdicts if one.word == "helped"]
     return ", but with more optimiser updates" if any(one.effect.more_updates for one in helped) else ""
 
 
@@ -193,13 +218,20 @@ def _summary(verdicts: Verdicts) -> Iterator[str]:
         return
     primary = [one for one in gans if one.primary]
     yield from (f"Primary comparison: {one.sentence()}." for one in primary)
-    decided = [one for one in gans if one.finding.verdict != "undecided" and not one.primary]
+    decided = [one for one in gans if one.word not in {"undecided", "too weak"} and not one.primary]
     yield from (f"{one.sentence()}." for one in decided[:MOST_TOLD])
     if len(decided) > MOST_TOLD:
         yield f"{len(decided) - MOST_TOLD} more verdicts stand in the table."
-    undecided = [one for one in gans if one.finding.verdict == "undecided" and not one.primary]
+    undecided = [one for one in gans if one.word == "undecided" and not one.primary]
     if undecided:
         yield _undecided(undecided)
+    weak = [one for one in gans if one.word == "too weak" and not one.primary]
+    if weak:
+        names = joined(dict.fromkeys(f"{gan_label(str(one.effect.aug))} at n = {one.n}" for one in weak), MOST_TOLD)
+        yield (
+            f"Too weak to judge: {names}. Of the first, {joined(weak[0].quality.reasons)}. Such comparisons say what "
+            "poor images do, not whether good ones would help."
+        )
     if any(one.finding.effect.repeats == 1 for one in gans):
         yield (
             "One repeat gives no verdict: its interval holds for the classifiers that it trained, not for other "
@@ -262,6 +294,14 @@ def doubts(study: Study, verdicts: Verdicts) -> Iterator[str]:
         images = {frozenset(subsets[key].images) for seed in seeds if (key := SubsetKey(n, seed)) in subsets}
         if len(seeds) > 1 and len(images) == 1:
             yield f"All repeats of n = {n} train on the same images: its verdicts hold for trainings on these alone."
+    partly = list(
+        dict.fromkeys(key.name for one in verdicts.each if not one.quality.too_weak for key in one.quality.weak)
+    )
+    if partly:
+        yield f"Too weak to judge, but in fewer than half of the repeats: {joined(partly, MOST_TOLD)}."
+    unknown = list(dict.fromkeys(key.name for one in verdicts.each for key in one.quality.unknown))
+    if unknown:
+        yield f"Not scored, so that it is not known whether they are too weak to judge: {joined(unknown, MOST_TOLD)}."
     if verdicts.missing:
         what = plural(len(verdicts.missing), "planned comparison was", "planned comparisons were")
         yield f"{what} not made; each counts as undecided: {joined(verdicts.missing, MOST_TOLD)}."
@@ -272,11 +312,12 @@ WORDS: dict[Word, str] = {
     "hurt": "hurt",
     "equivalent": "no more than ± {margin} points",
     "undecided": "undecided",
+    "too weak": "too weak to judge",
 }
 
 
 def _words(one: Verdict) -> str:
-    words = WORDS[one.finding.verdict].format(margin=f"{100 * one.finding.margin:g}")
+    words = WORDS[one.word].format(margin=f"{100 * one.finding.margin:g}")
     return f"{words} (primary)" if one.primary else words
 
 
@@ -294,6 +335,7 @@ def table(verdicts: Verdicts) -> Table:
         Words("Training images", "training", lambda one: one.training),
         Words("Against", "against", lambda one: one.against),
         Words("Verdict", "verdict", _words),
+        Words("Were the GAN good enough", "apart_from_quality", lambda one: one.finding.verdict, shown=False),
         Interval(
             "Difference, points",
             "difference",
@@ -324,8 +366,9 @@ def table(verdicts: Verdicts) -> Table:
         "Difference: accuracy (micro-averaged F1) on the test images, in points, with its 95 % interval over "
         "repeats and test images, not adjusted; copies of an image and images of one patient count together. Verdict: "
         "from p adjusted by Holm's method over all rows, each size and control included. Could show: the difference "
-        "that four of five such studies would show. False claim: probability that the one with the higher accuracy is "
-        "not the better of the two, for these trained classifiers. SD between trainings: of the difference, over all "
+        "that four of five such studies would show. Too weak to judge: in half of the repeats or more the GAN's images "
+        "are not yet like the real ones. False claim: probability that the one with the higher accuracy is not the "
+        "better of the two, for these trained classifiers. SD between trainings: of the difference, over all "
         "test images that there could be."
     ]
     caption = "Does it help? Each training set against its control, by multi-reader multi-case analysis."

@@ -14,7 +14,7 @@ from usgan_cli.commands.score import DEFAULT_COUNT, Score
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.dataset import Subset
 from usgan_cli.core.formats.generator import GeneratorDocument, read_generator_document
-from usgan_cli.core.formats.score import ScoreRecord, SetScores, distance_name, kernel_name
+from usgan_cli.core.formats.score import Quality, ScoreRecord, SetScores, distance_name, kernel_name
 from usgan_cli.core.formats.synthetic import SyntheticManifest, read_synthetic_manifest
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.folders import content_digest, load_folders
@@ -35,7 +35,7 @@ from usgan_cli.steps.inputs import Dataset, find_data, find_gan, find_images, fi
 from usgan_cli.steps.snapshots import score_snapshots_of
 from usgan_cli.terminal.session import Session
 
-REVISION = 3
+REVISION = 4
 
 
 def run(options: Score, session: Session) -> Outcome:
@@ -224,8 +224,22 @@ def _show(session: Session, record: ScoreRecord) -> None:
         session.table(title, ("images", *columns), rows)
     for note in record.notes:
         session.progress.note(note)
+    _show_quality(session, record.quality)
     if (copies := record.memorization) is not None:
         (session.progress.note if copies.verdict == "none" else session.progress.warn)(copies.words)
+
+
+def _show_quality(session: Session, quality: Quality) -> None:
+    """Say whether the images are good enough to be judged by what they do to a classifier."""
+    told = (
+        ""
+        if quality.probe is None
+        else f" A linear classifier tells them from real ones with AUC {quality.probe.auc:.2f}."
+    )
+    if quality.weak:
+        session.progress.warn(f"Too weak to judge by what they do to a classifier: {'; '.join(quality.reasons)}.")
+    else:
+        session.progress.note(f"Nearer to the real images than blurred ones are ({quality.blurred_fd:.1f}).{told}")
 
 
 def _number(scores: SetScores, field: str, digits: int = 2, scale: float = 1) -> str:

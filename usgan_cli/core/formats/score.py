@@ -49,6 +49,9 @@ class SetScores(Part):
     count: int
     fd: float
     """Fréchet distance of all images; called FID only where the extractor is the FID Inception network."""
+    fd_infinite: float | None
+    """The same extrapolated to infinitely many images of both sets; None for classes and few images. With fewer images
+    than features this takes away a part of the bias only."""
     fd_spread: Measured
     """Over draws of half of both sets. Fewer images bias the mean upward: only the spread is of use."""
     kid: float | None
@@ -120,6 +123,9 @@ class Memorization(Part):
     test_features: Copying
     """Against the held-out test images, which no generator may have seen."""
     test_pixels: Copying
+    c_t: float | None
+    """The C_T test in standard errors: below -3 the generated images are nearer to the training images than held-out
+    test images are, above 3 further away; None with fewer than ten images of either."""
     authenticity: float
     """Share of the generated images no closer to their nearest training image than another training image is."""
     authenticity_test: float
@@ -131,11 +137,38 @@ class Memorization(Part):
     """By distance: the columns of the sheet."""
 
 
+class Probe(Part):
+    """How well a linear classifier on features tells images from real test images."""
+
+    auc: float
+    """Area under the ROC curve in cross-validation: about 0.5 where they cannot be told apart, 1 without fail."""
+    interval: tuple[float, float]
+    """95 % interval over images."""
+    images: int
+    """Images of either sort."""
+
+
+class Quality(Part):
+    """Whether generated images are good enough to be judged by what they do to a classifier."""
+
+    weak: bool
+    """Too weak to judge: they are not yet what the real images are."""
+    reasons: list[str]
+    """What counts against them, in words; not each alone decides."""
+    blurred_fd: float
+    """Fréchet distance of real training images that were blurred until they are obviously not ultrasound."""
+    blurred_count: int
+    probe: Probe | None
+    """None where images are too few."""
+    real_probe: Probe | None
+    """The same of the real training images, for comparison."""
+
+
 class ScoreRecord(Document):
     """`scores/NAME.json`."""
 
     FORMAT = "usgan/score"
-    VERSION = 3
+    VERSION = 4
 
     name: str
     gan_name: str
@@ -152,6 +185,7 @@ class ScoreRecord(Document):
     """Trivial baselines, made from training images."""
     memorization: Memorization | None
     """None where the training images are unknown."""
+    quality: Quality
     notes: list[str]
     pictures: dict[InnerFile, str]
     """SHA-256 of each picture beside this record, by file name."""
