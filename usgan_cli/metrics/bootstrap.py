@@ -5,8 +5,10 @@ rank of a covariance falls, the distance to the nearest neighbour becomes 0, the
 The half-sample bootstrap repeats none: a statistic of half of the images, drawn without replacement, varies from draw
 to draw to first order exactly as much as the statistic of all images does from sample to sample (McCarthy,
 "Pseudo-replication: half samples", 1969; Shao and Wu, "A general theory for jackknife variance estimation", 1989;
-Saigo, Shao and Sitter, "A repeated half-sample bootstrap", 2001). For a mean over random pairs it is a little too
-wide (Owen, "The pigeonhole bootstrap", 2007).
+Saigo, Shao and Sitter, "A repeated half-sample bootstrap", 2001). To first order only: between samples of one
+distribution the Fréchet and the kernel distance have none, and their intervals are about twice too wide
+(`scripts/bench/half_samples.py`). For a mean over random pairs it is a little too wide (Owen, "The pigeonhole
+bootstrap", 2007).
 """
 
 from __future__ import annotations

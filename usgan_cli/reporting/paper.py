@@ -25,7 +25,33 @@ TRAIN_COUNT = 500
 SIZE = 256
 FOLDS = 5
 BACKBONE = "efficientnet_b2"
-PRESET = "paper256"
+NOT_STATED = "not stated in the paper"
+GAN_SETTINGS = "StyleGAN2's settings for LSUN at 256 × 256"
+READINGS: dict[str, dict[str, float]] = {
+    "StyleGAN2-ADA's for LSUN cat": {
+        "resolution": 256,
+        "channel_base": 16384,
+        "channel_max": 512,
+        "mapping_layers": 8,
+        "batch": 64,
+        "mbstd_group_size": 8,
+        "lr": 0.0025,
+        "r1_gamma": 1.0,
+        "ema_kimg": 20.0,
+    },
+    "StyleGAN2's own for LSUN cat": {
+        "resolution": 256,
+        "channel_base": 32768,
+        "channel_max": 512,
+        "mapping_layers": 8,
+        "batch": 32,
+        "mbstd_group_size": 4,
+        "lr": 0.002,
+        "r1_gamma": 10.0,
+        "ema_kimg": 10.0,
+    },
+}
+"""What the paper's words for its GANs' settings can mean; the presets paper256 and lsun256 have them too."""
 
 
 @dataclass(frozen=True)

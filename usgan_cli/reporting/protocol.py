@@ -1,11 +1,14 @@
-"""What differs from the published protocol in this run, point by point, as far as the records say."""
+"""What differs from the published protocol in this run, or is not stated there, as far as the records say.
+
+Settings are compared, not the names of presets.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from usgan_cli.core.formats.score import is_fid
+from usgan_cli.core.formats.score import distance_name, is_fid
 from usgan_cli.core.text import gan_label, joined, short_digests
 from usgan_cli.reporting import paper
 from usgan_cli.reporting.findings import dataset_name
@@ -59,7 +62,7 @@ def _data_points(records: StudyRecords) -> Iterator[Point]:
             f"{len(data.of('train'))} training, {len(data.of('test'))} test",
         )
         yield _point("Size of images, pixels", str(paper.SIZE), str(data.size))
-        yield _point("Copies in the dataset", COPIES["ignore"], COPIES[data.duplicate_policy])
+        yield _point("Copies in the dataset", paper.NOT_STATED, COPIES[data.duplicate_policy])
     if keys := records.subset_keys():
         yield _point("Training images, n", ", ".join(map(str, paper.SIZES)), ", ".join(map(str, records.sizes())))
         seeds = sorted({key.seed for key in keys})
@@ -72,9 +75,12 @@ def _gan_points(study: Study) -> Iterator[Point]:
     if gans:
         published = ", ".join(gan_label(aug) for aug in paper.AUGS)
         yield _point("GANs", published, ", ".join(dict.fromkeys(gan_label(gan.key.aug) for gan in gans)))
-        trainings = joined(dict.fromkeys(_training(gan) for gan in gans))
-        same = all(gan.document is not None and gan.document.preset == paper.PRESET for gan in gans)
-        yield _point("GAN training", "StyleGAN2's settings for 256 × 256", trainings, same)
+        trainings = [gan_settings(gan) for gan in gans]
+        published = f"{paper.GAN_SETTINGS}; which of their two published sets is {paper.NOT_STATED}"
+        yield _point("GAN settings", published, joined(dict.fromkeys(trainings)), set(trainings) <= set(paper.READINGS))
+        lengths = dict.fromkeys(f"{gan.kimg:g}" for gan in gans)
+        yield _point("Length of GAN training, kimg", paper.NOT_STATED, joined(lengths))
+        yield _point("How a GAN is told the class", paper.NOT_STATED, _conditioning(gans))
     for aug, setting, aspect, expected, words in TREATMENTS:
         values = [gan.settings[setting] for gan in gans if gan.uses(aug) and setting in gan.settings]
         if values:
@@ -88,16 +94,35 @@ def _gan_points(study: Study) -> Iterator[Point]:
         settings = group.settings
         extractor = short_digests(settings.extractor)
         yield _point("Fréchet distance", "Inception (FID)", extractor, is_fid(settings.extractor))
-        count = f"{settings.count} generated, {settings.reference_count} real test images"
-        published = f"{paper.TEST_COUNT} real test images"
-        yield _point("Images compared", published, count, settings.reference_count == paper.TEST_COUNT)
+        name = distance_name(settings.extractor)
+        yield _point(
+            f"Reference images of the {name}", paper.NOT_STATED, f"{settings.reference_count} real test images"
+        )
+        yield _point("Generated images compared", paper.NOT_STATED, str(settings.count))
 
 
-def _training(gan: GanRun) -> str:
-    document = gan.document
-    preset = "?" if document is None else f"preset {document.preset}, {document.architecture.resolution} pixels"
-    batch = f", batch {gan.settings['batch']}" if "batch" in gan.settings else ""
-    return f"{preset}, {gan.kimg:g} kimg{batch}"
+def gan_settings(gan: GanRun) -> str:
+    """Return which reading of the paper a GAN's settings are, or in what they differ from the nearest one."""
+    if gan.document is None:
+        return "not recorded"
+    settings = gan.settings | gan.document.architecture.model_dump()
+    different = {
+        name: {key: settings.get(key) for key, value in reading.items() if settings.get(key) != value}
+        for name, reading in paper.READINGS.items()
+    }
+    nearest = min(different, key=lambda name: len(different[name]))
+    if not different[nearest]:
+        return nearest
+    own = ", ".join(
+        f"{key} {'?' if value is None else format(value, 'g')}" for key, value in different[nearest].items()
+    )
+    return f"{nearest}, but {own} (preset {gan.document.preset})"
+
+
+def _conditioning(gans: Sequence[GanRun]) -> str:
+    classes = {gan.document.architecture.c_dim for gan in gans if gan.document is not None}
+    told = {True: "label embedding, projection discriminator", False: "one class, no labels"}
+    return joined(dict.fromkeys(told[count > 0] for count in sorted(classes)))
 
 
 def _classifier_points(study: Study) -> Iterator[Point]:
@@ -108,7 +133,14 @@ def _classifier_points(study: Study) -> Iterator[Point]:
         ours = f"{settings.backbone} ({short_digests(settings.weights)}), {training}"
         yield _point("Classifier", "EfficientNet-B2 pretrained on ImageNet, fine-tuned", ours, same)
         yield _point("Folds", str(paper.FOLDS), str(settings.folds))
+        yield _point("How folds are drawn", paper.NOT_STATED, "at random with each class's share; copies stay together")
+        yield _point("What a fold's F1 is of", paper.NOT_STATED, "all test images; validation images beside")
         yield _point("Equal for all classifiers of a size", "epochs", settings.budget)
+    made = {record.protocol for _, record in study.records.all_classifiers() if record.aug is not None}
+    if made:
+        seen = {"standard": "yes, as part of the subset", "strict": "no: a GAN for each fold"}
+        ours = joined(seen[name] for name in sorted(made))
+        yield _point("Did GANs see a fold's validation images?", paper.NOT_STATED, ours)
     ratios = sorted({record.ratio for _, record in study.records.all_classifiers() if record.aug is not None})
     if ratios:
         published, ours = (", ".join(f"{100 * ratio:g} %" for ratio in some) for some in (paper.RATIOS, ratios))

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from usgan_cli.core.formats.measured import Measured, measured
 from usgan_cli.core.formats.score import (
+    CONSERVATIVE,
     COPIES_FOUND,
     Copying,
     Memorization,
@@ -134,7 +135,8 @@ def quality_table(group: ScoreGroup) -> Table:
         "real training images do."
     )
     notes = [
-        f"± of {distance}: standard deviation over {settings.repeats} draws of half of both sets; "
+        f"± of {distance}: standard deviation over {settings.repeats} draws of half of both sets, conservative where "
+        "images are nearly like the real ones; "
         f"± of SSIM: over {settings.ssim_pairs} pairs. JS: {settings.js_bins} gray values. Lower FD and JS are nearer."
     ]
     if not fid:
@@ -180,7 +182,7 @@ def nearness_table(group: ScoreGroup) -> Table:
     note = (
         f"Intervals over images, from {settings.repeats} half samples. {kernel} in {settings.kid_subsets} subsets of "
         f"{' or '.join(map(str, sizes)) or 'no'} images, times 1000; precision and recall with {settings.precision_k} "
-        f"neighbours, density and coverage with {settings.density_k}."
+        f"neighbours, density and coverage with {settings.density_k}. {CONSERVATIVE}"
     )
     return Table.of(f"nearness{group.suffix}", caption, columns, _sections(group), [note, *group.apart(APART)])
 

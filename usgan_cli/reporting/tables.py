@@ -99,13 +99,13 @@ def published_table() -> Table:
 
 
 def protocol_table(points: Sequence[Point]) -> Table:
-    """Return what differs from the published protocol."""
+    """Return what differs from the published protocol, or is not stated there."""
     columns: list[Column[Point]] = [
         Words("Point", "point", lambda row: row.aspect),
         Words(paper.PUBLISHED, "published", lambda row: row.published),
         Words("This run", "this_run", lambda row: row.ours),
     ]
-    caption = "What differs from the published protocol in this run."
+    caption = "What differs from the published protocol in this run, or is not stated in it."
     return Table.of("protocol", caption, columns, [("", [point for point in points if not point.same])], wordy=True)
 
 

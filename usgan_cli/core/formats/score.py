@@ -18,6 +18,14 @@ COPIES_FOUND = (
 """What the check for copies can and cannot see (`scripts/bench/copycat.py`), for every reader of its verdict."""
 
 
+CONSERVATIVE = (
+    "Intervals of the Fréchet and the kernel distance by half samples are conservative where images are nearly like "
+    "the real ones: about twice as wide as new samples would vary. Where images differ clearly they fit."
+)
+"""Of every interval of these two (`scripts/bench/half_samples.py`: 1.7 and 2.2 times the spread of new samples for two
+samples of one distribution, 1.0 for different ones)."""
+
+
 class ScoreSettings(Part):
     """What must be equal for two scores to stand in one table."""
 
