@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import runpy
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,8 @@ from usgan_cli.core.errors import DataError
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.codec import Pixels
 from usgan_cli.core.images.sets import ImageSet
+from usgan_cli.core.progress import Silent
+from usgan_cli.data.copies.across import search_copies
 from usgan_cli.metrics.features import Embedded
 from usgan_cli.metrics.memorization import (
     Nearest,
@@ -186,3 +190,41 @@ def test_copies_across_the_split_hide_no_copies() -> None:
 def test_a_test_set_of_copies_allows_no_check() -> None:
     leaked = np.arange(len(TRAIN)) > 0
     assert look_for_copies(embedded(FRESH), embedded(TRAIN), embedded(TRAIN), leaked) is None
+
+
+DISGUISES = runpy.run_path(str(Path(__file__).resolve().parents[2] / "scripts" / "bench" / "copycat.py"))["DISGUISES"]
+
+
+@dataclass(frozen=True)
+class Divided:
+    """Training images, test images with disguised copies of five of these, images in neither; known leaks."""
+
+    train: Pixels
+    test: Pixels
+    fresh: Pixels
+    leaked: NDArray[np.bool_]
+
+
+@pytest.fixture(scope="module")
+def divided(busi_dir: Path) -> Divided:
+    paths = sorted(busi_dir.glob("*/*.png"))[::3]
+    large = np.stack([codec.fit(codec.decode(path), 128) for path in paths])
+    large = large[np.random.default_rng(0).permutation(len(large))]
+    planted = np.stack([DISGUISES["several"](image, np.random.default_rng(i)) for i, image in enumerate(large[:5])])
+    sides = {"train": large[:80], "test": np.concatenate([planted, large[80:170]]), "fresh": large[170:]}
+    train, test, fresh = (embedded(pixels, name).images for name, pixels in sides.items())
+    leaked = search_copies(test, train, Silent()) | (np.arange(len(test)) < 5)
+    seen = embedded(np.concatenate([train.pixels, test.pixels]), "seen").images
+    copies = search_copies(fresh, seen, Silent())
+    return Divided(train.pixels, test.pixels, fresh.pixels[~copies], leaked)
+
+
+@pytest.mark.parametrize("disguise", [*DISGUISES, "honest"])
+def test_a_tenth_of_copies_in_disguise_is_found_and_honest_images_are_not(divided: Divided, disguise: str) -> None:
+    made = divided.fresh
+    if disguise != "honest":
+        chosen = [DISGUISES[disguise](image, np.random.default_rng(i)) for i, image in enumerate(divided.train[-10:])]
+        made = np.concatenate([np.stack(chosen), made[: 9 * len(chosen)]])
+    found = look(embedded(made), embedded(divided.train), embedded(divided.test), divided.leaked)
+    assert divided.leaked.sum() > 5, "copies of the dataset itself, beside those planted"
+    assert found.record.verdict == ("none" if disguise == "honest" else "copies")
