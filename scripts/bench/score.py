@@ -35,11 +35,11 @@ from usgan_cli.commands.score import Score
 from usgan_cli.core.formats.dataset import Subset, read_manifest
 from usgan_cli.core.formats.score import Scores
 from usgan_cli.core.images import codec
-from usgan_cli.core.images.folders import load_folders
 from usgan_cli.core.images.sets import load_split
 from usgan_cli.core.machine import weights
 from usgan_cli.core.options import settings_for
 from usgan_cli.core.progress import Silent
+from usgan_cli.data.source.folders import load_folders
 from usgan_cli.metrics.config import ScoreConfig
 from usgan_cli.metrics.features import Embedded, make_extractor
 from usgan_cli.metrics.frechet import frechet_distance
@@ -89,7 +89,8 @@ def agree(count: int) -> None:
     with tempfile.TemporaryDirectory() as place:
         real, fake = scenes(Path(place, "real"), count, 0, 1.0), scenes(Path(place, "fake"), count, 1, 0.8)
         file = random_weights(Path(place))
-        pixels = [images.pixels for images in load_folders([real, fake])]
+        sets, _ = load_folders([real, fake], fit="stretch", bits=None, progress=Silent())
+        pixels = [images.pixels for images in sets]
         with patch.object(weights, "INCEPTION", weights.Source("inception", (file.name,))):
             ours = [make_extractor("inception", file)(some) for some in pixels]
         library = FeatureExtractorInceptionV3("x", ["2048"], str(file)).eval()

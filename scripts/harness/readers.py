@@ -59,7 +59,8 @@ def _scan(path: Path, **options: Any) -> None:
 
 def _image_readers() -> list[Reader]:
     from usgan_cli.core.images import codec
-    from usgan_cli.core.images.folders import load_folders
+    from usgan_cli.core.progress import Silent
+    from usgan_cli.data.source.folders import load_folders
 
     def among_others(folder: Path, data: bytes) -> None:
         examples.write_tree(folder / "in", {"a/0.png": data, "a/1.png": sound, "b/0.png": sound, "b/1": data})
@@ -67,7 +68,7 @@ def _image_readers() -> list[Reader]:
 
     def of_folder(folder: Path, data: bytes) -> None:
         examples.write_tree(folder / "in", {"0.png": data, "1.png": sound})
-        load_folders([folder / "in"])
+        load_folders([folder / "in"], fit="stretch", bits=None, progress=Silent())
 
     sound, pictures = examples.image("PNG"), examples.images()
     return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Literal
 
 from usgan_cli.commands.common import FromData, NamedGan, NamedImages, OnDevice, StepOptions, ToPlace, WithExtractor
 from usgan_cli.core.options import Options, option, selector, technical
@@ -16,7 +17,7 @@ class Folders(Options, panel="Any two folders of images"):
     """Images outside of a workspace."""
 
     real: Path | None = selector(
-        "Real images, in place of a workspace's: a folder, with or without a subfolder for each class.",
+        "Real images, in place of a workspace's: a folder or .zip, with or without a folder for each class.",
         default=None,
         metavar="DIR",
     )
@@ -25,6 +26,18 @@ class Folders(Options, panel="Any two folders of images"):
         "The generator's training images, likewise: for the floor, and to look for copies of them.",
         default=None,
         metavar="DIR",
+    )
+    fit: Literal["stretch", "pad", "crop"] = selector(
+        "How images of different sizes become one size, the smallest of what is usual in each folder: stretch, pad "
+        "(with black) or crop (the middle).",
+        default="stretch",
+    )
+    bits: int | None = selector(
+        "Bits of the gray values in files that can hold more than 8 (default: those that a folder's images use "
+        "together).",
+        default=None,
+        least=1,
+        most=32,
     )
 
 

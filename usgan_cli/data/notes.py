@@ -70,6 +70,11 @@ def report_decoded(source: ImageSource, decoded: Sequence[Decoded], size: int, p
         progress.note(f"{plural(small, 'image')} with a side below {size} pixels had to be enlarged.")
 
 
+def left_out_by_content(names: Sequence[str]) -> str:
+    """Return the warning of images left out for their gray values alone."""
+    return f"Left out {plural(len(names), 'entry', 'entries')} ({masks.MASK_BY_CONTENT}): {listed(names)}."
+
+
 def report_bits(bits: Bits, brightest: Sequence[int], progress: Progress) -> None:
     """Report the range of files with more than 8 bits, and warn if all images are dark."""
     words = {"integers": "0 to {}", "signed": "-{} to {}", "floats": "0 to {}"}

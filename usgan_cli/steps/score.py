@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,6 @@ from usgan_cli.core.formats.generator import GeneratorDocument, read_generator_d
 from usgan_cli.core.formats.score import Quality, ScoreRecord, SetScores, distance_name, kernel_name
 from usgan_cli.core.formats.synthetic import SyntheticManifest, read_synthetic_manifest
 from usgan_cli.core.images import codec
-from usgan_cli.core.images.folders import content_digest, load_folders
 from usgan_cli.core.images.sets import ImageSet, load_synthetic
 from usgan_cli.core.machine.device import resolve_device
 from usgan_cli.core.machine.seeds import numpy_generator
@@ -27,6 +26,8 @@ from usgan_cli.core.store import files
 from usgan_cli.core.store.lifecycle import making_file
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.data.copies.across import listed_copies, search_copies
+from usgan_cli.data.source.folders import content_digest, load_folders
+from usgan_cli.data.source.names import shown
 from usgan_cli.metrics.config import ScoreConfig
 from usgan_cli.metrics.features import make_extractor
 from usgan_cli.metrics.pictures import gray_values, nearest_distances
@@ -66,7 +67,8 @@ def run(options: Score, session: Session) -> Outcome:
                 with_baselines=options.baselines,
             )
             pictures = _write_pictures(scored, target, full=options.pictures)
-            making.document = scored.record.model_copy(update={"pictures": pictures})
+            notes = [*compared.notes, *scored.record.notes]
+            making.document = scored.record.model_copy(update={"pictures": pictures, "notes": notes})
     if making.outcome.status == "done":
         _show(session, ScoreRecord.read(target))
     return making.outcome
@@ -89,6 +91,8 @@ def _check_together(options: Score) -> None:
         raise SettingsError(f"{named[0]} needs {' and '.join(set(folders) - set(named))} beside it.")
     if named and others:
         raise SettingsError(f"--real and --fake name folders of images; leave out {others[0]}.")
+    if not named and (options.fit != "stretch" or options.bits is not None):
+        raise SettingsError("--fit and --bits are for the folders of --real and --fake; prepared images have one size.")
     if options.train is not None and not named:
         raise SettingsError("--train goes with --real and --fake; in a workspace the training images are known.")
     if named and options.baselines and options.train is None:
@@ -113,6 +117,8 @@ class Compared:
     inputs: dict[str, str]
     """Content digest of everything that is read, by role."""
     load: Callable[[], ImageSets]
+    notes: Sequence[str] = ()
+    """What was changed for the comparison."""
 
 
 def _workspace(options: Score, session: Session) -> Compared:
@@ -155,7 +161,8 @@ def _folders(options: Score, session: Session) -> Compared:
     """Return images of two or three folders, which are loaded to know what they are."""
     folders = {"real": options.real, "fake": options.fake, "train": options.train}
     given = {role: folder for role, folder in folders.items() if folder is not None}
-    sets = dict(zip(given, load_folders(list(given.values())), strict=True))
+    loaded, said = load_folders(list(given.values()), fit=options.fit, bits=options.bits, progress=session.progress)
+    sets = dict(zip(given, loaded, strict=True))
     fake = sets["fake"]
     count = min(options.count or len(fake), len(fake))
     if options.count is not None and count < options.count:
@@ -163,9 +170,9 @@ def _folders(options: Score, session: Session) -> Compared:
     # A folder is sorted by class, so images are drawn from all of it; a generator's first images have all classes.
     chosen = np.sort(numpy_generator("score", "count").permutation(len(fake))[:count])
     inputs = {role: content_digest(images) for role, images in sets.items()}
-    name = given["fake"].resolve().name
+    name = shown(given["fake"].resolve().name.removesuffix(".zip"))
     load = partial(_with_copies, fake.take(chosen), sets["real"], sets.get("train"), session.progress)
-    return Compared(name, name, count, inputs["real"], inputs, load)
+    return Compared(name, name, count, inputs["real"], inputs, load, said)
 
 
 def _with_copies(fake: ImageSet, test: ImageSet, train: ImageSet | None, progress: Progress) -> ImageSets:

@@ -50,11 +50,22 @@ def test_colour_is_kept_where_it_is_wanted(tmp_path: Path) -> None:
     np.testing.assert_array_equal(codec.decode(gray, 3), np.stack([COLOURS[..., 0]] * 3))
 
 
-@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".tiff", ".PNG"])
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".tiff", ".PNG", ".gif", ".pgm", ".pnm", ".jp2"])
 def test_gray_of_8_bits_is_exact(tmp_path: Path, suffix: str) -> None:
     values = np.arange(256, dtype=np.uint8).reshape(16, 16)
     path = save(Image.fromarray(values), tmp_path / f"gray{suffix}")
     np.testing.assert_array_equal(codec.decode(path), values[None])
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_webp_is_read(tmp_path: Path, mode: str) -> None:
+    image = Image.fromarray(COLOURS).resize((24, 16), 0).convert(mode)
+    path = save(image, tmp_path / "one.webp", lossless=True)
+    np.testing.assert_array_equal(codec.decode(path)[0], np.asarray(image.convert("RGB").convert("L")))
+    assert path.suffix in codec.IMAGE_SUFFIXES
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(DataError):
+        codec.decode(path)
 
 
 def test_one_bit_becomes_black_and_white(tmp_path: Path) -> None:
@@ -171,6 +182,20 @@ def test_resizing_keeps_the_size_asked_for_and_flat_images_flat() -> None:
     assert (codec.fit(flat, 16) == 77).all()
     same = np.random.default_rng(0).integers(0, 256, (1, 16, 16), dtype=np.uint8)
     np.testing.assert_array_equal(codec.fit(same, 16), same)
+
+
+def test_other_proportions_are_stretched_padded_or_cropped() -> None:
+    tall = np.full((1, 40, 20), 200, np.uint8)
+    tall[:, :10] = 100
+    wanted = (20, 30)
+    assert codec.fit(tall, wanted).shape == (1, 20, 30)
+    padded = codec.fit(tall, wanted, "pad")[0]  # 20 x 10 in the middle
+    assert (padded[:, :10] == 0).all() and (padded[:, 20:] == 0).all() and (padded[10:, 10:20] == 200).all()
+    cropped = codec.fit(tall, wanted, "crop")[0]  # the middle 13 of 40 rows
+    assert (cropped == 200).all()
+    wide = tall.transpose(0, 2, 1)
+    np.testing.assert_array_equal(codec.fit(wide, wanted[::-1], "pad")[0], padded.T)
+    np.testing.assert_array_equal(codec.fit(wide, wanted[::-1], "crop")[0], cropped.T)
 
 
 def test_resizing_is_antialiased() -> None:

@@ -165,3 +165,38 @@ def test_copies_join_patients(source: Path, tmp_path: Path) -> None:
     group = {image.source: image.group for image in manifest.images}
     joined = {f"benign/benign ({i}).png" for i in (1, 2, 3, 4)} | {"benign/copy.png"}
     assert {name for name, number in group.items() if number == group["benign/copy.png"]} == joined
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        r"source\{0}\{0} ({1}).png",
+        r"source\{0}/{0} ({1}).png",
+        r".\source\{0}\{0} ({1}).png",
+        "./source/{0}/{0} ({1}).png",
+    ],
+)
+def test_paths_may_have_backslashes(source: Path, tmp_path: Path, written: str) -> None:
+    rows = [(written.format(name, i), name) for _, name, i in noise_rows()]
+    found = scan(table(tmp_path / "list.csv", "path,label", rows))
+    assert len(found.images) == 30 and not found.left_out
+    assert found.images[0].relative == "source/benign/benign (1).png"
+    assert all(len(found.read(image.name)) > 0 for image in found.images)
+    # Twice in two spellings is twice.
+    rows.append(("source/benign/benign (1).png", "benign"))
+    again = scan(table(tmp_path / "list.csv", "path,label", rows))
+    assert [item.reason for item in again.left_out] == [csv_table.LISTED_TWICE]
+
+
+@pytest.mark.parametrize(("stored", "listed"), [("L\u00e4sion", "La\u0308sion"), ("La\u0308sion", "L\u00e4sion")])
+def test_accents_may_be_encoded_in_another_way(source: Path, tmp_path: Path, stored: str, listed: str) -> None:
+    (source / "benign").rename(source / stored)
+    rows = [(f"source/{path.replace('benign/', listed + '/')}", name) for path, name, _ in noise_rows()]
+    assert len(scan(table(tmp_path / "list.csv", "path,label", rows)).images) == 30
+
+
+def test_a_file_whose_name_has_a_backslash_is_itself(source: Path, tmp_path: Path) -> None:
+    shutil.copy(source / "benign" / "benign (1).png", source / "benign\\one.png")
+    rows = [("source/benign\\one.png", "benign"), *[row[:2] for row in noise_rows()]]
+    found = scan(table(tmp_path / "list.csv", "path,label", [rows[0], *((f"source/{p}", n) for p, n in rows[1:])]))
+    assert "source/benign\\one.png" in {image.name for image in found.images}

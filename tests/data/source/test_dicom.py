@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -351,6 +352,35 @@ def test_frames_of_a_file_stay_together(tmp_path: Path) -> None:
         scan(tmp_path / "s")
     assert "--groups none" in str(caught.value.hint)
     assert scan(tmp_path / "s", SourceOptions(groups="none")).groups_from == "none"
+
+
+@pytest.mark.parametrize(
+    "patient",
+    [
+        lambda class_, i: class_,
+        lambda class_, i: "ANON" if class_ == "a" else f"p{i}",
+        lambda class_, i: f"{class_} study",
+    ],
+    ids=["the class", "one class anonymised", "named after the class"],
+)
+def test_a_patient_id_that_is_the_class_names_no_patient(tmp_path: Path, patient: Callable[[str, int], str]) -> None:
+    for class_ in "ab":
+        for i in range(4):
+            dataset = pydicom.dcmread(shipped("MR_small.dcm"))
+            dataset.PatientID = patient(class_, i)
+            (tmp_path / "s" / class_).mkdir(parents=True, exist_ok=True)
+            dataset.save_as(tmp_path / "s" / class_ / f"{i}.dcm")
+    with pytest.raises(DataError, match=r"class 'a' in .* have the same PatientID") as caught:
+        scan(tmp_path / "s")
+    assert "--groups none" in str(caught.value.hint)
+    assert len(scan(tmp_path / "s", SourceOptions(groups="none")).images) == 8
+    # A split that the source brings need not be drawn.
+    for class_ in "ab":
+        for i in range(4):
+            side = tmp_path / "own" / ("train" if i < 2 else "test") / class_
+            side.mkdir(parents=True, exist_ok=True)
+            shutil.copy(tmp_path / "s" / class_ / f"{i}.dcm", side)
+    assert scan(tmp_path / "own").has_split
 
 
 def test_a_table_may_list_dicom_files(source: Path) -> None:

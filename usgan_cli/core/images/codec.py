@@ -147,25 +147,30 @@ def _on_black(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba).convert("RGB")
 
 
-def fit(pixels: Pixels, size: int, mode: Fit = "stretch") -> Pixels:
-    """Bring pixels of shape [C, H, W] to [C, size, size] with Pillow's antialiased Lanczos filter.
+def fit(pixels: Pixels, size: int | tuple[int, int], mode: Fit = "stretch") -> Pixels:
+    """Bring pixels of shape [C, H, W] to a square or to (rows, columns) with Pillow's antialiased Lanczos filter.
 
     "stretch" changes proportions; "pad" keeps them and centres the whole image on black; "crop" keeps them and takes
-    the largest square in the middle.
+    the largest part of the new proportions in the middle.
     """
+    rows, columns = (size, size) if isinstance(size, int) else size
     height, width = pixels.shape[1:]
     if mode == "pad":
-        longer = max(height, width)
-        rows, columns = (max(1, round(side * size / longer)) for side in (height, width))
-        top, left = (size - rows) // 2, (size - columns) // 2
-        canvas = np.zeros((len(pixels), size, size), dtype=np.uint8)
-        canvas[:, top : top + rows, left : left + columns] = _resample(pixels, rows, columns)
+        upright = height * columns >= width * rows
+        inner = (
+            rows if upright else max(1, round(height * columns / width)),
+            columns if not upright else max(1, round(width * rows / height)),
+        )
+        top, left = (rows - inner[0]) // 2, (columns - inner[1]) // 2
+        canvas = np.zeros((len(pixels), rows, columns), dtype=np.uint8)
+        canvas[:, top : top + inner[0], left : left + inner[1]] = _resample(pixels, *inner)
         return canvas
     if mode == "crop":
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        pixels = pixels[:, top : top + side, left : left + side]
-    return _resample(pixels, size, size)
+        tall = min(height, max(1, round(width * rows / columns)))
+        wide = min(width, max(1, round(height * columns / rows)))
+        top, left = (height - tall) // 2, (width - wide) // 2
+        pixels = pixels[:, top : top + tall, left : left + wide]
+    return _resample(pixels, rows, columns)
 
 
 def _resample(pixels: Pixels, rows: int, columns: int) -> Pixels:

@@ -19,10 +19,11 @@ from usgan_cli.core.errors import DataError, SettingsError
 from usgan_cli.core.formats.dataset import LeftOut
 from usgan_cli.core.names import problem_of_class, shortened
 from usgan_cli.core.text import on_one_line
-from usgan_cli.data.source.contents import Side, SourceImage, in_order
+from usgan_cli.data.source.contents import Side, SourceImage, SourceOptions, in_order
 from usgan_cli.data.source.files import Listing
 from usgan_cli.data.source.masks import find_masks
 from usgan_cli.data.source.names import path_key, same_name, shown
+from usgan_cli.data.source.trainer_labels import ABSENT, FILE, NO_LABEL, TrainerLabels
 
 NOT_AN_IMAGE = "not an image file"
 NO_CLASS = "not in a class folder"
@@ -82,15 +83,14 @@ def arrange(listing: Listing, images: Collection[str], top: Path, level: int | N
     """
     masks, mask_folders = find_masks(images)
     plain = sorted(set(images) - masks.keys())
-    above_images = {folder for name in plain for folder in _ancestors(name)}
-    above_results = {folder for name in listing.reserved for folder in _ancestors(name)}
+    above_images, above_results = folders_of(plain), folders_of(listing.reserved)
     # Folders of masks are not classes, nor are those that only lead to the place of the results.
     folders = {
         folder
         for folder in listing.folders - (above_results - above_images)
         if mask_folders.isdisjoint([folder, *_ancestors(folder)])
     }
-    root = _enter(folders, plain)
+    root = enter(folders, plain)
     holder = top / root if root else top
     if not _below(folders, root):
         what = "holds images, but no class folders" if _below(plain, root) else "holds no class folders"
@@ -129,6 +129,30 @@ def arrange(listing: Listing, images: Collection[str], top: Path, level: int | N
     return Layout(root, classes, in_order(arranged, classes), _listed_in_order(left_out), nested)
 
 
+def arrange_labelled(
+    listing: Listing, images: Collection[str], top: Path, labels: TrainerLabels, options: SourceOptions
+) -> Layout:
+    """Put the images of a tree in order by the labels that it comes with (`options` choose among the classes)."""
+    holder = top / labels.root if labels.root else top
+    options.refuse_class_level(holder)
+    classes = pick_classes(sorted(set(labels.label_of.values()), key=path_key), options.classes, str(holder), hint="")
+    masks, _ = find_masks(images)
+    rejected = dict.fromkeys(set(listing.files) - set(images), NOT_AN_IMAGE)
+    arranged: list[SourceImage] = []
+    for name in images:
+        if not name.startswith(labels.root) or (label := labels.label_of.get(name)) is None:
+            rejected[name] = masks.get(name, NO_LABEL)
+        elif label in classes:
+            arranged.append(SourceImage(name, shown(name.removeprefix(labels.root)), label))
+        else:
+            rejected[name] = NOT_CHOSEN
+    left_out = {shown(name.removeprefix(labels.root)): reason for name, reason in rejected.items()}
+    left_out |= dict.fromkeys(map(shown, labels.absent), ABSENT)
+    left_out.pop(FILE, None)
+    left_out |= {item.source: item.reason for item in listing.left_out}
+    return Layout(labels.root, classes, in_order(arranged, classes), _listed_in_order(left_out), 0)
+
+
 def _listed_in_order(left_out: dict[str, str]) -> tuple[LeftOut, ...]:
     """Sort as a person would read it: files beside the class folders first, then folder by folder."""
 
@@ -149,7 +173,12 @@ def _below(names: Collection[str], root: str) -> list[str]:
     return [name.removeprefix(root) for name in names if name.startswith(root)]
 
 
-def _enter(folders: Collection[str], plain: Collection[str]) -> str:
+def folders_of(names: Collection[str]) -> set[str]:
+    """Return all folders on the ways to some files."""
+    return {folder for name in names for folder in _ancestors(name)}
+
+
+def enter(folders: Collection[str], plain: Collection[str]) -> str:
     """Follow a chain of lone folders down to the one that holds the class folders: "" or "a/b/"."""
     direct = {name.rpartition("/")[0] for name in plain}
     children: dict[str, list[str]] = defaultdict(list)

@@ -148,7 +148,8 @@ def _file_of(top: Path, path: str) -> str | None:
 
     Windows separates folders by backslashes, and macOS stores an accent apart from its letter.
     """
-    slashed = path.replace("\\", "/")
+    path = path.removeprefix("./")
+    slashed = path.replace("\\", "/").removeprefix("./")
     forms = (path, slashed, unicodedata.normalize("NFC", slashed), unicodedata.normalize("NFD", slashed))
     return next((name for name in forms if _is_file(top / name)), None)
 

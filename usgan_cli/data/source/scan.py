@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from usgan_cli.core.errors import DataError, SettingsError, UndecodableError
 from usgan_cli.core.formats.dataset import LeftOut, Phantoms
@@ -31,6 +32,7 @@ from usgan_cli.data.source.contents import (
 from usgan_cli.data.source.files import FolderTree, Listing, Tree, ZipTree
 from usgan_cli.data.source.masks import MASK
 from usgan_cli.data.source.names import shown
+from usgan_cli.data.source.trainer_labels import read_trainer_labels
 
 PHANTOMS = Phantoms.FILE
 """What `usgan phantom` leaves beside the class folders of its images."""
@@ -53,8 +55,7 @@ def scan(source: Path, options: SourceOptions = _DEFAULTS, exclude: Sequence[Pat
     elif source_format == "csv":
         scanned = csv_table.scan(source, options)
     else:
-        tree: Tree = FolderTree(source, tuple(exclude)) if source.is_dir() else ZipTree(source)
-        scanned = _scan_tree(tree, source_format, options)
+        scanned = _scan_tree(open_tree(source, exclude), source_format, options)
     return _with_groups(scanned, options)
 
 
@@ -89,12 +90,27 @@ def _format_by_content(source: Path) -> Format | None:
     return "csv" if source.suffix.casefold() in {".csv", ".tsv", ".txt"} else None
 
 
+def open_tree(path: Path, exclude: Sequence[Path] = ()) -> Tree:
+    """Return the files of a folder, or of an archive."""
+    return FolderTree(path, tuple(exclude)) if path.is_dir() else ZipTree(path)
+
+
+def list_tree(tree: Tree, *, dicom_only: bool = False) -> tuple[Listing, dict[str, Literal["image", "dicom"] | None]]:
+    """List a tree without the records that usgan leaves beside images, and say what each file is (those too)."""
+    listing = tree.listing()
+    kinds = {name: file_kind(tree, name, dicom_only=dicom_only) for name in listing.files}
+    return _without_records(listing), kinds
+
+
 def _scan_tree(tree: Tree, source_format: Format, options: SourceOptions) -> ImageSource:
     """List the images of class folders, on disk or in an archive."""
-    listing = tree.listing()
-    kinds = {name: file_kind(tree, name, dicom_only=source_format == "dicom") for name in listing.files}
+    listing, kinds = list_tree(tree, dicom_only=source_format == "dicom")
     pictures = [name for name, kind in kinds.items() if kind is not None]
-    layout = classes.arrange(_without_records(listing), pictures, tree.top, options.class_level, options.classes)
+    labels = read_trainer_labels(tree, listing.files, pictures)
+    if labels is not None:
+        layout = classes.arrange_labelled(listing, pictures, tree.top, labels, options)
+    else:
+        layout = classes.arrange(listing, pictures, tree.top, options.class_level, options.classes)
     root = tree.top / layout.root if layout.root else tree.top
     if any(kinds[image.name] == "dicom" for image in layout.images):
         dicom.require(str(root))
@@ -108,7 +124,7 @@ def _scan_tree(tree: Tree, source_format: Format, options: SourceOptions) -> Ima
             rejected.append(LeftOut(source=image.relative, reason=reason))
     layout_name: LayoutName = "class folders"
     left_out = (*layout.left_out, *rejected)
-    if f"{layout.root}{PHANTOMS}" in listing.files:
+    if f"{layout.root}{PHANTOMS}" in kinds:
         layout_name = "phantoms"
     elif any(item.reason == MASK and "_mask" in item.source.casefold() for item in left_out):
         layout_name = "BUSI with masks"
@@ -151,7 +167,22 @@ def _with_groups(source: ImageSource, options: SourceOptions) -> ImageSource:
             f"All images of {source.root} are of one group (by {source.groups_from}), which no split can divide.",
             "Name the patients with --groups CSV, or say that there are none: --groups none.",
         )
+    if source.groups_from == "PatientID" and not source.has_split:
+        _check_patients(source)
     return source
+
+
+def _check_patients(source: ImageSource) -> None:
+    """Refuse a PatientID that is the same in all files of a class (the class's own name, say): no split divides it."""
+    for name in source.classes:
+        own = [image for image in source.images if image.class_ == name]
+        patients = {image.group for image in own}
+        if len({image.name for image in own}) > 1 and len(patients) == 1 and None not in patients:
+            raise DataError(
+                f"All images of the class {name!r} in {shown(str(source.root))} have the same PatientID: it names no "
+                "patient, or only one, whom no split can divide.",
+                "Name the patients with --groups CSV, or say that there are none: --groups none.",
+            )
 
 
 def _groups_from_folders(source: ImageSource) -> ImageSource:
