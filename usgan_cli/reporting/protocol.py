@@ -126,6 +126,9 @@ def _conditioning(gans: Sequence[GanRun]) -> str:
 
 
 def _classifier_points(study: Study) -> Iterator[Point]:
+    data = study.records.data
+    together = data is not None and data.duplicate_policy == "group"
+    drawn = "at random with each class's share" + "; copies stay together" * together
     for group in study.classifiers:
         settings = group.settings
         training = "head alone trained (frozen)" if settings.freeze else "fine-tuned"
@@ -133,7 +136,7 @@ def _classifier_points(study: Study) -> Iterator[Point]:
         ours = f"{settings.backbone} ({short_digests(settings.weights)}), {training}"
         yield _point("Classifier", "EfficientNet-B2 pretrained on ImageNet, fine-tuned", ours, same)
         yield _point("Folds", str(paper.FOLDS), str(settings.folds))
-        yield _point("How folds are drawn", paper.NOT_STATED, "at random with each class's share; copies stay together")
+        yield _point("How folds are drawn", paper.NOT_STATED, drawn)
         yield _point("What a fold's F1 is of", paper.NOT_STATED, "all test images; validation images beside")
         yield _point("Equal for all classifiers of a size", "epochs", settings.budget)
     made = {record.protocol for _, record in study.records.all_classifiers() if record.aug is not None}
