@@ -131,3 +131,10 @@ def test_markdown_reads_no_name_as_markup(name: str, markdown: str) -> None:
 )
 def test_latex_carries_out_no_name(name: str, latex: str) -> None:
     assert f"\\midrule\n\\multicolumn{{5}}{{l}}{{Under\\_line}} \\\\\n{latex} &" in table(Row(name)).to_latex()
+
+
+def test_a_spreadsheet_computes_no_column_s_name() -> None:
+    columns: list[Column[int]] = [Column(name, name, lambda i: i) for name in HOSTILE]
+    head, _ = csv.reader(io.StringIO(Table.of("t", "", columns, [("", [3])]).to_csv()))
+    assert [plain_text(cell) for cell in head] == HOSTILE
+    assert not [cell for cell in head if cell.startswith(tuple("=+-@\t\r"))]

@@ -226,7 +226,7 @@ class Table:
         """Return the values as CSV, at full precision; what is absent is empty."""
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(self.keys)
+        writer.writerow(map(csv_text, self.keys))  # classes may be columns
         for row in self.rows:
             values = ("" if value is None else value for cell in row for value in cell.values)
             writer.writerow([csv_text(value) if isinstance(value, str) else value for value in values])
