@@ -106,3 +106,9 @@ def training_side(images: ImageSet, fold: int, folds: int, seed: int) -> ImageSe
         raise SettingsError(f"Fold {fold} does not exist: {folds} folds are numbered from 0 to {folds - 1}.")
     ordered = in_file_order(images)
     return ordered.take(stratified_folds(ordered, folds, seed)[fold].train)
+
+
+def validation_side(images: ImageSet, fold: int, folds: int, seed: int) -> ImageSet:
+    """Return the images that `training_side` leaves out."""
+    ordered = in_file_order(images)
+    return ordered.take(stratified_folds(ordered, folds, seed)[fold].val)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from usgan_cli.commands.common import RUNNING, FromData, OfGan, Precise, StepOptions, ToPlace, WithExtractor
 from usgan_cli.core.options import Options, option, technical
-from usgan_cli.core.store.workspace import DiscriminatorName, GanName
+from usgan_cli.core.store.workspace import DiscriminatorName, GanName, StopName
 
 
 class Networks(Options, panel="Networks and loss"):
@@ -149,6 +149,12 @@ class Watching(Options, panel="Watching"):
         default=0.0,
         unit="kimg",
         least=0,
+    )
+    stop: StopName = option(
+        "When to end: limit (--kimg and --minutes) or auto: also once the images get no nearer to a fifth of the "
+        "training images, which is held out, or become copies; the best generator is kept. It measures in the features "
+        "of --extractor, every --fd-every (default: as often as it saves).",
+        default="limit",
     )
     tensorboard: bool = technical("Also write the log for TensorBoard.", default=False)
 

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.generator import ADA_KIMG, Architecture
-from usgan_cli.core.store.workspace import AugName, DiscriminatorName, GanName
+from usgan_cli.core.store.workspace import AugName, DiscriminatorName, GanName, StopName
 from usgan_cli.gan.augment import Augment, make_augment
 from usgan_cli.gan.methods import DISCRIMINATORS, METHODS, settings_of_discriminator
 
@@ -104,6 +104,12 @@ class GanConfig:
     half_resolutions: int = 4
     """Number of the highest resolutions computed in the fast precision."""
     precision: str
+    stop: StopName = "limit"
+    """With "auto" training also ends once it gets no nearer to held-out images, and publishes the nearest generator."""
+    stop_every: float | None = None
+    """With "auto", kimg between measurements."""
+    stop_features: str | None = None
+    """With "auto", the extractor whose features it measures in."""
 
     tick_kimg: float
     """How often a line is written to the log."""
@@ -359,6 +365,8 @@ def settings_of(config: GanConfig) -> dict[str, Any]:
     for name, usual in (("lr_d", None), ("diffaug_cutout", PUBLISHED_CUTOUT)):
         if values[name] == usual:
             del values[name]
+    if config.stop == "limit":
+        del values["stop"], values["stop_every"], values["stop_features"]
     if config.discriminator == "stylegan2":
         values = {name: value for name, value in values.items() if not name.startswith(("feature_", "discriminator"))}
     used = config.augment.split("+")

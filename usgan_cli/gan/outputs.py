@@ -19,6 +19,7 @@ from usgan_cli.core.formats.generator import (
     Log,
     LogRow,
     kimg_file,
+    read_generator,
     read_log,
     write_generator,
     write_tensors,
@@ -27,6 +28,7 @@ from usgan_cli.core.images import codec
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.progress import Progress, Silent, Task
 from usgan_cli.core.store import files
+from usgan_cli.gan import early_stop
 from usgan_cli.gan.config import GanConfig
 from usgan_cli.gan.cuda_graph import GraphsWanted
 from usgan_cli.gan.distributed import ALONE, World
@@ -40,8 +42,22 @@ from usgan_cli.gan.warnings import Warnings, diversity, real_diversity
 
 GRID_COLUMNS = 8
 TIME_LAPSE_FRAME_MS = 400
-Scorer = Callable[[Generator], tuple[float, str]]
-"""Returns the Fréchet distance of a generator's images to the training images, and the extractor's name."""
+
+
+class Measured(NamedTuple):
+    """What a generator's images are like."""
+
+    fd: float
+    """Fréchet distance to the training images."""
+    extractor: str
+    held_out: float | None = None
+    """Kernel distance to the held-out images, if there are any."""
+    copies: float | None = None
+    copied: bool | None = None
+    """Whether the share `copies` of images that lie very near to training images is called copying."""
+
+
+Scorer = Callable[[Generator], Measured]
 
 
 @dataclass(frozen=True)
@@ -90,7 +106,8 @@ class Outputs:
         (folder / GeneratorDocument.FILE).unlink(missing_ok=True)
         self.log = Log(folder)
         self.log.truncate(log_bytes)
-        self.warnings = Warnings(run.progress, read_log(folder))
+        self.rows = read_log(folder)
+        self.warnings = Warnings(run.progress, self.rows)
         self.tensorboard = TensorBoard(folder / "tensorboard", training.images) if run.tensorboard else None
 
     def write(self, row: LogRow | None, due: Due, task: Task) -> None:
@@ -105,6 +122,7 @@ class Outputs:
             if due.score and self.run.scorer is not None:
                 row = self._scored(row, self.run.scorer)
             self.log.append(row)
+            self.rows.append(row)
             self.warnings.check(row)
             show(task, row)
             if self.tensorboard is not None:
@@ -114,11 +132,18 @@ class Outputs:
         if due.save:
             self.training.save(self.folder / CHECKPOINT_FOLDER, self.log.size(), self.run.keep)
 
+    def reason_to_stop(self) -> str | None:
+        """Return, in every process, why the training should end before its limits; None if it should not."""
+        reason = early_stop.reason_to_stop(self.rows) if self.run.world.is_main else None
+        return self.run.world.broadcast(reason, self.run.device)
+
     def finish(self) -> GeneratorDocument:
         """Write the averaged generator and the time-lapse of the samples, and return the generator's record."""
         document, tensors = self._document(self.training.images / 1000), self.training.average.state_dict()
         if not self.run.world.is_main:
             return document
+        if self.config.stop == "auto":
+            document, tensors = self._best(document, tensors)
         channels: Literal[1, 3] = 1 if self.config.img_channels == 1 else 3
         sheets = [codec.decode(path, channels) for path in sorted((self.folder / SAMPLES_FOLDER).glob("kimg*.png"))]
         files.write_bytes(self.folder / SAMPLES_FOLDER / "timelapse.gif", encode_gif(sheets, TIME_LAPSE_FRAME_MS))
@@ -143,14 +168,40 @@ class Outputs:
         return of_samples / self.real_diversity if of_samples is not None and self.real_diversity else None
 
     def _scored(self, row: LogRow, scorer: Scorer) -> LogRow:
-        fd, extractor = scorer(self.training.average)
+        measured = Measured(*scorer(self.training.average))
+        fd, extractor = measured.fd, measured.extractor
+        changes = measured._asdict() | {"fd_extractor": extractor}
+        del changes["extractor"]
+        row = row.model_copy(update=changes)
         tensors = self.training.average.state_dict()
         write_tensors(self.folder / SNAPSHOT_FOLDER / kimg_file(row.kimg, ".safetensors"), tensors)
         best = self.training.best
-        if best is None or best.extractor != extractor or fd < best.fd:
+        if self.config.stop == "auto":
+            improved = early_stop.best_of([*self.rows, row]) is row
+        else:
+            improved = best is None or best.extractor != extractor or fd < best.fd
+        if improved:
             self.training.best = BestScore(kimg=row.kimg, fd=fd, extractor=extractor)
             write_generator(self.folder / BEST_FOLDER, self._document(row.kimg), tensors)
-        return row.model_copy(update={"fd": fd, "fd_extractor": extractor})
+        return row
+
+    def _best(
+        self, document: GeneratorDocument, tensors: dict[str, torch.Tensor]
+    ) -> tuple[GeneratorDocument, dict[str, torch.Tensor]]:
+        """Return the generator that was nearest to the held-out images, or the given last one, and say which and why.
+
+        The best one is kept in `BEST_FOLDER`.
+        """
+        best = early_stop.best_of(self.rows)
+        why = self.training.reason_to_stop or "it has reached its limit"
+        ended = f"{self.run.name} ended at {document.kimg:g} kimg: {why}"
+        if best is None:
+            self.run.progress.warn(
+                f"{ended}. All generators measured made copies of training images; the last is kept."
+            )
+            return document, tensors
+        self.run.progress.note(f"{ended}. The generator of {best.kimg:g} kimg, nearest to held-out images, is kept.")
+        return read_generator(self.folder / BEST_FOLDER)
 
     def _document(self, kimg: float) -> GeneratorDocument:
         config = self.config

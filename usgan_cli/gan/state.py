@@ -100,6 +100,8 @@ class Training:
     images: int = 0
     seconds: float = 0.0
     best: BestScore | None = None
+    reason_to_stop: str | None = None
+    """Why it should end before its limits (`early_stop`); follows from the log, so it is not saved."""
 
     @classmethod
     def start(cls, config: GanConfig, device: torch.device) -> Training:

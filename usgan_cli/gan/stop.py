@@ -92,6 +92,8 @@ class Limits:
         """Return why the training ends here, or None if it goes on."""
         if self.config.kimg is not None and self.training.images >= self.config.kimg * 1000:
             return "finished"
+        if self.training.reason_to_stop is not None:
+            return "finished"
         if self.training.step < self._agree_at:
             return None
         # Of each, the greatest counts: a stop that any process was asked for, and the main one's number of iterations.

@@ -65,6 +65,8 @@ def train(
     outputs = Outputs(config, training, data, folder, run, log_bytes)
     clock = Clock(training, run.device)
     schedule = Schedule(config, run, training)
+    if config.stop == "auto":
+        training.reason_to_stop = outputs.reason_to_stop()
 
     with (
         devices.prepared(run.device, tuned=_tuning_pays(config)),
@@ -82,10 +84,12 @@ def train(
                 row = _report(training, steps, clock)
                 if run.world.is_main and (row is not None or ending == "finished"):
                     outputs.write(row, due, task)
+                if due.score and config.stop == "auto":
+                    training.reason_to_stop = outputs.reason_to_stop()
             if ending is not None:
                 break
-            if due.save:
-                continue  # decide again: the signal to stop may have come in the meantime
+            if due.save or training.reason_to_stop is not None:
+                continue  # decide again: there may be a reason to stop, or a signal that came in the meantime
 
             # Train: generator, path length, discriminator, R1, average, p.
             before = clock.start()
@@ -200,8 +204,9 @@ class Schedule:
         self.intervals = {
             "tick": config.tick_kimg,
             "save": config.save_kimg,
-            "score": run.score_kimg if run.scorer is not None else 0,
+            "score": run.score_kimg,
         }
+        self.decides = config.stop == "auto"
         self.passed = {name: self._intervals_passed(name, training.images) for name in self.intervals}
         self.save_seconds = config.save_minutes * 60
         self.saved_at = training.seconds
@@ -214,8 +219,8 @@ class Schedule:
             self.saved_at = seconds
         if ending == "stopped":
             return Due(report=True, samples=False, score=False, save=True)
-        score = (tick or save) and (self._passes("score", images) or ending == "finished")
-        return Due(report=tick or save, samples=save, score=score, save=save)
+        score = (tick or save or self.decides) and (self._passes("score", images) or ending == "finished")
+        return Due(report=tick or save or score, samples=save, score=score, save=save)
 
     def _passes(self, name: str, images: int) -> bool:
         before, self.passed[name] = self.passed[name], self._intervals_passed(name, images)

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from usgan_cli.classify.folds import training_side
+from usgan_cli.classify.folds import training_side, validation_side
 from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.core.apportion import class_order
-from usgan_cli.core.errors import SettingsError, WeightsError
+from usgan_cli.core.errors import DataError, SettingsError, WeightsError
 from usgan_cli.core.formats.dataset import Subset
 from usgan_cli.core.formats.generator import CHECKPOINT_FOLDER, latest_state, read_generator_document, read_log
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.machine import device as devices
 from usgan_cli.core.machine.backbones import timm_name
+from usgan_cli.core.machine.seeds import numpy_generator
 from usgan_cli.core.machine.weights import find_weights
 from usgan_cli.core.options import settings_for
 from usgan_cli.core.store.lifecycle import find_step, growing_folder
@@ -26,19 +27,25 @@ from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.core.store.workspace import gan_name
 from usgan_cli.gan import launch
 from usgan_cli.gan.config import GanConfig, make_config, settings_of
+from usgan_cli.gan.early_stop import reason_to_stop
 from usgan_cli.gan.init.transfer import read_source
 from usgan_cli.gan.launch import Job
 from usgan_cli.gan.networks import Generator
-from usgan_cli.gan.outputs import GanRun
+from usgan_cli.gan.outputs import GanRun, Measured
 from usgan_cli.gan.sample import make_images
 from usgan_cli.gan.state import reached
 from usgan_cli.metrics.features import Extractor, Features, cached_features, make_extractor
 from usgan_cli.metrics.frechet import frechet_distance
+from usgan_cli.metrics.kid import SUBSETS, kernel_distance, subset_size
+from usgan_cli.metrics.memorization import closeness, nearest_by_features
+from usgan_cli.metrics.prdc import euclidean
 from usgan_cli.steps.inputs import Dataset, find_data, read_subset
 from usgan_cli.terminal.session import Session
 
 REVISION = 2
 SCORE_IMAGES = 500
+HELD_OUT_FOLDS = 5
+"""With `--stop auto` one of so many folds of the training images is held out."""
 LEAST_GAIN_OF_THREADS = 0.7
 
 
@@ -59,7 +66,7 @@ def run(options: TrainGan, session: Session) -> Outcome | list[Outcome]:
         n=options.n,
         device=device,
         progress=session.progress,
-        score_kimg=options.fd_every,
+        score_kimg=config.stop_every or options.fd_every,
         keep=options.keep,
         at_once=options.batch_gpu,
         graphs=options.cuda_graphs,
@@ -80,8 +87,11 @@ def run(options: TrainGan, session: Session) -> Outcome | list[Outcome]:
         with growing_folder(target, step, _summary, session.request, reached=reached) as making:
             if making.needed:
                 images = _images(options, data, subset)
+                held_out = None
+                if config.stop == "auto":
+                    images, held_out = _held_out(images, options.seed)
                 _advise_on_threads(session, device)
-                gan_run = replace(gan_run, scorer=_scorer(options, session, images, device))
+                gan_run = replace(gan_run, scorer=_scorer(options, session, images, held_out, device))
                 making.document = processes.train(Job(config, images, making.place, gan_run, source))
         return making.outcome
 
@@ -92,7 +102,12 @@ def resolve(options: TrainGan, resolution: int, channels: int, classes: int, dev
     precision = devices.resolve_precision(options.precision, device)
     settings = settings_for(options, GanConfig) | {"precision": precision, "diffaug_policy": policy}
     initialised = options.init is not None
-    return make_config(**settings, resolution=resolution, img_channels=channels, c_dim=classes, initialised=initialised)
+    config = make_config(
+        **settings, resolution=resolution, img_channels=channels, c_dim=classes, initialised=initialised
+    )
+    if config.stop == "limit":
+        return config
+    return replace(config, stop_every=options.fd_every or config.save_kimg, stop_features=options.extractor)
 
 
 def _step(options: TrainGan, config: GanConfig, inputs: dict[str, str]) -> Step:
@@ -152,6 +167,23 @@ def _images(options: TrainGan, data: Dataset, subset: Subset) -> ImageSet:
     return images if options.fold is None else training_side(images, options.fold, options.folds, options.seed)
 
 
+def _held_out(images: ImageSet, seed: int) -> tuple[ImageSet, ImageSet]:
+    """Return the images to train on and those by which `--stop auto` judges: one fold, groups of copies kept together.
+
+    Raises
+    ------
+    DataError
+        A class has too few images for it.
+    """
+    try:
+        return training_side(images, 0, HELD_OUT_FOLDS, seed), validation_side(images, 0, HELD_OUT_FOLDS, seed)
+    except DataError as error:
+        raise DataError(
+            f"--stop auto cannot hold out a fifth of the training images: {error.message}",
+            "Use --stop limit, or a larger subset (usgan subsample --n).",
+        ) from None
+
+
 def _advise_on_threads(session: Session, device: torch.device) -> None:
     """Warn if several CPU threads are slower than one, which makes training ten times slower and more."""
     if device.type == "cpu" and (gain := devices.speedup_by_threads()) < LEAST_GAIN_OF_THREADS:
@@ -169,6 +201,7 @@ def _summary(path: Path) -> dict[str, Any]:
         "name": document.name,
         "kimg": document.kimg,
         "generator": document.content_digest(),
+        "stopped": reason_to_stop(rows),
         "last": rows[-1].model_dump(exclude_none=True) if rows else {},
         "best": None if state is None or state.best is None else state.best.model_dump(),
     }
@@ -176,21 +209,32 @@ def _summary(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class TrainingScorer:
-    """Measures a generator's images against the training images while it is trained."""
+    """Measures a generator's images while it is trained, against its training images and, with some, held-out ones."""
 
     network: Extractor
     real: Features
+    held_out: Features | None
     labels: list[int]
 
-    def __call__(self, generator: Generator) -> tuple[float, str]:
-        """Return the Fréchet distance and the extractor's name."""
-        made = np.stack(list(make_images(generator, range(SCORE_IMAGES), self.labels)))
-        return frechet_distance(self.real, self.network(made)), self.network.name
+    def __call__(self, generator: Generator) -> Measured:
+        """Return the distances, and whether the images are copies of training images."""
+        made = self.network(np.stack(list(make_images(generator, range(SCORE_IMAGES), self.labels))))
+        fd = frechet_distance(self.real, made)
+        if self.held_out is None:
+            return Measured(fd, self.network.name)
+        size = subset_size(len(self.held_out), len(made))
+        draws = numpy_generator(0, "stop", "kid")
+        distance = kernel_distance(self.held_out, made, size=size, subsets=SUBSETS, generator=draws)
+        near = closeness(*(nearest_by_features(euclidean(one, self.real)) for one in (made, self.held_out)))
+        return Measured(fd, self.network.name, distance, near.clear, near.verdict == "copies")
 
 
-def _scorer(options: TrainGan, session: Session, images: ImageSet, device: torch.device) -> TrainingScorer | None:
-    if options.fd_every <= 0:
+def _scorer(
+    options: TrainGan, session: Session, images: ImageSet, held_out: ImageSet | None, device: torch.device
+) -> TrainingScorer | None:
+    if options.fd_every <= 0 and held_out is None:
         return None
     network = make_extractor(options.extractor, weights=options.weights, device=device, progress=session.progress)
     real = cached_features(network, images.pixels, session.workspace.cache)
-    return TrainingScorer(network, real, class_order(list(images.class_counts().values()), SCORE_IMAGES))
+    other = None if held_out is None else cached_features(network, held_out.pixels, session.workspace.cache)
+    return TrainingScorer(network, real, other, class_order(list(images.class_counts().values()), SCORE_IMAGES))

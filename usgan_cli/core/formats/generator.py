@@ -131,6 +131,12 @@ class LogRow(Part):
     fd: float | None = None
     """Fréchet distance of generated images to the training images, where it was measured."""
     fd_extractor: str | None = None
+    held_out: float | None = None
+    """Kernel distance of generated images to training images that were held out (`--stop auto`), in those features."""
+    copies: float | None = None
+    """Share of generated images that lie clearly nearer to a training image than held-out images do."""
+    copied: bool | None = None
+    """Whether that share is called copying."""
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> str:
