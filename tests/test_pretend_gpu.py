@@ -174,6 +174,16 @@ def test_all_parts_of_a_step_are_fit_for_a_gpu(gpu: Gpu, aug: str) -> None:
     assert {"path_length", "r1"} <= eager.keys()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("aug", ["best", "ada"])
+def test_a_projected_discriminator_is_fit_for_a_gpu(gpu: Gpu, aug: str) -> None:
+    few = {"feature_network": "timm:test_efficientnet", "feature_weights": "none", "feature_size": 32}
+    settings = config(aug=aug, discriminator="projected", r1_gamma=0.1, precision="bf16", ada_kimg=0.01, **few)
+    (eager, waits), (recorded, more) = (trained(settings, gpu, graphs=graphs) for graphs in (False, True))
+    assert eager == recorded
+    assert (waits, more) == ([], []), "the host goes on without waiting"
+
+
 def test_a_phase_that_touches_the_host_cannot_be_recorded(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = config(aug="none")
     judge = Steps._logits

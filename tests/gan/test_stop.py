@@ -142,7 +142,8 @@ def test_minutes_end_a_training_at_the_first_iteration_past_them(
         scores.append(1.0)
         return 1.0, "toy@0"
 
-    short = config(kimg=None, minutes=0.01)
+    # ADA's own speed would follow from the kimg.
+    short = config(kimg=None, minutes=0.01, ada_kimg=1.0)
     assert short.kimg is None, "the preset's kimg does not apply"
     run(folder, short, scorer=scorer)
     last = read_log(folder)[-1]
@@ -151,12 +152,14 @@ def test_minutes_end_a_training_at_the_first_iteration_past_them(
     assert state(folder).images == round(last.kimg * 1000)
     first = sha256_file(folder / "generator.safetensors")
     assert run(folder, short) == first, "past its limit nothing is trained"
-    longer = config(kimg=None, minutes=0.02)
+    longer = config(kimg=None, minutes=0.02, ada_kimg=1.0)
     assert run(folder, longer) != first
     assert 1.2 <= state(folder).seconds < 1.26
     assert reached(folder) == {"kimg": state(folder).images / 1000, "minutes": state(folder).seconds / 60}
     # In as many images, the same bytes as without a clock.
-    assert run(tmp_path / "k", config(kimg=reached(folder)["kimg"])) == sha256_file(folder / "generator.safetensors")
+    assert run(tmp_path / "k", config(kimg=reached(folder)["kimg"], ada_kimg=1.0)) == sha256_file(
+        folder / "generator.safetensors"
+    )
 
 
 def test_of_two_limits_the_first_ends_the_training(tmp_path: Path) -> None:

