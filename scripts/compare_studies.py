@@ -23,6 +23,8 @@ from typing import Any
 
 TIMES = {"seconds", "s_per_kimg", "memory_mb"}
 """Fields of the log that say how long it took and on how much memory, not what was learned."""
+OF_FILES = {"self_sha256", "files", "log_bytes", "log_sha256"}
+"""Digests and lengths of files that hold times."""
 NOT_ARTEFACTS = ("cache/", "snakemake/", "study.json", "report/")
 """The report shows how long every step took; it is compared by what it depends on, the records."""
 
@@ -35,7 +37,7 @@ def command(study: str, source: str | None, work: Path, *options: str) -> list[s
 def without_run(value: Any) -> Any:
     """Return a record without when, where and how fast it was made."""
     if isinstance(value, dict):
-        return {k: without_run(v) for k, v in value.items() if k not in TIMES | {"run", "source", "log_bytes"}}
+        return {k: without_run(v) for k, v in value.items() if k not in TIMES | {"run", "source"} | OF_FILES}
     return [without_run(item) for item in value] if isinstance(value, list) else value
 
 

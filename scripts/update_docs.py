@@ -66,8 +66,11 @@ def files_page() -> list[str]:
     lines = [
         "# File formats",
         "",
-        "Every JSON file of a workspace has `format`, `version` and the fields below, and is validated when it is "
-        "read. Where a field's type is one of the parts at the end, its fields are listed there.",
+        "Every JSON file of a workspace has `format`, `version`, `self_sha256` and the fields below, and is validated "
+        "when it is read. `self_sha256` is the digest of all its other fields, as JSON with sorted keys and without "
+        "blanks: a file that was damaged or edited is refused, with the command that makes it again. Safetensors files "
+        "have the digest of their header and data in their metadata. `usgan verify` checks all of them. Where "
+        "a field's type is one of the parts at the end, its fields are listed there.",
     ]
     classes = _all_parts()
     documents = [cls for cls in classes if issubclass(cls, Document) and "FORMAT" in vars(cls)]

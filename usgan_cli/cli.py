@@ -10,6 +10,7 @@ import typer
 
 from usgan_cli import __version__
 from usgan_cli.commands.card import Card
+from usgan_cli.commands.clean import Clean
 from usgan_cli.commands.common import InWorkspace
 from usgan_cli.commands.compare import Compare
 from usgan_cli.commands.doctor import Doctor
@@ -25,6 +26,7 @@ from usgan_cli.commands.subsample import Subsample
 from usgan_cli.commands.train_classifier import TrainClassifier
 from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.commands.ttest import Ttest
+from usgan_cli.commands.verify import Verify
 from usgan_cli.core.errors import UsganError
 from usgan_cli.core.system_errors import as_message
 from usgan_cli.terminal import console
@@ -35,7 +37,7 @@ PANELS: dict[str, tuple[type[InWorkspace], ...]] = {
     "Data": (Phantom, Prepare, Subsample),
     "GANs": (TrainGan, Generate, Score, Export),
     "Verdict": (TrainClassifier, Ttest, Report, Card, Compare),
-    "All of it": (Study, Status, Doctor),
+    "All of it": (Study, Status, Verify, Clean, Doctor),
 }
 """The commands' options, which carry their names, by heading in help."""
 COMMANDS = tuple(command for commands in PANELS.values() for command in commands)

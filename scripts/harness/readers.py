@@ -122,8 +122,9 @@ class _Flat:
 
 def _tensor_readers() -> list[Reader]:
     from usgan_cli.classify.head import FeatureCache
-    from usgan_cli.core.formats.generator import read_tensors
+    from usgan_cli.core.formats.tensors import read_tensors
     from usgan_cli.core.machine.weights import read_state
+    from usgan_cli.core.progress import Silent
     from usgan_cli.gan.init.transfer import read_source
     from usgan_cli.metrics.features import cached_features
 
@@ -136,10 +137,10 @@ def _tensor_readers() -> list[Reader]:
         cached_features(_Flat(), pixels, folder)  # type: ignore[arg-type]
 
     def head_cache(folder: Path, data: bytes) -> None:
-        place = FeatureCache(folder, examples.SHA).folder
+        place = FeatureCache(folder, examples.SHA, Silent()).folder
         place.mkdir(parents=True)
         (place / "x.safetensors").write_bytes(data)
-        FeatureCache(folder, examples.SHA)
+        FeatureCache(folder, examples.SHA, Silent())
 
     tensors = examples.tensors()
     return [
@@ -197,7 +198,7 @@ def _document_readers() -> list[Reader]:
     from usgan_cli.core.formats.dataset import read_manifest
     from usgan_cli.core.formats.generator import latest_state, read_generator_document
     from usgan_cli.core.store.document import read_run
-    from usgan_cli.core.store.lifecycle import find_step
+    from usgan_cli.core.store.lifecycle import find_existing
     from usgan_cli.core.store.workspace import Workspace
     from usgan_cli.study.document import read_study
 
@@ -210,15 +211,15 @@ def _document_readers() -> list[Reader]:
 
         readers.append(Reader(cls.FORMAT, [seed], change_json, _at(f"{cls.__name__}.json", read)))
         readers.append(
-            Reader(f"step of {cls.FORMAT}", [seed], change_json, _at("x.json", _both(read_run, find_step)), 0.3)
+            Reader(f"step of {cls.FORMAT}", [seed], change_json, _at("x.json", _both(read_run, find_existing)), 0.3)
         )
         known = {
             "DataManifest": ("manifest.json", lambda path: read_manifest(path.parent)),
             "GeneratorDocument": ("generator.json", lambda path: read_generator_document(path.parent)),
             "TrainingState": ("kimg00001.000.json", lambda path: latest_state(path.parent)),
             "StudyDocument": ("study.json", lambda path: read_study(Workspace(path.parent))),
-            "RunDocument": ("run.json", lambda path: find_step(path.parent)),
-            "PlanDocument": ("config.json", lambda path: find_step(path.parent)),
+            "RunDocument": ("run.json", lambda path: find_existing(path.parent)),
+            "PlanDocument": ("config.json", lambda path: find_existing(path.parent)),
         }
         if cls.__name__ in known:
             name, by_name = known[cls.__name__]

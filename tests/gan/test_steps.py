@@ -12,7 +12,8 @@ from tiny_gan import CPU, EndsEarly, Fails, config, images, run
 from torch import Tensor
 
 from usgan_cli.core.errors import SettingsError
-from usgan_cli.core.formats.generator import latest_state, read_log, read_tensors
+from usgan_cli.core.formats.generator import latest_state, read_log
+from usgan_cli.core.formats.tensors import read_tensors
 from usgan_cli.gan.augment import make_augment
 from usgan_cli.gan.batches import Batch, TrainingImages, cut, named, under
 from usgan_cli.gan.config import GanConfig

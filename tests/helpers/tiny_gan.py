@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from configs import make_config
 
-from usgan_cli.core.formats.generator import Architecture, GeneratorDocument, write_tensors
+from usgan_cli.core.formats.generator import Architecture, GeneratorDocument
+from usgan_cli.core.formats.tensors import write_tensors
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.store.files import sha256_file
 from usgan_cli.gan.config import GanConfig

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from browser import NAMES, Browser, find_browser, launch
+from damage import rewrite
 from study_records import write_data, write_study
 
 from usgan_cli.core.progress import Silent
@@ -116,7 +117,7 @@ def test_an_incomplete_study_and_long_names_do_not_overflow(browser: Browser, tm
     data = write_data(workspace)
     long = data.model_dump(mode="json", by_alias=True)
     long["conflicts"] = [[f"{'folder_without_any_break/' * 8}{i}.png" for i in range(3)]]
-    type(data).model_validate(long).write(workspace.data / "manifest.json")
+    rewrite(workspace.data / "manifest.json", type(data).model_validate(long))
     build_report(workspace, workspace.report, Silent())
     browser.open(workspace.report / "index.html", width)
     _check_width(browser, width)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from damage import rewrite
 from report_page import Page, read_table
 from study_records import AUGS, write_classifiers, write_score, write_snapshots, write_study
 
@@ -109,9 +110,9 @@ def test_a_comparison_over_seeds_of_other_classifiers_is_left_out(tmp_path: Path
         record = ClassifierRecord.read(path)
         if change == "a fold":
             better = record.folds[0].model_copy(update={"test_micro_f1": 0.9})
-            record.model_copy(update={"folds": [better, *record.folds[1:]]}).write(path)
+            rewrite(path, record.model_copy(update={"folds": [better, *record.folds[1:]]}))
             break
-        record.model_copy(update={"settings": record.settings.model_copy(update={"epochs": 9})}).write(path)
+        rewrite(path, record.model_copy(update={"settings": record.settings.model_copy(update={"epochs": 9})}))
     summary = build_report(workspace, workspace.report, Silent())
     assert "f1-seeds" not in summary.tables
     assert any(warning.startswith("The comparison n40-s0+1 is not of the classifiers") for warning in summary.warnings)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from damage import rewrite
 from report_page import Page, read_table
 from study_records import AUGS, DIGEST, FLOOR, write_score, write_study, write_ttest
 
@@ -307,7 +308,7 @@ def write_controls(workspace: Workspace) -> None:
             changes = {"name": added.name, "aug": added.aug, "ratio": 1.0, "control": added.control}
             records[added.name] = records["ada-x1"].model_copy(update=changes)
         for name, record in records.items():
-            record.write(workspace.classifiers(key.n, key.seed) / name / "result.json")
+            rewrite(workspace.classifiers(key.n, key.seed) / name / "result.json", record)
         write_ttest(workspace, collect(workspace).subsets[key], records)
 
 

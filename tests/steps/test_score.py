@@ -14,8 +14,9 @@ from tiny_gan import tiny_document
 
 from usgan_cli.core.errors import DataError, MissingError, SettingsError, WeightsError
 from usgan_cli.core.formats.dataset import DataManifest, Subset
-from usgan_cli.core.formats.generator import Architecture, write_tensors
+from usgan_cli.core.formats.generator import Architecture
 from usgan_cli.core.formats.score import ScoreRecord, SnapshotsRecord
+from usgan_cli.core.formats.tensors import write_tensors
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.progress import Silent

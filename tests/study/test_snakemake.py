@@ -68,6 +68,7 @@ def test_jobs_call_the_command_line_and_make_again_what_is_out_of_date(tmp_path:
     workspace = Workspace(tmp_path / "some work")
     for rule, step in zip(written(tmp_path, config), plan_study(config, workspace), strict=True):
         assert shlex.split(rule["command"]) == [
+            "env", f"USGAN_STUDY={config.name}",
             sys.executable, "-m", "usgan_cli", *step.options.replace(refresh=True).words(),
         ]  # fmt: skip
     assert "--force" in shlex.split(written(tmp_path, config, force=True)[0]["command"])
@@ -77,13 +78,14 @@ def test_a_number_of_threads_holds_wherever_a_job_runs(tmp_path: Path) -> None:
     config = study(run={"threads": 3}, cluster={"program": "usgan"})
     for rule in written(tmp_path, config):
         words = shlex.split(rule["command"])
-        assert words[:5] == ["env", "OMP_NUM_THREADS=3", "OPENBLAS_NUM_THREADS=3", "MKL_NUM_THREADS=3", "usgan"]
+        assert words[:2] == ["env", f"USGAN_STUDY={config.name}"]
+        assert words[2:6] == ["OMP_NUM_THREADS=3", "OPENBLAS_NUM_THREADS=3", "MKL_NUM_THREADS=3", "usgan"]
         assert rule["threads"] == 3
 
 
 def test_a_cluster_is_asked_for_gpus_memory_and_time(tmp_path: Path) -> None:
     config = study(gan={"gpus": 4}, cluster={"gpus": 1, "mem_gb": 24, "cpus": 6, "hours": {"train-gan": 0.5}})
-    asked = {rule["command"].split()[3]: rule for rule in written(tmp_path, config)}
+    asked = {rule["command"].split()[5]: rule for rule in written(tmp_path, config)}
     assert asked["train-gan"]["resources"] == {"mem_mb": 24000, "runtime": 30, "gpu": 4}
     assert asked["score"]["resources"] == {"mem_mb": 24000, "runtime": 60 * Hours().score, "gpu": 1}
     assert "gpu" not in asked["prepare"]["resources"]

@@ -40,7 +40,7 @@ from usgan_cli.classify.models import Backbone, seeded
 from usgan_cli.classify.scores import FoldPredictions, TrainingEffort
 from usgan_cli.core.budget import updates_per_epoch
 from usgan_cli.core.errors import SettingsError
-from usgan_cli.core.formats.generator import read_tensors, write_tensors
+from usgan_cli.core.formats.tensors import read_tensors, write_tensors
 from usgan_cli.core.images.codec import to_float
 from usgan_cli.core.machine.device import Precision, torch_dtype
 from usgan_cli.core.machine.seeds import torch_generator

@@ -12,9 +12,10 @@ import numpy as np
 
 from usgan_cli.classify.fold_images import ClassifierImages, FoldImages
 from usgan_cli.classify.scores import FoldPredictions, TrainingEffort, class_scores, confusion, probability_scores
-from usgan_cli.core.errors import FormatError
+from usgan_cli.core.errors import DamagedError
 from usgan_cli.core.formats.classifier import FoldRecord, FoldScores, Predictions
 from usgan_cli.core.store import files
+from usgan_cli.core.store.remedy import remedy
 
 FOLDER = "folds"
 
@@ -24,15 +25,33 @@ def state_path(target: Path, fold: int) -> Path:
     return target / FOLDER / f"fold{fold}.state.safetensors"
 
 
-def read_fold(target: Path, fold: int) -> tuple[FoldRecord, Predictions] | None:
-    """Read a finished fold, or return None if it is not finished; its predictions must be those that were scored."""
-    record_path, table = (target / FOLDER / f"fold{fold}.{ending}" for ending in ("json", "csv"))
+def read_fold(target: Path, images: ClassifierImages, fold: FoldImages) -> tuple[FoldRecord, Predictions] | None:
+    """Read a finished fold, or return None if it is not finished.
+
+    Its images must be those of `fold`, and its predictions those that were scored.
+    """
+    record_path, table = (target / FOLDER / f"fold{fold.index}.{ending}" for ending in ("json", "csv"))
     if not record_path.is_file():
         return None
     record = FoldRecord.read(record_path)
+    recorded = (record.scores.fold, record.scores.validation, record.scores.synthetic, record.train, record.synthetic)
+    if recorded != (fold.index, _validation(images, fold), fold.digest, *_trained_on(images, fold)):
+        raise DamagedError(f"{record_path} is the record of another fold or classifier.", remedy(record_path))
     if not table.is_file() or files.sha256_file(table) != record.predictions:
-        raise FormatError(f"{table} has changed since it was scored.", "Train the classifier again with --force.")
+        raise DamagedError(f"{table} has changed since it was scored.", remedy(table))
     return record, Predictions.read(table)
+
+
+def _validation(images: ClassifierImages, fold: FoldImages) -> str:
+    return files.digest_json([images.real.files[i] for i in fold.val])
+
+
+def _trained_on(images: ClassifierImages, fold: FoldImages) -> tuple[list[str], list[str]]:
+    """Return the names of the real and of the synthetic images that a fold is trained on."""
+    return (
+        [images.real.files[i] for i in fold.train],
+        [] if fold.synthetic is None else list(fold.synthetic.files),
+    )
 
 
 def write_fold(target: Path, images: ClassifierImages, fold: FoldImages, predicted: FoldPredictions) -> None:
@@ -48,10 +67,11 @@ def write_fold(target: Path, images: ClassifierImages, fold: FoldImages, predict
         classes=images.real.classes,
     ).write(table)
     predictions = Predictions.read(table)  # what is scored is what is written, to the last digit
+    train, synthetic = _trained_on(images, fold)
     FoldRecord(
         scores=_scores(predictions, images, fold, predicted.effort),
-        train=[images.real.files[i] for i in fold.train],
-        synthetic=[] if fold.synthetic is None else list(fold.synthetic.files),
+        train=train,
+        synthetic=synthetic,
         c=predicted.c,
         predictions=files.sha256_file(table),
     ).write(table.with_suffix(".json"))
@@ -81,6 +101,6 @@ def _scores(predictions: Predictions, images: ClassifierImages, fold: FoldImages
         test_brier=by_probability.brier,
         test_calibration_error=by_probability.calibration_error,
         test_confusion=confusion(label["test"], probability["test"].argmax(1), len(classes)),
-        validation=files.digest_json([images.real.files[i] for i in fold.val]),
+        validation=_validation(images, fold),
         synthetic=fold.digest,
     )

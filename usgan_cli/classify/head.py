@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -24,7 +22,8 @@ from threadpoolctl import threadpool_limits
 from usgan_cli.classify.config import C_GRID
 from usgan_cli.classify.models import Backbone
 from usgan_cli.classify.scores import log_loss
-from usgan_cli.core.errors import SettingsError
+from usgan_cli.core.errors import FormatError, MissingError, SettingsError
+from usgan_cli.core.formats.tensors import read_arrays, write_arrays
 from usgan_cli.core.images.codec import to_float
 from usgan_cli.core.progress import Progress
 from usgan_cli.core.store import files
@@ -39,20 +38,24 @@ TOLERANCE = 1e-6
 class FeatureCache:
     """Features of single images on disk, found by the images' content and the network's.
 
-    Each call of `add` writes one safetensors file of its own, so processes may share the folder; files that cannot be
-    read are ignored. `fingerprint` is the digest of the network (see `Backbone.fingerprint`).
+    Each call of `add` writes one safetensors file of its own, so processes may share the folder. Damaged files are
+    reported and removed: a cache is computed again. `fingerprint` is the digest of the network (see
+    `Backbone.fingerprint`).
     """
 
-    def __init__(self, folder: Path, fingerprint: str) -> None:
+    def __init__(self, folder: Path, fingerprint: str, progress: Progress) -> None:
         self.folder = folder / "features" / f"{fingerprint[:32]}-stages{STAGES}"
         self._known: dict[str, NDArray[np.float32]] = {}
         for path in sorted(self.folder.glob("*.safetensors")):
             try:
-                stored = load_file(path)
+                stored = read_arrays(path)
                 digests = [row.tobytes().hex() for row in stored["digests"]]
                 self._known.update(zip(digests, stored["features"], strict=True))
-            except (OSError, SafetensorError, KeyError, ValueError):
+            except MissingError:  # another process removed it
                 continue
+            except (OSError, FormatError, KeyError, ValueError):
+                progress.warn(f"The cached features in {path} are damaged; they are computed again.")
+                path.unlink(missing_ok=True)
 
     def missing(self, digests: Sequence[str]) -> list[int]:
         """Return the positions of the images whose features are not known, each content once."""
@@ -64,8 +67,7 @@ class FeatureCache:
         self._known.update(zip(digests, features, strict=True))
         name = files.digest_json(list(digests))[:32]
         rows = np.frombuffer(bytes.fromhex("".join(digests)), dtype=np.uint8).reshape(len(digests), -1)
-        with files.atomic_path(self.folder / f"{name}.safetensors") as path:
-            save_file({"digests": rows.copy(), "features": np.ascontiguousarray(features)}, path)
+        write_arrays(self.folder / f"{name}.safetensors", {"digests": rows, "features": features})
 
     def get(self, digests: Sequence[str]) -> NDArray[np.float32]:
         """Return features [N, D]; every image must be known."""
@@ -81,7 +83,7 @@ def pooled_features(
     serve ImageNet's classes, while the stages before hold texture. They are computed in float32; an image's features
     do not depend on the other images of its batch.
     """
-    cache = FeatureCache(cache_dir, backbone.fingerprint())
+    cache = FeatureCache(cache_dir, backbone.fingerprint(), progress)
     shape = f"{tuple(images.shape[1:])}".encode()
     digests = [hashlib.sha256(shape + image.numpy().tobytes()).hexdigest() for image in images]
     missing = cache.missing(digests)

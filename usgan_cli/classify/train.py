@@ -82,7 +82,7 @@ def train_classifier(
         return preference(treatment.select, (real_features, side.labels), (synthetic_features, candidates.labels))
 
     images = assign_images(config, origin.n, treatment, real, test, progress, prefer)
-    todo = [fold for fold in images.folds if read_fold(target, fold.index) is None]
+    todo = [fold for fold in images.folds if read_fold(target, images, fold) is None]
     backbone = features.backbone if config.freeze else open_backbone(config, len(real.classes), progress)
     if todo and config.freeze:
         _fit_folds(features, config, images, todo, target)
@@ -90,7 +90,7 @@ def train_classifier(
         fold_jobs = [FinetuneJob(config, images, fold, target, precision) for fold in todo]
         _finetune_folds(fold_jobs, backbone, device, progress, jobs)
 
-    finished = [fold for fold in (read_fold(target, i) for i in range(config.folds)) if fold is not None]
+    finished = [fold for fold in (read_fold(target, images, one) for one in images.folds) if fold is not None]
     assert len(finished) == config.folds
     settings = ClassifierSettings(
         backbone=config.backbone,

@@ -6,6 +6,9 @@ from usgan_cli.commands.common import StepOptions
 
 
 class Status(StepOptions):
-    """Show the grid of the workspace's study: what is done, running, out of date, unfinished and missing."""
+    """Show the grid of the workspace's study: what is done, running, out of date, unfinished and missing.
+
+    Without a study, list the artefacts that are there.
+    """
 
     COMMAND = "status"

@@ -39,6 +39,9 @@ class Study(StepOptions):
     begin: str | None = option(
         "Begin with this command; those before it stay.", default=None, panel=PART, flag="--from", metavar="STEP"
     )
+    adopt: bool = option(
+        "Make again what was made by hand with other settings than the study's, instead of refusing.", default=False
+    )
     keep_going: bool = option("After a failure go on with what does not depend on it.", default=False)
     calibrate: bool = option(
         "With --dry-run: measure a few training steps (up to minutes) where no earlier step says how long the study "

@@ -55,6 +55,10 @@ class FormatError(UsganError):
     """A file that does not follow its format: unknown version, missing field, wrong type."""
 
 
+class DamagedError(FormatError, DataError):
+    """A file that was changed or damaged after it was written: its content does not match the recorded digest."""
+
+
 class WeightsError(UsganError):
     """Pretrained weights that are absent or differ from those expected."""
 

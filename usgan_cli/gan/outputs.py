@@ -22,8 +22,8 @@ from usgan_cli.core.formats.generator import (
     read_generator,
     read_log,
     write_generator,
-    write_tensors,
 )
+from usgan_cli.core.formats.tensors import write_tensors
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.progress import Progress, Silent, Task
@@ -130,7 +130,7 @@ class Outputs:
         if due.samples or due.save:
             self._write_page(ended=False)
         if due.save:
-            self.training.save(self.folder / CHECKPOINT_FOLDER, self.log.size(), self.run.keep)
+            self.training.save(self.folder / CHECKPOINT_FOLDER, self.log, self.run.keep)
 
     def reason_to_stop(self) -> str | None:
         """Return, in every process, why the training should end before its limits; None if it should not."""

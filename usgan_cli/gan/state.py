@@ -13,13 +13,13 @@ from usgan_cli.core.errors import FormatError
 from usgan_cli.core.formats.generator import (
     CHECKPOINT_FOLDER,
     BestScore,
+    Log,
     TrainingState,
     kimg_file,
     latest_state,
     prune_states,
-    read_tensors,
-    write_tensors,
 )
+from usgan_cli.core.formats.tensors import read_tensors, write_tensors
 from usgan_cli.core.machine.device import torch_dtype
 from usgan_cli.core.machine.seeds import torch_generator
 from usgan_cli.gan.augment.controller import AdaController
@@ -142,8 +142,11 @@ class Training:
     def _optimisers(self) -> dict[str, tuple[torch.nn.Module, torch.optim.Adam]]:
         return {"adam_g": (self.generator, self.adam_g), "adam_d": (self.discriminator, self.adam_d)}
 
-    def save(self, folder: Path, log_bytes: int, keep: int = 1) -> None:
-        """Save the state to `folder`, the tensors first, then the JSON that points to them; keep the newest `keep`."""
+    def save(self, folder: Path, log: Log, keep: int = 1) -> None:
+        """Save the state to `folder`, the tensors first, then the JSON that points to them; keep the newest `keep`.
+
+        The state holds the log's length and digest.
+        """
         data = folder / "tensors.partial"
         digest = write_tensors(data, self.tensors())
         state = TrainingState(
@@ -153,7 +156,8 @@ class Training:
             augment=self.ada.state_dict(),
             path_length_mean=float(self.path_length_mean),
             seconds=self.seconds,
-            log_bytes=log_bytes,
+            log_bytes=log.size(),
+            log_sha256=log.digest(),
             best=self.best,
             tensors=digest,
         )

@@ -21,19 +21,17 @@ import numpy as np
 import timm.data
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 from torch import nn
 from torch.nn import functional as F
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from usgan_cli.core.errors import DataError, SettingsError, WeightsError
+from usgan_cli.core.errors import DataError, FormatError, SettingsError, WeightsError
+from usgan_cli.core.formats.tensors import read_arrays, write_arrays
 from usgan_cli.core.images.codec import Pixels, to_float
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.machine.backbones import load_backbone
 from usgan_cli.core.machine.weights import find_weights, read_state
 from usgan_cli.core.progress import Progress, Silent
-from usgan_cli.core.store import files
 
 Features = NDArray[np.float32]
 
@@ -218,8 +216,7 @@ def cached_features(
     if kept is not None:
         return kept
     features = np.ascontiguousarray(extractor(pixels, progress=progress))
-    with files.atomic_path(path) as temporary:
-        save_file({"features": features}, temporary, {"sha256": files.sha256_bytes(features.tobytes())})
+    write_arrays(path, {"features": features, "key": _key_array(path)})
     return features
 
 
@@ -234,15 +231,19 @@ def _read_features(path: Path, shape: tuple[int, int], progress: Progress) -> Fe
     if not path.is_file():
         return None
     try:
-        with safe_open(path, "np") as file:
-            features: Features = file.get_tensor("features")
-            expected = (file.metadata() or {}).get("sha256")
-    except (OSError, SafetensorError):
-        features, expected = np.empty((0, 0), dtype=np.float32), None
-    if features.shape == shape and files.sha256_bytes(features.tobytes()) == expected:
-        return features
-    progress.note(f"The cached features in {path} are damaged; they are computed again.")
+        stored = read_arrays(path)
+        features: Features = stored["features"]
+        if features.shape == shape and np.array_equal(stored["key"], _key_array(path)):
+            return features
+    except (OSError, FormatError, KeyError):
+        pass
+    progress.warn(f"The cached features in {path} are damaged; they are computed again.")
     return None
+
+
+def _key_array(path: Path) -> NDArray[np.uint8]:
+    """Return what a cache file is for, from its name: a file under the name of another is not taken for it."""
+    return np.frombuffer(bytes.fromhex(path.stem), dtype=np.uint8)
 
 
 @contextmanager

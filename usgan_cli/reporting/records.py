@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from usgan_cli.core.errors import FormatError
+from usgan_cli.core.errors import DamagedError, FormatError
 from usgan_cli.core.formats.classifier import ClassifierRecord
 from usgan_cli.core.formats.comparison import ArmEffect, Comparison, SeedComparison, SeedsRecord, TTestRecord
 from usgan_cli.core.formats.dataset import DataManifest, Subset
@@ -17,7 +17,8 @@ from usgan_cli.core.formats.score import ScoreRecord, SnapshotsRecord
 from usgan_cli.core.formats.synthetic import SyntheticManifest
 from usgan_cli.core.store import files
 from usgan_cli.core.store.document import Document, PlanDocument, RunDocument, RunRecord
-from usgan_cli.core.store.workspace import ControlName, GanKey, SeedsKey, SubsetKey, Workspace
+from usgan_cli.core.store.remedy import remedy
+from usgan_cli.core.store.workspace import ControlName, GanKey, SeedsKey, SubsetKey, Workspace, work_option
 from usgan_cli.core.text import GAN_NAMES
 
 Key = SubsetKey | GanKey | SeedsKey
@@ -25,6 +26,9 @@ C = TypeVar("C", TTestRecord, SeedsRecord)
 D = TypeVar("D", bound=Document)
 K = TypeVar("K", bound=Key)
 T = TypeVar("T")
+
+
+MOST_DAMAGED = 5
 
 
 class ReportSummary(Document):
@@ -188,11 +192,15 @@ class _Reader:
         self.runs: list[RunRecord] = []
         self.digests: dict[str, str] = {}
         self.unreadable: list[str] = []
+        self.damaged: list[DamagedError] = []
 
     def read(self, read: Callable[[Path], T], path: Path) -> T | None:
         """Return what `read` reads, or None where it cannot be read."""
         try:
             return read(path)
+        except DamagedError as error:
+            self.damaged.append(error)
+            return None
         except FormatError as error:
             reason = error.message
         except OSError as error:
@@ -220,6 +228,7 @@ class _Reader:
         records = {}
         for key, path in self.paths(folder, parse, ".json"):
             if (record := self.file(path, kind)) is not None:
+                self.check_key(path, key, record)
                 records[key] = record
                 self.runs += [] if record.run is None else [record.run]
         return records
@@ -229,15 +238,52 @@ class _Reader:
         record = self.file(path / name, kind)
         run = self.file(path / RunDocument.FILE, RunDocument)
         self.runs += [] if run is None else [run.run]
+        if record is not None and run is not None:
+            self.keep_damage(lambda: run.check(path, record, name))
         return record
+
+    def keep_damage(self, check: Callable[[], None]) -> None:
+        """Keep what a check raises about a damaged or missing file."""
+        try:
+            check()
+        except DamagedError as error:
+            self.damaged.append(error)
+
+    def check_key(self, path: Path, key: Key, record: Document) -> None:
+        """Keep the damage of a record that is not the one its file is named after."""
+        expected = key._asdict() | {"name": key.name}
+        if isinstance(key, SeedsKey):
+            expected["seeds"] = list(key.seeds)
+        for name, value in expected.items():
+            if (recorded := getattr(record, name, value)) != value:
+                text = f"{path} is the record of another artefact: its {name} is {recorded!r}."
+                self.damaged.append(DamagedError(text, remedy(path)))
+                return
+
+    def raise_damage(self) -> None:
+        """Raise one error for all damaged records: a report without them would say something else."""
+        if not self.damaged:
+            return
+        first = self.damaged[0]
+        if len(self.damaged) == 1:
+            raise first
+        more = "\n".join(f"{error}" for error in self.damaged[:MOST_DAMAGED])
+        work = work_option(self.workspace.root)
+        raise DamagedError(f"{len(self.damaged)} records are damaged.\n{more}", f"See all of them: usgan verify{work}")
 
     def gan(self, key: GanKey, path: Path) -> GanRun:
         """Return a GAN's training."""
         plan = self.file(path / PlanDocument.FILE, PlanDocument)
         document = self.folder(path, GeneratorDocument.FILE, GeneratorDocument)
+        if document is not None:
+            self.check_key(path / GeneratorDocument.FILE, key, document)
         log = self.read(read_log, path) or []
         self._note(path / Log.FILE, files.digest_json([row.model_dump() for row in log]))
         sheet = max((path / SAMPLES_FOLDER).glob("[!.]*.png"), default=None)
+        run = self.read(RunDocument.find, path)
+        if sheet is not None and run is not None:
+            name = sheet.relative_to(path).as_posix()
+            self.keep_damage(lambda: run.check_file(path, name))
         return GanRun(key, document, {} if plan is None else plan.settings, log, sheet)
 
     def classifiers(self, path: Path) -> dict[str, ClassifierRecord]:
@@ -255,7 +301,7 @@ def _in_order(record: C) -> C:
 def collect(workspace: Workspace) -> StudyRecords:
     """Read every record of a workspace, which may be incomplete.
 
-    Records that cannot be read are listed in `unreadable`; nothing is raised for them.
+    Records of another version are listed in `unreadable`. Damaged ones are a `DamagedError`.
     """
     reader = _Reader(workspace)
     data = reader.folder(workspace.data, DataManifest.FILE, DataManifest)
@@ -270,6 +316,7 @@ def collect(workspace: Workspace) -> StudyRecords:
     snapshots = reader.documents("scores", GanKey.parse_snapshots, SnapshotsRecord)
     ttests = reader.documents("ttests", SubsetKey.parse, TTestRecord)
     seeds = reader.documents("ttests", SeedsKey.parse, SeedsRecord)
+    reader.raise_damage()
     return StudyRecords(
         workspace,
         data,

@@ -8,6 +8,7 @@ from typing import Any
 from usgan_cli.commands.card import Card
 from usgan_cli.core.errors import MissingError
 from usgan_cli.core.store import files
+from usgan_cli.core.store.document import read_main
 from usgan_cli.core.store.lifecycle import making_folder
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.reporting.cards import CardsSummary, write_cards
@@ -38,4 +39,4 @@ def run(options: Card, session: Session) -> Outcome:
 
 
 def _summary(path: Path) -> dict[str, Any]:
-    return CardsSummary.read(path / CardsSummary.FILE).model_dump(exclude={"run"})
+    return read_main(path, CardsSummary).model_dump(exclude={"run"})

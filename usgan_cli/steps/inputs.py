@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from usgan_cli.commands.common import NamedGan, OfGan
-from usgan_cli.core.errors import MissingError, SettingsError
+from usgan_cli.core.errors import DamagedError, MissingError, SettingsError
 from usgan_cli.core.formats.dataset import DataManifest, Subset, read_manifest
 from usgan_cli.core.images.sets import ImageSet, load_listed, load_split
 from usgan_cli.core.store import files
+from usgan_cli.core.store.remedy import remedy
 from usgan_cli.terminal.session import Session
 
 
@@ -65,7 +66,12 @@ def read_subset(session: Session, n: int, seed: int) -> Subset:
 def find_subset(session: Session, n: int, seed: int) -> Subset | None:
     """Return the subset of n images; None if it has not been drawn."""
     path = session.workspace.subset(n, seed)
-    return Subset.read(path) if path.is_file() else None
+    if not path.is_file():
+        return None
+    subset = Subset.read(path)
+    if (subset.n, subset.seed) != (n, seed):
+        raise DamagedError(f"{path} is the subset n={subset.n}, seed {subset.seed}.", remedy(path))
+    return subset
 
 
 def find_gan(session: Session, options: NamedGan) -> Path:

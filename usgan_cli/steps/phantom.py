@@ -9,6 +9,7 @@ from usgan_cli.commands.phantom import Phantom
 from usgan_cli.core.formats.dataset import Phantoms
 from usgan_cli.core.options import settings_for
 from usgan_cli.core.store import files
+from usgan_cli.core.store.document import read_main
 from usgan_cli.core.store.lifecycle import making_folder
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.data.phantom import PhantomConfig, write_phantoms
@@ -37,5 +38,5 @@ def _list(config: PhantomConfig, folder: Path) -> Phantoms:
 
 
 def _summary(path: Path) -> dict[str, Any]:
-    document = Phantoms.read(path / Phantoms.FILE)
+    document = read_main(path, Phantoms)
     return {"counts": document.counts, "size": document.size}

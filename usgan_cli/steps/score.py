@@ -22,7 +22,6 @@ from usgan_cli.core.machine.device import resolve_device
 from usgan_cli.core.machine.seeds import numpy_generator
 from usgan_cli.core.options import settings_for
 from usgan_cli.core.progress import Progress
-from usgan_cli.core.store import files
 from usgan_cli.core.store.lifecycle import making_file
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.data.copies.across import listed_copies, search_copies
@@ -66,7 +65,8 @@ def run(options: Score, session: Session) -> Outcome:
                 progress=session.progress,
                 with_baselines=options.baselines,
             )
-            pictures = _write_pictures(scored, target, full=options.pictures)
+            drawn = _draw_pictures(scored, target.stem, full=options.pictures)
+            pictures = {name: making.put_beside(name, data) for name, data in drawn.items()}
             notes = [*compared.notes, *scored.record.notes]
             making.document = scored.record.model_copy(update={"pictures": pictures, "notes": notes})
     if making.outcome.status == "done":
@@ -181,8 +181,8 @@ def _with_copies(fake: ImageSet, test: ImageSet, train: ImageSet | None, progres
     return ImageSets(fake, test, train, None, leaked)
 
 
-def _write_pictures(scored: Scored, target: Path, *, full: bool) -> dict[str, str]:
-    """Write the closest pairs, and on request the curves, beside the record; return their digests."""
+def _draw_pictures(scored: Scored, stem: str, *, full: bool) -> dict[str, bytes]:
+    """Return the closest pairs, and on request the curves, as PNG files by name."""
     drawn: dict[str, bytes] = {}
     if scored.suspects is not None:
         drawn["nearest"] = codec.encode_png(scored.suspects.sheet)
@@ -190,16 +190,13 @@ def _write_pictures(scored: Scored, target: Path, *, full: bool) -> dict[str, st
         drawn["grays"] = gray_values(scored.test, scored.fake, scored.record.fake.js)
         if scored.suspects is not None:
             drawn["distances"] = nearest_distances(scored.suspects.distances)
-    digests = {}
-    for kind, data in drawn.items():
-        path = target.with_name(f"{target.stem}-{kind}.png")
-        files.write_bytes(path, data)
-        digests[path.name] = files.sha256_bytes(data)
-    return digests
+    return {f"{stem}-{kind}.png": data for kind, data in drawn.items()}
 
 
 def _summary(path: Path) -> dict[str, Any]:
-    return ScoreRecord.read(path).model_dump(mode="json", exclude={"run", "real_name"})
+    record = ScoreRecord.read(path)
+    record.check_beside(path)
+    return record.model_dump(mode="json", exclude={"run", "real_name"})
 
 
 def _show(session: Session, record: ScoreRecord) -> None:

@@ -13,21 +13,22 @@ import torch
 
 from usgan_cli.commands.score import Score
 from usgan_cli.core.apportion import class_order
-from usgan_cli.core.errors import DataError, FormatError, MissingError
+from usgan_cli.core.errors import DamagedError, DataError, FormatError, MissingError
 from usgan_cli.core.formats.generator import (
     SNAPSHOT_FOLDER,
     Architecture,
     GeneratorDocument,
     read_generator_document,
-    read_tensors,
     saved_generators,
 )
 from usgan_cli.core.formats.score import SnapshotScore, SnapshotsRecord, distance_name, is_fid, kernel_name
+from usgan_cli.core.formats.tensors import check_finite, read_tensors
 from usgan_cli.core.images.codec import Pixels
 from usgan_cli.core.machine.device import resolve_device
 from usgan_cli.core.store import files
-from usgan_cli.core.store.document import PlanDocument
+from usgan_cli.core.store.document import PlanDocument, RunDocument
 from usgan_cli.core.store.lifecycle import making_file
+from usgan_cli.core.store.remedy import remedy
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.core.store.workspace import SNAPSHOTS
 from usgan_cli.core.table import Column, Interval, Table
@@ -93,7 +94,10 @@ def score_snapshots_of(folder: Path, options: Score, session: Session) -> Outcom
                 repeats=options.repeats,
                 seed=0,
             )
-            making.document = _with_curve(record, extractor, target) if options.pictures else record
+            if options.pictures:
+                name, curve = f"{target.stem}.png", _curve(record, extractor)
+                record = record.model_copy(update={"pictures": {name: making.put_beside(name, curve)}})
+            making.document = record
     if making.outcome.status == "done":
         _show(session, SnapshotsRecord.read(target))
     return making.outcome
@@ -103,6 +107,8 @@ def _read_training(folder: Path) -> Training:
     """Read `generator.json`, or while the training is unfinished its `config.json`."""
     saved = saved_generators(folder)
     digests = {path.name: files.sha256_file(path) for path in saved.values()}
+    if (run := RunDocument.find(folder)) is not None:
+        _check_recorded(folder, run, digests)
     if (folder / GeneratorDocument.FILE).is_file() or not (folder / PlanDocument.FILE).is_file():
         document = read_generator_document(folder)
         architecture, counts = document.architecture, document.class_counts
@@ -123,6 +129,14 @@ def _read_training(folder: Path) -> Training:
     return training
 
 
+def _check_recorded(folder: Path, run: RunDocument, digests: Mapping[str, str]) -> None:
+    """Raise for a saved generator that is not the one which the finished training recorded."""
+    for name, digest in digests.items():
+        if run.files.get(f"{SNAPSHOT_FOLDER}/{name}", digest) != digest:
+            path = folder / SNAPSHOT_FOLDER / name
+            raise DamagedError(f"{path} is not the file that was recorded when it was made.", remedy(path))
+
+
 def _check_size(training: Training, data: Dataset) -> None:
     made = training.architecture.resolution, training.architecture.img_channels
     there = data.manifest.size, data.manifest.channels
@@ -134,12 +148,9 @@ def _check_size(training: Training, data: Dataset) -> None:
         )
 
 
-def _with_curve(record: SnapshotsRecord, extractor: Extractor, target: Path) -> SnapshotsRecord:
-    """Draw the snapshots' curve beside the record."""
-    picture = snapshot_curve(record, "FID" if is_fid(extractor.name) else f"FD ({extractor.name})")
-    path = target.with_suffix(".png")
-    files.write_bytes(path, picture)
-    return record.model_copy(update={"pictures": {path.name: files.sha256_bytes(picture)}})
+def _curve(record: SnapshotsRecord, extractor: Extractor) -> bytes:
+    """Return the curve of the snapshots' distances as a PNG file."""
+    return snapshot_curve(record, "FID" if is_fid(extractor.name) else f"FD ({extractor.name})")
 
 
 def _snapshots(training: Training, shares: Sequence[int], count: int, device: torch.device) -> Iterator[Snapshot]:
@@ -147,19 +158,23 @@ def _snapshots(training: Training, shares: Sequence[int], count: int, device: to
     seeds, labels = row_of_seeds(training.seed, count), class_order(list(shares), count)
     for kimg, path in training.saved.items():
         digest = training.digests[path.name]
-        make = partial(_images, training.architecture, path, digest, device, seeds, labels)
+        make = partial(_images, training.architecture, path, device, seeds, labels)
         yield Snapshot(kimg, f"{SNAPSHOT_FOLDER}/{path.name}", digest, make)
 
 
 def _images(
-    architecture: Architecture, path: Path, digest: str, device: torch.device, seeds: list[int], labels: list[int]
+    architecture: Architecture, path: Path, device: torch.device, seeds: list[int], labels: list[int]
 ) -> Pixels:
-    generator = build_generator(architecture, read_tensors(path, digest), device)
+    tensors = read_tensors(path)
+    check_finite(path, tensors)
+    generator = build_generator(architecture, tensors, device)
     return np.stack(list(make_images(generator, seeds, labels)))
 
 
 def _summary(path: Path) -> dict[str, Any]:
-    return SnapshotsRecord.read(path).model_dump(mode="json", exclude={"run"})
+    record = SnapshotsRecord.read(path)
+    record.check_beside(path)
+    return record.model_dump(mode="json", exclude={"run"})
 
 
 def _show(session: Session, record: SnapshotsRecord) -> None:

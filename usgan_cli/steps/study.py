@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from usgan_cli.commands.prepare import Prepare
 from usgan_cli.commands.study import Study
@@ -68,6 +69,7 @@ class Planned:
     @classmethod
     def of(cls, options: Study, session: Session, config: StudyConfig) -> Planned:
         """Plan a study in the session's workspace."""
+        session = replace(session, study=config.name, adopt=options.adopt)
         steps = plan_study(config, session.workspace)
         chosen = select_steps(steps, options.only, options.begin)
         estimator = Estimator()
@@ -180,7 +182,8 @@ def _run_step(session: Session, terminal: StudyTerminal, step: PlannedStep) -> N
 
 def states_of(session: Session, steps: list[PlannedStep]) -> list[StepState]:
     """Return the state of each step of a plan in the session's workspace."""
-    dry = Session(session.workspace, Silent(), force=session.force, refresh=True, dry_run=True)
+    whose: dict[str, Any] = {"study": session.study, "adopt": session.adopt}
+    dry = Session(session.workspace, Silent(), force=session.force, refresh=True, dry_run=True, **whose)
     return find_states(steps, partial(_check, dry))
 
 

@@ -19,7 +19,7 @@ from usgan_cli.core.formats.dataset import DataManifest, Subset
 from usgan_cli.core.formats.synthetic import SyntheticManifest, read_synthetic_manifest, used_digest
 from usgan_cli.core.images.sets import load_synthetic
 from usgan_cli.core.options import settings_for
-from usgan_cli.core.store.document import RunDocument
+from usgan_cli.core.store.document import RunDocument, read_main
 from usgan_cli.core.store.lifecycle import growing_folder
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.core.store.workspace import TrainingSet
@@ -234,6 +234,6 @@ def _show(session: Session, result: dict[str, Any], options: TrainClassifier) ->
 
 
 def _summary(path: Path) -> dict[str, Any]:
-    record = ClassifierRecord.read(path / ClassifierRecord.FILE)
+    record = read_main(path, ClassifierRecord)
     chosen = {"name", "n", "aug", "ratio", "control", "protocol", "synthetic_only", "select", "classes", "c"}
     return record.model_dump(mode="json", include={*chosen, "confusion", *SHOWN})

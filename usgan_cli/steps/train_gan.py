@@ -22,7 +22,7 @@ from usgan_cli.core.machine.backbones import timm_name
 from usgan_cli.core.machine.seeds import numpy_generator
 from usgan_cli.core.machine.weights import find_weights
 from usgan_cli.core.options import settings_for
-from usgan_cli.core.store.lifecycle import find_step, growing_folder
+from usgan_cli.core.store.lifecycle import find_existing, growing_folder
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.core.store.workspace import gan_name
 from usgan_cli.gan import launch
@@ -122,10 +122,9 @@ def _with_speed_of(
     That speed may follow from the training's length. A training that is made longer keeps it, since the images seen so
     far were augmented at that speed.
     """
-    existing = find_step(target)
-    if session.request.force or not config.ada_kimg_auto or existing is None:
+    if session.request.force or not config.ada_kimg_auto or (existing := find_existing(target)) is None:
         return config
-    made = existing[0]
+    made = existing.step
     began_at = made.settings.get("ada_kimg")
     if not made.settings.get("ada_kimg_auto") or not isinstance(began_at, float) or began_at == config.ada_kimg:
         return config

@@ -19,9 +19,8 @@ from usgan_cli.core.formats.comparison import (
     TTestRecord,
 )
 from usgan_cli.core.formats.dataset import read_manifest
-from usgan_cli.core.store import files
-from usgan_cli.core.store.document import RunDocument
-from usgan_cli.core.store.lifecycle import making_file
+from usgan_cli.core.store.document import RunDocument, read_main
+from usgan_cli.core.store.lifecycle import Making, making_file
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.core.table import Table
 from usgan_cli.core.text import p_text, plural, stars
@@ -70,8 +69,8 @@ def _compare_one_seed(options: Ttest, session: Session, family: Family, clusters
         if making.needed:
             record = compare(baseline, others)
             record = record.model_copy(update={"effects": arm_effects([family], clusters) if clusters else []})
-            _write_table(target, comparison_table(record))
-            making.document = record
+            tables = _put_tables(making, target.stem, comparison_table(record))
+            making.document = record.model_copy(update={"tables": tables})
     if making.outcome.status != "planned":
         _show(session, TTestRecord.read(target))
     return making.outcome
@@ -91,17 +90,17 @@ def _compare_seeds(options: Ttest, session: Session, n: int, families: list[Fami
         if making.needed:
             record = compare_seeds(families)
             record = record.model_copy(update={"effects": arm_effects(families, clusters)})
-            _write_table(target, seeds_table(record))
-            making.document = record
+            tables = _put_tables(making, target.stem, seeds_table(record))
+            making.document = record.model_copy(update={"tables": tables})
     if making.outcome.status != "planned":
         _show_seeds(session, SeedsRecord.read(target))
     return making.outcome
 
 
-def _write_table(target: Path, table: Table) -> None:
-    """Write the comparison for other programs, beside its record."""
-    files.write_text(target.with_suffix(".csv"), table.to_csv())
-    files.write_text(target.with_suffix(".tex"), table.to_latex())
+def _put_tables(making: Making, stem: str, table: Table) -> dict[str, str]:
+    """Put the comparison beside its record, for other programs; return the digest of each file."""
+    texts = {f"{stem}.csv": table.to_csv(), f"{stem}.tex": table.to_latex()}
+    return {name: making.put_beside(name, text.encode()) for name, text in texts.items()}
 
 
 def _digests(family: Family) -> dict[str, str]:
@@ -111,9 +110,10 @@ def _digests(family: Family) -> dict[str, str]:
 
 def _read(folder: Path) -> Classified:
     """Read a finished classifier."""
-    if RunDocument.find(folder) is None:
+    if (run := RunDocument.find(folder)) is None:
         raise MissingError(f"There is no finished classifier in {folder}.", "Train it: usgan train-cls")
-    record = ClassifierRecord.read(folder / ClassifierRecord.FILE)
+    record = read_main(folder, ClassifierRecord)
+    run.check_file(folder, Predictions.FILE)
     return Classified(record, Predictions.read(folder / Predictions.FILE))
 
 
@@ -151,11 +151,15 @@ def _clusters(session: Session, families: Sequence[Family]) -> dict[str, int]:
 
 
 def _summary(path: Path) -> dict[str, Any]:
-    return TTestRecord.read(path).model_dump(mode="json", exclude={"run"})
+    record = TTestRecord.read(path)
+    record.check_beside(path)
+    return record.model_dump(mode="json", exclude={"run", "tables"})
 
 
 def _seeds_summary(path: Path) -> dict[str, Any]:
-    return SeedsRecord.read(path).model_dump(mode="json", exclude={"run"})
+    record = SeedsRecord.read(path)
+    record.check_beside(path)
+    return record.model_dump(mode="json", exclude={"run", "tables"})
 
 
 def _show(session: Session, record: TTestRecord) -> None:

@@ -27,6 +27,7 @@ from usgan_cli.core.errors import MissingError
 from usgan_cli.core.machine.network import OFFLINE, is_offline
 from usgan_cli.core.machine.threads import available_cores
 from usgan_cli.core.store import files
+from usgan_cli.core.store.step import ADOPT_VARIABLE, STUDY_VARIABLE
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.study.config import StudyConfig
 from usgan_cli.study.plan import PlannedStep
@@ -73,6 +74,7 @@ def write_workflow(
     workspace: Workspace,
     *,
     force: bool,
+    adopt: bool = False,
     machine: Machine | None = None,
 ) -> Path:
     """Write the plan that the shipped Snakefile reads, and clear the markers of earlier runs.
@@ -91,7 +93,7 @@ def write_workflow(
             "needs": [markers[path] for path in step.needs if path in markers],
             "marker": markers[step.writes],
             "log": f"logs/{names[step.writes]}.log",
-            "command": _command(config, step, force=force),
+            "command": _command(config, step, force=force, adopt=adopt),
             "here": step.command in ON_THE_SPOT,
             "threads": _threads(config, machine),
             "resources": _resources(config, step, machine),
@@ -104,13 +106,13 @@ def write_workflow(
     return path
 
 
-def _command(config: StudyConfig, step: PlannedStep, *, force: bool) -> str:
+def _command(config: StudyConfig, step: PlannedStep, *, force: bool, adopt: bool) -> str:
     """Return the step's command line for a shell on any node, with the number of threads that the study names."""
     program = [config.cluster.program] if config.cluster.program else [sys.executable, "-m", "usgan_cli"]
     threads = config.run.threads
-    variables = [] if threads is None else [f"{name}={threads}" for name in THREAD_VARIABLES]
-    variables += [f"{OFFLINE}=1"] if is_offline() else []
-    environment = ["env", *variables] if variables else []
+    environment = ["env", f"{STUDY_VARIABLE}={config.name}", *([f"{ADOPT_VARIABLE}=1"] if adopt else [])]
+    environment += [] if threads is None else [f"{name}={threads}" for name in THREAD_VARIABLES]
+    environment += [f"{OFFLINE}=1"] if is_offline() else []
     options = step.options.replace(force=True) if force else step.options.replace(refresh=True)
     return shlex.join([*environment, *program, *options.words()])
 
@@ -156,7 +158,7 @@ def run_snakemake(
         machine = Machine(available_cores(), options.jobs, torch.cuda.device_count())
         gpus = max(config.cluster.gpus, config.gan.gpus) if machine.gpus and config.cluster.gpus else 0
         limits = machine.options(_threads(config, machine), gpus)
-    plan = write_workflow(config, steps, todo, workspace, force=options.force, machine=machine)
+    plan = write_workflow(config, steps, todo, workspace, force=options.force, adopt=options.adopt, machine=machine)
     keep_going = ["--keep-going"] if options.keep_going else []
     words = snakemake_command(plan, limits, [*keep_going, *options.engine_options])
     process = subprocess.Popen(words, stdout=sys.stderr)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from usgan_cli.core.errors import UsganError
 from usgan_cli.core.store.document import RunDocument
-from usgan_cli.core.store.lifecycle import find_step
+from usgan_cli.core.store.lifecycle import find_existing
 from usgan_cli.core.store.step import INPUT, Outcome
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.study.config import StudyConfig
@@ -54,7 +54,7 @@ def find_states(steps: Sequence[PlannedStep], check: Check) -> list[StepState]:
 def _state(step: PlannedStep, check: Check, pending: list[str]) -> StepState:
     """Return the state of a step; `pending` are the artefacts it needs that are still to be made."""
     try:
-        there = find_step(step.writes) is not None
+        there = find_existing(step.writes) is not None
     except UsganError as error:
         return StepState("impossible", _in_a_line(error))
     follows = StepState("follows", f"{pending[0]} is still to be made") if pending and there else None

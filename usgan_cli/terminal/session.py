@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,7 +12,7 @@ from usgan_cli.commands.common import InWorkspace, StepOptions
 from usgan_cli.core.errors import UsganError, in_workspace
 from usgan_cli.core.machine.network import offline_if
 from usgan_cli.core.progress import Progress
-from usgan_cli.core.store.step import Outcome, Request
+from usgan_cli.core.store.step import ADOPT_VARIABLE, STUDY_VARIABLE, Outcome, Request
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.core.table import Table
 from usgan_cli.terminal import console
@@ -38,13 +39,17 @@ class Session:
     """Shows anything that rich can draw."""
     quiet: bool = False
     """Whether `progress` shows only warnings and errors."""
+    study: str | None = None
+    """The study whose steps are carried out; `adopt` is as in `Request`."""
+    adopt: bool = False
 
     @classmethod
     def of(cls, options: InWorkspace) -> Session:
         """Return the session that a command's options ask for, on the terminal."""
         shared = options if isinstance(options, StepOptions) else StepOptions(work=options.work)
         terminal = console.Terminal(quiet=shared.quiet)
-        flags = {name: getattr(shared, name) for name in ("force", "refresh", "dry_run", "quiet")}
+        flags: dict[str, Any] = {name: getattr(shared, name) for name in ("force", "refresh", "dry_run", "quiet")}
+        flags |= {"study": os.environ.get(STUDY_VARIABLE), "adopt": ADOPT_VARIABLE in os.environ}
         return cls(Workspace(shared.work), terminal, table=terminal.table, show=terminal.show, **flags)
 
     def show_table(self, table: Table) -> None:
@@ -55,7 +60,8 @@ class Session:
     @property
     def request(self) -> Request:
         """How artefacts are to be made."""
-        return Request(self.progress, force=self.force, refresh=self.refresh, dry_run=self.dry_run)
+        how: dict[str, Any] = {name: getattr(self, name) for name in ("force", "refresh", "dry_run", "study", "adopt")}
+        return Request(self.progress, **how)
 
 
 def step_of(options: InWorkspace) -> Run:
@@ -90,6 +96,8 @@ def as_list(returned: Outcome | list[Outcome] | None) -> list[Outcome]:
 def carry_out(options: InWorkspace) -> None:
     """Carry a command out on the terminal, and print the path of what was written, or with --json the result."""
     session = Session.of(options)
+    if isinstance(options, StepOptions) and not options.dry_run:
+        _clear_leftovers(session)
     outcomes = as_list(perform(options, session))
     if options.json and outcomes:
         shown = [{"path": str(one.path), "status": one.status, "result": one.result} for one in outcomes]
@@ -99,6 +107,14 @@ def carry_out(options: InWorkspace) -> None:
         if outcome.status == "planned" and (rows := _plan_rows(outcome)):
             session.table(f"Would write {outcome.path}", ("setting", "value"), rows)
     console.emit_paths([outcome.path for outcome in outcomes])
+
+
+def _clear_leftovers(session: Session) -> None:
+    """Remove what killed processes left in the workspace."""
+    from usgan_cli.core.store.leftovers import clear_leftovers
+
+    for leftover in clear_leftovers(session.workspace.root):
+        session.progress.note(f"Cleared {leftover.path}: {leftover.why}.")
 
 
 def _plan_rows(outcome: Outcome) -> list[tuple[str, str]]:

@@ -58,7 +58,7 @@ def test_a_broken_predictions_file_is_named(tmp_path: Path, text: str, words: st
 
 
 def test_absent_predictions_say_what_makes_them(tmp_path: Path) -> None:
-    with pytest.raises(MissingError, match="usgan train-cls"):
+    with pytest.raises(MissingError, match="command that made it"):
         Predictions.read(tmp_path / "predictions.csv")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from damage import write_sealed
 
 from usgan_cli.core.errors import DataError, FormatError, MissingError
 from usgan_cli.core.formats.dataset import DataImage, DataManifest, LeftOut, Subset
@@ -77,7 +78,7 @@ def test_a_manifest_that_contradicts_itself_is_refused(
     body = json.loads(MANIFEST.to_json())
     body["images"][position] |= change
     path = tmp_path / "manifest.json"
-    path.write_text(json.dumps(body))
+    write_sealed(path, body)
     with pytest.raises(FormatError, match=words) as caught:
         DataManifest.read(path)
     assert str(path) in str(caught.value)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from damage import write_sealed
 
 from usgan_cli.core import formats
 from usgan_cli.core.errors import FormatError
@@ -70,7 +71,7 @@ def test_a_field_that_is_missing_is_named(tmp_path: Path, cls: type[Document]) -
     field = next(name for name, field in cls.model_fields.items() if field.is_required())
     body = json.loads(example(cls, sparse=False).to_json())
     del body[field]
-    (tmp_path / "x.json").write_text(json.dumps(body))
+    write_sealed(tmp_path / "x.json", body)
     with pytest.raises(FormatError, match=rf"x\.json: field '{field}'"):
         cls.read(tmp_path / "x.json")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from damage import write_sealed
 from pydantic import ValidationError
 
 from usgan_cli.core.errors import FormatError, MissingError
@@ -92,7 +93,7 @@ def test_a_document_cannot_be_changed() -> None:
 )
 def test_what_is_wrong_is_named_with_file_and_field(tmp_path: Path, change: dict[str, Any], words: list[str]) -> None:
     path = tmp_path / "example.json"
-    path.write_text(json.dumps(json.loads(EXAMPLE.to_json()) | change))
+    write_sealed(path, json.loads(EXAMPLE.to_json()) | change)
     with pytest.raises(FormatError) as caught:
         Example.read(path)
     for word in [str(path), *words]:
@@ -104,7 +105,7 @@ def test_a_missing_field_is_named(tmp_path: Path, field: str) -> None:
     body = json.loads(EXAMPLE.to_json())
     del body[field]
     path = tmp_path / "example.json"
-    path.write_text(json.dumps(body))
+    write_sealed(path, body)
     with pytest.raises(FormatError, match=str(path)) as caught:
         Example.read(path)
     assert field in str(caught.value)
@@ -139,10 +140,10 @@ def test_the_run_of_any_single_file_artefact_can_be_read(tmp_path: Path) -> None
     EXAMPLE.write(path)
     with pytest.raises(FormatError, match="field 'run' is missing"):
         read_run(path)
-    path.write_text('{"run": {"command": "score", "revision": "one"}}')
+    write_sealed(path, {"format": "usgan/example", "run": {"command": "score", "revision": "one"}})
     with pytest.raises(FormatError, match=r"field 'run\.revision'"):
         read_run(path)
-    path.write_text('{"run": null}')
+    write_sealed(path, {"format": "usgan/example", "run": None})
     with pytest.raises(FormatError, match="field 'run'"):
         read_run(path)
 
@@ -154,7 +155,7 @@ def test_run_and_plan_documents_come_back(tmp_path: Path) -> None:
     plan = PlanDocument(command="train-gan", revision=2, settings={"a": [1, None]}, inputs={"data": "d"})
     plan.write(tmp_path / "config.json")
     assert PlanDocument.read(tmp_path / "config.json") == plan
-    (tmp_path / "run.json").write_text('{"format": "usgan/run", "version": 1, "content": "c"}')
+    write_sealed(tmp_path / "run.json", {"format": "usgan/run", "version": 1, "content": "c"})
     with pytest.raises(FormatError, match="'run'"):
         RunDocument.read(tmp_path / "run.json")
 

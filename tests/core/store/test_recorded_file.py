@@ -70,7 +70,7 @@ def test_a_file_that_is_gone_is_made_again_and_a_changed_one_is_noticed(tmp_path
     path = tmp_path / "a.png"
     make(path)
     path.write_text("edited")
-    with pytest.raises(DataError, match="has changed since it was made"):
+    with pytest.raises(DataError, match="is not the file that was recorded"):
         make(path)
     path.unlink()
     assert make(path)[0] == "done"

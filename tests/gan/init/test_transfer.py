@@ -14,7 +14,8 @@ from tiny_gan import write_generator
 from torch import Tensor, nn
 
 from usgan_cli.core.errors import FormatError, MissingError, SettingsError
-from usgan_cli.core.formats.generator import Architecture, TrainingState, write_tensors
+from usgan_cli.core.formats.generator import Architecture, TrainingState
+from usgan_cli.core.formats.tensors import write_tensors
 from usgan_cli.gan.init.transfer import (
     Source,
     apply_source,

@@ -12,7 +12,8 @@ from tiny_gan import CPU, config, images, run
 from torch import Tensor, nn
 
 from usgan_cli.core.errors import SettingsError, WeightsError
-from usgan_cli.core.formats.generator import latest_state, read_generator, read_tensors
+from usgan_cli.core.formats.generator import latest_state, read_generator
+from usgan_cli.core.formats.tensors import read_tensors
 from usgan_cli.gan.batches import TrainingImages
 from usgan_cli.gan.config import GanConfig, augmentation, settings_of
 from usgan_cli.gan.init.transfer import apply_source, read_source

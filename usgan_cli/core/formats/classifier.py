@@ -17,6 +17,7 @@ from usgan_cli.core.errors import FormatError, MissingError
 from usgan_cli.core.formats.measured import Measured
 from usgan_cli.core.store import files
 from usgan_cli.core.store.document import ClassName, Document, Part
+from usgan_cli.core.store.remedy import remedy
 from usgan_cli.core.store.workspace import ControlName
 from usgan_cli.core.table import csv_text, plain_text
 
@@ -201,18 +202,22 @@ class Predictions:
     def read(cls, path: Path) -> Predictions:
         """Read the file that `write` writes."""
         if not path.is_file():
-            raise MissingError(f"{path} does not exist.", "Train the classifier again: usgan train-cls --force")
+            raise MissingError(f"{path} does not exist.", remedy(path))
         try:
             with path.open(encoding="utf-8", newline="") as file:
                 head, *rows = list(csv.reader(file)) or [[]]
         except (UnicodeDecodeError, csv.Error) as error:
-            raise FormatError(f"{path} is not a CSV file in UTF-8: {error}.") from None
+            raise FormatError(f"{path} is not a CSV file in UTF-8: {error}.", remedy(path)) from None
         if tuple(head[:4]) != cls.HEAD or not all(name.startswith("p_") for name in head[4:]):
-            raise FormatError(f"{path}: the header should be {','.join(cls.HEAD)},p_CLASS,...; it is {','.join(head)}.")
+            raise FormatError(
+                f"{path}: the header should be {','.join(cls.HEAD)},p_CLASS,...; it is {','.join(head)}.", remedy(path)
+            )
         classes = tuple(name[2:] for name in head[4:])
         for number, row in enumerate(rows, start=2):
             if len(row) != len(head):
-                raise FormatError(f"{path}, line {number}: {len(row)} values; the header names {len(head)}.")
+                raise FormatError(
+                    f"{path}, line {number}: {len(row)} values; the header names {len(head)}.", remedy(path)
+                )
         try:
             return cls(
                 np.array([int(row[0]) for row in rows], dtype=np.int64),
@@ -223,4 +228,4 @@ class Predictions:
                 classes,
             )
         except (ValueError, IndexError, OverflowError) as error:
-            raise FormatError(f"{path}: a row cannot be read: {error}.") from None
+            raise FormatError(f"{path}: a row cannot be read: {error}.", remedy(path)) from None

@@ -124,6 +124,12 @@ class TTestRecord(Document):
     comparisons: list[Comparison]
     effects: list[ArmEffect] = Field(default_factory=list)
     """One repeat's; empty for classifiers whose folders were named, since their dataset is not known."""
+    tables: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 of each table beside this record, by file name."""
+
+    def beside(self) -> dict[str, str]:
+        """Return the digest of each table."""
+        return self.tables
 
 
 class SeedComparison(Part):
@@ -171,3 +177,9 @@ class SeedsRecord(Document):
     """Over the seeds' means."""
     comparisons: list[SeedComparison]
     effects: list[ArmEffect] = Field(default_factory=list)
+    tables: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 of each table beside this record, by file name."""
+
+    def beside(self) -> dict[str, str]:
+        """Return the digest of each table."""
+        return self.tables

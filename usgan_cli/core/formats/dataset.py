@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from usgan_cli.core.errors import DataError, MissingError
-from usgan_cli.core.store.document import ClassName, Document, InnerFile, Part
+from usgan_cli.core.errors import DamagedError, DataError, MissingError
+from usgan_cli.core.store.document import ClassName, Document, InnerFile, Part, read_main
 
 
 class DataImage(Part):
@@ -94,6 +94,10 @@ class DataManifest(Document):
             raise ValueError("a file is listed twice")
         return self
 
+    def file_digests(self) -> dict[str, str]:
+        """Return the digest of every image."""
+        return {image.file: image.sha256 for image in self.images}
+
     def of(self, split: Literal["train", "test"]) -> list[DataImage]:
         """Return the images of one side of the split, in order."""
         return [image for image in self.images if image.split == split]
@@ -127,8 +131,17 @@ class Subset(Document):
                 f"The subset n={self.n}, seed {self.seed} was drawn from another version of the dataset.",
                 f"Draw it again: usgan subsample --n {self.n} --seed {self.seed} --force",
             )
-        files = set(self.images)
-        return [image for image in manifest.images if image.file in files]
+        files, known = set(self.images), {image.file for image in manifest.of("train")}
+        picked = [image for image in manifest.of("train") if image.file in files]
+        if not len(picked) == len(self.images) == self.n:
+            unknown = next((file for file in self.images if file not in known), None)
+            problem = "lists an image twice" if unknown is None else f"names {unknown!r}, no training image there"
+            raise DamagedError(
+                f"The subset n={self.n}, seed {self.seed} has {len(picked)} of its {self.n} images in the dataset: it "
+                f"{problem}.",
+                f"Draw it again: usgan subsample --n {self.n} --seed {self.seed} --force",
+            )
+        return picked
 
     def class_counts(self, manifest: DataManifest) -> dict[str, int]:
         """Return the number of images of each class (see `pick`)."""
@@ -151,10 +164,14 @@ class Phantoms(Document):
     images: dict[str, str]
     """SHA-256 of each file."""
 
+    def file_digests(self) -> dict[str, str]:
+        """Return the digest of every image."""
+        return dict(self.images)
+
 
 def read_manifest(folder: Path) -> DataManifest:
     """Read the manifest of a prepared dataset."""
     path = folder / DataManifest.FILE
     if not path.is_file():
         raise MissingError(f"{folder} holds no prepared dataset.", "Make one: usgan prepare SOURCE")
-    return DataManifest.read(path)
+    return read_main(folder, DataManifest)

@@ -10,13 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors_bytes
-from safetensors.torch import save as save_tensors_bytes
-
-from usgan_cli.core.errors import FormatError, MissingError
+from usgan_cli.core.errors import DamagedError, FormatError, MissingError
+from usgan_cli.core.formats.tensors import check_finite, read_tensors, write_tensors
 from usgan_cli.core.store import files
-from usgan_cli.core.store.document import ClassName, Digest, Document, Part, PlanDocument
+from usgan_cli.core.store.document import ClassName, Digest, Document, Part, PlanDocument, RunDocument, read_main
+from usgan_cli.core.store.remedy import remedy
 
 if TYPE_CHECKING:
     import torch
@@ -63,6 +61,10 @@ class GeneratorDocument(Document):
     tensors: str
     """SHA-256 of `generator.safetensors`."""
 
+    def file_digests(self) -> dict[str, str]:
+        """Return the digest of the generator's tensors."""
+        return {self.TENSORS: self.tensors}
+
 
 class BestScore(Part):
     """When a training's generator was closest to the training images."""
@@ -88,6 +90,9 @@ class TrainingState(Document):
     seconds: float
     """Time spent training, over all runs."""
     log_bytes: int
+    """Length of the log when the state was saved."""
+    log_sha256: str
+    """SHA-256 of these bytes of it."""
     best: BestScore | None
     """The best generator measured so far, kept in `BEST_FOLDER`."""
     tensors: Digest
@@ -139,28 +144,6 @@ class LogRow(Part):
     """Whether that share is called copying."""
 
 
-def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> str:
-    """Write named tensors as a safetensors file, whole or not at all; return the file's SHA-256."""
-    data = save_tensors_bytes({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
-    files.write_bytes(path, data)
-    return files.sha256_bytes(data)
-
-
-def read_tensors(path: Path, sha256: str | None = None) -> dict[str, torch.Tensor]:
-    """Read a safetensors file, whose SHA-256 must be the one that is expected."""
-    try:
-        data = files.read_bytes(path)
-    except FileNotFoundError:
-        raise MissingError(f"{path} does not exist.") from None
-    if sha256 is not None and files.sha256_bytes(data) != sha256:
-        raise FormatError(f"{path} is not the file that the JSON beside it describes (its SHA-256 differs).")
-    try:
-        return dict(load_tensors_bytes(data))
-    except (SafetensorError, LookupError, TypeError, ValueError, RuntimeError, OverflowError, MemoryError) as error:
-        why = str(error).partition("\n")[0]
-        raise FormatError(f"{path} is not a whole safetensors file: {why}.") from None
-
-
 def write_generator(
     folder: Path, document: GeneratorDocument, tensors: Mapping[str, torch.Tensor]
 ) -> GeneratorDocument:
@@ -172,9 +155,11 @@ def write_generator(
 
 
 def read_generator(folder: Path) -> tuple[GeneratorDocument, dict[str, torch.Tensor]]:
-    """Read a finished generator from its folder."""
-    document = read_generator_document(folder)
-    return document, read_tensors(folder / GeneratorDocument.TENSORS, document.tensors)
+    """Read a finished generator from its folder; its parameters must be finite."""
+    document, path = read_generator_document(folder), folder / GeneratorDocument.TENSORS
+    tensors = read_tensors(path, document.tensors)
+    check_finite(path, tensors)
+    return document, tensors
 
 
 def read_generator_document(folder: Path) -> GeneratorDocument:
@@ -185,7 +170,7 @@ def read_generator_document(folder: Path) -> GeneratorDocument:
                 f"The training in {folder} has not finished.", "Continue it: run the same usgan train-gan again."
             )
         raise MissingError(f"{folder} holds no generator.", "Train one: usgan train-gan")
-    return GeneratorDocument.read(folder / GeneratorDocument.FILE)
+    return read_main(folder, GeneratorDocument)
 
 
 def kimg_file(kimg: float, suffix: str) -> str:
@@ -200,9 +185,20 @@ def saved_generators(folder: Path) -> dict[float, Path]:
 
 
 def latest_state(folder: Path) -> TrainingState | None:
-    """Return the newest training state in a checkpoint folder; None if the folder holds none."""
+    """Return the newest training state in a checkpoint folder; None if the folder holds none.
+
+    Its log must begin as it did when the state was saved.
+    """
     states = sorted(folder.glob("kimg*.json"))
-    return TrainingState.read(states[-1]) if states else None
+    if not states:
+        return None
+    state = TrainingState.read(states[-1])
+    if states[-1].name != kimg_file(state.images / 1000, ".json"):
+        raise DamagedError(
+            f"{states[-1]} is the state of another moment: {state.images / 1000:g} kimg.", remedy(folder)
+        )
+    Log(folder.parent).check(state)
+    return state
 
 
 def prune_states(folder: Path, keep: int) -> None:
@@ -228,6 +224,19 @@ class Log:
         """Return the length in bytes."""
         return self.path.stat().st_size if self.path.exists() else 0
 
+    def digest(self) -> str:
+        """Return the SHA-256 of its bytes."""
+        return files.sha256_file(self.path) if self.path.exists() else files.sha256_bytes(b"")
+
+    def check(self, state: TrainingState) -> None:
+        """Raise a `DamagedError` if it does not begin with the rows that were there when a state was saved."""
+        begin = self.path.read_bytes()[: state.log_bytes] if self.path.exists() else b""
+        if files.sha256_bytes(begin) != state.log_sha256:
+            raise DamagedError(
+                f"{self.path} does not begin as it did when the training was last saved: rows are missing or changed.",
+                remedy(self.path),
+            )
+
     def truncate(self, length: int) -> None:
         """Remove the rows that were written after the state from which training continues."""
         if self.size() > length:
@@ -241,8 +250,17 @@ class Log:
 
 
 def read_log(folder: Path) -> list[LogRow]:
-    """Return the rows of the log in a GAN's folder, without a last one that an interruption cut short."""
+    """Return the rows of the log in a GAN's folder, without a last one that an interruption cut short.
+
+    The log of a finished training must be the one that its `run.json` recorded, that of an unfinished one must begin
+    as it did when its state was saved.
+    """
     path = folder / Log.FILE
+    run = RunDocument.find(folder)
+    if run is None:
+        latest_state(folder / CHECKPOINT_FOLDER)
+    elif Log.FILE in run.files:
+        run.check_file(folder, Log.FILE)
     if not path.is_file():
         return []
     rows: list[LogRow] = []
@@ -253,5 +271,5 @@ def read_log(folder: Path) -> list[LogRow]:
             rows.append(LogRow.model_validate_json(line))
         except ValueError as error:
             why = " ".join(str(error).splitlines()[1:3])
-            raise FormatError(f"{path}, line {number}: {why}.") from None
+            raise FormatError(f"{path}, line {number}: {why}.", remedy(path)) from None
     return rows

@@ -198,6 +198,10 @@ class ScoreRecord(Document):
     pictures: dict[InnerFile, str]
     """SHA-256 of each picture beside this record, by file name."""
 
+    def beside(self) -> dict[str, str]:
+        """Return the digest of each picture."""
+        return self.pictures
+
 
 class SnapshotScore(Part):
     """One saved generator of a training."""
@@ -241,6 +245,10 @@ class SnapshotsRecord(Document):
     lowest_kimg: float
     """Where the distance to the test images is smallest."""
     pictures: dict[InnerFile, str]
+
+    def beside(self) -> dict[str, str]:
+        """Return the digest of each picture."""
+        return self.pictures
 
     @property
     def best(self) -> SnapshotScore:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from usgan_cli.core.apportion import class_quotas
 from usgan_cli.core.errors import MissingError
-from usgan_cli.core.store.document import ClassName, Document, InnerFile, Part
+from usgan_cli.core.store.document import ClassName, Document, InnerFile, Part, read_main
 
 SyntheticFormat = Literal["png", "zip", "npz"]
 """How the folder stores its images: see `core.images.generated`."""
@@ -45,6 +45,10 @@ class SyntheticManifest(Document):
     """0 for a class that was left out."""
     images: list[SyntheticImage]
 
+    def file_digests(self) -> dict[str, str]:
+        """Return the digest of every image that is a file."""
+        return {image.file: image.sha256 for image in self.images} if self.form == "png" else {}
+
     @property
     def form(self) -> SyntheticFormat:
         """How the folder stores the images, from their paths."""
@@ -57,7 +61,7 @@ def read_synthetic_manifest(folder: Path) -> SyntheticManifest:
     path = folder / SyntheticManifest.FILE
     if not path.is_file():
         raise MissingError(f"{folder} holds no generated images.", "Make them: usgan generate")
-    return SyntheticManifest.read(path)
+    return read_main(folder, SyntheticManifest)
 
 
 def used_images(manifest: SyntheticManifest, counts: Mapping[str, int], total: int) -> list[SyntheticImage]:

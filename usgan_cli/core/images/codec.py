@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 
-from usgan_cli.core.errors import DataError, UndecodableError
+from usgan_cli.core.errors import DamagedError, DataError, UndecodableError
 from usgan_cli.core.images import deep
 from usgan_cli.core.images.deep import Bits, Carrier
 from usgan_cli.core.store import files
+from usgan_cli.core.store.remedy import remedy
 
 if TYPE_CHECKING:
     import torch
@@ -207,11 +208,9 @@ def read_checked(path: Path, sha256: str, channels: int) -> Pixels:
     try:
         data = files.read_bytes(path)
     except FileNotFoundError:
-        raise DataError(
-            f"{path} is listed in its manifest but is missing.", "Make the folder again with --force."
-        ) from None
+        raise DamagedError(f"{path} is listed in its manifest but is missing.", remedy(path)) from None
     if files.sha256_bytes(data) != sha256:
-        raise DataError(f"{path} has changed since its manifest was written.", "Make the folder again with --force.")
+        raise DamagedError(f"{path} has changed since its manifest was written.", remedy(path))
     return decode_png(data, channels)
 
 

@@ -19,16 +19,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from usgan_cli.core.errors import DataError
+from usgan_cli.core.errors import DamagedError
 from usgan_cli.core.formats.synthetic import SyntheticFormat, SyntheticImage, SyntheticManifest
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.codec import Pixels
 from usgan_cli.core.names import folder_names
 from usgan_cli.core.store import files
+from usgan_cli.core.store.remedy import remedy
 
 ZIP, NPZ = "images.zip", "images.npz"
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)
-REMEDY = "Make the folder again with --force."
 
 
 class Writer(Protocol):
@@ -132,13 +132,15 @@ def read_pixels(folder: Path, manifest: SyntheticManifest, count: int | None = N
         with files.naming(path):
             return read(path, manifest.channels, listed)
     except FileNotFoundError:
-        raise DataError(f"{path} is missing, although its manifest is there.", REMEDY) from None
-    except DataError:
+        raise DamagedError(f"{path} is missing, although its manifest is there.", remedy(path)) from None
+    except DamagedError:
         raise
     except Exception as error:  # archives and arrays raise anything where they are damaged
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise DataError(f"{path} cannot be read: {str(error).partition(chr(10))[0] or 'damaged'}.", REMEDY) from None
+        raise DamagedError(
+            f"{path} cannot be read: {str(error).partition(chr(10))[0] or 'damaged'}.", remedy(path)
+        ) from None
 
 
 def _read_zip(path: Path, channels: int, listed: Sequence[SyntheticImage]) -> Pixels:
@@ -151,7 +153,7 @@ def _read_npz(path: Path, channels: int, listed: Sequence[SyntheticImage]) -> Pi
     with np.load(path, allow_pickle=False) as arrays:
         pixels: Pixels = arrays["images"][: len(listed)]
     if len(pixels) < len(listed) or pixels.dtype != np.uint8:
-        raise DataError(f"{path} does not hold what its manifest lists.", REMEDY)
+        raise DamagedError(f"{path} does not hold what its manifest lists.", remedy(path))
     for row, image in zip(pixels, listed, strict=True):
         _checked(row.tobytes(), image, path)
     return pixels[:, None] if channels == 1 else np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
@@ -159,5 +161,5 @@ def _read_npz(path: Path, channels: int, listed: Sequence[SyntheticImage]) -> Pi
 
 def _checked(data: bytes, image: SyntheticImage, path: Path) -> bytes:
     if files.sha256_bytes(data) != image.sha256:
-        raise DataError(f"{path.parent / image.file} has changed since its manifest was written.", REMEDY)
+        raise DamagedError(f"{path.parent / image.file} has changed since its manifest was written.", remedy(path))
     return data

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import json
 import os
@@ -18,11 +17,11 @@ from filelock import FileLock, Timeout
 
 from usgan_cli.core.errors import BusyError
 
-_PARTIAL = re.compile(r"\.(?P<name>.+)\.\d+\.partial")
-"""Names of the temporary files of `atomic_path`: the final name, and the number of the writing process."""
+PARTIAL = re.compile(r"\.(?P<name>.+)\.(?:(?P<machine>[0-9a-f]{8})-)?(?P<pid>\d+)\.partial")
+"""Names of the temporary files of `atomic_path`: the final name, the machine and the number of the writing process."""
 
 
-def sha256_bytes(data: bytes) -> str:
+def sha256_bytes(data: bytes | memoryview) -> str:
     """Return the SHA-256 of `data` as 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
 
@@ -64,7 +63,7 @@ def _beside(path: Path, suffix: str) -> Path:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it takes the final name on success and is removed on failure."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _beside(path, f"{os.getpid()}.partial")
+    temporary = _beside(path, f"{this_machine()}-{os.getpid()}.partial")
     try:
         with naming(path):
             yield temporary
@@ -77,7 +76,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 def is_partial(path: Path) -> bool:
     """Return whether `path` is named like a temporary file of `atomic_path`."""
-    return _PARTIAL.fullmatch(path.name) is not None
+    return PARTIAL.fullmatch(path.name) is not None
+
+
+def clear_temporary(path: Path) -> None:
+    """Remove what killed processes left of `atomic_path(path)`; the caller holds a lock that keeps others from it."""
+    for leftover in path.parent.glob(".*.partial"):
+        if (match := PARTIAL.fullmatch(leftover.name)) and match["name"] == path.name:
+            leftover.unlink(missing_ok=True)
 
 
 def clear_partial(folder: Path) -> None:
@@ -126,6 +132,15 @@ def published_folder(path: Path) -> Iterator[Path]:
                 shutil.rmtree(leftover)
 
 
+def set_aside(path: Path) -> Path:
+    """Rename a folder that is about to be replaced, whose lock the caller holds; return where it is now."""
+    old = _beside(path, "old")
+    if old.exists():
+        shutil.rmtree(old)
+    path.rename(old)
+    return old
+
+
 @contextmanager
 def locked(path: Path, *, wait_s: float = 0) -> Iterator[None]:
     """Hold the lock on `path`, a hidden file beside it, for the block; remove temporary files of killed processes.
@@ -144,10 +159,8 @@ def locked(path: Path, *, wait_s: float = 0) -> Iterator[None]:
             "Wait until it has finished, then run the same command again (it will be skipped), or use another --out.",
         ) from None
     try:
-        for leftover in path.parent.glob(".*.partial"):
-            if (match := _PARTIAL.fullmatch(leftover.name)) and match["name"] == path.name:
-                leftover.unlink(missing_ok=True)
-        holder.write_text(json.dumps({"pid": os.getpid(), "user": _user(), "host": socket.gethostname()}))
+        clear_temporary(path)
+        holder.write_text(json.dumps({"pid": os.getpid(), "machine": this_machine()}))
         yield
     finally:
         holder.unlink(missing_ok=True)
@@ -161,15 +174,21 @@ def holder_of(path: Path) -> str | None:
     """
     try:
         holder = json.loads(_beside(path, "holder").read_text())
-        pid, user, host = int(holder["pid"]), holder["user"], holder["host"]
+        pid, machine = int(holder["pid"]), holder["machine"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if host == socket.gethostname() and not _is_alive(pid):
-        return None
-    return f"process {pid} of {user} on {host}"
+    if machine != this_machine():
+        return f"process {pid} of another machine"
+    return f"process {pid}" if is_alive(pid) else None
 
 
-def _is_alive(pid: int) -> bool:
+def this_machine() -> str:
+    """Return eight hexadecimal digits that stand for this machine without naming it."""
+    return sha256_bytes(socket.gethostname().encode())[:8]
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a process of this machine runs."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -177,10 +196,3 @@ def _is_alive(pid: int) -> bool:
     except OSError:  # another user's process
         return True
     return True
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without an entry in the password file
-        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from usgan_cli.core.errors import DataError, FormatError, SettingsError
+from usgan_cli.core.errors import FormatError, SettingsError
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store import files
-from usgan_cli.core.store.document import Document, PlanDocument, RunDocument, read_run
+from usgan_cli.core.store.document import FORMATS, Document, PlanDocument, RunDocument, read_run
 from usgan_cli.core.store.provenance import Clock
+from usgan_cli.core.store.remedy import locate
 from usgan_cli.core.store.step import Outcome, Request, Step
 
 OnNewInputs = Literal["refuse", "redo"]
@@ -62,24 +63,50 @@ def _limit(value: float | None) -> str:
     return "unlimited" if value is None else f"{value:g}"
 
 
-def find_step(path: Path) -> tuple[Step, bool] | None:
-    """Return the step that made an artefact and whether it has finished; None if `path` does not exist."""
-    foreign = SettingsError(f"{path} exists and was not made by usgan.", "Choose another --out, or move it away.")
+@dataclass(frozen=True)
+class Existing:
+    """What is at an artefact's place."""
+
+    step: Step
+    """That made it, or began to."""
+    finished: bool
+    study: str | None
+    """The study that it is a part of; None if a person gave the command."""
+
+
+def find_existing(path: Path) -> Existing | None:
+    """Return what is at an artefact's place; None if nothing is."""
     if path.is_dir():
         if (finished := RunDocument.find(path)) is not None:
-            return Step.of(finished.run), True
+            return Existing(Step.of(finished.run), True, finished.run.study)
         if (path / PlanDocument.FILE).is_file():
-            return Step.of(PlanDocument.read(path / PlanDocument.FILE)), False
+            plan = PlanDocument.read(path / PlanDocument.FILE)
+            return Existing(Step.of(plan), False, plan.study)
         if not all(files.is_partial(entry) for entry in path.iterdir()):
-            raise foreign
+            raise _foreign(path)
     elif path.exists():
         try:
-            return Step.of(read_run(path)), True
+            run = read_run(path)
         except FormatError:
             if path.suffix == ".json":
                 raise
-            raise foreign from None
+            raise _foreign(path) from None
+        return Existing(Step.of(run), True, run.study)
     return None
+
+
+def _foreign(path: Path) -> SettingsError:
+    return SettingsError(f"{path} exists and was not made by usgan.", "Choose another --out, or move it away.")
+
+
+def _is_ours(path: Path) -> bool:
+    """Return whether something unreadable is an artefact nevertheless: by its place, its record or how it begins."""
+    if locate(path) is not None:
+        return True
+    if path.is_dir():
+        return any((path / name).is_file() for name in (RunDocument.FILE, PlanDocument.FILE))
+    with path.open("rb") as file:
+        return f'"format": "{FORMATS}'.encode() in file.read(100)
 
 
 @dataclass
@@ -92,6 +119,8 @@ class Making:
     """The artefact's main document, which the block must set where it is `needed`."""
     about: dict[str, Any] = field(default_factory=dict)
     """For a picture or a model: the contents of its record."""
+    beside: dict[str, bytes] = field(default_factory=dict)
+    """For a JSON file: files that are written beside it, by name."""
     _outcome: Outcome | None = None
 
     @property
@@ -105,6 +134,11 @@ class Making:
         if self._outcome is None:
             raise RuntimeError(f"{self.place} is still being made")
         return self._outcome
+
+    def put_beside(self, name: str, data: bytes) -> str:
+        """Have a file written beside the artefact's JSON file; return its SHA-256, which the document must record."""
+        self.beside[name] = data
+        return files.sha256_bytes(data)
 
     def result(self) -> Document:
         """Return the document that the block has set."""
@@ -122,10 +156,16 @@ def making_file(
     `on_new_inputs` says what to do if only inputs have changed: "redo" is for artefacts that are cheap to derive again.
     """
     with _settling(path, step, summary, request, _new_inputs if on_new_inputs == "redo" else _never) as making:
-        clock = Clock(step)
+        clock = Clock(step, request.study)
         yield making
         if making.needed:
-            making.result().model_copy(update={"run": clock.record()}).write(path)
+            document = making.result().model_copy(update={"run": clock.record()})
+            if making.beside:
+                # Whenever this is interrupted, there is no record: it is made again.
+                path.unlink(missing_ok=True)
+            for name, data in making.beside.items():
+                files.write_bytes(path.with_name(name), data)
+            document.write(path)
 
 
 @contextmanager
@@ -142,7 +182,7 @@ def making_folder(
             yield making
             return
         with files.published_folder(path) as making.place:
-            clock = Clock(step)
+            clock = Clock(step, request.study)
             yield making
             _finish(making, clock)
 
@@ -162,29 +202,55 @@ def growing_folder(
         if not making.needed:
             yield making
             return
-        if (existing := find_step(path)) is not None:
-            made, _ = existing
-            if request.force or (step.differences(made) and permission(step, made) is None):
-                shutil.rmtree(path)
+        old = files.set_aside(path) if path.exists() and (request.force or _is_other(path, step, permission)) else None
         path.mkdir(parents=True, exist_ok=True)
         files.clear_partial(path)
-        PlanDocument(**vars(step)).write(path / PlanDocument.FILE)
+        PlanDocument(**vars(step), study=request.study).write(path / PlanDocument.FILE)
         (path / RunDocument.FILE).unlink(missing_ok=True)
         try:
-            clock = Clock(step)
+            clock = Clock(step, request.study)
             yield making
             _finish(making, clock)
         except BaseException:
-            # Nothing was begun: leave nothing that would refuse other settings.
+            # Nothing was begun: leave nothing that would refuse other settings, and what was there before.
             if [entry.name for entry in path.iterdir()] == [PlanDocument.FILE]:
                 shutil.rmtree(path)
+                if old is not None:
+                    old.rename(path)
             raise
+        finally:
+            if old is not None and old.exists():
+                shutil.rmtree(old)
+
+
+def _is_other(path: Path, step: Step, permission: Permission) -> bool:
+    """Return whether the work on disk cannot be continued."""
+    existing = find_existing(path)
+    return existing is not None and bool(step.differences(existing.step)) and permission(step, existing.step) is None
 
 
 def _finish(making: Making, clock: Clock) -> None:
-    """Mark the folder as finished, in `run.json`."""
-    content = making.result().content_digest()
-    RunDocument(content=content, run=clock.record()).write(making.place / RunDocument.FILE)
+    """Mark the folder as finished, in `run.json`, with the digest of every file that its document does not list."""
+    document = making.result()
+    listed = document.file_digests()
+    others = {name: path for name, path in folder_files(making.place).items() if name not in listed}
+    digests = {name: files.sha256_file(path) for name, path in others.items()}
+    run = RunDocument(content=document.content_digest(), files=digests, run=clock.record())
+    run.write(making.place / RunDocument.FILE)
+
+
+UNRECORDED = ("tensorboard", PlanDocument.FILE, RunDocument.FILE)
+"""What `run.json` has no digest of: TensorBoard's writer is not ours, and the other two have their own."""
+
+
+def folder_files(folder: Path) -> dict[str, Path]:
+    """Return the files of an artefact whose digests are recorded, by their place in its folder."""
+    names = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        name.as_posix(): path
+        for name, path in names.items()
+        if name.parts[0] not in UNRECORDED and not any(part.startswith(".") for part in name.parts)
+    }
 
 
 @contextmanager
@@ -206,10 +272,15 @@ def _settling(path: Path, step: Step, summary: Summary, request: Request, permis
 
 def _settled(path: Path, step: Step, summary: Summary, request: Request, permission: Permission) -> Outcome | None:
     """Return the outcome if there is nothing to do, None if there is work; raise if the artefact differs."""
-    existing = find_step(path)
+    try:
+        existing = find_existing(path)
+    except FormatError:
+        if not (request.force and _is_ours(path)):
+            raise
+        existing = None
     changes: tuple[str, ...] = ()
     if existing is not None:
-        made, finished = existing
+        made = existing.step
         if made.command != step.command and (request.force or request.refresh):
             raise SettingsError(
                 f"{path} was made by usgan {made.command}; usgan {step.command} does not replace it.",
@@ -217,18 +288,25 @@ def _settled(path: Path, step: Step, summary: Summary, request: Request, permiss
             )
         changes = tuple(step.differences(made))
         if changes and not request.force:
-            changes = _permitted_changes(path, step, made, request, permission)
-        elif finished and not request.force:
+            changes = _permitted_changes(path, step, existing, request, permission)
+        elif existing.finished and not request.force:
             request.progress.note(f"{path} is up to date; nothing to do.")
             return Outcome(path, "skipped", summary(path))
     if request.dry_run:
         plan = {"settings": dict(step.settings), "inputs": dict(step.inputs)}
-        return Outcome(path, "planned", plan, changes, begun=existing is not None and not existing[1] and not changes)
+        return Outcome(path, "planned", plan, changes, begun=_begun(existing) and not changes)
     return None
 
 
-def _permitted_changes(path: Path, step: Step, made: Step, request: Request, permission: Permission) -> tuple[str, ...]:
+def _begun(existing: Existing | None) -> bool:
+    return existing is not None and not existing.finished
+
+
+def _permitted_changes(
+    path: Path, step: Step, existing: Existing, request: Request, permission: Permission
+) -> tuple[str, ...]:
     """Report the changes to the artefact and return them in words; raise if it may not be made again."""
+    made = existing.step
     reason = permission(step, made)
     if reason is not None:
         request.progress.note(f"{path}: {reason}.")
@@ -238,6 +316,12 @@ def _permitted_changes(path: Path, step: Step, made: Step, request: Request, per
         raise SettingsError(
             f"{path} exists and differs: {'; '.join(changes)}.",
             "Make it again with --refresh, or choose another --out.",
+        )
+    if request.study is not None and existing.study != request.study and not request.adopt:
+        owner = "by hand" if existing.study is None else f"by the study {existing.study!r}"
+        raise SettingsError(
+            f"{path} was made {owner} and differs from what the study needs: {'; '.join(changes)}.",
+            "Give the study another workspace (--work DIR), or let it make this again with --adopt.",
         )
     request.progress.note(f"{path} is out of date ({'; '.join(changes)}); making it again.")
     return changes
@@ -252,6 +336,10 @@ class FileRecord(Document):
     sha256: str
     about: dict[str, Any]
 
+    def beside(self) -> dict[str, str]:
+        """Return the digest of the file."""
+        return {self.file: self.sha256}
+
 
 def record_path(path: Path) -> Path:
     """Return the path of a file's record."""
@@ -265,21 +353,26 @@ def making_recorded_file(path: Path, step: Step, request: Request) -> Iterator[M
     if path.is_dir() or (path.exists() and not record.exists()):
         raise SettingsError(f"{path} exists and was not made by usgan.", "Choose another place, or move it away.")
     if record.exists() and not path.exists():
+        # An earlier run was interrupted between its record and its file (see below).
         request = replace(request, force=True)
-    with making_file(record, step, _about, request) as making:
-        if making.needed:
+    with _settling(record, step, _about, request, _never) as making:
+        if not making.needed:
+            yield making
+        else:
+            files.clear_temporary(path)
+            clock = Clock(step, request.study)
             with files.atomic_path(path) as making.place:
                 yield making
                 sha256 = files.sha256_file(making.place)
-            making.document = FileRecord(file=path.name, sha256=sha256, about=making.about)
-        else:
-            yield making
+                # Whenever this is interrupted, a record without its file stays: it is made again.
+                path.unlink(missing_ok=True)
+                about = FileRecord(file=path.name, sha256=sha256, about=making.about, run=clock.record())
+                about.write(record)
     making._outcome = replace(making.outcome, path=path)
 
 
 def _about(record: Path) -> dict[str, Any]:
     """Return the contents of a file's record, and check that the file is still the same."""
-    document, path = FileRecord.read(record), record.with_suffix("")
-    if files.sha256_file(path) != document.sha256:
-        raise DataError(f"{path} has changed since it was made.", "Make it again with --force.")
+    document = FileRecord.read(record)
+    document.check_beside(record)
     return document.about

@@ -39,8 +39,8 @@ def current_device() -> str:
 class Clock:
     """Measures a step from now on."""
 
-    def __init__(self, step: Step) -> None:
-        self.step = step
+    def __init__(self, step: Step, study: str | None = None) -> None:
+        self.step, self.study = step, study
         self.started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         self.begin = time.perf_counter()
 
@@ -53,4 +53,5 @@ class Clock:
             started=self.started,
             wall_s=round(time.perf_counter() - self.begin, 3),
             peak_memory_mb=round(process_peak_memory_mb(), 1),
+            study=self.study,
         )

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 INPUT = "its input"
 """Beginning of a difference in an input, as opposed to a setting."""
 
+STUDY_VARIABLE, ADOPT_VARIABLE = "USGAN_STUDY", "USGAN_ADOPT"
+"""Environment variables by which the jobs of a study know its name, and whether it was given --adopt."""
 Status = Literal["done", "skipped", "planned"]
 
 
@@ -65,6 +67,10 @@ class Request:
     """Make the artefact again if it was made differently (the default refuses); keep it if it is up to date."""
     dry_run: bool = False
     wait_s: float = 0
+    study: str | None = None
+    """The study that the step is carried out for. A study makes again only what it made itself ..."""
+    adopt: bool = False
+    """... unless it may take over what was made by hand."""
 
 
 @dataclass(frozen=True)

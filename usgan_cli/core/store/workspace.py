@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,11 @@ augmented copies, or generated images whose labels are shuffled."""
 K = TypeVar("K")
 FoldOf = tuple[int, int]
 """A fold, from 0, and the number of folds."""
+
+
+def work_option(root: Path) -> str:
+    """Return, with a blank before it, the option that a hint must carry if the workspace is not the default one."""
+    return "" if root == Path("work") else f" --work {shlex.quote(str(root))}"
 
 
 def gan_name(aug: str, n: int, seed: int, fold: FoldOf | None = None) -> str:
@@ -213,3 +219,35 @@ class Workspace:
         paths = sorted(place.glob(f"[!.]*{suffix}")) if place.is_dir() else []
         keys = {path: parse(path.name.removesuffix(suffix)) for path in paths}
         return {key: path for path, key in keys.items() if key is not None}
+
+    def artefacts(self) -> list[tuple[str, Path]]:
+        """Return everything that is there, as (folder of the workspace, path), in the order in which it is made.
+
+        A file is there by its JSON record, a folder if it is not empty.
+        """
+        found: list[tuple[str, Path]] = []
+        for folder, pattern in ARTEFACTS.items():
+            place = self.root / folder
+            paths = sorted(place.glob(pattern)) if pattern else [place]
+            found += [(folder, path) for path in paths if _is_there(path, pattern)]
+        return found
+
+
+ARTEFACTS = {
+    "phantoms": "",
+    "data": "",
+    "subsets": "[!.]*.json",
+    "gans": "[!.]*",
+    "synthetic": "[!.]*",
+    "scores": "[!.]*.json",
+    "classifiers": "[!.]*/[!.]*",
+    "ttests": "[!.]*.json",
+    "pictures": "[!.]*.json",
+    "report": "",
+    "cards": "",
+}
+"""Where artefacts are in a workspace, in the order in which they are made; no pattern: the folder is the artefact."""
+
+
+def _is_there(path: Path, pattern: str) -> bool:
+    return path.is_file() if pattern.endswith(".json") else path.is_dir() and any(path.iterdir())

@@ -24,8 +24,8 @@ from usgan_cli.core.formats.generator import (
     GeneratorDocument,
     latest_state,
     read_generator,
-    read_tensors,
 )
+from usgan_cli.core.formats.tensors import check_finite, read_tensors
 from usgan_cli.core.store import files
 from usgan_cli.gan.batches import under
 from usgan_cli.gan.init.stylegan2_pickle import read_published
@@ -193,7 +193,7 @@ def read_source(path: Path) -> Source:
         g, d, average = (networks.get(name) for name in ("G", "D", "G_ema"))
         source = Source(g, d, average, f"the published networks {path}", files.sha256_file(path))
     elif path.suffix == ".safetensors":
-        source = Source(None, None, read_tensors(path), f"the generator {path}", files.sha256_file(path))
+        source = Source(None, None, read_tensors(path, foreign=True), f"the generator {path}", files.sha256_file(path))
     else:
         raise FormatError(
             f"{path} is not something that a training can start from.",
@@ -229,9 +229,7 @@ def _check(path: Path, source: Source) -> None:
     ):
         if network is not None and not any(name in network for name in needed):
             raise FormatError(f"{path} does not hold StyleGAN2 networks: there is no {' or '.join(needed)} in it.")
-        for name, value in (network or {}).items():
-            if not bool(value.isfinite().all()):
-                raise FormatError(f"{path} holds numbers that are not finite, in {name}.")
+        check_finite(path, network or {})
 
 
 def apply_source(

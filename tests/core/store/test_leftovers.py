@@ -1,0 +1,144 @@
+"""What killed processes leave is cleared, and nothing that a living one is writing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from usgan_cli import cli
+from usgan_cli.core.store import files
+from usgan_cli.core.store.leftovers import clear_leftovers, find_leftovers
+
+DEAD = 2**22 + 1
+"""A process number beyond Linux's and macOS' largest."""
+
+
+def put(path: Path, text: str = "x") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def temporary(name: str, pid: int, machine: str | None = None) -> str:
+    return f".{name}.{machine or files.this_machine()}-{pid}.partial"
+
+
+def test_leftovers_of_dead_processes_are_found_wherever_they_are(tmp_path: Path) -> None:
+    gone = [
+        put(tmp_path / "subsets" / temporary("n8-s0.json", DEAD)),
+        put(tmp_path / "gans" / "ada-n8-s0" / "checkpoint" / temporary("kimg1.json", DEAD)),
+        put(tmp_path / "scores" / ".a.json.holder", json.dumps({"pid": DEAD, "machine": files.this_machine()})),
+        put(tmp_path / "scores" / ".b.json.holder", "{"),
+        put(tmp_path / "synthetic" / ".a.partial" / "1.png").parent,
+    ]
+    put(tmp_path / "synthetic" / "b" / "1.png")
+    gone.append(put(tmp_path / "synthetic" / ".b.old" / "1.png").parent)
+    kept = [
+        put(tmp_path / "subsets" / "n8-s0.json"),
+        put(tmp_path / "subsets" / ".n8-s0.json.lock", ""),
+        put(tmp_path / "subsets" / temporary("n9-s0.json", os.getpid())),
+        put(tmp_path / "subsets" / temporary("n9-s0.json", DEAD, "0" * 8)),
+        put(tmp_path / ".hidden"),
+        put(tmp_path / "notes.partial"),
+        put(tmp_path / ".git" / "HEAD"),
+    ]
+    assert {leftover.path for leftover in find_leftovers(tmp_path)} == set(gone)
+    clear_leftovers(tmp_path)
+    assert not any(path.exists() for path in gone)
+    assert all(path.exists() for path in kept)
+
+
+def test_a_temporary_file_of_another_machine_is_left_over_once_it_is_old(tmp_path: Path) -> None:
+    path = put(tmp_path / temporary("a", DEAD, "0" * 8))
+    assert find_leftovers(tmp_path) == []
+    os.utime(path, (0, 0))
+    assert [leftover.path for leftover in find_leftovers(tmp_path)] == [path]
+
+
+def test_what_is_being_written_stays(tmp_path: Path) -> None:
+    put(tmp_path / "synthetic" / ".a.partial" / "1.png")
+    put(tmp_path / "synthetic" / temporary("a", DEAD))
+    with files.locked(tmp_path / "synthetic" / "a"):
+        assert find_leftovers(tmp_path) == []
+        put(tmp_path / "synthetic" / ".a.partial" / "1.png")
+    assert find_leftovers(tmp_path) != []
+
+
+def test_an_artefact_whose_replacement_was_cut_short_gets_its_name_back(tmp_path: Path) -> None:
+    put(tmp_path / "gans" / ".a.old" / "generator.json", "whole")
+    (leftover,) = clear_leftovers(tmp_path)
+    assert "gets its name back" in leftover.why
+    assert (tmp_path / "gans" / "a" / "generator.json").read_text() == "whole"
+    assert find_leftovers(tmp_path) == []
+
+
+def test_the_next_command_clears_them(tmp_path: Path) -> None:
+    left = put(tmp_path / "subsets" / temporary("n8-s0.json", DEAD))
+    assert cli.run(["status", "--work", str(tmp_path)]) == 1  # there is nothing else in it
+    assert not left.exists()
+    put(left)
+    assert cli.run(["report", "--dry-run", "--work", str(tmp_path)]) in {0, 1}
+    assert left.exists(), "a dry run changes nothing"
+
+
+def test_locks_and_temporary_files_name_neither_user_nor_machine(tmp_path: Path) -> None:
+    import getpass
+    import socket
+
+    with files.locked(tmp_path / "a"), files.atomic_path(tmp_path / "b") as place:
+        place.write_text("x")
+        text = (tmp_path / ".a.holder").read_text() + " ".join(path.name for path in tmp_path.iterdir())
+    for name in (socket.gethostname(), getpass.getuser()):
+        assert len(name) < 4 or name not in text
+    assert files.holder_of(tmp_path / "a") is None
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from usgan_cli.core.store import lifecycle
+from usgan_cli.core.store.step import Request, Step
+from usgan_cli.core.progress import Silent
+
+at = sys.argv[2]
+if at == "before the record":
+    lifecycle.FileRecord.write = lambda *_: os._exit(9)
+if at == "before the file":
+    replace = Path.replace
+    Path.replace = lambda self, to: os._exit(9) if to.name == "a.png" else replace(self, to)
+if at == "while drawing":
+    lifecycle.files.sha256_file = lambda *_: os._exit(9)
+step = Step("draw", 1, {"size": int(sys.argv[3])})
+request = Request(Silent(), force=True)
+with lifecycle.making_recorded_file(Path(sys.argv[1]), step, request) as making:
+    making.place.write_text("picture")
+"""
+
+
+def test_a_picture_killed_at_any_moment_is_made_by_the_same_command(tmp_path: Path) -> None:
+    from usgan_cli.core.progress import Silent
+    from usgan_cli.core.store.lifecycle import making_recorded_file
+    from usgan_cli.core.store.step import Request, Step
+
+    for moment in ("while drawing", "before the record", "before the file"):
+        for before in (False, True):
+            path = tmp_path / f"{moment}{before}" / "a.png"
+            if before:
+                with making_recorded_file(path, Step("draw", 1, {"size": 3}), Request(Silent())) as making:
+                    making.place.write_text("old")
+            done = subprocess.run(
+                [sys.executable, "-c", KILLED, str(path), moment, "4" if before else "3"], check=False
+            )
+            assert done.returncode == 9
+            clear_leftovers(tmp_path)
+            step = Step("draw", 1, {"size": 4 if before else 3})
+            with making_recorded_file(path, step, Request(Silent(), refresh=True)) as making:
+                if making.needed:
+                    making.place.write_text("picture")
+            assert path.read_text() == "picture"
+            assert making.outcome.status == "done"
+            left = {entry.name for entry in path.parent.iterdir() if not entry.name.endswith(".lock")}
+            assert left == {"a.png", "a.png.json"}
