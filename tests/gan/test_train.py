@@ -362,3 +362,9 @@ def test_warnings_are_said_once_and_in_words() -> None:
     assert len(progress.warnings) == 2
     assert any("over 0.8" in text for text in progress.warnings)
     assert any("overfits" in text for text in progress.warnings)
+
+
+def test_a_projected_discriminator_that_knows_real_images_is_no_warning_sign() -> None:
+    progress = Silent()
+    Warnings(progress, projected=True).check(a_row(r_t=0.99))
+    assert progress.warnings == []

@@ -107,7 +107,7 @@ class Outputs:
         self.log = Log(folder)
         self.log.truncate(log_bytes)
         self.rows = read_log(folder)
-        self.warnings = Warnings(run.progress, self.rows)
+        self.warnings = Warnings(run.progress, self.rows, projected=config.discriminator == "projected")
         self.tensorboard = TensorBoard(folder / "tensorboard", training.images) if run.tensorboard else None
 
     def write(self, row: LogRow | None, due: Due, task: Task) -> None:

@@ -57,10 +57,14 @@ def real_diversity(data: ImageSet) -> float | None:
 
 
 class Warnings:
-    """Warns once of each problem; `rows` are the lines logged before this run."""
+    """Warns once of each problem; `rows` are the lines logged before this run.
 
-    def __init__(self, progress: Progress, rows: Sequence[LogRow] = ()) -> None:
-        self.progress = progress
+    A projected discriminator tells real images from generated ones within the first few kimg, while the generator goes
+    on learning: there r_t is no sign of overfitting.
+    """
+
+    def __init__(self, progress: Progress, rows: Sequence[LogRow] = (), *, projected: bool = False) -> None:
+        self.progress, self.projected = progress, projected
         self.warned: dict[str, str] = {}
         self.most_diverse = max((row.diversity for row in rows if row.diversity is not None), default=0.0)
 
@@ -77,7 +81,7 @@ class Warnings:
                 "show in the generated images. More training images or fewer kimg are the remedy.",
                 "leak",
             )
-        if row.r_t > WINNING_R_T:
+        if row.r_t > WINNING_R_T and not self.projected:
             self._once(
                 f"At {row.kimg:g} kimg the discriminator knows its training images (r_t {row.r_t:.2f}, near 1): "
                 "it overfits, and the generator learns little more.",

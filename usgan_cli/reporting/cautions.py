@@ -139,7 +139,11 @@ def _discriminators(records: StudyRecords) -> Iterator[str]:
     ]
     yield from ada_cautions([(gan, name) for gan, name, _ in ends if gan.uses("ada")])
     yield from _of(
-        [f"{name} (r_t = {number(end.r_t, 2)})" for _, name, end in ends if end.r_t > WINNING_R_T],
+        [
+            f"{name} (r_t = {number(end.r_t, 2)})"
+            for gan, name, end in ends
+            if end.r_t > WINNING_R_T and gan.settings.get("discriminator") != "projected"  # there it is no sign of it
+        ],
         f"The discriminator was winning at the end (r_t above {WINNING_R_T}): it knew real images from generated "
         "ones almost without fail, as it does once it has learned them by heart",
     )
