@@ -189,6 +189,11 @@ class TrainGan(
         above=0,
     )
     mirror: bool = option("Show training images also mirrored left to right (best: always).", default=False)
+    match_grays: bool = option(
+        "Give the finished generator one curve of gray levels, so that their distribution is that of the training "
+        "images (best: always).",
+        default=False,
+    )
     init: Path | None = technical(
         "Start from these networks: a GAN's folder, a generator.safetensors, or a published StyleGAN2-ADA .pkl "
         "(nothing in it is executed). Layers that fit are taken.",

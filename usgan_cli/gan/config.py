@@ -77,6 +77,8 @@ class GanConfig:
 
     mirror: bool
     """Show every training image also mirrored left to right."""
+    match_grays: bool = False
+    """Give the finished generator a curve that makes its images' gray levels those of the training images."""
     style_mixing_prob: float = 0.9
     w_avg_decay: float = 0.995
     r1_interval: int = 16
@@ -362,7 +364,7 @@ def settings_of(config: GanConfig) -> dict[str, Any]:
         del values[name]
     values["diffaug_policy"] = list(config.diffaug_policy)
     # What was added later is left out where it is as it was, so that older artefacts stay valid.
-    for name, usual in (("lr_d", None), ("diffaug_cutout", PUBLISHED_CUTOUT)):
+    for name, usual in (("lr_d", None), ("diffaug_cutout", PUBLISHED_CUTOUT), ("match_grays", False)):
         if values[name] == usual:
             del values[name]
     if config.stop == "limit":

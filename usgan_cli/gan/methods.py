@@ -31,6 +31,7 @@ BEST = Method(
     {
         "discriminator": "projected",
         "mirror": True,
+        "match_grays": True,
         "diffaug_fill": -1.0,
         "diffaug_cutout": 0.375,
     },

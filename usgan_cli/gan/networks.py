@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from usgan_cli.core.formats.generator import Architecture
+from usgan_cli.gan.grays import apply_curve
 from usgan_cli.gan.kernels.filters import binomial_upsample
 from usgan_cli.gan.kernels.types import HALF_TYPES
 from usgan_cli.gan.layers import (
@@ -31,6 +32,8 @@ from usgan_cli.gan.layers import (
 )
 
 MAPPING_LR_MULTIPLIER = 0.01
+GRAY_CURVE = "synthesis.gray_curve"
+"""Name of a finished generator's curve of gray levels among its tensors, where it has one."""
 
 Noise = Sequence[Tensor] | Literal["const", "none"]
 """What is added after the generator's convolutions: drawn planes in order of use, constant ones, or nothing."""
@@ -145,12 +148,17 @@ class SynthesisBlock(nn.Module):
 class SynthesisNetwork(nn.Module):
     """From intermediate latents to an image, resolution by resolution."""
 
+    gray_curve: Tensor | None
+    """Curve of gray levels [256] that the image goes through at the end; see `usgan_cli.gan.grays`."""
+
     def __init__(
         self, architecture: Architecture, init: torch.Generator | None, half_resolutions: int, clamp: float | None
     ) -> None:
         super().__init__()
         self.half_resolutions = half_resolutions
         self.compute_dtype = torch.float32
+        # Only a finished generator may have one, and only then is it among its tensors.
+        self.register_buffer("gray_curve", None)
         self.block_resolutions = resolutions(architecture.resolution)
         previous = 0
         for resolution in self.block_resolutions:
@@ -211,7 +219,7 @@ class SynthesisNetwork(nn.Module):
                 img = share if img is None else binomial_upsample(img) + share
         if img is None:
             raise ValueError("a generator has at least one block")
-        return img
+        return img if self.gray_curve is None else apply_curve(img, self.gray_curve)
 
     def _planes(self, noise: Noise) -> Sequence[Tensor | None]:
         layers = self.layers

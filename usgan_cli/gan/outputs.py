@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 
+from usgan_cli.core.apportion import class_order
 from usgan_cli.core.formats.generator import (
     BEST_FOLDER,
     CHECKPOINT_FOLDER,
@@ -32,15 +35,19 @@ from usgan_cli.gan import early_stop
 from usgan_cli.gan.config import GanConfig
 from usgan_cli.gan.cuda_graph import GraphsWanted
 from usgan_cli.gan.distributed import ALONE, World
+from usgan_cli.gan.grays import fit_curve
 from usgan_cli.gan.log import TensorBoard, show
 from usgan_cli.gan.networks import Generator
 from usgan_cli.gan.pictures import encode_gif
 from usgan_cli.gan.progress_page import write_page
-from usgan_cli.gan.sample import class_samples
+from usgan_cli.gan.sample import class_samples, make_images
 from usgan_cli.gan.state import Training
 from usgan_cli.gan.warnings import Warnings, diversity, real_diversity
 
 GRID_COLUMNS = 8
+CURVE_IMAGES = 256
+CURVE_SEEDS = range(20_000_000, 20_000_000 + CURVE_IMAGES)
+"""Images that a curve of gray levels is fitted to, in the classes' proportions."""
 TIME_LAPSE_FRAME_MS = 400
 
 
@@ -115,12 +122,13 @@ class Outputs:
 
         The state comes last, because it holds the length of the log and the best score.
         """
-        samples = self._write_samples() if due.samples else []
+        generator = self._finished_generator() if due.samples or due.score else self.training.average
+        samples = self._write_samples(generator) if due.samples else []
         if row is not None:
             if due.samples:
                 row = row.model_copy(update={"diversity": self._relative_diversity(samples)})
             if due.score and self.run.scorer is not None:
-                row = self._scored(row, self.run.scorer)
+                row = self._scored(row, self.run.scorer, generator)
             self.log.append(row)
             self.rows.append(row)
             self.warnings.check(row)
@@ -139,9 +147,10 @@ class Outputs:
 
     def finish(self) -> GeneratorDocument:
         """Write the averaged generator and the time-lapse of the samples, and return the generator's record."""
-        document, tensors = self._document(self.training.images / 1000), self.training.average.state_dict()
+        document = self._document(self.training.images / 1000)
         if not self.run.world.is_main:
             return document
+        tensors = self._finished_generator().state_dict()
         if self.config.stop == "auto":
             document, tensors = self._best(document, tensors)
         channels: Literal[1, 3] = 1 if self.config.img_channels == 1 else 3
@@ -150,13 +159,24 @@ class Outputs:
         self._write_page(ended=True)
         return write_generator(self.folder, document, tensors)
 
+    def _finished_generator(self) -> Generator:
+        """Return the averaged generator as it is published: with its curve of gray levels, if it gets one."""
+        average = self.training.average
+        if not self.config.match_grays:
+            return average
+        labels = class_order(list(self.data.class_counts().values()), CURVE_IMAGES)
+        made = np.stack(list(make_images(average, CURVE_SEEDS, labels)))
+        finished = copy.deepcopy(average)
+        finished.synthesis.gray_curve = fit_curve(made, self.data.pixels).to(self.run.device)
+        return finished
+
     def _write_page(self, *, ended: bool) -> None:
         if rows := read_log(self.folder):
             write_page(self.folder, self.run.name, self.config, self.data, rows, self.warnings.messages, ended=ended)
 
-    def _write_samples(self) -> list[list[codec.Pixels]]:
+    def _write_samples(self, generator: Generator) -> list[list[codec.Pixels]]:
         kimg = self.training.images / 1000
-        samples = class_samples(self.training.average, self.config.c_dim, GRID_COLUMNS, self.config.seed)
+        samples = class_samples(generator, self.config.c_dim, GRID_COLUMNS, self.config.seed)
         sheet = codec.sheet(samples)
         codec.write_png(self.folder / SAMPLES_FOLDER / kimg_file(kimg, ".png"), sheet)
         if self.tensorboard is not None:
@@ -167,13 +187,13 @@ class Outputs:
         of_samples = diversity(samples)
         return of_samples / self.real_diversity if of_samples is not None and self.real_diversity else None
 
-    def _scored(self, row: LogRow, scorer: Scorer) -> LogRow:
-        measured = Measured(*scorer(self.training.average))
+    def _scored(self, row: LogRow, scorer: Scorer, generator: Generator) -> LogRow:
+        measured = Measured(*scorer(generator))
         fd, extractor = measured.fd, measured.extractor
         changes = measured._asdict() | {"fd_extractor": extractor}
         del changes["extractor"]
         row = row.model_copy(update=changes)
-        tensors = self.training.average.state_dict()
+        tensors = generator.state_dict()
         write_tensors(self.folder / SNAPSHOT_FOLDER / kimg_file(row.kimg, ".safetensors"), tensors)
         best = self.training.best
         if self.config.stop == "auto":

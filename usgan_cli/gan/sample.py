@@ -22,7 +22,8 @@ from usgan_cli.core.machine.device import torch_dtype
 from usgan_cli.core.machine.placement import copy_to_host, to_device
 from usgan_cli.core.machine.seeds import torch_generator
 from usgan_cli.core.progress import Progress
-from usgan_cli.gan.networks import Generator, Noise
+from usgan_cli.gan.grays import LEVELS
+from usgan_cli.gan.networks import GRAY_CURVE, Generator, Noise
 
 BLOCK = 8
 """Images computed together on a CPU, always this many, so that an image's arithmetic never depends on how many."""
@@ -31,6 +32,8 @@ BLOCK = 8
 def build_generator(architecture: Architecture, tensors: dict[str, Tensor], device: torch.device) -> Generator:
     """Return a generator with these parameters, ready to make images; `FormatError` if they do not fit."""
     generator = Generator(architecture)
+    if GRAY_CURVE in tensors:
+        generator.synthesis.gray_curve = torch.zeros(LEVELS)
     try:
         generator.load_state_dict(tensors)
     except RuntimeError as error:

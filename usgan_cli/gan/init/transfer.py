@@ -82,7 +82,8 @@ class Source:
 def transfer(target: nn.Module, source: Tensors) -> Transfer:
     """Load into a generator or a discriminator what fits of another one's tensors; the other layers stay as they are.
 
-    `source` has parameters and buffers under the names of published checkpoints; constant filters are passed over.
+    `source` has parameters and buffers under the names of published checkpoints; constant filters are passed over, and
+    so is a finished generator's curve of gray levels, which belongs to the images that it was trained on.
 
     With other image channels, gray standing for equal channels: the discriminator's `fromrgb` sums its weights over
     the input channels, the generator's `torgb` averages weights and bias over the output channels, and the other way
@@ -91,7 +92,7 @@ def transfer(target: nn.Module, source: Tensors) -> Transfer:
     rate, they are what they were.
     """
     own = target.state_dict()
-    theirs = {name: value for name, value in source.items() if not name.endswith("resample_filter")}
+    theirs = {name: value for name, value in source.items() if not name.endswith(("resample_filter", "gray_curve"))}
     taken: dict[str, dict[str, Tensor]] = {}
     adapted: dict[str, str] = {}
     fresh: dict[str, str] = {}
