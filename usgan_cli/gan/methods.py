@@ -36,7 +36,7 @@ BEST = Method(
         "diffaug_cutout": 0.375,
     },
 )
-"""The settings that did best on images held out of the training images; docs/diary.md has the measurements."""
+"""What was tried, how it was judged, and what each part is worth: docs/diary.md."""
 
 METHODS: dict[GanName, Method] = {name: Method(name) for name in get_args(AugName)} | {"best": BEST}
 
