@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import zipfile
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_data import noise_folders, zipped
 
 from usgan_cli.core.errors import DataError, UndecodableError
 from usgan_cli.core.images import codec
@@ -64,10 +66,11 @@ def test_an_unreadable_folder_is_named(tmp_path: Path, monkeypatch: pytest.Monke
         FolderTree(tmp_path).listing()
 
 
-def test_an_unreadable_file_has_a_reason(tmp_path: Path) -> None:
-    with pytest.raises(UndecodableError, match="No such file"):
-        FolderTree(tmp_path).read("absent.png")
-    assert FolderTree(tmp_path).head("absent.png", 4) == b""
+def test_a_link_in_a_circle_has_a_reason(tmp_path: Path) -> None:
+    (tmp_path / "a.png").symlink_to("a.png")
+    with pytest.raises(UndecodableError, match="cannot be read"):
+        FolderTree(tmp_path).read("a.png")
+    assert FolderTree(tmp_path).head("a.png", 4) == b""
 
 
 def test_members_that_lead_outside_are_set_aside(tmp_path: Path) -> None:
@@ -144,3 +147,35 @@ def test_what_is_no_archive_or_encrypted_is_refused(tmp_path: Path) -> None:
     (tmp_path / "locked.zip").write_bytes(data)
     with pytest.raises(DataError, match="encrypted"):
         ZipTree(tmp_path / "locked.zip").listing()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ENOENT, errno.EMFILE])
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_an_error_of_the_disk_leaves_no_image_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: str
+) -> None:
+    """The next time it would be read, and the dataset would be another one."""
+    folder = noise_folders(tmp_path / "in", {"a": 3, "b": 3})
+    tree = FolderTree(folder) if kind == "folder" else ZipTree(zipped(folder, tmp_path / "in.zip"))
+    name = tree.listing().files[0]
+
+    def broken(*_: object, **__: object) -> bytes:
+        raise OSError(number, os.strerror(number), name)
+
+    monkeypatch.setattr(Path, "read_bytes", broken)
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", broken)
+    with pytest.raises(OSError, match=os.strerror(number)):
+        tree.read(name)
+
+
+def test_a_file_that_may_not_be_read_is_left_out_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = FolderTree(noise_folders(tmp_path / "in", {"a": 3, "b": 3}))
+
+    def forbidden(path: Path) -> bytes:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", forbidden)
+    with pytest.raises(UndecodableError, match="Permission denied"):
+        tree.read("a/0.png")

@@ -6,6 +6,7 @@ A tree is listed once. Names are relative to its top, with forward slashes; what
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import zipfile
@@ -26,6 +27,10 @@ OUTSIDE = "its path leads out of the archive"
 LINK = "symbolic link in an archive"
 BOMB = "unpacks to far more than an image holds"
 REPLACED = "replaced by a later member of the same name"
+
+OF_THE_FILE = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENAMETOOLONG})
+"""Errors that are of one file and stay: it is left out. Others, such as a disk's or a share that went away, end the
+command: it would make another dataset the next time."""
 
 _SYSTEM_NAMES = frozenset(
     {
@@ -102,10 +107,12 @@ class FolderTree:
         return Listing(tuple(files), frozenset(folders), tuple(left_out), tuple(sorted(reserved)))
 
     def read(self, name: str) -> bytes:
-        """Return a file's bytes, or raise `UndecodableError`."""
+        """Return a file's bytes, or raise `UndecodableError` for one that may not be read; the disk's errors pass."""
         try:
             return (self.top / name).read_bytes()
         except OSError as error:
+            if error.errno not in OF_THE_FILE:
+                raise
             raise UndecodableError(f"the file cannot be read ({error.strerror})") from None
 
     def head(self, name: str, count: int) -> bytes:
@@ -113,7 +120,9 @@ class FolderTree:
         try:
             with (self.top / name).open("rb") as file:
                 return file.read(count)
-        except OSError:
+        except OSError as error:
+            if error.errno not in OF_THE_FILE:
+                raise
             return b""
 
 
@@ -191,7 +200,9 @@ class ZipTree:
         try:
             with self._archive().open(self._members[name]) as member:
                 return member.read(count)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError):
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+                raise  # the disk's, not the archive's: a seek to a lying address is EINVAL
             raise UndecodableError("it cannot be read from the archive") from None
 
     def _archive(self) -> zipfile.ZipFile:
