@@ -33,7 +33,7 @@ def _readers(*lists: tuple[str, ...]) -> tuple[Command, ...]:
 
 
 PREPARE = ("prepare", "work/phantoms", "--size", "32", "--test", "15", "--out", "fresh/data")
-SUBSAMPLE = ("subsample", "--n", "12", "--out", "fresh/subset.json")
+SUBSAMPLE = ("subsample", "--n", "12")
 TRAIN = ("train-gan", *NONE, *GAN, "--kimg", "0.01", "--out", "fresh/gan")
 LONGER = ("train-gan", *NONE, *GAN, "--kimg", "0.04")
 GENERATE = ("generate", *NONE, "--count", "6", "--out", "fresh/images")

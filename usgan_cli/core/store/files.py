@@ -175,7 +175,7 @@ def holder_of(path: Path) -> str | None:
     try:
         holder = json.loads(_beside(path, "holder").read_text())
         pid, machine = int(holder["pid"]), holder["machine"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     if machine != this_machine():
         return f"process {pid} of another machine"
