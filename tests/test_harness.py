@@ -79,7 +79,8 @@ def verdict(base: Path, name: str, fault: str, event: float, amount: float = 0) 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", QUICK)
 def test_a_disturbed_command_loses_nothing(prepared: Path, name: str, fault: str) -> None:
-    what, why = verdict(prepared, name, fault, event=0.5, amount=200.0)
+    event = random.Random(f"{name} {fault}").random()
+    what, why = verdict(prepared, name, fault, event, amount=200.0)
     assert what == "survived", why
 
 

@@ -164,7 +164,7 @@ def document_classes() -> list[Any]:
     while waiting:
         cls = waiting.pop()
         waiting += cls.__subclasses__()
-        if "FORMAT" in vars(cls):
+        if "FORMAT" in vars(cls) and cls.__module__.startswith("usgan_cli."):
             found[cls.__name__] = cls
     return [found[name] for name in sorted(found)]
 

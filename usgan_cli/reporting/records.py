@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -184,6 +185,10 @@ def without_root(message: str, workspace: Workspace) -> str:
     return message.replace(f"{workspace.root}/", "")
 
 
+OF_THE_FILE = frozenset({errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP})
+"""Errors that are of one file and stay: the report says that it cannot be read."""
+
+
 class _Reader:
     """Reads records, and keeps the reasons why some cannot be read."""
 
@@ -204,6 +209,8 @@ class _Reader:
         except FormatError as error:
             reason = error.message
         except OSError as error:
+            if error.errno not in OF_THE_FILE:
+                raise  # a disk's error goes away, and with it the report's would be another
             reason = f"{error.filename}: {error.strerror}."
         self.unreadable.append(without_root(reason, self.workspace))
         self._note(path, files.digest_json(reason))

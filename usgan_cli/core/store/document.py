@@ -250,7 +250,7 @@ def read_sealed(path: Path) -> dict[str, Any]:
         raise FormatError(f"{path} is not a file of usgan: it has no field 'format' that says so.", _elsewhere(path))
     digest = body.pop(SELF_DIGEST, None)
     if digest is None:
-        raise FormatError(
+        raise DamagedError(
             f"{path} is of format {body['format']!r} version {body.get('version')!r} without a digest of its own "
             f"({SELF_DIGEST}): an older usgan made it, or it was edited.",
             remedy(path),
