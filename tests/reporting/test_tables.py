@@ -127,7 +127,9 @@ def test_f1(records: StudyRecords, report: Path, page: Page) -> None:
         shown = page.row("f1", f"n = {key.n}", training_label(record.aug, record.ratio))
         assert float(row["test_micro_f1"]) == pytest.approx(100 * record.test_micro_f1.mean)
         assert shown[1] == f"{100 * record.test_micro_f1.mean:.2f} ± {100 * record.test_micro_f1.sd:.2f}"
-        assert shown[2] == f"{100 * record.val_micro_f1.mean:.2f} ± {100 * record.val_micro_f1.sd:.2f}"
+        mark = "" if record.is_baseline else " †"
+        assert shown[2] == f"{100 * record.val_micro_f1.mean:.2f} ± {100 * record.val_micro_f1.sd:.2f}{mark}"
+        assert row["val_seen_by_gan"] == ("yes" if mark else "no")
         found = next((item for item in records.ttests[key].comparisons if item.name == record.name), None)
         assert (found is None) == (record.aug is None)
         if found is not None:

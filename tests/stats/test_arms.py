@@ -13,7 +13,7 @@ from scipy import stats
 from usgan_cli.core.errors import DataError
 from usgan_cli.core.formats.classifier import ClassifierRecord, Predictions
 from usgan_cli.core.store.workspace import TrainingSet
-from usgan_cli.stats.arms import arm_effects, control_of, effect_from
+from usgan_cli.stats.arms import arm_effects, control_of, effect_from, pooled_effects
 from usgan_cli.stats.compare import Classified
 
 IMAGES, FOLDS = 30, 3
@@ -108,6 +108,18 @@ def test_repeats_with_test_images_of_their_own_are_pooled() -> None:
     assert effect.images == IMAGES and effect.clusters == 25
     parts = [arm_effects([one], CLUSTERS)[1].difference for one in (repeat(0, range(20)), repeat(1, range(10, 30)))]
     assert effect.by_repeat == pytest.approx(parts)
+
+
+def test_a_split_is_one_reader_whose_repeats_are_averaged() -> None:
+    """Doubling every split's repeats adds no degree of freedom, and equal repeats change nothing at all."""
+    splits = [[repeat(2 * i, part), repeat(2 * i + 1, part)] for i, part in enumerate((range(20), range(10, 30)))]
+    effect = pooled_effects(splits, CLUSTERS)[1]
+    each = [[arm_effects([one], CLUSTERS)[1].difference for one in repeats] for repeats in splits]
+    assert effect.trainings == [pytest.approx(values) for values in each]
+    assert effect.by_repeat == pytest.approx(np.mean(each, axis=1)) and effect.df == 1 and effect.images == IMAGES
+    twice = pooled_effects([[one, one] for one, _ in splits], CLUSTERS)[1]
+    once = pooled_effects([[one] for one, _ in splits], CLUSTERS)[1]
+    assert (twice.p, *twice.interval) == pytest.approx((once.p, *once.interval)) and once.trainings == []
 
 
 def test_images_of_another_dataset_are_refused() -> None:

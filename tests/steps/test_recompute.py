@@ -8,16 +8,21 @@ import json
 import shutil
 import subprocess
 import sys
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from calls import report, train_cls, ttest
 from scipy import special, stats
 from tiny_workspace import FAST, N, new_workspace, write_synthetic
 
-from usgan_cli.core.formats.comparison import SeedsRecord
+from usgan_cli.core.errors import DataError, SettingsError
+from usgan_cli.core.formats.comparison import SeedsRecord, SplitsRecord
+from usgan_cli.core.formats.dataset import Subset, read_manifest
 from usgan_cli.core.progress import Silent
-from usgan_cli.core.store.workspace import Workspace
+from usgan_cli.core.store.workspace import SplitsKey, Workspace
 from usgan_cli.terminal.session import Session
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "recompute.py"
@@ -91,3 +96,57 @@ def test_its_t_distribution_is_students(study: Workspace) -> None:
         assert limit(df) == pytest.approx(special.stdtrit(df, 0.975), rel=1e-9)  # type: ignore[operator]
     for effect in SeedsRecord.read(study.ttest(N, *SEEDS)).effects:
         assert effect.df == 2 and len(effect.by_repeat) == 3
+
+
+def second_split(work: Workspace) -> Workspace:
+    """The same images, of which a pair of each class has changed sides with two test images."""
+    other = work.split(1)
+    shutil.copytree(work.data, other.data)
+    manifest = read_manifest(work.data)
+    images = list(manifest.images)
+    for label in manifest.classes:
+        own = [i for i, image in enumerate(images) if image.class_ == label]
+        groups = Counter(images[i].group for i in own)
+        train = [i for i in own if groups[images[i].group] == 2][:2]
+        test = [i for i in own if images[i].split == "test"][:2]
+        for i, side in (*((i, "test") for i in train), *((i, "train") for i in test)):
+            images[i] = images[i].model_copy(update={"split": side})
+    changed = manifest.model_copy(update={"images": images, "seed": 1})
+    changed.write(other.data / "manifest.json")
+    files = [image.file for image in changed.of("train")]
+    for seed in (0, 1):
+        drawn = Subset(n=N, seed=seed, data=changed.content_digest(), classes=changed.classes, images=files)
+        drawn.write(other.subset(N, seed))
+    return other
+
+
+def test_several_splits_are_pooled_and_found_again(study: Workspace, tmp_path: Path) -> None:
+    work = Workspace(shutil.copytree(study.root, tmp_path / "work"))
+    other, session = second_split(work), Session(work, Silent())
+    there = Session(other, Silent())
+    for seed in (0, 1):
+        write_synthetic(other, "ada", seed)
+        train_cls(there, n=N, seed=seed, **FAST)
+        train_cls(there, n=N, seed=seed, control="copies", **FAST)
+        train_cls(there, n=N, seed=seed, aug="ada", **FAST)
+    assert not (other.root / "cache").exists(), "one cache for all splits"
+    done = ttest(session, n=N, seeds=[0, 1], splits=[0, 1])
+    assert done.path == work.pooled(SplitsKey(N, (0, 1), (0, 1)))
+    record = SplitsRecord.read(done.path)
+    assert np.shape(record.baseline_by_split) == (2, 2)
+    assert all(effect.df == 1 and np.shape(effect.trainings) == (2, 2) for effect in record.effects)
+    report(session, primary=f"ada-x1 n{N}")
+    page = (work.report / "index.html").read_text()
+    assert "2 splits (0 and 1) of 2 repeats (seeds 0 and 1)" in page and "is of split 0 alone" in page
+    again = recompute(work.root)
+    assert again.returncode == 0, again.stdout + again.stderr
+    train_cls(replace(there, refresh=True), n=N, seed=1, control="copies", **FAST | {"folds": 2})
+    report(session, primary=f"ada-x1 n{N}")
+    page = (work.report / "index.html").read_text()
+    assert "is older than the classifier of split 1 seed 1 copies-x1" in page
+    with pytest.raises(SettingsError, match="two or more splits"):
+        ttest(session, n=N, seeds=[0, 1], splits=[0])
+    manifest = read_manifest(other.data)
+    manifest.model_copy(update={"seed": 2}).write(other.data / "manifest.json")
+    with pytest.raises(DataError, match="is not the split that usgan draws with seed 1"):
+        ttest(session, n=N, seeds=[0, 1], splits=[0, 1])

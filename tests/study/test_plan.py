@@ -11,13 +11,15 @@ import pytest
 import typer
 
 from usgan_cli import cli
+from usgan_cli.commands.prepare import Prepare
 from usgan_cli.commands.score import Score
 from usgan_cli.commands.train_classifier import TrainClassifier
 from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.commands.ttest import Ttest
+from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.study.config import SHIPPED, STEP_ORDER, StudyConfig, load_study, parse_study
-from usgan_cli.study.plan import PlannedStep, plan_study
+from usgan_cli.study.plan import PlannedStep, plan_study, planned_comparisons
 
 WORK = Workspace(Path("some work"))
 
@@ -198,3 +200,29 @@ def test_a_step_has_a_label() -> None:
     step = PlannedStep(TrainGan(aug="ada", n=5, work=WORK.root), WORK.gan("ada", 5, 0))
     assert step.label == "train-gan gans/ada-n5-s0"
     assert PlannedStep(step.options, Path("out")).place == "out"
+
+
+def test_further_splits_are_workspaces_of_their_own_and_are_pooled() -> None:
+    config = study(grid={"sizes": [20], "gans": ["ada"], "seeds": [0, 1], "splits": [3, 5, 7]})
+    steps = plan_study(config, WORK)
+    made: set[Path] = set()
+    for step in steps:
+        assert set(step.needs) <= made and step.writes not in made, step
+        made.add(step.writes)
+    prepared = [step for step in steps if step.command == "prepare"]
+    assert [step.place for step in prepared] == ["data", "splits/s5/data", "splits/s7/data"]
+    assert [step.options.seed for step in prepared if isinstance(step.options, Prepare)] == [3, 5, 7]
+    assert all("--split new" in step.line for step in prepared), (
+        "a split that the source has would be the same each time"
+    )
+    assert Counter(step.command for step in steps)["phantom"] == 1
+    ttests = [step.place for step in steps if step.command == "ttest"]
+    assert ttests[-1] == "ttests/n20-s0+1-splits3+5+7.json" and "splits/s7/ttests/n20-s1.json" in ttests
+    pooled = next(step for step in steps if step.place == ttests[-1])
+    assert len(pooled.needs) == 3 * sum(s.command == "train-cls" and s.split is None for s in steps)
+    assert planned_comparisons(steps) == planned_comparisons(plan_study(study(grid=GRID), WORK)), "no new comparisons"
+    with pytest.raises(SettingsError, match="both name the seed of the split"):
+        study(grid=GRID | {"splits": [1, 2]}, data={"seed": 4})
+
+
+GRID = {"sizes": [20], "gans": ["ada"], "seeds": [0, 1]}

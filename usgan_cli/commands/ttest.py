@@ -22,6 +22,13 @@ class Ttest(ToPlace, OfSubset, StepOptions):
         metavar="SEED",
         least=0,
     )
+    splits: tuple[int, ...] = selector(
+        "Several splits of the data, by their seeds, each with these --seeds (or --seed): the first is the workspace's "
+        "own, each further one the workspace WORK/splits/sSEED. A split counts as one repeat.",
+        default=(),
+        metavar="SEED",
+        least=0,
+    )
     baseline: Path | None = selector(
         "Folder of the classifier on real images alone, in place of --n --seed.", default=None, metavar="DIR"
     )

@@ -5,7 +5,7 @@ Each table holds classifiers that were trained with the same settings. Only adju
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -28,6 +28,12 @@ CONTROLS = (
     "Copies: further copies of real training images in place of generated ones; augmented copies: the same under "
     "strong ordinary augmentation; labels shuffled: generated images that teach nothing about the classes. A GAN's "
     "gain is its difference to the copies."
+)
+VALIDATION = "F1 val., %"
+SEEN = (
+    "†: the GAN behind these classifiers’ images was trained on their validation images too, so this score flatters "
+    "it; no verdict uses it. With strict = true under [classifier] in the study’s file, or train-cls --strict, each "
+    "fold has a GAN that never saw them."
 )
 MORE_RATIOS = "Values were published for +100 % synthetic images alone."
 APART = "Trained with other settings than the first table's classifiers, so kept apart"
@@ -88,6 +94,16 @@ PUBLISHED: list[Column[AnyRow]] = [
 ]
 
 
+def _seen(record: ClassifierRecord) -> str:
+    """Return whether the GAN behind a classifier's images was trained on its validation images."""
+    return "yes" if record.aug is not None and record.protocol == "standard" else "no"
+
+
+def _validation(row: ClassifierRow) -> Cell:
+    plain = Spread[ClassifierRow](VALIDATION, "", lambda one: one.trained.val_micro_f1, 2, 100).cell(row)
+    return plain if _seen(row.trained) == "no" else replace(plain, text=f"{plain.text} †")
+
+
 def _difference(item: Comparison | SeedComparison | None) -> tuple[float, tuple[float, float]] | None:
     return None if item is None else (item.difference, item.interval)
 
@@ -110,7 +126,8 @@ def f1_table(group: ClassifierGroup) -> Table:
         *LEAD,
         TRAINING,
         F1,
-        Spread("F1 val., %", "val_micro_f1", lambda row: row.trained.val_micro_f1, 2, 100),
+        Spread(VALIDATION, "val_micro_f1", _validation, 2, 100),
+        Words("F1 val. seen by the GAN", "val_seen_by_gan", lambda row: _seen(row.trained), shown=False),
         *COMPARED,
         *(PUBLISHED if differs else PUBLISHED[1:]),
     ]
@@ -124,6 +141,7 @@ def f1_table(group: ClassifierGroup) -> Table:
         f"not adjusted. Δ in percentage points of F1, with its 95 % interval. {STARS}",
         SHARED_TEST_IMAGES,
         *([paper.ANOTHER_SIZE] if differs else []),
+        *([SEEN] if any(_seen(record) == "yes" for _, record in group.items) else []),
         *([CONTROLS] if any(record.control is not None for _, record in group.items) else []),
     ]
     if any(record.aug is not None and record.ratio != paper.RATIO for _, record in group.items):

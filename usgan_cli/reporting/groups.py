@@ -9,11 +9,11 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from usgan_cli.core.formats.classifier import ClassifierRecord, ClassifierSettings
-from usgan_cli.core.formats.comparison import SeedsRecord, TTestRecord
+from usgan_cli.core.formats.comparison import SeedsRecord, SplitsRecord, TTestRecord
 from usgan_cli.core.formats.score import ScoreRecord, ScoreSettings, SnapshotsRecord
 from usgan_cli.core.store import files
 from usgan_cli.core.store.document import Part, first_difference
-from usgan_cli.core.store.workspace import GanKey, SeedsKey, SubsetKey
+from usgan_cli.core.store.workspace import GanKey, SeedsKey, SplitsKey, SubsetKey
 from usgan_cli.core.text import short_digests
 from usgan_cli.reporting.records import StudyRecords
 
@@ -77,6 +77,8 @@ class Study:
     snapshots: list[SnapshotGroup]
     rejected: list[str]
     """Comparisons that are not shown, each with the reason and, where there is one, the remedy."""
+    splits: dict[SplitsKey, SplitsRecord] = field(default_factory=dict)
+    """Comparisons over several splits that match the classifiers on disk."""
 
     @property
     def crowded(self) -> bool:
@@ -87,7 +89,8 @@ class Study:
     def of(cls, records: StudyRecords) -> Study:
         """Sort the records."""
         groups, rejected = classifier_groups(records)
-        return cls(records, score_groups(records), groups, snapshot_groups(records), rejected)
+        splits, replaced = current_splits(records)
+        return cls(records, score_groups(records), groups, snapshot_groups(records), rejected + replaced, splits)
 
     @property
     def ttests(self) -> list[tuple[SubsetKey, TTestRecord]]:
@@ -102,6 +105,40 @@ class Study:
             if key.n not in widest or len(key.seeds) > len(widest[key.n][0].seeds):
                 widest[key.n] = (key, record)
         return [widest[n] for n in sorted(widest, reverse=True)]
+
+    @property
+    def over_splits(self) -> list[tuple[SplitsKey, SplitsRecord]]:
+        """For every n the comparison over the most splits."""
+        widest: dict[int, tuple[SplitsKey, SplitsRecord]] = {}
+        for key, record in self.splits.items():
+            if key.n not in widest or len(key.splits) > len(widest[key.n][0].splits):
+                widest[key.n] = (key, record)
+        return [widest[n] for n in sorted(widest, reverse=True)]
+
+
+def current_splits(records: StudyRecords) -> tuple[dict[SplitsKey, SplitsRecord], list[str]]:
+    """Return the comparisons over several splits that match the classifiers on disk, and why the others do not."""
+    current, rejected = {}, []
+    for key, record in records.splits.items():
+        inputs = {} if record.run is None else record.run.inputs
+        homes = {split: records.split_classifiers.get(split, {}) for split in key.splits}
+        homes[key.splits[0]] = records.classifiers
+        there = {
+            f"split {split} seed {seed} {name}": one.content_digest()
+            for split, subsets in homes.items()
+            for seed in key.seeds
+            for name, one in subsets.get(SubsetKey(key.n, seed), {}).items()
+        }
+        if name := next((name for name, digest in inputs.items() if there.get(name) != digest), None):
+            options = " ".join(f"--seeds {seed}" for seed in key.seeds)
+            options += "".join(f" --splits {split}" for split in key.splits)
+            rejected.append(
+                f"The comparison {key.name} is older than the classifier of {name}; it is left out. "
+                f"Make it again: usgan ttest --n {key.n} {options} --force"
+            )
+        else:
+            current[key] = record
+    return current, rejected
 
 
 def score_groups(records: StudyRecords) -> list[ScoreGroup]:

@@ -11,7 +11,14 @@ from typing import Any, TypeVar
 
 from usgan_cli.core.errors import DamagedError, FormatError
 from usgan_cli.core.formats.classifier import ClassifierRecord
-from usgan_cli.core.formats.comparison import ArmEffect, Comparison, SeedComparison, SeedsRecord, TTestRecord
+from usgan_cli.core.formats.comparison import (
+    ArmEffect,
+    Comparison,
+    SeedComparison,
+    SeedsRecord,
+    SplitsRecord,
+    TTestRecord,
+)
 from usgan_cli.core.formats.dataset import DataManifest, Subset
 from usgan_cli.core.formats.generator import SAMPLES_FOLDER, GeneratorDocument, Log, LogRow, read_log
 from usgan_cli.core.formats.score import ScoreRecord, SnapshotsRecord
@@ -19,10 +26,10 @@ from usgan_cli.core.formats.synthetic import SyntheticManifest
 from usgan_cli.core.store import files
 from usgan_cli.core.store.document import Document, PlanDocument, RunDocument, RunRecord
 from usgan_cli.core.store.remedy import remedy
-from usgan_cli.core.store.workspace import ControlName, GanKey, SeedsKey, SubsetKey, Workspace, work_option
+from usgan_cli.core.store.workspace import ControlName, GanKey, SeedsKey, SplitsKey, SubsetKey, Workspace, work_option
 from usgan_cli.core.text import GAN_NAMES
 
-Key = SubsetKey | GanKey | SeedsKey
+Key = SubsetKey | GanKey | SeedsKey | SplitsKey
 C = TypeVar("C", TTestRecord, SeedsRecord)
 D = TypeVar("D", bound=Document)
 K = TypeVar("K", bound=Key)
@@ -148,6 +155,10 @@ class StudyRecords:
     snapshots: dict[GanKey, SnapshotsRecord] = field(default_factory=dict)
     ttests: dict[SubsetKey, TTestRecord] = field(default_factory=dict)
     seeds: dict[SeedsKey, SeedsRecord] = field(default_factory=dict)
+    splits: dict[SplitsKey, SplitsRecord] = field(default_factory=dict)
+    """Comparisons over several splits; all else here is of the first split."""
+    split_classifiers: dict[int, dict[SubsetKey, dict[str, ClassifierRecord]]] = field(default_factory=dict)
+    """Classifiers of the further splits that these comparisons name, by the splits' seeds."""
     runs: list[RunRecord] = field(default_factory=list)
     digests: dict[str, str] = field(default_factory=dict)
     """Digests of everything that was read, by its place in the workspace: what a report depends on."""
@@ -259,8 +270,7 @@ class _Reader:
     def check_key(self, path: Path, key: Key, record: Document) -> None:
         """Keep the damage of a record that is not the one its file is named after."""
         expected = key._asdict() | {"name": key.name}
-        if isinstance(key, SeedsKey):
-            expected["seeds"] = list(key.seeds)
+        expected = {name: list(value) if isinstance(value, tuple) else value for name, value in expected.items()}
         for name, value in expected.items():
             if (recorded := getattr(record, name, value)) != value:
                 text = f"{path} is the record of another artefact: its {name} is {recorded!r}."
@@ -293,6 +303,10 @@ class _Reader:
             self.keep_damage(lambda: run.check_file(path, name))
         return GanRun(key, document, {} if plan is None else plan.settings, log, sheet)
 
+    def split(self, workspace: Workspace) -> dict[SubsetKey, dict[str, ClassifierRecord]]:
+        """Return the classifiers of a further split."""
+        return {key: self.classifiers(path) for key, path in workspace.listed("classifiers", SubsetKey.parse).items()}
+
     def classifiers(self, path: Path) -> dict[str, ClassifierRecord]:
         """Return the classifiers of one subset by name."""
         folders = [inner.parent for inner in sorted(path.glob(f"[!.]*/{ClassifierRecord.FILE}"))]
@@ -323,6 +337,9 @@ def collect(workspace: Workspace) -> StudyRecords:
     snapshots = reader.documents("scores", GanKey.parse_snapshots, SnapshotsRecord)
     ttests = reader.documents("ttests", SubsetKey.parse, TTestRecord)
     seeds = reader.documents("ttests", SeedsKey.parse, SeedsRecord)
+    splits = reader.documents("ttests", SplitsKey.parse, SplitsRecord)
+    further = {split for key in splits for split in key.splits[1:]}
+    split_classifiers = {split: reader.split(workspace.split(split)) for split in sorted(further)}
     reader.raise_damage()
     return StudyRecords(
         workspace,
@@ -335,6 +352,8 @@ def collect(workspace: Workspace) -> StudyRecords:
         {key: record for key, record in snapshots.items() if record.snapshots},
         ttests={key: _in_order(record) for key, record in ttests.items()},
         seeds={key: _in_order(record) for key, record in seeds.items()},
+        splits=splits,
+        split_classifiers=split_classifiers,
         runs=reader.runs,
         digests=reader.digests,
         unreadable=reader.unreadable,

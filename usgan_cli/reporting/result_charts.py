@@ -170,7 +170,10 @@ def verdicts_plate(verdicts: Verdicts) -> Plate | None:
     rows: dict[tuple[str, str], list[_Dots]] = {}
     for one in verdicts.each:
         effect, names = one.effect, (f"verdicts-n{one.n}-s{'-'.join(map(str, one.seeds))}", verdict.place(one))
-        points = [100 * value for value in effect.by_repeat]
+        if one.splits:
+            names = (f"{names[0]}-splits{'-'.join(map(str, one.splits))}", names[1])
+        trainings = [value for values in effect.trainings for value in values] or effect.by_repeat
+        points = [100 * value for value in trainings]
         low, high = effect.interval
         dots = _Dots(
             effect.aug or str(effect.control),
@@ -182,9 +185,9 @@ def verdicts_plate(verdicts: Verdicts) -> Plate | None:
         )
         rows.setdefault(names, []).append(dots)
     caption = (
-        "Difference of accuracy to the control, in points. Each dot is one repeat’s mean over folds, the large mark "
-        "their mean, the bar its 95 % interval over repeats and test images, not adjusted for several comparisons; on "
-        "the right the verdict, which is."
+        "Difference of accuracy to the control, in points. Each dot is one training (its mean over folds), so that the "
+        "dots show the spread between trainings; the large mark is their mean, the bar its 95 % interval over repeats "
+        "and test images, not adjusted for several comparisons; on the right the verdict, which is."
     )
     return _dots_plate(caption, "Differences to the control by repeat", "", "verdict", rows)
 

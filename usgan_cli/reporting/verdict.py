@@ -13,8 +13,8 @@ from math import sqrt
 from typing import Literal
 
 from usgan_cli.core.errors import SettingsError
-from usgan_cli.core.formats.comparison import ArmEffect
-from usgan_cli.core.store.workspace import SeedsKey, SubsetKey, TrainingSet
+from usgan_cli.core.formats.comparison import ArmEffect, SeedsRecord, SplitsRecord, TTestRecord
+from usgan_cli.core.store.workspace import SeedsKey, SplitsKey, SubsetKey, TrainingSet
 from usgan_cli.core.table import Column, Interval, PValue, Table, Words
 from usgan_cli.core.text import gan_label, joined, number, plural, training_label
 from usgan_cli.reporting.gan_quality import GanQuality, gan_quality
@@ -66,6 +66,8 @@ class Verdict:
     finding: Finding
     primary: bool
     quality: GanQuality
+    splits: tuple[int, ...] = ()
+    """Seeds of the splits, each of which counts as one repeat; empty where there is one split."""
 
     @property
     def word(self) -> Word:
@@ -128,20 +130,20 @@ def comparison_name(training: str, n: int) -> str:
 
 
 def judge_study(study: Study, analysis: Analysis) -> Verdicts:
-    """Judge all comparisons: of each n those over the most repeats, or (each one repeat) those of its subsets.
+    """Judge all comparisons: of each n those over splits, else over the most repeats, else those of its subsets.
 
     Raises
     ------
     SettingsError
         The primary comparison is neither planned nor made.
     """
-    over_seeds = study.over_seeds
-    sizes = {key.n for key, _ in over_seeds}
-    made: list[tuple[SeedsKey | SubsetKey, ArmEffect]] = []
-    for key, record in over_seeds:
-        made += [(key, effect) for effect in sorted(record.effects, key=training_order)]
-    for subset, ttest in study.ttests:
-        made += [(subset, effect) for effect in sorted(ttest.effects, key=training_order) if subset.n not in sizes]
+    made: list[tuple[SplitsKey | SeedsKey | SubsetKey, ArmEffect]] = []
+    kinds: tuple[Sequence[tuple[SplitsKey | SeedsKey | SubsetKey, SplitsRecord | SeedsRecord | TTestRecord]], ...]
+    kinds = (study.over_splits, study.over_seeds, study.ttests)
+    for kind in kinds:
+        sizes = {key.n for key, _ in made}
+        for key, record in kind:
+            made += [(key, effect) for effect in sorted(record.effects, key=training_order) if key.n not in sizes]
     names = [comparison_name(effect.name, key.n) for key, effect in made]
     missing = [name for name in analysis.planned if name not in names]
     family = [*names, *missing]
@@ -153,9 +155,17 @@ def judge_study(study: Study, analysis: Analysis) -> Verdicts:
     findings = judge([effect_from(effect) for _, effect in made], analysis.margin, primary, len(missing))
     return Verdicts(
         [
-            Verdict(key.n, seeds, effect, finding, i == primary, gan_quality(study.records, effect, key.n, seeds))
+            Verdict(
+                key.n,
+                seeds,
+                effect,
+                finding,
+                i == primary,
+                gan_quality(study.records, effect, key.n, seeds),
+                key.splits if isinstance(key, SplitsKey) else (),
+            )
             for i, ((key, effect), finding) in enumerate(zip(made, findings, strict=True))
-            for seeds in [key.seeds if isinstance(key, SeedsKey) else (key.seed,)]
+            for seeds in [(key.seed,) if isinstance(key, SubsetKey) else key.seeds]
         ],
         missing,
     )
@@ -289,8 +299,11 @@ def doubts(study: Study, verdicts: Verdicts) -> Iterator[str]:
         {repeats for one in verdicts.each if 1 < (repeats := one.finding.effect.repeats) < ENOUGH_REPEATS}
     ):
         yield f"{joined(few)} repeats are few: they show large differences alone."
+    if splits := {one.splits for one in verdicts.each if one.splits}:
+        pooled, first = sorted(set().union(*splits)), joined(sorted({seeds[0] for seeds in splits}))
+        yield f"The verdicts pool splits {joined(pooled)} of the data; what stands below is of split {first} alone."
     subsets = study.records.subsets
-    for n, seeds in dict.fromkeys((one.n, one.seeds) for one in verdicts.each):
+    for n, seeds in dict.fromkeys((one.n, one.seeds) for one in verdicts.each if not one.splits):
         images = {frozenset(subsets[key].images) for seed in seeds if (key := SubsetKey(n, seed)) in subsets}
         if len(seeds) > 1 and len(images) == 1:
             yield f"All repeats of n = {n} train on the same images: its verdicts hold for trainings on these alone."
@@ -354,6 +367,7 @@ def table(verdicts: Verdicts) -> Table:
         PValue("p, equivalence", "p_equivalence", lambda one: one.finding.p_equivalence, shown=False),
         Column("Margin, points", "margin", lambda one: one.finding.margin, None, 100, shown=False),
         Column("Comparisons judged together", "family", lambda _: verdicts.total, shown=False),
+        Column("Splits", "splits", lambda one: max(len(one.splits), 1), shown=False),
         Words("Seeds", "seeds", lambda one: " ".join(map(str, one.seeds)), shown=False),
         Column("Repeats", "repeats", lambda one: one.finding.effect.repeats, shown=False),
         Column("Test images", "images", lambda one: one.effect.images, shown=False),
@@ -369,7 +383,8 @@ def table(verdicts: Verdicts) -> Table:
         "that four of five such studies would show. Too weak to judge: in half of the repeats or more the GAN's images "
         "are not yet like the real ones. False claim: probability that the one with the higher accuracy is not the "
         "better of the two, for these trained classifiers. SD between trainings: of the difference, over all "
-        "test images that there could be."
+        "test images that there could be; of several splits it is that between splits, of each of which the mean over "
+        "its repeats counts."
     ]
     caption = "Does it help? Each training set against its control, by multi-reader multi-case analysis."
     return Table.of("verdicts", caption, columns, groups.items(), notes)
@@ -378,5 +393,7 @@ def table(verdicts: Verdicts) -> Table:
 def place(one: Verdict) -> str:
     """Return the heading over a size's comparisons."""
     effect = one.finding.effect
-    repeats = f"{plural(effect.repeats, 'repeat')} (seed{'s' * (len(one.seeds) > 1)} {joined(one.seeds)})"
+    repeats = f"{plural(len(one.seeds), 'repeat')} (seed{'s' * (len(one.seeds) > 1)} {joined(one.seeds)})"
+    if one.splits:
+        repeats = f"{len(one.splits)} splits ({joined(one.splits)}) of {repeats}"
     return f"n = {one.n}: {repeats}, {effect.images} test images in {effect.clusters} clusters"

@@ -33,7 +33,7 @@ def control_of(record: ClassifierRecord, names: Collection[str]) -> str:
 
 
 def arm_effects(repeats: Sequence[Repeat], clusters: Mapping[str, int]) -> list[ArmEffect]:
-    """Return every classifier's difference to its control.
+    """Return every classifier's difference to its control; each repeat is a reader of its own.
 
     Parameters
     ----------
@@ -47,27 +47,52 @@ def arm_effects(repeats: Sequence[Repeat], clusters: Mapping[str, int]) -> list[
     DataError
         A test image is not in `clusters`.
     """
-    by_name = [{one.name: one for one in (baseline, *others)} for baseline, others in repeats]
-    files = sorted({file for one in by_name for file in one[BASELINE.name].test_images()})
+    return _effects([[repeat] for repeat in repeats], clusters)
+
+
+def pooled_effects(splits: Sequence[Sequence[Repeat]], clusters: Mapping[str, int]) -> list[ArmEffect]:
+    """Return every classifier's difference to its control over several splits of one dataset.
+
+    The repeats of a split share its test images and its pool of training images, so the split is the reader: the mean
+    correctness of its repeats' models. What its repeats have in common then counts as what differs between splits.
+    Parameters and errors as in `arm_effects`; every split has the same repeats.
+    """
+    return _effects(splits, clusters)
+
+
+def _effects(readers: Sequence[Sequence[Repeat]], clusters: Mapping[str, int]) -> list[ArmEffect]:
+    by_name = [[{one.name: one for one in (baseline, *others)} for baseline, others in repeats] for repeats in readers]
+    trained = [one for repeats in by_name for one in repeats]
+    files = sorted({file for one in trained for file in one[BASELINE.name].test_images()})
     if unknown := [file for file in files if file not in clusters]:
         raise DataError(
             f"The dataset has no test image {unknown[0]!r}, on which the classifiers were tested.",
             "Train them again on the dataset that is there: usgan train-cls --refresh",
         )
+    # Of each training set [readers, repeats, folds, images].
     right = {
-        name: np.stack([_right(classifiers[name], files) for classifiers in by_name])
-        for name in by_name[0]
-        if all(name in classifiers for classifiers in by_name)
+        name: np.stack([np.stack([_right(one[name], files) for one in repeats]) for repeats in by_name])
+        for name in trained[0]
+        if all(name in one for one in trained)
     }
     index = np.array([clusters[file] for file in files])
     effects = []
-    for other in repeats[0][1]:
+    for other in readers[0][0][1]:
         if other.name not in right:
             continue
         against = control_of(other.record, right)
-        effect = compare_arms(right[other.name], right[against], index)
-        effects.append(recorded(other.record, against, effect))
+        treated, control = right[other.name], right[against]
+        effect = recorded(other.record, against, compare_arms(_models(treated), _models(control), index))
+        if len(readers[0]) > 1:
+            trainings = np.nanmean(treated - control, axis=(2, 3)).tolist()
+            effect = effect.model_copy(update={"trainings": trainings})
+        effects.append(effect)
     return effects
+
+
+def _models(right: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return all models of a reader side by side [readers, models, images]."""
+    return right.reshape(len(right), -1, right.shape[-1])
 
 
 def _right(classified: Classified, files: Sequence[str]) -> NDArray[np.float64]:

@@ -224,13 +224,7 @@ def compare_seeds(families: Sequence[Family]) -> SeedsRecord:
     if len(families) < 2:
         raise DataError("A summary over seeds needs at least two of them.", "Give --seeds for each.")
     first = families[0][0].record
-    for baseline, others in families:
-        for other in others:
-            check_pair(baseline, other)
-        mine, theirs = _without_seed(first), _without_seed(baseline.record)
-        alike = theirs.model_copy(update={"settings": mine.settings})
-        if difference := settings_difference(mine.settings, theirs.settings) or first_difference(mine, alike):
-            raise SettingsError(f"The baselines of different seeds cannot be summarised: they differ in {difference}.")
+    check_alike(families)
     seeds = [baseline.record.settings.seed for baseline, _ in families]
     if len(set(seeds)) != len(seeds):
         raise SettingsError(f"Every seed counts once; these were given: {', '.join(map(str, seeds))}.")
@@ -251,6 +245,18 @@ def compare_seeds(families: Sequence[Family]) -> SeedsRecord:
     )
 
 
+def check_alike(families: Sequence[Family], *, splits: bool = False) -> None:
+    """Raise unless families differ in seed, subset and synthetic images alone; of other `splits` in test images too."""
+    first = families[0][0].record
+    for baseline, others in families:
+        for other in others:
+            check_pair(baseline, other)
+        mine, theirs = (_without_seed(record, splits=splits) for record in (first, baseline.record))
+        alike = theirs.model_copy(update={"settings": mine.settings})
+        if difference := settings_difference(mine.settings, theirs.settings) or first_difference(mine, alike):
+            raise SettingsError(f"The baselines of different seeds cannot be summarised: they differ in {difference}.")
+
+
 def _lacking(families: Sequence[Family], name: str, seed: int) -> DataError:
     """Return the error that one seed has no classifier `name`, with the command that trains it."""
     record = next(other.record for _, others in families for other in others if other.name == name)
@@ -265,9 +271,9 @@ def _lacking(families: Sequence[Family], name: str, seed: int) -> DataError:
     )
 
 
-def _without_seed(record: ClassifierRecord) -> ClassifierRecord:
+def _without_seed(record: ClassifierRecord, *, splits: bool) -> ClassifierRecord:
     """Return what records of different seeds must have in common."""
-    settings = record.settings.model_copy(update={"seed": 0, "subset": ""})
+    settings = record.settings.model_copy(update={"seed": 0, "subset": ""} | ({"test": ""} if splits else {}))
     scores = {name: measured([0.0]) for name, value in record if name.startswith(("test_", "val_"))}
     return record.model_copy(update={"settings": settings, "folds": [], "confusion": [], "c": None, **scores})
 

@@ -16,6 +16,7 @@ from usgan_cli.core.machine.threads import limit_threads
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store import files
 from usgan_cli.core.store.step import Outcome, Status
+from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.core.text import duration
 from usgan_cli.data.copies.groups import clusters_of
 from usgan_cli.stats.prospect import Prospect, prospects
@@ -160,7 +161,8 @@ def foresee(config: StudyConfig, steps: Sequence[PlannedStep]) -> list[Prospect]
     images = _test_images(config, next(step.writes for step in steps if step.command == Prepare.COMMAND))
     if not comparisons or images is None:
         return []
-    return prospects(len(config.grid.seeds), images, comparisons, primary=config.analysis.primary is not None)
+    repeats = len(config.splits) if len(config.splits) > 1 else len(config.grid.seeds)
+    return prospects(repeats, images, comparisons, primary=config.analysis.primary is not None)
 
 
 def _test_images(config: StudyConfig, data: Path) -> int | None:
@@ -177,6 +179,7 @@ def _test_images(config: StudyConfig, data: Path) -> int | None:
 def _run_step(session: Session, terminal: StudyTerminal, step: PlannedStep) -> None:
     # The one table that a study is made for; the others are in the report.
     shows = step.command == "ttest"
+    session = replace(session, workspace=Workspace(step.options.work))
     step_of(step.options)(step.options, replace(session, table=terminal.table) if shows else session)
 
 
@@ -189,5 +192,6 @@ def states_of(session: Session, steps: list[PlannedStep]) -> list[StepState]:
 
 def _check(session: Session, step: PlannedStep) -> Outcome:
     """Return what a step's command would do, by a dry run: its first part that is not done, if there is one."""
+    session = replace(session, workspace=Workspace(step.options.work))
     outcomes = as_list(step_of(step.options)(step.options, session))
     return next((outcome for outcome in outcomes if outcome.status == "planned"), outcomes[0])

@@ -228,7 +228,11 @@ def _check_enough(options: TrainClassifier, generated: Generated, which: str) ->
 
 
 def _show(session: Session, result: dict[str, Any], options: TrainClassifier) -> None:
-    rows = [(name, f"{100 * result[name]['mean']:.2f} ± {100 * result[name]['sd']:.2f}") for name in SHOWN]
+    seen = options.aug is not None or options.synthetic is not None
+    named = {"val_micro_f1": "val_micro_f1 (seen by the GAN)"} if seen and not options.strict else {}
+    rows = [
+        (named.get(name, name), f"{100 * result[name]['mean']:.2f} ± {100 * result[name]['sd']:.2f}") for name in SHOWN
+    ]
     title = f"{result['name']}, n = {options.n}: in %, mean ± sd of {options.folds} folds"
     session.table(title, ("score", "value"), rows)
 

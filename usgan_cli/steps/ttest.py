@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from usgan_cli.commands.ttest import Ttest
 from usgan_cli.core.errors import DataError, MissingError, SettingsError
@@ -16,17 +19,19 @@ from usgan_cli.core.formats.comparison import (
     McNemar,
     SeedComparison,
     SeedsRecord,
+    SplitsRecord,
     TTestRecord,
 )
-from usgan_cli.core.formats.dataset import read_manifest
+from usgan_cli.core.formats.dataset import DataManifest, read_manifest
 from usgan_cli.core.store.document import RunDocument, read_main
 from usgan_cli.core.store.lifecycle import Making, making_file
 from usgan_cli.core.store.step import Outcome, Step
+from usgan_cli.core.store.workspace import SplitsKey
 from usgan_cli.core.table import Table
 from usgan_cli.core.text import p_text, plural, stars
 from usgan_cli.data.copies.groups import clusters_of
-from usgan_cli.stats.arms import arm_effects
-from usgan_cli.stats.compare import Classified, compare, compare_seeds
+from usgan_cli.stats.arms import arm_effects, pooled_effects
+from usgan_cli.stats.compare import Classified, check_alike, compare, compare_seeds
 from usgan_cli.stats.export import comparison_table, seeds_table
 from usgan_cli.terminal.session import Session
 
@@ -52,6 +57,8 @@ def run(options: Ttest, session: Session) -> Outcome:
         return _compare_one_seed(options, session, (_read(options.baseline), others), {})
     if options.n is None:
         raise SettingsError("Which classifiers? Give --n (and --seed), or --baseline DIR and --classifier DIR.")
+    if options.splits:
+        return _compare_splits(options, session, options.n)
     if options.seeds:
         families = [_family(session, options.n, seed) for seed in options.seeds]
         return _compare_seeds(options, session, options.n, families)
@@ -95,6 +102,59 @@ def _compare_seeds(options: Ttest, session: Session, n: int, families: list[Fami
     if making.outcome.status != "planned":
         _show_seeds(session, SeedsRecord.read(target))
     return making.outcome
+
+
+def _compare_splits(options: Ttest, session: Session, n: int) -> Outcome:
+    """Compare over several splits, each of which is one reader."""
+    seeds, splits = options.seeds or (options.seed,), options.splits
+    if len(set(splits)) != len(splits) or len(splits) < 2:
+        raise SettingsError(
+            "--splits needs two or more splits, each once.", "Without it, this workspace's is compared."
+        )
+    homes = [session, *(replace(session, workspace=session.workspace.split(seed)) for seed in splits[1:])]
+    manifests = [read_manifest(home.workspace.data) for home in homes]
+    _check_split_seeds(splits, manifests, homes)
+    readers = [[_family(home, n, seed) for seed in seeds] for home in homes]
+    clusters, *_ = [_clusters(home, families) for home, families in zip(homes, readers, strict=True)]
+    inputs = {
+        f"split {split} seed {seed} {name}": digest
+        for split, families in zip(splits, readers, strict=True)
+        for seed, family in zip(seeds, families, strict=True)
+        for name, digest in _digests(family).items()
+    }
+    key = SplitsKey(n, seeds, splits)
+    target = options.out or session.workspace.pooled(key)
+    step = Step("ttest", REVISION, options.recorded() | {"n": n, "seeds": seeds, "splits": splits}, inputs)
+    with making_file(target, step, _splits_summary, session.request, on_new_inputs="redo") as making:
+        if making.needed:
+            families = [family for repeats in readers for family in repeats]
+            check_alike(families, splits=True)
+            first = families[0][0].record
+            making.document = SplitsRecord(
+                n=n,
+                seeds=list(seeds),
+                splits=list(splits),
+                folds=len(first.folds),
+                baseline=first.name,
+                baseline_by_split=[[float(np.mean(one.scores())) for one, _ in repeats] for repeats in readers],
+                effects=pooled_effects(readers, clusters),
+            )
+    if making.outcome.status != "planned":
+        _show_effects(session, n, SplitsRecord.read(target).effects)
+    return making.outcome
+
+
+def _check_split_seeds(splits: Sequence[int], manifests: Sequence[DataManifest], homes: Sequence[Session]) -> None:
+    """Refuse splits that are not of the same images, or not drawn with the seeds that are named."""
+    images = [{(image.file, image.class_, image.group, image.sha256) for image in one.images} for one in manifests]
+    for seed, manifest, there, home in zip(splits, manifests, images, homes, strict=True):
+        again = f"Prepare it: usgan prepare SOURCE --split new --seed {seed} --work {home.workspace.root} --force"
+        if manifest.seed != seed or manifest.split_from != "usgan":
+            raise DataError(f"{home.workspace.data} is not the split that usgan draws with seed {seed}.", again)
+        if there != images[0]:
+            raise DataError(
+                f"{home.workspace.data} has other images, or groups, than {homes[0].workspace.data}.", again
+            )
 
 
 def _put_tables(making: Making, stem: str, table: Table) -> dict[str, str]:
@@ -160,6 +220,10 @@ def _seeds_summary(path: Path) -> dict[str, Any]:
     record = SeedsRecord.read(path)
     record.check_beside(path)
     return record.model_dump(mode="json", exclude={"run", "tables"})
+
+
+def _splits_summary(path: Path) -> dict[str, Any]:
+    return SplitsRecord.read(path).model_dump(mode="json", exclude={"run"})
 
 
 def _show(session: Session, record: TTestRecord) -> None:

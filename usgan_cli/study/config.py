@@ -45,12 +45,20 @@ class Grid(Options):
     sizes: tuple[int, ...] = option("Sizes of the training subsets.", unit="images", least=2)
     gans: tuple[GanName, ...] = option("The GANs to compare.")
     seeds: tuple[int, ...] = option("Repeats of the whole grid; one gives no verdict.", default=(0, 1, 2), least=0)
+    splits: tuple[int, ...] | None = option(
+        "Seeds of several splits into training and test images, each with all of the grid; a verdict then holds for "
+        "other splits too, and each split, its repeats averaged, counts as one repeat (default: data.seed alone).",
+        default=None,
+        least=0,
+    )
     ratios: tuple[float, ...] = option("Generated images per real training image.", default=(1.0,), above=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for one in options_of(type(self)):
             values = getattr(self, one.name)
+            if values is None:
+                continue
             if not values:
                 raise OptionError(one, "is empty.")
             if len(set(values)) != len(values):
@@ -153,6 +161,11 @@ class StudyConfig:
     cluster: Cluster
     hours: Hours
 
+    @property
+    def splits(self) -> tuple[int, ...]:
+        """The seeds of the splits; the first split is the workspace's own."""
+        return self.grid.splits or (self.data.seed,)
+
 
 TABLES: dict[str, type[Options]] = {
     "data": Data,
@@ -179,7 +192,18 @@ def parse_study(body: Mapping[str, Any]) -> StudyConfig:
     made: dict[str, Any] = {
         name: from_table(cls, given[name], name, **DECIDED_BY_GRID.get(name, {})) for name, cls in TABLES.items()
     }
-    return StudyConfig(name=body["name"], hours=from_table(Hours, hours, "cluster.hours"), **made)
+    config = StudyConfig(name=body["name"], hours=from_table(Hours, hours, "cluster.hours"), **made)
+    _check_splits(config)
+    return config
+
+
+def _check_splits(config: StudyConfig) -> None:
+    if config.grid.splits is None:
+        return
+    if "seed" in to_table(config.data) and config.data.seed != config.grid.splits[0]:
+        raise SettingsError("data.seed and grid.splits both name the seed of the split; leave out data.seed.")
+    if config.data.split == "own":
+        raise SettingsError('grid.splits draws splits, and data.split = "own" keeps the source\'s; leave one out.')
 
 
 def _table(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -64,18 +64,22 @@ def make_grid(steps: Sequence[PlannedStep]) -> Grid:
     """Return the grid of a plan."""
     augs = list(dict.fromkeys(step.aug for step in steps if step.aug is not None))
     columns = ("real", *augs, "t-test")
-    cells: dict[tuple[int, int], dict[str, list[int]]] = {}
+    cells: dict[str, dict[str, list[int]]] = {}
     shared: dict[str, list[int]] = {}
     for index, step in enumerate(steps):
         if step.subset is None or step.command == "subsample":
-            name = {"subsample": "subsets", "ttest": "over seeds"}.get(step.command, step.command)
+            name = {"subsample": "subsets", "ttest": "over repeats"}.get(step.command, step.command)
             shared.setdefault(name, []).append(index)
         else:
             column = "t-test" if step.command == "ttest" else step.aug or "real"
-            cells.setdefault(step.subset, {}).setdefault(column, []).append(index)
+            row = (
+                SubsetKey(*step.subset).name
+                if step.split is None
+                else f"split {step.split} {SubsetKey(*step.subset).name}"
+            )
+            cells.setdefault(row, {}).setdefault(column, []).append(index)
     rows = tuple(
-        Row(SubsetKey(*subset).name, tuple(tuple(columns_of.get(column, ())) for column in columns))
-        for subset, columns_of in cells.items()
+        Row(row, tuple(tuple(columns_of.get(column, ())) for column in columns)) for row, columns_of in cells.items()
     )
     of_a_gan = next((cell for row in rows for cell in row.cells[1:-1] if cell), ())
     legend = tuple(_short(steps[i]) for i in of_a_gan)

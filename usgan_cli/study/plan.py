@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from usgan_cli.commands.common import StepOptions
@@ -19,7 +19,7 @@ from usgan_cli.commands.ttest import Ttest
 from usgan_cli.core.budget import updates_of_epochs
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.options import narrowed
-from usgan_cli.core.store.workspace import BASELINE, SNAPSHOTS, GanName, TrainingSet, Workspace
+from usgan_cli.core.store.workspace import BASELINE, SNAPSHOTS, GanName, SplitsKey, TrainingSet, Workspace
 from usgan_cli.study.config import PHANTOM, StudyConfig
 
 LEAST_PHANTOM_SIZE = 64
@@ -39,6 +39,8 @@ class PlannedStep:
     """The (n, seed) that it belongs to; None for steps of the whole study."""
     aug: GanName | None = None
     """The GAN that it belongs to."""
+    split: int | None = None
+    """Seed of the further split that it belongs to; None for the workspace's own."""
 
     @property
     def command(self) -> str:
@@ -58,19 +60,22 @@ class PlannedStep:
     @property
     def place(self) -> str:
         """Where the artefact is, relative to the workspace if it is inside."""
-        root = self.options.work
+        root = self.options.work if self.split is None else self.options.work.parent.parent
         return (self.writes.relative_to(root) if self.writes.is_relative_to(root) else self.writes).as_posix()
 
 
 def plan_study(config: StudyConfig, workspace: Workspace) -> list[PlannedStep]:
     """Return the steps of a study in order."""
     plan = _Plan(config, workspace)
-    steps = plan.data_steps()
-    for seed in config.grid.seeds:
-        for n in config.grid.sizes:
-            steps += plan.subset_steps(n, seed)
+    steps = plan.steps()
     if len(config.grid.seeds) > 1:
         steps += [plan.seeds_step(n, steps) for n in config.grid.sizes]
+    for split in config.splits[1:]:
+        steps += [
+            replace(step, split=split) for step in _Plan(config, workspace.split(split), workspace, split).steps()
+        ]
+    if len(config.splits) > 1:
+        steps += [plan.pooled_step(n, steps) for n in config.grid.sizes]
     primary, comparisons = config.analysis.primary, planned_comparisons(steps)
     if primary is not None and primary not in comparisons:
         near = difflib.get_close_matches(primary, comparisons, n=1, cutoff=0.0)
@@ -94,8 +99,20 @@ def planned_comparisons(steps: Sequence[PlannedStep]) -> list[str]:
 class _Plan:
     """Makes the steps of one study."""
 
-    def __init__(self, config: StudyConfig, workspace: Workspace) -> None:
+    def __init__(
+        self, config: StudyConfig, workspace: Workspace, first: Workspace | None = None, split: int | None = None
+    ) -> None:
+        """Plan one split: the study's first, or a further one beside the workspace of the `first`."""
         self.config, self.workspace, self.work = config, workspace, workspace.root
+        self.first, self.split = first, config.splits[0] if split is None else split
+
+    def steps(self) -> list[PlannedStep]:
+        """Return the steps of this split, from data to the comparisons of each subset."""
+        steps = self.data_steps()
+        for seed in self.config.grid.seeds:
+            for n in self.config.grid.sizes:
+                steps += self.subset_steps(n, seed)
+        return steps
 
     def data_steps(self) -> list[PlannedStep]:
         """Return the steps up to the subsets."""
@@ -103,12 +120,15 @@ class _Plan:
         steps: list[PlannedStep] = []
         source = data.source
         if source == PHANTOM:
-            source = self.work / "phantoms"
+            source = (self.first or workspace).root / "phantoms"
             size = max(data.size, LEAST_PHANTOM_SIZE)
             phantom = Phantom(out=source, count=data.phantom_count, size=size, seed=data.seed, work=self.work)
-            steps.append(PlannedStep(phantom, source))
-        prepare = narrowed(data, Prepare).replace(source=source, work=self.work)
-        steps.append(PlannedStep(prepare, workspace.data, tuple(step.writes for step in steps)))
+            steps += [PlannedStep(phantom, source)] if self.first is None else []
+        prepare = narrowed(data, Prepare).replace(source=source, work=self.work, seed=self.split)
+        if len(self.config.splits) > 1:
+            prepare = prepare.replace(split="new")
+        needs = (source,) if data.source == PHANTOM else ()
+        steps.append(PlannedStep(prepare, workspace.data, needs))
         return steps + [
             PlannedStep(
                 Subsample(n=(n,), seed=seed, work=self.work), workspace.subset(n, seed), (workspace.data,), (n, seed)
@@ -143,6 +163,15 @@ class _Plan:
         compared = [step for step in steps if step.command == "train-cls" and step.subset in {(n, s) for s in seeds}]
         ttest = Ttest(n=n, seeds=seeds, work=self.work)
         return PlannedStep(ttest, self.workspace.ttest(n, *seeds), tuple(step.writes for step in compared))
+
+    def pooled_step(self, n: int, steps: Sequence[PlannedStep]) -> PlannedStep:
+        """Return the comparison over all splits of one n."""
+        seeds, splits = self.config.grid.seeds, self.config.splits
+        compared = [
+            step.writes for step in steps if step.command == "train-cls" and step.subset in {(n, s) for s in seeds}
+        ]
+        ttest = Ttest(n=n, seeds=seeds, splits=splits, work=self.work)
+        return PlannedStep(ttest, self.workspace.pooled(SplitsKey(n, seeds, splits)), tuple(compared))
 
     def _gan_steps(self, n: int, seed: int, aug: GanName) -> list[PlannedStep]:
         config, workspace = self.config, self.workspace

@@ -68,6 +68,8 @@ class ArmEffect(Part):
     """None with one repeat."""
     only_treated: float
     only_control: float
+    trainings: list[list[float]] = Field(default_factory=list)
+    """Differences of the trainings within each repeat, where a repeat is a split with several; else empty."""
     false_claim: float
     """Probability that the one with the higher accuracy is not the better one (see `mrmc.Effect`)."""
 
@@ -183,3 +185,20 @@ class SeedsRecord(Document):
     def beside(self) -> dict[str, str]:
         """Return the digest of each table."""
         return self.tables
+
+
+class SplitsRecord(Document):
+    """`ttests/n100-s0+1-splits0+1+2.json`: comparisons over several splits, each of which counts as one repeat."""
+
+    FORMAT = "usgan/ttest-splits"
+
+    n: int
+    seeds: list[int]
+    """Repeats within each split."""
+    splits: list[int]
+    """Seeds of the splits; the first is the workspace's own."""
+    folds: int
+    baseline: str
+    baseline_by_split: list[list[float]]
+    """Mean over folds of the baseline's micro-averaged F1 on the test images [splits, seeds]."""
+    effects: list[ArmEffect]

@@ -139,7 +139,7 @@ class SeedsKey(NamedTuple):
     def parse(cls, name: str) -> SeedsKey | None:
         """Return the comparison of that name; None if it is not the name of one."""
         match = re.fullmatch(r"n(\d+)-s(\d+(?:\+\d+)+)", name)
-        return match and cls(int(match[1]), tuple(map(int, match[2].split("+"))))
+        return match and cls(int(match[1]), _numbers(match[2]))
 
 
 def _one_part(name: str) -> str:
@@ -147,9 +147,40 @@ def _one_part(name: str) -> str:
     return folder_name(name, LONGEST_ARTEFACT)
 
 
+class SplitsKey(NamedTuple):
+    """Which comparison over several splits, each with the same seeds."""
+
+    n: int
+    seeds: tuple[int, ...]
+    splits: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """n100-s0+1-splits0+1+2."""
+        return f"{SeedsKey(self.n, self.seeds).name}-splits{'+'.join(map(str, self.splits))}"
+
+    @classmethod
+    def parse(cls, name: str) -> SplitsKey | None:
+        """Return the comparison of that name; None if it is not the name of one."""
+        match = re.fullmatch(r"n(\d+)-s(\d+(?:\+\d+)*)-splits(\d+(?:\+\d+)+)", name)
+        return match and cls(int(match[1]), _numbers(match[2]), _numbers(match[3]))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split("+")))
+
+
+SPLITS = "splits"
+"""Folder of a study's further splits."""
+
+
 @dataclass(frozen=True)
 class Workspace:
-    """A folder with everything a study makes."""
+    """A folder with everything a study makes.
+
+    Of several splits the first is the workspace's own; each further one is a workspace in its folder `splits`, named
+    after its seed, in which every command works as ever: `--work work/splits/s1`.
+    """
 
     root: Path
 
@@ -160,8 +191,12 @@ class Workspace:
 
     @property
     def cache(self) -> Path:
-        """Features of images, by content; may be deleted at any time."""
-        return self.root / "cache"
+        """Features of images, by content, one for all splits; may be deleted at any time."""
+        return (self.root.parent.parent if self.root.parent.name == SPLITS else self.root) / "cache"
+
+    def split(self, seed: int) -> Workspace:
+        """Return the workspace of a further split."""
+        return Workspace(self.root / SPLITS / f"s{seed}")
 
     @property
     def report(self) -> Path:
@@ -212,6 +247,10 @@ class Workspace:
     def ttest(self, n: int, seed: int, *more: int) -> Path:
         """Comparison of all classifiers trained on one subset, or on the subsets of several seeds: n100-s0+1.json."""
         return self.root / "ttests" / f"{SeedsKey(n, (seed, *more)).name}.json"
+
+    def pooled(self, key: SplitsKey) -> Path:
+        """Comparison of all classifiers over several splits."""
+        return self.root / "ttests" / f"{key.name}.json"
 
     def listed(self, folder: str, parse: Callable[[str], K | None], suffix: str = "") -> dict[K, Path]:
         """Return the artefacts in a folder of the workspace ("gans") whose names `parse` understands."""
