@@ -15,8 +15,9 @@ import torch
 
 from usgan_cli.core.errors import UsganError
 from usgan_cli.core.formats.classifier import Predictions
-from usgan_cli.core.formats.generator import GeneratorDocument, Log, read_log, read_tensors
+from usgan_cli.core.formats.generator import GeneratorDocument, Log, read_log
 from usgan_cli.core.formats.synthetic import SyntheticManifest
+from usgan_cli.core.formats.tensors import read_tensors
 from usgan_cli.core.images.generated import open_writer, read_pixels
 from usgan_cli.core.machine.weights import read_state
 from usgan_cli.study.config import load_study

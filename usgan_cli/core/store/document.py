@@ -250,9 +250,10 @@ def read_sealed(path: Path) -> dict[str, Any]:
         raise FormatError(f"{path} is not a file of usgan: it has no field 'format' that says so.", _elsewhere(path))
     digest = body.pop(SELF_DIGEST, None)
     if digest is None:
+        head = [shortened(repr(body.get(name))) for name in ("format", "version")]
         raise DamagedError(
-            f"{path} is of format {body['format']!r} version {body.get('version')!r} without a digest of its own "
-            f"({SELF_DIGEST}): an older usgan made it, or it was edited.",
+            f"{path} is of format {head[0]} version {head[1]} without a digest of its own ({SELF_DIGEST}): an older "
+            "usgan made it, or it was edited.",
             remedy(path),
         )
     try:
