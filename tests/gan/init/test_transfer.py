@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from usgan_cli.core.errors import FormatError, MissingError, SettingsError
 from usgan_cli.core.formats.generator import Architecture, TrainingState
 from usgan_cli.core.formats.tensors import write_tensors
+from usgan_cli.core.store.files import sha256_bytes
 from usgan_cli.gan.init.transfer import (
     Source,
     apply_source,
@@ -196,6 +197,7 @@ def save_training(folder: Path, images: int, seed: int) -> TrainingState:
     (folder / "checkpoint" / "new").rename(folder / "checkpoint" / f"{digest}.safetensors")
     fields: dict[str, Any] = dict.fromkeys(TrainingState.model_fields, 0)
     fields |= {"run": None, "augment": {}, "best": None, "tensors": digest, "images": images}
+    fields["log_sha256"] = sha256_bytes(b"")  # there is no log
     state = TrainingState(**fields)
     state.write(folder / "checkpoint" / f"kimg{images / 1000:09.3f}.json")
     return state
