@@ -77,7 +77,18 @@ class NamedImages(Options):
     """Generated images, by their folder."""
 
     synthetic: Path | None = selector(
-        "Folder of generated images, in place of --aug --n --seed.", default=None, metavar="DIR|-", stdin=True
+        "Folder of generated images, in place of --aug: of usgan generate, or of any program that made a folder for "
+        "each class, or a .zip of them.",
+        default=None,
+        metavar="DIR|-",
+        stdin=True,
+    )
+    bits: int | None = selector(
+        "Bits of the gray values in other programs' files that can hold more than 8 (default: those that a folder's "
+        "images use together).",
+        default=None,
+        least=1,
+        most=32,
     )
 
 

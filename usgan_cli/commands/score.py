@@ -32,13 +32,6 @@ class Folders(Options, panel="Any two folders of images"):
         "(with black) or crop (the middle).",
         default="stretch",
     )
-    bits: int | None = selector(
-        "Bits of the gray values in files that can hold more than 8 (default: those that a folder's images use "
-        "together).",
-        default=None,
-        least=1,
-        most=32,
-    )
 
 
 class Score(Folders, WithExtractor, ToPlace, FromData, NamedImages, NamedGan, OnDevice, StepOptions):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from usgan_cli.core.formats.classifier import ClassifierRecord, ClassifierSettin
 from usgan_cli.core.formats.comparison import Comparison, SeedComparison, SeedsRecord, TTestRecord
 from usgan_cli.core.formats.measured import measured
 from usgan_cli.core.store.document import first_difference
+from usgan_cli.core.store.workspace import generator_words
 from usgan_cli.stats.tests import corrected_resampled_t, effect_size, holm, mcnemar, mean_interval, paired_t, wilcoxon
 
 SCORE = "test_micro_f1"
@@ -261,7 +263,8 @@ def _lacking(families: Sequence[Family], name: str, seed: int) -> DataError:
     """Return the error that one seed has no classifier `name`, with the command that trains it."""
     record = next(other.record for _, others in families for other in others if other.name == name)
     options = [f"--n {record.n} --seed {seed}"]
-    options += [f"--{key} {value}" for key, value in (("aug", record.aug), ("control", record.control)) if value]
+    options += [] if record.aug is None else [shlex.join(generator_words(record.aug))]
+    options += [f"--control {record.control}"] * bool(record.control)
     options += [f"--ratio {record.ratio:g}"]
     options += ["--synthetic-only"] * record.synthetic_only + ["--strict"] * (record.protocol == "strict")
     options += [] if record.select is None else [f"--select {record.select}"]

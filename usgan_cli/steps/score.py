@@ -24,6 +24,7 @@ from usgan_cli.core.options import settings_for
 from usgan_cli.core.progress import Progress
 from usgan_cli.core.store.lifecycle import making_file
 from usgan_cli.core.store.step import Outcome, Step
+from usgan_cli.core.store.workspace import GanKey, gan_name
 from usgan_cli.data.copies.across import listed_copies, search_copies
 from usgan_cli.data.source.folders import content_digest, load_folders
 from usgan_cli.data.source.names import shown
@@ -31,7 +32,8 @@ from usgan_cli.metrics.config import ScoreConfig
 from usgan_cli.metrics.features import make_extractor
 from usgan_cli.metrics.pictures import gray_values, nearest_distances
 from usgan_cli.metrics.score import KNN_NAMES, ImageSets, Scored, score
-from usgan_cli.steps.inputs import Dataset, find_data, find_gan, find_images, find_subset, weights_input
+from usgan_cli.steps.foreign import generator_of, is_foreign, load_foreign, name_of
+from usgan_cli.steps.inputs import Dataset, find_data, find_gan, find_images, find_subset, read_subset, weights_input
 from usgan_cli.steps.snapshots import score_snapshots_of
 from usgan_cli.terminal.session import Session
 
@@ -91,8 +93,10 @@ def _check_together(options: Score) -> None:
         raise SettingsError(f"{named[0]} needs {' and '.join(set(folders) - set(named))} beside it.")
     if named and others:
         raise SettingsError(f"--real and --fake name folders of images; leave out {others[0]}.")
-    if not named and (options.fit != "stretch" or options.bits is not None):
-        raise SettingsError("--fit and --bits are for the folders of --real and --fake; prepared images have one size.")
+    if not named and options.fit != "stretch":
+        raise SettingsError("--fit is for the folders of --real and --fake; a prepared dataset has its own.")
+    if not named and options.bits is not None and not (options.synthetic and is_foreign(options.synthetic)):
+        raise SettingsError("--bits is for images of other programs (--real and --fake, or --synthetic DIR).")
     if options.train is not None and not named:
         raise SettingsError("--train goes with --real and --fake; in a workspace the training images are known.")
     if named and options.baselines and options.train is None:
@@ -122,7 +126,9 @@ class Compared:
 
 
 def _workspace(options: Score, session: Session) -> Compared:
-    """Return images made by `usgan generate`, and the dataset behind them."""
+    """Return images made by `usgan generate`, or by another program, and the dataset behind them."""
+    if options.synthetic is not None and options.aug is None and is_foreign(options.synthetic):
+        return _of_another_program(options.synthetic, options, session)
     folder = find_images(session, options, options.synthetic)
     data, made = find_data(session, options.data), read_synthetic_manifest(folder)
     subset = _subset_of(session, made)
@@ -138,14 +144,46 @@ def _workspace(options: Score, session: Session) -> Compared:
     inputs = {"data": data.digest, "synthetic": used.content_digest()}
     if subset is not None:
         inputs["subset"] = subset.content_digest()
-    load = partial(_load_workspace, folder, count, data, subset)
+    load = partial(_load_workspace, partial(load_synthetic, folder, count), data, subset)
     return Compared(folder.name, made.gan_name, count, data.digest, inputs, load)
 
 
-def _load_workspace(folder: Path, count: int, data: Dataset, subset: Subset | None) -> ImageSets:
+def _of_another_program(folder: Path, options: Score, session: Session) -> Compared:
+    """Return images without a manifest, in the class shares of the subset that their generator was trained on."""
+    name, data = name_of(folder), find_data(session, options.data)
+    if options.n is not None:
+        subset: Subset | None = read_subset(session, options.n, options.seed)
+        name = gan_name(generator_of(name, options.n, options.seed), options.n, options.seed)
+    elif (key := GanKey.parse(name)) is not None:
+        subset = find_subset(session, key.n, key.seed)
+        generator_of(name, key.n, key.seed)
+    else:
+        subset = None
+        session.progress.note(
+            f"It is not known which subset {name} was trained on, so copies are looked for among all training images "
+            "and the report leaves this score out. Say it with --n (and --seed)."
+        )
+    shares = data.manifest.class_counts("train") if subset is None else subset.class_counts(data.manifest)
+    foreign = load_foreign(folder, name, data.manifest, list(shares.values()), options.bits, session.progress)
+    asked = options.count or DEFAULT_COUNT
+    count = foreign.most(asked)
+    if count < asked:
+        session.progress.warn(
+            f"{name} holds {count} images in the class shares of the real ones, fewer than {asked}: the Fréchet "
+            "distance is not comparable with one of more images."
+        )
+    used = foreign.first(count)
+    inputs = {"data": data.digest, "images": content_digest(used)}
+    if subset is not None:
+        inputs["subset"] = subset.content_digest()
+    load = partial(_load_workspace, lambda: used, data, subset)
+    return Compared(name, name, count, data.digest, inputs, load)
+
+
+def _load_workspace(load_fake: Callable[[], ImageSet], data: Dataset, subset: Subset | None) -> ImageSets:
     own, test, real = None if subset is None else data.load(subset), data.test_images(), data.training_images()
     leaked = listed_copies(data.manifest, test, real if own is None else own)
-    return ImageSets(load_synthetic(folder, count), test, real, own, leaked)
+    return ImageSets(load_fake(), test, real, own, leaked)
 
 
 def _subset_of(session: Session, made: SyntheticManifest) -> Subset | None:

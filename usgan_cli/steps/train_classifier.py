@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from usgan_cli.classify.config import ClassifierConfig, check_config, settings_of
 from usgan_cli.classify.fold_images import Treatment, synthetic_count
@@ -17,12 +19,13 @@ from usgan_cli.core.errors import DataError, MissingError, SettingsError
 from usgan_cli.core.formats.classifier import ClassifierRecord
 from usgan_cli.core.formats.dataset import DataManifest, Subset
 from usgan_cli.core.formats.synthetic import SyntheticManifest, read_synthetic_manifest, used_digest
-from usgan_cli.core.images.sets import load_synthetic
+from usgan_cli.core.images.sets import ImageSet, load_synthetic
 from usgan_cli.core.options import settings_for
 from usgan_cli.core.store.document import RunDocument, read_main
 from usgan_cli.core.store.lifecycle import growing_folder
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.core.store.workspace import TrainingSet
+from usgan_cli.steps.foreign import generator_of, is_foreign, load_foreign, name_of
 from usgan_cli.steps.inputs import find_data, quoted, read_subset, weights_input
 from usgan_cli.terminal.session import Session
 
@@ -41,10 +44,23 @@ SHOWN = (
 
 @dataclass(frozen=True)
 class Generated:
-    """A folder of generated images."""
+    """A folder of images of `usgan generate`."""
 
     folder: Path
     manifest: SyntheticManifest
+
+
+@dataclass(frozen=True)
+class Added:
+    """Generated images that join real ones."""
+
+    generator: str
+    """What the GAN is called, or another generator."""
+    digest: str
+    """Of the images that are used; of all where they are chosen among all."""
+    load: Callable[[], ImageSet]
+    role: Literal["synthetic", "images"] = "synthetic"
+    """As which input they are recorded: a GAN's images, or those of another program."""
 
 
 def run(options: TrainClassifier, session: Session) -> Outcome:
@@ -54,15 +70,15 @@ def run(options: TrainClassifier, session: Session) -> Outcome:
     _check_together(options)
     config = resolve(options)
     check_config(config)
-    generated = _find_generated(options, session, subset)
-    digests = [_digest(one.manifest, options, data.manifest, subset) for one in generated]
-    aug = None if not generated else (options.aug or generated[0].manifest.gan_name)
+    added = _find_added(options, session, data.manifest, subset)
+    digests = [one.digest for one in added]
+    aug = options.aug or (added[0].generator if added else None)
     ratio = ratio_of(options)
     trained_on = TrainingSet(aug, ratio, options.control, options.synthetic_only, options.strict, options.select)
     target = options.out or session.workspace.classifier(options.n, options.seed, trained_on)
     inputs = {"data": data.digest, "subset": subset.content_digest(), **weights_input(options.weights)}
     for i, digest in enumerate(digests):
-        inputs["synthetic" if not options.strict else f"synthetic of fold {i}"] = digest
+        inputs[f"{added[i].role} of fold {i}" if options.strict else added[i].role] = digest
     settings = options.recorded(config, settings_of(config)) | {"n": options.n, "aug": aug, "ratio": ratio}
     settings |= {} if options.control is None else {"control": options.control}
     step = Step("train-cls", REVISION, settings, inputs)
@@ -75,7 +91,7 @@ def run(options: TrainClassifier, session: Session) -> Outcome:
                     aug=aug,
                     ratio=ratio,
                     control=options.control,
-                    synthetic=tuple(load_synthetic(one.folder) for one in generated),
+                    synthetic=tuple(one.load() for one in added),
                     digests=tuple(digests),
                     protocol="strict" if options.strict else "standard",
                     synthetic_only=options.synthetic_only,
@@ -143,6 +159,28 @@ def _check_together(options: TrainClassifier) -> None:
         raise SettingsError("--ratio 0 adds no images: leave out --aug and --control for the baseline.")
     if options.strict and options.aug is None:
         raise SettingsError("--strict takes one set of generated images a fold: give --aug, not --synthetic.")
+
+
+def _find_added(options: TrainClassifier, session: Session, manifest: DataManifest, subset: Subset) -> list[Added]:
+    """Return the generated images: none for the baseline, one set, or one a fold in the strict protocol."""
+    if options.synthetic is None or not is_foreign(options.synthetic):
+        if options.bits is not None:
+            raise SettingsError("--bits is for images of other programs (--synthetic DIR); usgan's own have 8.")
+        return [
+            Added(
+                one.manifest.gan_name,
+                _digest(one.manifest, options, manifest, subset),
+                partial(load_synthetic, one.folder),
+            )
+            for one in _find_generated(options, session, subset)
+        ]
+    name = generator_of(name_of(options.synthetic), options.n, options.seed)
+    total = synthetic_count(ratio_of(options), options.n)
+    shares = list(subset.class_counts(manifest).values())
+    foreign = load_foreign(options.synthetic, name, manifest, shares, options.bits, session.progress)
+    foreign.check_enough(total, options.n, select=options.select is not None)
+    digest = foreign.digest(total if options.select is None else None)
+    return [Added(name, digest, lambda: foreign.images, role="images")]
 
 
 def _digest(made: SyntheticManifest, options: TrainClassifier, manifest: DataManifest, subset: Subset) -> str:

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from usgan_cli.core.store.workspace import GanKey, SeedsKey, SubsetKey, TrainingSet, work_option
+from usgan_cli.core.store.workspace import GanKey, SeedsKey, SubsetKey, TrainingSet, generator_words, work_option
 
 _PART = re.compile(r"(?P<gan>.+)-fold(?P<fold>\d+)of(?P<folds>\d+)")
 _Words = Callable[[Path, str], "list[str] | None"]
@@ -103,7 +103,7 @@ def _score(root: Path, name: str) -> list[str]:
     if (key := GanKey.parse_snapshots(stem)) is not None:
         return ["score", "--snapshots", *_of_gan(key)]
     if (key := GanKey.parse(stem)) is not None:
-        return ["score", *_of_gan(key)]
+        return ["score", *generator_words(key.aug), *_of_subset(key.subset)]
     return ["score", "--synthetic", str(root / "synthetic" / stem)]
 
 
@@ -113,7 +113,7 @@ def _classifier(root: Path, name: str) -> list[str] | None:  # noqa: ARG001
     if key is None or added is None:
         return None
     words = ["train-cls", *_of_subset(key)]
-    words += [] if added.aug is None else ["--aug", added.aug]
+    words += [] if added.aug is None else generator_words(added.aug)
     words += [] if added.control is None else ["--control", added.control]
     words += [] if added.aug is None and added.control is None else ["--ratio", f"{added.ratio:g}"]
     words += ["--synthetic-only"] * added.synthetic_only + ["--strict"] * added.strict

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import typing
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,6 +35,12 @@ def gan_name(aug: str, n: int, seed: int, fold: FoldOf | None = None) -> str:
     """Return the name of a GAN, its images and its scores: diffaug-n100-s0, or diffaug-n100-s0-fold0of5."""
     part = "" if fold is None else f"-fold{fold[0]}of{fold[1]}"
     return f"{aug}-{SubsetKey(n, seed).name}{part}"
+
+
+def generator_words(aug: str) -> list[str]:
+    """Return the option that names a generator: --aug for usgan's own GANs, the folder of images for another's."""
+    own = typing.get_args(AugName) + typing.get_args(GanName)
+    return ["--aug" if aug in own else "--synthetic", aug]
 
 
 class TrainingSet(NamedTuple):
@@ -242,7 +249,7 @@ class Workspace:
 
     def classifier(self, n: int, seed: int, added: TrainingSet | None = None) -> Path:
         """Folder of a classifier; by default the baseline on real images alone."""
-        return self.classifiers(n, seed) / (added or BASELINE).name
+        return self.classifiers(n, seed) / _one_part((added or BASELINE).name)
 
     def ttest(self, n: int, seed: int, *more: int) -> Path:
         """Comparison of all classifiers trained on one subset, or on the subsets of several seeds: n100-s0+1.json."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -17,6 +17,7 @@ from usgan_cli.core.images.codec import IMAGE_SUFFIXES, Fit, Picture
 from usgan_cli.core.images.deep import Bits
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.machine.threads import available_cores
+from usgan_cli.core.names import folder_names
 from usgan_cli.core.progress import Progress
 from usgan_cli.core.store import files
 from usgan_cli.core.text import on_one_line, plural
@@ -30,28 +31,49 @@ from usgan_cli.data.source.scan import list_tree, open_tree
 from usgan_cli.data.source.threads import MOST_WORKERS, ordered_map
 from usgan_cli.data.source.trainer_labels import read_trainer_labels
 
+UNCLASSED = "all"
+"""Class of the images outside of folders, and of those without a label where others have one."""
+
+
+@dataclass(frozen=True)
+class Like:
+    """The prepared dataset that images are to be like."""
+
+    classes: tuple[str, ...]
+    channels: int
+    size: int
+    """Height and width, pixels."""
+
+    def class_of(self, folder: str) -> str | None:
+        """Return the class that a folder is named after, as it is called or as its folder in the dataset is."""
+        if folder in self.classes:
+            return folder
+        return next((name for name, own in folder_names(self.classes).items() if own == folder), None)
+
 
 def load_folders(
-    folders: Sequence[Path], *, fit: Fit, bits: int | None, progress: Progress
+    folders: Sequence[Path], *, fit: Fit, bits: int | None, progress: Progress, like: Like | None = None
 ) -> tuple[list[ImageSet], list[str]]:
     """Load folders or archives of images to be compared, each in the order of its paths; return what was changed too.
 
     If any image is coloured, all become colour, otherwise all become gray. An image's class is the first folder on the
     way to it, below a chain of lone folders; images outside of folders form one class. Masks are left out. Images of
     different sizes are brought to one, the smallest of what is usual in each folder, as `fit` says (see `codec.fit`);
-    `bits` are as in `measure_bits`, for each folder by itself.
+    `bits` are as in `measure_bits`, for each folder by itself. With `like`, the images get that dataset's channels and
+    size, and its names for their classes where they have one: numbers in dataset.json count its classes from 0.
     """
-    sources = [_scan(folder) for folder in folders]
+    sources = [_scan(folder, like) for folder in folders]
     ranges = [measure_bits(source, bits) for source in sources]
     pairs = list(zip(sources, ranges, strict=True))
-    pictures = [_decode(source, used, coloured=False) for source, used in pairs]
-    if any(picture.coloured for group in pictures for picture in group):
+    coloured = like is not None and like.channels == 3
+    pictures = [_decode(source, used, coloured=coloured) for source, used in pairs]
+    if like is None and any(picture.coloured for group in pictures for picture in group):
         pictures = [_decode(source, used, coloured=True) for source, used in pairs]
     said: list[str] = []
     for k, source in enumerate(sources):
         sources[k], pictures[k] = _without_masks(source, pictures[k], said, progress)
         notes.report_bits(ranges[k], [int(picture.pixels.max()) for picture in pictures[k]], progress)
-    size = _common_size(pictures)
+    size = _common_size(pictures) if like is None else (like.size, like.size)
     sets = []
     for folder, source, group in zip(folders, sources, pictures, strict=True):
         said += _resized(folder, group, size, fit)
@@ -66,7 +88,7 @@ def content_digest(images: ImageSet) -> str:
     return files.digest_json([list(images.pixels.shape), pixels, labels, list(images.files)])
 
 
-def _scan(folder: Path) -> ImageSource:
+def _scan(folder: Path, like: Like | None) -> ImageSource:
     """List the images of a folder or archive."""
     if not folder.exists():
         raise MissingError(f"The folder {shown(str(folder))} does not exist.")
@@ -81,16 +103,20 @@ def _scan(folder: Path) -> ImageSource:
     if any(kinds[name] == "dicom" for name in plain):
         dicom.require(str(folder))
     labels = read_trainer_labels(tree, listing.files, plain)
-    root = labels.root if labels is not None else classes.enter(classes.folders_of(plain), plain)
+    if labels is not None and like is not None:
+        labels = labels.named(like.classes)
+    root = labels.root if labels is not None else _root(plain, like)
     images: list[SourceImage] = []
     left_out = [LeftOut(source=shown(name), reason=reason) for name, reason in masks.items()]
     for name in plain:
         relative = name.removeprefix(root)
         first, slash, _ = relative.partition("/")
-        class_ = shown(first) if slash else "all"
+        class_ = shown(first) if slash else UNCLASSED
+        if like is not None:
+            class_ = like.class_of(class_) or class_
         if labels is not None:
-            class_ = labels.label_of.get(name, "all")
-        elif slash and classes.split_word(first):
+            class_ = labels.label_of.get(name, UNCLASSED)
+        elif slash and classes.split_word(first) and not (like is not None and class_ in like.classes):
             raise DataError(
                 f"{shown(str(folder / root / first))} is named for a side of a split, which is not a class.",
                 "Name the folder of one side, or move the images into folders of classes.",
@@ -113,6 +139,16 @@ def _scan(folder: Path) -> ImageSource:
         head=tree.head,
         read=tree.read,
     )
+
+
+def _root(plain: Sequence[str], like: Like | None) -> str:
+    """Return the folder that holds the class folders ("a/b/"); a lone folder named after a class is one of them."""
+    root = classes.enter(classes.folders_of(plain), plain)
+    parts = root.split("/")[:-1]
+    for i, part in enumerate(parts):
+        if like is not None and like.class_of(shown(part)) is not None:
+            return "".join(f"{above}/" for above in parts[:i])
+    return root
 
 
 def _undecodable(folder: Path, name: str, error: UndecodableError) -> DataError:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from usgan_cli.core.errors import DataError, UndecodableError
@@ -33,6 +33,14 @@ class TrainerLabels:
     """Class of each image that is there, by its name in the tree."""
     absent: tuple[str, ...]
     """Images that are listed in vain, relative to `root`."""
+
+    def named(self, classes: Sequence[str]) -> TrainerLabels:
+        """Return the labels as names: where they are numbers, and no classes are called so, they count from 0."""
+        numbers = {str(i): name for i, name in enumerate(classes)}
+        labels = set(self.label_of.values())
+        if labels <= set(classes) or not labels <= numbers.keys():
+            return self
+        return replace(self, label_of={file: numbers[label] for file, label in self.label_of.items()})
 
 
 def read_trainer_labels(tree: Tree, names: Collection[str], images: Collection[str]) -> TrainerLabels | None:
