@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-import typing
 import shlex
+import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
