@@ -71,7 +71,9 @@ def picture(rng: np.random.Generator, label: int, size: int) -> NDArray[np.uint8
     return np.clip(tissue * rng.rayleigh(0.8, (size, size)), 0, 255).astype(np.uint8)[None]
 
 
-def write_data(workspace: Workspace, *, train: int = 110, size: int = 32) -> DataManifest:
+def write_data(
+    workspace: Workspace, *, train: int = 110, size: int = 32, layout: str = "class folders"
+) -> DataManifest:
     """Write a dataset of `train` training images and 40 test images; the first few are there as files."""
     rng, listed = np.random.default_rng(0), []
     written = [0] * len(CLASSES)
@@ -90,7 +92,7 @@ def write_data(workspace: Workspace, *, train: int = 110, size: int = 32) -> Dat
             "classes": CLASSES,
             "size": size,
             "channels": 1,
-            "layout": "class folders",
+            "layout": layout,
             "resampling": "lanczos",
             "fit": "stretch",
             "test_share": TEST_IMAGES / (train + TEST_IMAGES),
@@ -549,7 +551,9 @@ def write_study(
     ratios: Sequence[float] = (0.5, 1.0),
     size: int = 32,
     copying: Sequence[str] = (),
+    weak: Sequence[str] = (),
     snapshots: bool = False,
+    layout: str = "class folders",
 ) -> Workspace:
     """Write the records of a whole study.
 
@@ -562,11 +566,15 @@ def write_study(
         Pixels a side.
     copying : sequence of str
         Names of GANs that are said to copy.
+    weak : sequence of str
+        Names of GANs that are too weak to judge.
     snapshots : bool
         Whether saved generators were scored.
+    layout : str
+        "BUSI with masks" makes it the published study's dataset.
     """
     workspace = Workspace(root)
-    data = write_data(workspace, train=max(110, *sizes), size=size)
+    data = write_data(workspace, train=max(110, *sizes), size=size, layout=layout)
     for n in sizes:
         found = {}
         for seed in seeds:
@@ -577,7 +585,8 @@ def write_study(
             subset.write(workspace.subset(n, seed))
             synthetic = {aug: write_gan(workspace, data, aug, n, seed) for aug in AUGS}
             for aug in AUGS:
-                write_score(workspace, aug, n, seed, copies=gan_name(aug, n, seed) in copying, size=size)
+                name = gan_name(aug, n, seed)
+                write_score(workspace, aug, n, seed, copies=name in copying, weak=name in weak, size=size)
                 if snapshots:
                     write_snapshots(workspace, aug, n, seed)
             found[seed] = write_classifiers(workspace, data, subset, synthetic, ratios=ratios)

@@ -111,3 +111,8 @@ def training_label(aug: str | None, ratio: float = 0, variant: str = "", control
 def short_digests(text: str) -> str:
     """Return text with the digests in it cut to eight digits."""
     return re.sub(r"([0-9a-f]{8})[0-9a-f]{8,}", r"\1", text)
+
+
+def without_digests(text: str) -> str:
+    """Return text without the digests in it: "net@0123456789abcdef" becomes "net"."""
+    return re.sub(r"@?\b[0-9a-f]{16,}\b", "", text)

@@ -10,9 +10,21 @@ from usgan_cli.core.progress import Progress
 from usgan_cli.core.store import files
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.core.table import Table
-from usgan_cli.reporting import classifier_tables, findings, result_charts, score_tables, tables, thumbnails, verdict
+from usgan_cli.reporting import (
+    classifier_tables,
+    copying_tables,
+    findings,
+    first_screen,
+    paper,
+    result_charts,
+    score_tables,
+    tables,
+    thumbnails,
+    verdict,
+)
 from usgan_cli.reporting.cautions import Caution, cautions
 from usgan_cli.reporting.charts import Plate
+from usgan_cli.reporting.first_screen import Heading
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.page import Bitmaps, Block, Fold, Page, Section, Sentences, render
 from usgan_cli.reporting.protocol import protocol_points
@@ -27,27 +39,26 @@ def build_report(
     progress: Progress,
     missing: Sequence[Missing] = (),
     analysis: Analysis = Analysis(),  # noqa: B008 (frozen)
+    heading: Heading = Heading(),  # noqa: B008 (frozen)
 ) -> ReportSummary:
     """Write `index.html`, `figures/` and `tables/` of a study, or of the part of it that is done, into `target`.
 
     Equal records give equal files. `missing` are the steps of the study's plan that are not done; `progress` gets the
-    warnings that the page shows; `analysis` is what the study declares. A workspace without any records is a
-    `MissingError`.
+    warnings that the page shows; `analysis` is what the study declares, `heading` what it is. A workspace without any records is
+    a `MissingError`.
     """
     records = collect(workspace)
     if records.is_empty():
         raise MissingError(f"There is nothing to report in {workspace.root}.", "Begin with: usgan prepare SOURCE")
     study = Study.of(records)
     verdicts = judge_study(study, analysis)
-    sections = [
-        Section("verdicts", "Does it help?", _filled(result_charts.verdicts_plate(verdicts), verdict.table(verdicts)))
-    ]
+    sections = [_verdicts_section(verdicts)]
     with progress.task("report", len(SECTIONS) + 1, "sections") as task:
         for make_section in SECTIONS:
             section = make_section(study)
             sections += [section] if section.blocks or section.problems else []
             task.advance()
-        page = _page(study, verdicts, sections, missing)
+        page = _page(study, verdicts, sections, missing, heading)
         summary = _write(study, verdicts, page, target)
         task.advance()
     for warning in summary.warnings:
@@ -58,15 +69,19 @@ def build_report(
     return summary
 
 
-def _page(study: Study, verdicts: Verdicts, sections: Sequence[Section], missing: Sequence[Missing]) -> Page:
+def _page(
+    study: Study, verdicts: Verdicts, sections: Sequence[Section], missing: Sequence[Missing], heading: Heading
+) -> Page:
     by_kind: dict[str, list[Missing]] = {}
     for item in missing:
         by_kind.setdefault(KINDS[item.command], []).append(item)
     unshown = [Caution("Pictures", text) for section in sections for text in section.problems]
     return Page(
+        heading=heading,
+        about=first_screen.about(study.records, heading),
         headline=verdict.headline(verdicts),
-        finding=verdict.summary(verdicts),
-        quality_finding=findings.quality_finding(study),
+        finding=first_screen.size_of_effect(verdicts),
+        effects=first_screen.effects(verdicts),
         facts=list(findings.facts(study, verdicts)),
         cautions=[*cautions(study, verdicts), *unshown],
         missing=by_kind,
@@ -111,6 +126,19 @@ def _fold(title: str, blocks: Sequence[Block], *, open_: bool) -> list[Block]:
     return [Fold(title, list(blocks), open_)] if blocks else []
 
 
+def _verdicts_section(verdicts: Verdicts) -> Section:
+    """Return every comparison; what the first screen leaves out of the words and the plot is here."""
+    if not verdicts.each:
+        return Section("verdicts", "Does it help?", [])
+    plate = _filled(result_charts.verdicts_plate(verdicts))
+    repeats = _fold("Every repeat", plate, open_=False)
+    return Section(
+        "verdicts",
+        "Does it help?",
+        [Sentences([verdict.summary(verdicts)]), *_filled(verdict.table(verdicts)), *repeats],
+    )
+
+
 def _run_section(study: Study) -> Section:
     text = " ".join(findings.what_was_run(study))
     return Section("run", "What was run", [Sentences([text])] if text else [])
@@ -130,14 +158,15 @@ def _samples_section(study: Study) -> Section:
 
 
 def _quality_section(study: Study) -> Section:
-    blocks: list[Block] = []
+    said = findings.quality_finding(study)
+    blocks: list[Block] = [Sentences([said])] if said else []
     for group in study.scores:
-        single = _filled(
-            score_tables.quality_table(group), score_tables.enough_table(group), score_tables.nearness_table(group)
-        )
+        single = _filled(score_tables.quality_table(group), score_tables.enough_table(group))
+        near = _filled(score_tables.nearness_table(group))
         more = _filled(score_tables.variety_table(group), score_tables.class_quality_table(group))
         blocks += _filled(result_charts.distance_plate(group), score_tables.seeds_quality_table(group))
         blocks += _fold("Distances of each GAN", single, open_=False) if study.crowded else single
+        blocks += _fold("Distances with intervals, precision and recall", near, open_=False)
         blocks += _fold("Variety, and scores by class", more, open_=False)
     return Section("quality", "Image quality", blocks)
 
@@ -145,7 +174,7 @@ def _quality_section(study: Study) -> Section:
 def _copies_section(study: Study) -> Section:
     blocks: list[Block] = []
     for group in study.scores:
-        shares = _filled(score_tables.copying_table(group))
+        shares = _filled(copying_tables.copying_table(group))
         blocks += _fold("Shares of every GAN", shares, open_=False) if study.crowded else shares
     pairs, problems = thumbnails.pairs(study.records)
     suspects, others = ([one for one in pairs if one.suspect is suspect] for suspect in (True, False))
@@ -160,7 +189,9 @@ def _classification_section(study: Study) -> Section:
     blocks: list[Block] = []
     for group in study.classifiers:
         classes = _filled(classifier_tables.class_table(group))
-        blocks += [*_filled(classifier_tables.scores_table(group)), *_fold("Classes", classes, open_=False)]
+        every = _filled(classifier_tables.scores_table(group))
+        blocks += _fold("Scores of every subset", every, open_=False) if study.crowded else every
+        blocks += _fold("Classes", classes, open_=False)
     return Section("classification", "Classification", blocks)
 
 
@@ -176,14 +207,15 @@ def _own_analysis_section(study: Study) -> Section:
         tests = _filled(classifier_tables.tests_table(group))
         blocks += [*over_seeds, *over_folds, *_fold("Other tests", tests, open_=False)]
     said: list[Block] = [Sentences([verdict.FOLD_TESTS])]
-    return Section("own-analysis", "The study’s own analysis", said + blocks if blocks else [])
+    said += _fold("F1 and tests by fold and seed", blocks, open_=False)
+    return Section("own-analysis", "The study’s own analysis", said if blocks else [])
 
 
 def _training_section(study: Study) -> Section:
     records, open_ = study.records, not study.crowded
     blocks: list[Block] = []
     for group in study.snapshots:
-        saved = _filled(score_tables.snapshots_table(group))
+        saved = _filled(copying_tables.snapshots_table(group))
         blocks += _fold("Saved generators: the best and the last", saved, open_=open_)
     charts = []
     for key in records.subset_keys():
@@ -202,10 +234,12 @@ def _training_section(study: Study) -> Section:
 
 def _protocol_section(study: Study) -> Section:
     points = protocol_points(study)
-    blocks = _filled(tables.protocol_table(points))
+    blocks = _fold("What differs from the published protocol", _filled(tables.protocol_table(points)), open_=False)
     same = dict.fromkeys(point.aspect for point in points if point.same)
     blocks += [Sentences([f"As published: {'; '.join(same)}."])] if same else []
-    return Section("protocol", "Against the published study", [*blocks, tables.published_table()], "Published study")
+    if paper.is_busi(study.records.data):
+        blocks += _fold("The published values", [tables.published_table()], open_=False)
+    return Section("protocol", "Against the published study", blocks, "Published study")
 
 
 def _runs_section(study: Study) -> Section:
@@ -213,6 +247,7 @@ def _runs_section(study: Study) -> Section:
     blocks = _filled(tables.runs_table(runs))
     versions = sorted({f"{name} {version}" for run in runs for name, version in run.packages.items()})
     blocks += [Sentences([f"With {', '.join(versions)}."])] if versions else []
+    blocks += [Sentences([f"Versions: {', '.join(digests)}."])] if (digests := findings.digests(study)) else []
     return Section("made", "How it was made", blocks)
 
 

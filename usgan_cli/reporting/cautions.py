@@ -14,10 +14,10 @@ from usgan_cli.core.formats.generator import ADA_KIMG, ADA_TARGET, LEAK_THRESHOL
 from usgan_cli.core.formats.score import Memorization, distance_name
 from usgan_cli.core.formats.synthetic import used_digest
 from usgan_cli.core.store.workspace import GanKey
-from usgan_cli.core.text import joined, number, plural
+from usgan_cli.core.text import gan_label, joined, number, plural
 from usgan_cli.reporting import paper
 from usgan_cli.reporting.groups import Study
-from usgan_cli.reporting.records import GanRun, StudyRecords
+from usgan_cli.reporting.records import GanRun, StudyRecords, subset_title
 from usgan_cli.reporting.verdict import Verdicts, doubts
 
 IDLE_P = 0.01
@@ -37,17 +37,19 @@ class Caution:
 
 
 def cautions(study: Study, verdicts: Verdicts) -> list[Caution]:
-    """Return what should change how far a reader believes the results, in words."""
+    """Return what should change how far a reader believes the results, in words, what weighs most first."""
     records = study.records
     topics: list[tuple[str, Iterable[str]]] = [
-        ("Unreadable", [f"A record could not be read and is left out: {reason}" for reason in records.unreadable]),
-        ("Out of date", [*_stale(records), *study.rejected]),
+        ("Weak GANs", _weak(records)),
         ("Copies", _copying(records)),
-        ("Data", _data(records)),
+        ("Leaks", _leaks(records)),
+        ("Verdicts", doubts(study, verdicts)),
+        ("Unreadable", _unreadable(records)),
+        ("Out of date", [*_stale(records), *study.rejected]),
+        ("Data", _conflicts(records)),
         ("Training", [*_discriminators(records), *_lengths(records)]),
         ("Scores", _scores(study)),
         ("Classifiers", [*dict.fromkeys(_classifiers(study)), *_majority(records)]),
-        ("Verdicts", doubts(study, verdicts)),
     ]
     return [Caution(topic, text) for topic, texts in topics for text in texts]
 
@@ -55,6 +57,26 @@ def cautions(study: Study, verdicts: Verdicts) -> list[Caution]:
 def _of(names: Sequence[str], text: str) -> list[str]:
     """Return the sentence that something holds of these; none where there are none."""
     return [f"{text}: {joined(names, MOST_NAMED)}."] if names else []
+
+
+def _weak(records: StudyRecords) -> Iterator[str]:
+    weak = {key: score.quality for key, score in records.scores.items() if score.quality.weak}
+    if weak:
+        names = joined(f"{gan_label(key.aug)} at {subset_title(key.subset, records.subset_keys())}" for key in weak)
+        if len(weak) > MOST_NAMED:
+            names = f"{len(weak)} of {plural(len(records.scores), 'GAN')}"
+        reasons = joined(next(iter(weak.values())).reasons)
+        yield (
+            f"Images of {names} are not yet like real ones: {reasons}{' (the first)' * (len(weak) > 1)}. What they do "
+            "to a classifier says nothing about good generated images."
+        )
+
+
+def _unreadable(records: StudyRecords) -> Iterator[str]:
+    reasons = [reason.rstrip(".") for reason in records.unreadable]
+    if reasons:
+        what = plural(len(reasons), "record could not be read and is", "records could not be read and are")
+        yield f"{what} left out: {'; '.join(reasons[:MOST_NAMED])}{'; …' * (len(reasons) > MOST_NAMED)}."
 
 
 def _stale(records: StudyRecords) -> Iterator[str]:
@@ -118,12 +140,16 @@ def _clear_shares(copying: Memorization) -> str:
     )
 
 
-def _data(records: StudyRecords) -> Iterator[str]:
-    if (data := records.data) is None:
-        return
-    if data.conflicts and data.conflict_policy != "drop":
+def _conflicts(records: StudyRecords) -> Iterator[str]:
+    data = records.data
+    if data is not None and data.conflicts and data.conflict_policy != "drop":
         groups = plural(len(data.conflicts), "group of copies has", "groups of copies have")
         yield f"{groups} more than one class: no classifier can get all of those images right."
+
+
+def _leaks(records: StudyRecords) -> Iterator[str]:
+    if (data := records.data) is None:
+        return
     side = {name: image.split for image in data.images for name in (image.source, image.file)}
     leaked = sum(len({side[name] for name in group if name in side}) > 1 for group in data.duplicates)
     if leaked:

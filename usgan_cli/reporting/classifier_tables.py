@@ -5,6 +5,7 @@ Each table holds classifiers that were trained with the same settings. Only adju
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -71,8 +72,8 @@ def _training(row: AnyRow) -> Cell:
 
 
 def _published(row: AnyRow) -> paper.Published | None:
-    """Return what was published of a training set; with GANs' images only one ratio was published."""
-    item, size = row.trained, paper.nearest_size(row.key.n)
+    """Return what was published of a training set at its n; with GANs' images only one ratio was published."""
+    item, size = row.trained, row.key.n
     if item is None or (item.aug or item.control) is None:
         return paper.values_at(size, None)
     ordinary = item.ratio == paper.RATIO and not item.variant and item.control is None
@@ -88,7 +89,6 @@ COMPARED: list[Column[AnyRow]] = [
     PValue("p, corrected", "p_corrected", lambda row: row.test and row.test.p_corrected, group=AGAINST),
 ]
 PUBLISHED: list[Column[AnyRow]] = [
-    Column("n", "published_n", lambda row: (known := _published(row)) and known.n, group=paper.PUBLISHED),
     Spread("F1 test, %", "published_f1", lambda row: (known := _published(row)) and known.f1, 2, group=paper.PUBLISHED),
     Column("p", "published_p", lambda row: published_p(_published(row)), group=paper.PUBLISHED),
 ]
@@ -102,6 +102,11 @@ def _seen(record: ClassifierRecord) -> str:
 def _validation(row: ClassifierRow) -> Cell:
     plain = Spread[ClassifierRow](VALIDATION, "", lambda one: one.trained.val_micro_f1, 2, 100).cell(row)
     return plain if _seen(row.trained) == "no" else replace(plain, text=f"{plain.text} †")
+
+
+def _theirs(group: ClassifierGroup, sizes: Iterable[int]) -> list[Column[AnyRow]]:
+    """Return the columns of published values where there are any: of the same dataset and number of images."""
+    return PUBLISHED if group.busi and set(sizes) & set(paper.SIZES) else []
 
 
 def _difference(item: Comparison | SeedComparison | None) -> tuple[float, tuple[float, float]] | None:
@@ -121,7 +126,7 @@ def _rows(group: ClassifierGroup) -> list[tuple[str, list[ClassifierRow]]]:
 def f1_table(group: ClassifierGroup) -> Table:
     """Return the study's table 2: F1 on the test images of every training set, compared with real images alone."""
     settings = group.settings
-    differs = any(paper.nearest_size(key.n) != key.n for key in group.subsets)
+    theirs = _theirs(group, (key.n for key in group.subsets))
     columns: list[Column[ClassifierRow]] = [
         *LEAD,
         TRAINING,
@@ -129,7 +134,7 @@ def f1_table(group: ClassifierGroup) -> Table:
         Spread(VALIDATION, "val_micro_f1", _validation, 2, 100),
         Words("F1 val. seen by the GAN", "val_seen_by_gan", lambda row: _seen(row.trained), shown=False),
         *COMPARED,
-        *(PUBLISHED if differs else PUBLISHED[1:]),
+        *theirs,
     ]
     caption = (
         f"Micro-averaged F1 on the test images of {settings.folds} models, one for each fold, mean ± standard "
@@ -140,11 +145,10 @@ def f1_table(group: ClassifierGroup) -> Table:
         "subset. Corrected: resampled t-test of Nadeau and Bengio, which allows for the folds' shared training images, "
         f"not adjusted. Δ in percentage points of F1, with its 95 % interval. {STARS}",
         SHARED_TEST_IMAGES,
-        *([paper.ANOTHER_SIZE] if differs else []),
         *([SEEN] if any(_seen(record) == "yes" for _, record in group.items) else []),
         *([CONTROLS] if any(record.control is not None for _, record in group.items) else []),
     ]
-    if any(record.aug is not None and record.ratio != paper.RATIO for _, record in group.items):
+    if theirs and any(record.aug is not None and record.ratio != paper.RATIO for _, record in group.items):
         notes.append(MORE_RATIOS)
     return Table.of(f"f1{group.suffix}", caption, columns, _rows(group), notes + group.apart(APART))
 
@@ -237,6 +241,7 @@ def _seeds(row: SeedsRow) -> str:
 
 def seeds_table(group: ClassifierGroup) -> Table:
     """Return the comparisons over several seeds."""
+    theirs = _theirs(group, (key.n for key in group.seeds))
     columns: list[Column[SeedsRow]] = [
         Column("n", "n", lambda row: row.key.n, shown=False),
         Words("Seeds", "seeds", _seeds, shown=False),
@@ -245,15 +250,13 @@ def seeds_table(group: ClassifierGroup) -> Table:
         *COMPARED,
         Column("Seeds", "sd_seeds", lambda row: row.test and row.test.sd_seeds, 2, 100, group=SPREAD),
         Column("Folds", "sd_folds", lambda row: row.test and row.test.sd_folds, 2, 100, group=SPREAD),
-        *PUBLISHED[1:],
+        *theirs,
     ]
     groups = []
     for key, record in group.seeds.items():
-        size = paper.nearest_size(key.n)
-        near = f" (published: n = {size})" if size is not None and size != key.n else ""
         rows: list[SeedsRow] = [Row(key, None, record.baseline_f1, None)]
         rows += [Row(key, item, item.f1, item) for item in record.comparisons]
-        title = f"n = {key.n}, seeds {', '.join(map(str, key.seeds))}{near}"
+        title = f"n = {key.n}, seeds {', '.join(map(str, key.seeds))}"
         groups.append((title, rows))
     caption = (
         "Micro-averaged F1 on the test images over several seeds, each with its own subset, GANs and folds: mean ± "
@@ -265,7 +268,6 @@ def seeds_table(group: ClassifierGroup) -> Table:
         "over all seeds and folds, not adjusted. Δ and its spread in percentage points of F1; the spread between seeds "
         f"is what remains beyond the folds'. {STARS}"
     )
-    more = [paper.ANOTHER_SIZE] if any(paper.nearest_size(key.n) != key.n for key in group.seeds) else []
     compared = [item for record in group.seeds.values() for item in record.comparisons]
-    more += [MORE_RATIOS] if any(item.ratio != paper.RATIO for item in compared) else []
+    more = [MORE_RATIOS] if theirs and any(item.ratio != paper.RATIO for item in compared) else []
     return Table.of(f"f1-seeds{group.suffix}", caption, columns, groups, [note, *more, *group.apart(APART)])

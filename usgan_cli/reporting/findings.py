@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from usgan_cli.core.formats.dataset import DataManifest
-from usgan_cli.core.formats.score import distance_name
+from usgan_cli.core.formats.score import distance_name, network_name
 from usgan_cli.core.text import gan_label, joined, number, plural, short_digests
 from usgan_cli.reporting import paper
 from usgan_cli.reporting.groups import Study
@@ -25,7 +25,7 @@ MOST_NAMED = 2
 
 def dataset_name(data: DataManifest) -> str:
     """Return BUSI where the dataset is recognised as it, else its layout."""
-    if data.class_counts() == paper.CLASS_COUNTS or data.layout == "BUSI with masks":
+    if paper.is_busi(data):
         return "BUSI"
     return "simulated images (phantoms)" if data.layout == "phantoms" else "own images"
 
@@ -38,14 +38,13 @@ def lengths(records: StudyRecords) -> list[str]:
 def facts(study: Study, verdicts: Verdicts) -> Iterator[tuple[str, str]]:
     """Yield the figures that stand at the head of the page."""
     records, gans = study.records, study.records.finished_gans()
-    yield "Dataset", "no dataset" if records.data is None else dataset_name(records.data)
     if records.subset_keys():
         yield "Training images, n", ", ".join(map(str, records.sizes()))
     if records.gans or records.synthetic or records.scores or any(r.aug for _, r in records.all_classifiers()):
-        seeds = len({key.seed for key in records.subset_keys()})
+        seeds = len({gan.key.seed for gan in gans})
         yield "GANs", f"{len(gans)} trained{f', {seeds} seeds' if seeds > 1 else ''}"
     if gans:
-        yield "Training", f"{' / '.join(lengths(records))} kimg"
+        yield "GAN training", f"{' / '.join(lengths(records))} kimg"
     if verdicts.of_gans:
         yield "Verdicts", counted(verdicts)
     copying = [score.memorization.verdict for score in records.scores.values() if score.memorization is not None]
@@ -72,13 +71,13 @@ def what_was_run(study: Study) -> Iterator[str]:
             f"{plural(len(finished), 'GAN')} ({augs}) trained on subsets of {sizes} images{drawn} for "
             f"{joined(lengths(records))} kimg with the preset {presets}."
         )
-    if extractors := dict.fromkeys(short_digests(group.settings.extractor) for group in study.scores):
+    if extractors := dict.fromkeys(network_name(group.settings.extractor) for group in study.scores):
         yield f"Fréchet distances in the features of {joined(extractors)}."
     for group in study.classifiers:
         settings = group.settings
         training = "frozen, with a new head" if settings.freeze else "fine-tuned"
         yield (
-            f"{plural(len(group.items), 'classifier')}: {settings.backbone} ({short_digests(settings.weights)}), "
+            f"{plural(len(group.items), 'classifier')}: {settings.backbone} ({network_name(settings.weights)}), "
             f"{training}, {settings.folds} folds each."
         )
 
@@ -108,7 +107,6 @@ def audit(data: DataManifest) -> Iterator[str]:
         yield f"{plural(len(data.left_out), 'file')} of the source left out: {reasons}."
     else:
         yield "No file of the source was left out."
-    yield "Pictures of all of them: data/audit.html in the workspace."
 
 
 def _first(names: list[str]) -> str:
@@ -134,3 +132,12 @@ def quality_finding(study: Study) -> str:
     else:
         text = joined(f"{name} at n = {n} ({what} {value})" for name, n, value in nearest)
     return f"Nearest to the test images: {text}; real training images reach {floors}."
+
+
+def digests(study: Study) -> list[str]:
+    """Return the dataset and the networks with the first eight digits of their digests."""
+    data = study.records.data
+    versions = [] if data is None else [f"dataset {data.content_digest()[:8]}"]
+    networks = [group.settings.extractor for group in study.scores]
+    networks += [group.settings.weights for group in study.classifiers]
+    return versions + [short_digests(name) for name in dict.fromkeys(networks) if short_digests(name) != name]

@@ -14,7 +14,8 @@ from usgan_cli.core.formats.score import ScoreRecord, ScoreSettings, SnapshotsRe
 from usgan_cli.core.store import files
 from usgan_cli.core.store.document import Part, first_difference
 from usgan_cli.core.store.workspace import GanKey, SeedsKey, SplitsKey, SubsetKey
-from usgan_cli.core.text import short_digests
+from usgan_cli.core.text import without_digests
+from usgan_cli.reporting import paper
 from usgan_cli.reporting.records import StudyRecords
 
 K = TypeVar("K")
@@ -34,10 +35,12 @@ class Group(Generic[P, K, T]):
     """The first setting in which it differs from the first group, in words; None for the first group."""
     suffix: str
     """Ends the names of its tables and figures where there are several groups: "-2"."""
+    busi: bool = False
+    """Whether the dataset is the published study's, so that published values of the same n may stand beside."""
 
     def apart(self, sentence: str) -> list[str]:
         """Return the note that says why these records have a table of their own; none for the first group."""
-        return [] if self.difference is None else [f"{sentence} ({short_digests(self.difference)})."]
+        return [] if self.difference is None else [f"{sentence} ({without_digests(self.difference)})."]
 
 
 class SnapshotSettings(Part):
@@ -145,7 +148,8 @@ def score_groups(records: StudyRecords) -> list[ScoreGroup]:
     """Return the scores in groups of equal settings, the largest group first."""
     scores = records.scores.items()
     follows = all(score.settings.seed == key.seed for key, score in scores)
-    return _group([(key, score, _without_seed(score.settings, follows)) for key, score in scores])
+    items = [(key, score, _without_seed(score.settings, follows)) for key, score in scores]
+    return _group(items, busi=paper.is_busi(records.data))
 
 
 def snapshot_groups(records: StudyRecords) -> list[SnapshotGroup]:
@@ -174,7 +178,9 @@ def classifier_groups(records: StudyRecords) -> tuple[list[ClassifierGroup], lis
         if settings.updates == updates.setdefault(key.n, settings.updates):
             settings = settings.model_copy(update={"updates": None})
         items.append((key, record, settings))
-    groups = [ClassifierGroup(group.settings, group.items, group.difference, group.suffix) for group in _group(items)]
+    groups = [
+        ClassifierGroup(group.settings, group.items, group.difference, group.suffix, busi) for group in _group(items)
+    ]
     rejected = []
     for key, ttest in records.ttests.items():
         made_of = (key, ttest.settings)
@@ -206,7 +212,7 @@ def _without_seed(settings: P, follows: bool) -> P:
     return settings.model_copy(update={"seed": 0}) if follows else settings
 
 
-def _group(items: list[tuple[K, T, P]]) -> list[Group[P, K, T]]:
+def _group(items: list[tuple[K, T, P]], *, busi: bool = False) -> list[Group[P, K, T]]:
     kinds: dict[str, list[tuple[K, T, P]]] = {}
     for item in items:
         kinds.setdefault(files.digest_json(item[2].model_dump()), []).append(item)
@@ -215,7 +221,7 @@ def _group(items: list[tuple[K, T, P]]) -> list[Group[P, K, T]]:
     for i, members in enumerate(largest_first, start=1):
         settings, suffix = members[0][2], f"-{i}" if len(kinds) > 1 else ""
         difference = first_difference(largest_first[0][0][2], settings)
-        groups.append(Group(settings, [(key, record) for key, record, _ in members], difference, suffix))
+        groups.append(Group(settings, [(key, record) for key, record, _ in members], difference, suffix, busi))
     return groups
 
 

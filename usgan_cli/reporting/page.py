@@ -14,6 +14,7 @@ from usgan_cli.core.table import Table
 from usgan_cli.reporting import paper
 from usgan_cli.reporting.cautions import Caution
 from usgan_cli.reporting.charts import Chart, Plate
+from usgan_cli.reporting.first_screen import Effects, Heading
 from usgan_cli.reporting.records import Missing
 from usgan_cli.reporting.thumbnails import Pairs, Picture, Samples
 
@@ -63,11 +64,16 @@ class Section:
 class Page:
     """Everything that the template shows."""
 
+    heading: Heading
+    about: list[str]
+    """The study's name, its dates, its dataset."""
     headline: str
     finding: str
-    quality_finding: str
+    """The size of the effect."""
+    effects: Effects | None
     facts: list[tuple[str, str]]
     cautions: list[Caution]
+    """What weighs most comes first."""
     missing: dict[str, list[Missing]]
     """By what is missing."""
     sections: list[Section]

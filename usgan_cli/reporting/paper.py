@@ -7,12 +7,12 @@ by the Inception network; all are for BUSI at 256 x 256.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+
+from usgan_cli.core.formats.dataset import DataManifest
 
 CITATION = "Maack et al. 2022"
 PUBLISHED = f"Published ({CITATION})"
-ANOTHER_SIZE = "Published values are of the nearest published n within a factor of two, which is named."
 DOI = "10.1515/cdbme-2022-0005"
 SIZES = (500, 250, 100, 50)
 AUGS = ("none", "ada", "diffaug")
@@ -97,10 +97,9 @@ VALUES = (
 )
 
 
-def nearest_size(n: int) -> int | None:
-    """Return the published number of training images nearest to n by ratio, or None if none is within a factor of 2."""
-    nearest = min(SIZES, key=lambda size: (abs(math.log(size / n)), size))
-    return nearest if max(nearest, n) <= 2 * min(nearest, n) else None
+def is_busi(data: DataManifest | None) -> bool:
+    """Return whether a dataset is the published study's: by its number of images of each class, or its layout."""
+    return data is not None and (data.class_counts() == CLASS_COUNTS or data.layout == "BUSI with masks")
 
 
 def values_at(n: int | None, aug: str | None) -> Published | None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from usgan_cli.core.formats.score import distance_name, is_fid
-from usgan_cli.core.text import gan_label, joined, short_digests
+from usgan_cli.core.formats.score import distance_name, is_fid, network_name
+from usgan_cli.core.text import gan_label, joined
 from usgan_cli.reporting import paper
 from usgan_cli.reporting.findings import dataset_name
 from usgan_cli.reporting.groups import Study
@@ -53,9 +53,7 @@ def _data_points(records: StudyRecords) -> Iterator[Point]:
         counts = data.class_counts()
         published = "BUSI: " + ", ".join(f"{count} {name}" for name, count in paper.CLASS_COUNTS.items())
         ours = f"{dataset_name(data)}: " + ", ".join(f"{count} {name}" for name, count in counts.items())
-        yield _point(
-            "Dataset", published, f"{ours} (version {data.content_digest()[:8]})", counts == paper.CLASS_COUNTS
-        )
+        yield _point("Dataset", published, ours, counts == paper.CLASS_COUNTS)
         yield _point(
             "Split",
             f"{paper.TRAIN_COUNT} training, {paper.TEST_COUNT} test",
@@ -92,7 +90,7 @@ def _gan_points(study: Study) -> Iterator[Point]:
         yield _point("Truncation ψ", "–", joined(f"{value:g}" for value in psi), False)
     for group in study.scores:
         settings = group.settings
-        extractor = short_digests(settings.extractor)
+        extractor = network_name(settings.extractor)
         yield _point("Fréchet distance", "Inception (FID)", extractor, is_fid(settings.extractor))
         name = distance_name(settings.extractor)
         yield _point(
@@ -133,7 +131,7 @@ def _classifier_points(study: Study) -> Iterator[Point]:
         settings = group.settings
         training = "head alone trained (frozen)" if settings.freeze else "fine-tuned"
         same = settings.backbone.startswith(paper.BACKBONE) and not settings.freeze and settings.weights != "none"
-        ours = f"{settings.backbone} ({short_digests(settings.weights)}), {training}"
+        ours = f"{settings.backbone} ({network_name(settings.weights)}), {training}"
         yield _point("Classifier", "EfficientNet-B2 pretrained on ImageNet, fine-tuned", ours, same)
         yield _point("Folds", str(paper.FOLDS), str(settings.folds))
         yield _point("How folds are drawn", paper.NOT_STATED, drawn)

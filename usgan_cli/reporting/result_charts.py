@@ -86,12 +86,12 @@ def _plot_distance(group: ScoreGroup, lines: Sequence[_Line], floors: Sequence[f
         # Lines are set apart a little, so that their error bars do not hide each other.
         shift = 1.035 ** (i - (len(lines) - 1) / 2)
         _plot_line(axes, line, shift)
-        if fid:
+        if fid and group.busi:
             _plot_published(axes, line.aug, sizes, shift)
     _plot_yardsticks(axes, group, floors)
     _scale_by_size(axes, sizes)
     axes.set_ylabel("FID" if fid else f"FD ({network_name(group.settings.extractor)})")
-    if fid:
+    if fid and group.busi and set(sizes) & set(paper.SIZES):
         style: dict[str, Any] = {"color": INK, "markerfacecolor": "white", "linestyle": "none", "alpha": 0.7}
         axes.plot([], [], marker="o", label=f"Hollow: published ({paper.CITATION})", **style)
     handles, names = axes.get_legend_handles_labels()

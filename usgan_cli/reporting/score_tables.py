@@ -8,36 +8,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Generic, TypeVar
 
 from usgan_cli.core.formats.measured import Measured, measured
 from usgan_cli.core.formats.score import (
     CONSERVATIVE,
-    COPIES_FOUND,
-    Copying,
-    Memorization,
     Probe,
     Quality,
     ScoreRecord,
     Scores,
     SetScores,
-    SnapshotScore,
-    SnapshotsRecord,
     distance_name,
     is_fid,
     kernel_name,
+    network_name,
 )
-from usgan_cli.core.store.workspace import GanKey, SubsetKey
+from usgan_cli.core.store.workspace import SubsetKey
 from usgan_cli.core.table import Cell, Column, Interval, Spread, Table, Words
-from usgan_cli.core.text import gan_label, number, short_digests
+from usgan_cli.core.text import gan_label
 from usgan_cli.reporting import paper
-from usgan_cli.reporting.groups import ScoreGroup, SnapshotGroup
+from usgan_cli.reporting.groups import ScoreGroup
 from usgan_cli.reporting.paper import PUBLISHED, MeanSd, Published
 from usgan_cli.reporting.records import aug_order
-from usgan_cli.reporting.tables import LEAD, by_subset
+from usgan_cli.reporting.tables import LEAD, GanRow, by_subset
 
-T = TypeVar("T")
-VERDICTS = {"none": "no sign of copies", "some": "some may be copies", "copies": "copies"}
 APART = "Measured with other settings than the first table, so kept apart"
 
 
@@ -55,30 +48,14 @@ class ScoreRow:
 
     @property
     def published(self) -> Published | None:
-        """The published values of the GAN at the nearest published n."""
-        if self.subset is None or self.aug is None:
-            return None
-        return paper.values_at(paper.nearest_size(self.subset.n), self.aug)
-
-
-@dataclass(frozen=True)
-class GanRow(Generic[T]):
-    """A GAN with one of its records."""
-
-    key: GanKey
-    record: T
-
-    @property
-    def subset(self) -> SubsetKey:
-        """The subset it was trained on."""
-        return self.key.subset
+        """What was published of the GAN at the same n."""
+        return None if self.subset is None or self.aug is None else paper.values_at(self.subset.n, self.aug)
 
 
 IMAGES: list[Column[ScoreRow]] = [*LEAD, Words("Images", "images", lambda row: row.label)]
 COUNT: Column[ScoreRow] = Column("Count", "count", lambda row: row.scores.count)
 JS: Column[ScoreRow] = Column("JS", "js", lambda row: row.scores.js, 3)
 SSIM: Column[ScoreRow] = Spread("SSIM", "ssim", lambda row: row.scores.ssim, 3)
-THEIR_N: Column[ScoreRow] = Column("n", "published_n", lambda row: row.published and row.published.n, group=PUBLISHED)
 THEIR_SCORES: list[Column[ScoreRow]] = [
     Spread("FID", "published_fid", lambda row: row.published and row.published.fid, None, group=PUBLISHED),
     Column("JS", "published_js", lambda row: row.published and row.published.js, None, group=PUBLISHED),
@@ -86,11 +63,11 @@ THEIR_SCORES: list[Column[ScoreRow]] = [
 ]
 
 
-def _published(group: ScoreGroup) -> tuple[list[Column[ScoreRow]], list[str]]:
-    """Return the columns of published values, and the notes that go with them."""
-    differs = any(paper.nearest_size(key.n) != key.n for key, _ in group.items)
-    scores = THEIR_SCORES if is_fid(group.settings.extractor) else THEIR_SCORES[1:]
-    return ([THEIR_N, *scores], [paper.ANOTHER_SIZE]) if differs else (scores, [])
+def _published(group: ScoreGroup) -> list[Column[ScoreRow]]:
+    """Return the columns of published values where there are any: of the same dataset and number of images."""
+    if not (group.busi and any(key.n in paper.SIZES for key, _ in group.items)):
+        return []
+    return THEIR_SCORES if is_fid(group.settings.extractor) else THEIR_SCORES[1:]
 
 
 def _sections(group: ScoreGroup) -> list[tuple[str, list[ScoreRow]]]:
@@ -118,7 +95,7 @@ def quality_table(group: ScoreGroup) -> Table:
     """Return the study's table 1: Fréchet distance, JS and SSIM of every GAN, and of real images."""
     settings, distance = group.settings, distance_name(group.settings.extractor)
     fid = is_fid(settings.extractor)
-    published, another_size = _published(group)
+    published = _published(group)
     columns: list[Column[ScoreRow]] = [
         *IMAGES,
         COUNT,
@@ -127,7 +104,7 @@ def quality_table(group: ScoreGroup) -> Table:
         SSIM,
         *published,
     ]
-    features = short_digests(settings.extractor)
+    features = network_name(settings.extractor)
     caption = (
         f"Images against the {settings.reference_count} real test images: "
         f"{'FID' if fid else f'Fréchet distance (FD) in the features of {features}'}, Jensen-Shannon distance of gray "
@@ -140,13 +117,8 @@ def quality_table(group: ScoreGroup) -> Table:
         f"± of SSIM: over {settings.ssim_pairs} pairs. JS: {settings.js_bins} gray values. Lower FD and JS are nearer."
     ]
     if not fid:
-        notes.append(
-            "FD in these features is not FID and cannot be compared with the published FID, which is in the table of "
-            "published values."
-        )
-    return Table.of(
-        f"quality{group.suffix}", caption, columns, _sections(group), [*notes, *another_size, *group.apart(APART)]
-    )
+        notes.append("FD in these features is not FID: published FIDs cannot be compared with it.")
+    return Table.of(f"quality{group.suffix}", caption, columns, _sections(group), [*notes, *group.apart(APART)])
 
 
 def _interval(title: str, measure: str, digits: int, scale: float = 1, group: str = "") -> Column[ScoreRow]:
@@ -278,7 +250,7 @@ def seeds_quality_table(group: ScoreGroup) -> Table | None:
         members.setdefault((key.n, key.aug), []).append(score.fake)
     if all(len(repeats) == 1 for repeats in members.values()):
         return None
-    published, another_size = _published(group)
+    published = _published(group)
     columns: list[Column[ScoreRow]] = [
         LEAD[0],
         Words("GAN", "gan", lambda row: row.label),
@@ -302,7 +274,7 @@ def seeds_quality_table(group: ScoreGroup) -> Table | None:
         "Every GAN over its trainings with several seeds, each on its own subset: mean ± standard deviation between "
         "seeds."
     )
-    return Table.of(f"quality-seeds{group.suffix}", caption, columns, groups, [*another_size, *group.apart(APART)])
+    return Table.of(f"quality-seeds{group.suffix}", caption, columns, groups, group.apart(APART))
 
 
 def _over(row: ScoreRow, measure: Callable[[SetScores], float | None]) -> MeanSd | None:
@@ -312,83 +284,3 @@ def _over(row: ScoreRow, measure: Callable[[SetScores], float | None]) -> MeanSd
         return None
     over = measured(values)
     return MeanSd(over.mean, over.sd if len(values) > 1 else None)
-
-
-def copying_table(group: ScoreGroup) -> Table:
-    """Return how many images lie as close to real ones as copies would, for every GAN that was checked."""
-    training, test, authentic = "As close to a training image, %", "As close to a test image, %", "Authentic, %"
-    columns: list[Column[GanRow[Memorization]]] = [
-        *LEAD,
-        Words("GAN", "gan", lambda row: gan_label(row.key.aug)),
-        Words("Verdict", "verdict", lambda row: _verdict(row.record)),
-        _share("By features", "train_features", training),
-        _share("By pixels", "train_pixels", training),
-        _share("By features", "test_features", test),
-        _share("By pixels", "test_pixels", test),
-        Column("GAN", "authenticity", lambda row: row.record.authenticity, 0, 100, group=authentic),
-        Column("Test images", "authenticity_test", lambda row: row.record.authenticity_test, 0, 100, group=authentic),
-        Column("C_T", "c_t", lambda row: row.record.c_t, 1),
-        Column("Used", "test_count", lambda row: row.record.test_count, group="Test images"),
-        Column("Left out", "left_out", lambda row: row.record.left_out, group="Test images"),
-    ]
-    rows = [GanRow(key, score.memorization) for key, score in group.items if score.memorization is not None]
-    caption = (
-        "Share of generated images that lie as close to a real image as only the closest 1 % of other real images do; "
-        "in brackets the share of those real images. A generator that has learned the distribution has about as many; "
-        "one that stores its training images has more."
-    )
-    notes = [
-        "Authentic: not closer to the nearest training image than that one’s own nearest training image. Shares that "
-        "are far above the real images’ within four fifths of that distance make the verdict. C_T (Meehan et al. "
-        "2020): below −3 the generated images are nearer to the training images than test images are, above 3 further "
-        "away. Test images that are "
-        f"copies of training images are left out, since they would make copying look normal. {COPIES_FOUND}"
-    ]
-    return Table.of(f"copies{group.suffix}", caption, columns, by_subset(rows), notes)
-
-
-def _verdict(memorization: Memorization) -> Cell:
-    return Cell(VERDICTS[memorization.verdict], (memorization.verdict,), strong=memorization.verdict != "none")
-
-
-def _share(title: str, side: str, group: str) -> Column[GanRow[Memorization]]:
-    """Return the column of the share of images too close to real ones, by its field of `Memorization`."""
-
-    def value(row: GanRow[Memorization]) -> Cell:
-        copying: Copying = getattr(row.record, side)
-        share, expected = 100 * copying.share, 100 * copying.expected
-        return Cell(number(share, 1), (share, expected), f"({number(expected, 1)})", strong=copying.verdict != "none")
-
-    key = side.replace("train_", "training_")
-    return Column(title, key, value, group=group, endings=("", "_real"))
-
-
-def _kimg(snapshot: SnapshotScore | None) -> float | None:
-    return None if snapshot is None else snapshot.kimg
-
-
-def snapshots_table(group: SnapshotGroup) -> Table:
-    """Return for every training with saved generators the best of them and the last."""
-    distance = distance_name(group.settings.extractor)
-    columns: list[Column[GanRow[SnapshotsRecord]]] = [
-        *LEAD,
-        Words("GAN", "gan", lambda row: gan_label(row.key.aug)),
-        Column("Saved", "saved", lambda row: len(row.record.snapshots)),
-        Column("At kimg", "best_kimg", lambda row: row.record.best.kimg, None, group="Best"),
-        Interval(distance, "best_fd", lambda row: (row.record.best.fd, row.record.best.fd_interval), 1, group="Best"),
-        Column("Copies, %", "best_copies", lambda row: row.record.best.copies, 1, 100, group="Best"),
-        Column("At kimg", "last_kimg", lambda row: row.record.last.kimg, None, group="Last"),
-        Interval(distance, "last_fd", lambda row: (row.record.last.fd, row.record.last.fd_interval), 1, group="Last"),
-        Column("Copies, %", "last_copies", lambda row: row.record.last.copies, 1, 100, group="Last"),
-        Column("Copies from kimg", "copying_kimg", lambda row: _kimg(row.record.first_copying), None),
-    ]
-    by = "its own training images" if group.settings.best_by == "fd_train" else "the test images"
-    caption = (
-        f"Saved generators of each training: {distance} to the {group.settings.reference_count} test images of the "
-        f"best one, which is the nearest to {by}, and of the last. Copies: share of images clearly too close to a "
-        "training image; where the verdict on the last one is copies, since when."
-    )
-    rows = [GanRow(key, record) for key, record in group.items]
-    return Table.of(
-        f"snapshots{group.suffix}", caption, columns, by_subset(rows), group.apart("Measured with other settings")
-    )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from usgan_cli.core.formats.dataset import DataManifest, Subset
 from usgan_cli.core.store.document import RunRecord
-from usgan_cli.core.store.workspace import SubsetKey
+from usgan_cli.core.store.workspace import GanKey, SubsetKey
 from usgan_cli.core.table import Cell, Column, Spread, Table, Words
 from usgan_cli.core.text import duration, gan_label
 from usgan_cli.reporting import paper
@@ -25,6 +25,22 @@ class OfSubset(Protocol):
 
 
 R = TypeVar("R", bound=OfSubset)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class GanRow(Generic[T]):
+    """A GAN with one of its records."""
+
+    key: GanKey
+    record: T
+
+    @property
+    def subset(self) -> SubsetKey:
+        """The subset it was trained on."""
+        return self.key.subset
+
+
 LEAD: list[Column[OfSubset]] = [
     Column("n", "n", lambda row: row.subset and row.subset.n, shown=False),
     Column("Seed", "seed", lambda row: row.subset and row.subset.seed, shown=False),

@@ -19,7 +19,7 @@ from PIL import Image
 
 from usgan_cli.core.errors import DataError
 from usgan_cli.core.formats.dataset import DataManifest
-from usgan_cli.core.formats.score import Memorization, NearestPair
+from usgan_cli.core.formats.score import Memorization, NearestPair, distance_name
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.codec import Pixels
 from usgan_cli.core.images.generated import read_pixels
@@ -103,7 +103,7 @@ def samples(records: StudyRecords) -> tuple[list[Samples], list[str]]:
         subset = next(key.subset for key in records.synthetic if key.n == n)
         sources = {"Real training images": partial(_real_thumbs, records, data, subset)}
         for key in [key for key in records.synthetic if key.subset == subset]:
-            sources[gan_label(key.aug)] = partial(_synthetic_thumbs, records, key, data.classes)
+            sources[_with_distance(records, key)] = partial(_synthetic_thumbs, records, key, data.classes)
         panels = {}
         for name, thumbs in sources.items():
             with _reporting(f"Samples of {name}, n = {n},", records, problems):
@@ -114,6 +114,15 @@ def samples(records: StudyRecords) -> tuple[list[Samples], list[str]]:
             chart = _samples_chart(panels, data.classes, title, f"samples-{subset.name}")
             shown.append(Samples(title, data.classes, pictures, chart))
     return shown, problems
+
+
+def _with_distance(records: StudyRecords, key: GanKey) -> str:
+    """Return a GAN's name with its distance to the test images, where it was scored: "StyleGAN2 + ADA, FD 100.6"."""
+    score, name = records.scores.get(key), gan_label(key.aug)
+    if score is None:
+        return name
+    weak = ", too weak to judge" if score.quality.weak else ""
+    return f"{name}, {distance_name(score.settings.extractor)} {number(score.fake.fd, 1)}{weak}"
 
 
 def _panel(name: str, about: str, rows: Rows) -> Picture:
@@ -187,16 +196,17 @@ def last_sheets(records: StudyRecords) -> tuple[list[Picture], list[str]]:
     for gan in records.gans.values():
         if gan.sheet is not None:
             with _reporting(f"The last samples of {gan.key.name}", records, problems):
-                sheets.append(_last_sheet(gan, gan.sheet))
+                sheets.append(_last_sheet(gan, gan.sheet, subset_title(gan.key.subset, records.subset_keys())))
     return sheets, problems
 
 
-def _last_sheet(gan: GanRun, path: Path) -> Picture:
+def _last_sheet(gan: GanRun, path: Path, place: str) -> Picture:
     gray = gan.document is None or gan.document.architecture.img_channels == 1
     sheet = _image(codec.decode(path, 1 if gray else 3))
     sheet.thumbnail((SHEET_WIDTH, 4 * SHEET_WIDTH), Image.Resampling.LANCZOS)
     classes = "" if gan.document is None else f"; rows {', '.join(gan.document.classes)}"
-    title = f"{gan.key.name}, {gan.kimg:g} kimg" + ("" if gan.document is not None else ", unfinished")
+    title = f"{gan_label(gan.key.aug)}, {place}, {gan.kimg:g} kimg"
+    title += f"{classes}" if gan.document is not None else ", unfinished"
     alt = f"Samples of {gan.key.name} during training, up to {gan.kimg:g} kimg{classes}."
     return _encode(title, alt, sheet)
 

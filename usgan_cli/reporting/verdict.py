@@ -295,6 +295,8 @@ def doubts(study: Study, verdicts: Verdicts) -> Iterator[str]:
     for text, some in places.items():
         if some:
             yield f"{text}: {joined([f'{one.training} at n = {one.n}' for one in some], MOST_TOLD)}."
+    if any(one.finding.effect.repeats == 1 for one in verdicts.each):
+        yield "Compared over one repeat: another training of the same GAN and classifiers could differ."
     if few := sorted(
         {repeats for one in verdicts.each if 1 < (repeats := one.finding.effect.repeats) < ENOUGH_REPEATS}
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,18 @@ from usgan_cli.core.store.lifecycle import making_folder
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.reporting.build import build_report
+from usgan_cli.reporting.first_screen import Heading
 from usgan_cli.reporting.records import Missing, collect
 from usgan_cli.reporting.verdict import Analysis
-from usgan_cli.study.config import StudyConfig
+from usgan_cli.study.config import SHIPPED, StudyConfig
 from usgan_cli.study.document import read_study, study_file
 from usgan_cli.study.plan import plan_study, planned_comparisons
 from usgan_cli.study.state import missing_steps
 from usgan_cli.terminal.session import Session
 
-REVISION = 4
+REVISION = 5
 PAGE = "index.html"
+AUDIT = "audit.html"
 
 
 def run(options: Report, session: Session) -> Outcome:
@@ -36,12 +39,28 @@ def run(options: Report, session: Session) -> Outcome:
     if missing:
         inputs["missing"] = files.digest_json([item.line for item in missing])
     settings = options.recorded() | {"margin": analysis.margin, "primary": analysis.primary}
+    heading = _heading(config, session.workspace, target)
+    if config is not None:
+        inputs["study"] = files.digest_json(heading.study)
+    if heading.audit:
+        inputs["audit"] = files.digest_json(heading.audit)
     step = Step("report", REVISION, settings, inputs)
     with making_folder(target, step, _summary, session.request, on_new_inputs="redo") as making:
         if making.needed:
-            making.document = build_report(session.workspace, making.place, session.progress, missing, analysis)
+            making.document = build_report(
+                session.workspace, making.place, session.progress, missing, analysis, heading
+            )
     outcome = making.outcome
     return outcome if outcome.status == "planned" else replace(outcome, path=target / PAGE)
+
+
+def _heading(config: StudyConfig | None, workspace: Workspace, target: Path) -> Heading:
+    """Return what the page says it is of; it links to the audit only where both are sent together."""
+    audit, root = workspace.data / AUDIT, workspace.root.resolve()
+    within = target.resolve().is_relative_to(root) and audit.is_file()
+    link = Path(os.path.relpath(audit.resolve(), target.resolve())).as_posix() if within else ""
+    name = "" if config is None else config.name
+    return Heading(name, f"usgan study {name}" if name in SHIPPED else "usgan report", link)
 
 
 def _missing(config: StudyConfig | None, workspace: Workspace) -> list[Missing]:
