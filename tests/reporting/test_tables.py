@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from damage import rewrite
 from report_page import Page, read_table
-from study_records import AUGS, DIGEST, FLOOR, write_score, write_study, write_ttest
+from study_records import AUGS, DIGEST, FLOOR, write_data, write_score, write_study, write_ttest
 
 from usgan_cli.core.formats.comparison import SeedsRecord
 from usgan_cli.core.formats.score import is_fid
@@ -204,13 +204,13 @@ def test_several_seeds(tmp_path: Path, undrawn: None) -> None:
     rows = read_table(workspace.report, "f1-seeds")
     for item in record.comparisons:
         row = one(rows, n=40, aug=item.aug)
-        shown = page.row("f1-seeds", "n = 40, seeds 0, 1, 4 (published: n = 50)", training_label(item.aug, 1))
+        shown = page.row("f1-seeds", "n = 40, seeds 0, 1, 4", training_label(item.aug, 1))
         assert float(row["test_micro_f1"]) == 100 * item.f1.mean
         assert [float(row[name]) for name in ("p", "p_holm", "p_corrected")] == [item.p, item.p_holm, item.p_corrected]
         assert (float(row["sd_seeds"]), float(row["sd_folds"])) == (100 * item.sd_seeds, 100 * item.sd_folds)
         assert shown[1] == f"{100 * item.f1.mean:.2f} ± {100 * item.f1.sd:.2f}"
         assert shown[4] == f"{p_value(item.p_holm)} {stars(item.p_holm)}".strip()
-    assert float(rows[0]["published_f1"]) == 59.36
+    assert "published_f1" not in rows[0], "values of another dataset"
     for aug in AUGS:
         row = one(read_table(workspace.report, "quality-seeds"), n=40, gan=gan_label(aug))
         values = [score.fake.fd for key, score in records.scores.items() if key.aug == aug]
@@ -221,14 +221,24 @@ def test_several_seeds(tmp_path: Path, undrawn: None) -> None:
     assert any(warning.startswith("3 repeats are few") for warning in summary.warnings)
 
 
-def test_published_values_stay_in_their_columns(report: Path) -> None:
-    rows = read_table(report, "quality")
-    ada = one(rows, n=100, images="StyleGAN2 + ADA")
-    assert float(ada["published_js"]) == 0.1 and ada["published_n"] == "100"
-    assert one(rows, n=40, images="StyleGAN2 + ADA")["published_n"] == "50"
+def test_published_values_stand_beside_the_same_dataset_and_n_alone(
+    report: Path, tmp_path: Path, undrawn: None
+) -> None:
+    for name in ("quality", "f1"):
+        assert not any(column.startswith("published") for column in read_table(report, name)[0]), "own images"
+    assert not (report / "tables" / "published.csv").exists()
+    workspace = write_study(tmp_path, seeds=(0, 1), layout="BUSI with masks")
+    build_report(workspace, workspace.report, Silent())
+    rows = read_table(workspace.report, "quality")
+    ada = one(rows, n=100, images="StyleGAN2 + ADA", seed=0)
+    assert float(ada["published_js"]) == 0.1
+    assert one(rows, n=40, images="StyleGAN2 + ADA", seed=0)["published_js"] == "", "50 is another n"
     assert "published_fid" not in ada, "FID cannot stand beside a distance in other features"
-    half = [row for row in read_table(report, "f1") if row["ratio"] == "0.5"]
-    assert half and all(row["published_f1"] == row["published_n"] == "" for row in half)
+    rows = read_table(workspace.report, "f1")
+    assert all(row["published_f1"] == "" for row in rows if row["ratio"] == "0.5" or row["n"] == "40")
+    assert float(one(rows, n=100, seed=0, aug="ada", ratio="1.0")["published_f1"]) == 74.14
+    assert read_table(workspace.report, "f1-seeds")[0]["published_f1"] == "62.79"
+    assert len(read_table(workspace.report, "published")) == 16
 
 
 def test_published_values_are_the_papers() -> None:
@@ -237,18 +247,16 @@ def test_published_values_are_the_papers() -> None:
     odd = [key for key, mean in means.items() if abs(round(mean * 14) / 14 - mean) > 0.0051]
     assert odd == [(100, "none")]
     assert [(n, aug) for n in paper.SIZES for aug in (None, *paper.AUGS)] == list(means)
-    assert paper.nearest_size(40) == 50 and paper.nearest_size(1000) == 500
-    assert paper.nearest_size(24) is None
 
 
 def test_fid_is_said_of_inception_alone(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
+    write_data(workspace, layout="BUSI with masks")
     for aug in AUGS:
         write_score(workspace, aug, 500, 0, extractor=f"inception@{DIGEST}")
     build_report(workspace, workspace.report, Silent())
     row = one(read_table(workspace.report, "quality"), images="StyleGAN2")
     assert float(row["published_fid"]) == 140.6
-    assert "published_n" not in row
     assert "KID × 1000" in Page(workspace.report).tables["nearness"][1]
     assert is_fid("inception@abc") and not is_fid("inceptionlike") and not is_fid("efficientnet")
 
@@ -289,7 +297,7 @@ def test_what_was_not_measured_is_a_dash(tmp_path: Path) -> None:
 
 
 def test_what_is_unlike_the_study_is_named(tmp_path: Path, undrawn: None) -> None:
-    workspace = write_study(tmp_path, sizes=(100,), ratios=(1.0,))
+    workspace = write_study(tmp_path, sizes=(100,), ratios=(1.0,), layout="BUSI with masks")
     record = collect(workspace).classifiers[SubsetKey(100, 0)]["ada-x1"]
     strict = record.model_copy(update={"name": "ada-x1-strict", "protocol": "strict"})
     strict.write(workspace.classifier(100, 0, TrainingSet("ada", 1.0, strict=True)) / "result.json")

@@ -44,8 +44,7 @@ def build_report(
     """Write `index.html`, `figures/` and `tables/` of a study, or of the part of it that is done, into `target`.
 
     Equal records give equal files. `missing` are the steps of the study's plan that are not done; `progress` gets the
-    warnings that the page shows; `analysis` is what the study declares, `heading` what it is. A workspace without any records is
-    a `MissingError`.
+    warnings that the page shows; `analysis` is what the study declares, X
     """
     records = collect(workspace)
     if records.is_empty():

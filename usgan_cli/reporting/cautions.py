@@ -6,6 +6,7 @@ readable.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from usgan_cli.core.store.workspace import GanKey
 from usgan_cli.core.text import gan_label, joined, number, plural
 from usgan_cli.reporting import paper
 from usgan_cli.reporting.groups import Study
-from usgan_cli.reporting.records import GanRun, StudyRecords, subset_title
+from usgan_cli.reporting.records import GanRun, StudyRecords
 from usgan_cli.reporting.verdict import Verdicts, doubts
 
 IDLE_P = 0.01
@@ -62,12 +63,18 @@ def _of(names: Sequence[str], text: str) -> list[str]:
 def _weak(records: StudyRecords) -> Iterator[str]:
     weak = {key: score.quality for key, score in records.scores.items() if score.quality.weak}
     if weak:
-        names = joined(f"{gan_label(key.aug)} at {subset_title(key.subset, records.subset_keys())}" for key in weak)
-        if len(weak) > MOST_NAMED:
-            names = f"{len(weak)} of {plural(len(records.scores), 'GAN')}"
+        trained = Counter((key.aug, key.n) for key in records.scores)
+        counts = Counter((key.aug, key.n) for key in weak)
+        names = joined(
+            (
+                f"{gan_label(aug)} at n = {n}{f' ({count} of {trained[aug, n]} trainings)' * (trained[aug, n] > 1)}"
+                for (aug, n), count in counts.items()
+            ),
+            MOST_NAMED,
+        )
         reasons = joined(next(iter(weak.values())).reasons)
         yield (
-            f"Images of {names} are not yet like real ones: {reasons}{' (the first)' * (len(weak) > 1)}. What they do "
+            f"Images of {names} are not yet like real ones: {reasons}{' (of the first)' * (len(weak) > 1)}. What they do "
             "to a classifier says nothing about good generated images."
         )
 

@@ -178,9 +178,8 @@ def classifier_groups(records: StudyRecords) -> tuple[list[ClassifierGroup], lis
         if settings.updates == updates.setdefault(key.n, settings.updates):
             settings = settings.model_copy(update={"updates": None})
         items.append((key, record, settings))
-    groups = [
-        ClassifierGroup(group.settings, group.items, group.difference, group.suffix, busi) for group in _group(items)
-    ]
+    kinds = _group(items, busi=paper.is_busi(records.data))
+    groups = [ClassifierGroup(kind.settings, kind.items, kind.difference, kind.suffix, kind.busi) for kind in kinds]
     rejected = []
     for key, ttest in records.ttests.items():
         made_of = (key, ttest.settings)

@@ -65,7 +65,7 @@ def distance_plate(group: ScoreGroup) -> Plate:
         f"{what} of generated images to the real test images against the number of training images; lower is nearer. "
         f"Bars: {bars}. Dashed: real training images against the same test images, the floor"
         f"{'; gray dashes: the images each GAN was trained on.' if own else '.'}"
-        f"{'' if fid else ' The published FIDs are of another network and would mean nothing here.'}"
+        f"{'' if fid or not group.busi else ' The published FIDs are of another network and would mean nothing here.'}"
     )
     values = "; ".join(
         f"{gan_label(line.aug)}: " + ", ".join(f"{number(mean, 1)} at n = {n}" for n, mean, _ in line.means)

@@ -106,7 +106,7 @@ def samples(records: StudyRecords) -> tuple[list[Samples], list[str]]:
             sources[_with_distance(records, key)] = partial(_synthetic_thumbs, records, key, data.classes)
         panels = {}
         for name, thumbs in sources.items():
-            with _reporting(f"Samples of {name}, n = {n},", records, problems):
+            with _reporting(f"Samples of {name.partition(', ')[0]}, n = {n},", records, problems):
                 panels[name] = thumbs()
         if panels:
             title = subset_title(subset, records.subset_keys())
