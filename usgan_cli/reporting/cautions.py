@@ -74,8 +74,8 @@ def _weak(records: StudyRecords) -> Iterator[str]:
         )
         reasons = joined(next(iter(weak.values())).reasons)
         yield (
-            f"Images of {names} are not yet like real ones: {reasons}{' (of the first)' * (len(weak) > 1)}. What they do "
-            "to a classifier says nothing about good generated images."
+            f"Images of {names} are not yet like real ones: {reasons}{' (of the first)' * (len(weak) > 1)}. What they "
+            "do to a classifier says nothing about good generated images."
         )
 
 
