@@ -450,3 +450,10 @@ def test_busi(busi_dir: Path) -> None:
     assert found.root == busi_dir
     assert [sum(i.class_ == c for i in found.images) for c in found.classes] == [437, 210, 133]
     assert found.images[1].relative == "benign/benign (2).png"
+
+
+def test_names_are_shown_as_text_whatever_they_hold() -> None:
+    assert shown("plain") == "plain"
+    assert shown("größe") == "größe"
+    assert shown("gr\udcf6\udcdfe") == r"gr\xf6\xdfe"  # Latin-1 on a disk
+    assert shown("a\ud800b") == r"a\ud800b"  # half a character, from a JSON file

@@ -24,8 +24,16 @@ def path_key(path: str) -> list[tuple[list[int | str], str]]:
 
 
 def shown(name: str) -> str:
-    r"""Return a file name as text that can be written as UTF-8: bytes that are none become `\xff`."""
-    return os.fsencode(name).decode("utf-8", errors="backslashreplace") if not name.isascii() else name
+    r"""Return a name as text that can be written as UTF-8: a file name's other bytes become `\xff`.
+
+    A name from a JSON file may hold half a character, which is no byte of a file name: it becomes `\ud800`.
+    """
+    if name.isascii():
+        return name
+    try:
+        return os.fsencode(name).decode("utf-8", errors="backslashreplace")
+    except UnicodeEncodeError:
+        return name.encode("utf-8", errors="backslashreplace").decode()
 
 
 def same_name(name: str) -> str:
