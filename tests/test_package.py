@@ -10,8 +10,10 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from usgan_cli.study.config import SHIPPED
+
 ROOT = Path(__file__).resolve().parent.parent
-PRESETS = tuple(f"study/presets/{name}.toml" for name in ("smoke", "paper", "demo"))
+PRESETS = tuple(f"study/presets/{name}.toml" for name in SHIPPED)
 NEEDED = ("py.typed", "study/Snakefile", "study/environment.yaml", *PRESETS)
 CACHES = {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
 

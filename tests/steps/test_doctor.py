@@ -55,3 +55,17 @@ def test_measured_speeds_are_shown(
     assert cli.run(["doctor", "--work", str(tmp_path)]) == 0
     assert "s per kimg" not in capsys.readouterr().err
     assert list(doctor._speeds(torch.device("cuda"))) == ["auto, 64 pixels, ADA", "auto, 256 pixels, ADA"]
+
+
+class _Properties:
+    total_memory = 8 * 2**30
+
+
+def test_the_recipe_suits_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: None)  # type: ignore[attr-defined]
+    assert doctor.recipe(torch.device("cpu"))["study"] == "laptop, because: no GPU"
+    assert doctor.recipe(torch.device("cpu"))["a file to edit"] == "usgan study --print laptop > my.toml"
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: _Properties)
+    assert doctor.recipe(torch.device("cuda"))["study"].startswith("workstation, because: a GPU with 8 GB; with so")
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: "/usr/bin/sbatch" if name == "sbatch" else None)  # type: ignore[attr-defined]
+    assert doctor.recipe(torch.device("cuda"))["study"].startswith("cluster, because: sbatch")

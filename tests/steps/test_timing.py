@@ -117,3 +117,20 @@ def test_fine_tuning_takes_time_in_proportion_to_nothing_but_its_images(monkeypa
     monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
     config = classifier_config(backbone="test_efficientnet", size=32, batch=5, device="cpu")
     assert timing.seconds_per_image(config) == pytest.approx(1 / 5)
+
+
+def test_a_part_that_takes_long_is_timed_once_and_others_after_a_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds, calls = [5.0, 1.0], []
+    monkeypatch.setattr(time, "perf_counter", lambda: sum(calls))
+    assert timing._timed(lambda: calls.append(seconds[0]), CPU) == pytest.approx(5)
+    assert len(calls) == 1
+    assert timing._timed(lambda: calls.append(seconds[1]), CPU) == pytest.approx(1)
+    assert len(calls) == 1 + 1 + timing.REPEATS
+
+
+def test_after_a_while_nothing_more_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "seconds_per_kimg", lambda config, device: 5.0)
+    timer, step = step_of(Workspace(tmp_path), "train-gan", gan=GAN)
+    assert timer(step) is not None
+    late = Timing(timer.study, timer.session, began=time.monotonic() - timing.ENOUGH_S - 1)
+    assert late(step) is None

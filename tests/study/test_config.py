@@ -77,7 +77,9 @@ def test_what_is_wrong_is_named_with_its_key(tmp_path: Path, text: str, words: s
 
 
 def test_an_unknown_study_is_answered_with_those_there_are() -> None:
-    with pytest.raises(MissingError, match=r"no study called 'papre'[^$]*demo, paper, smoke[^$]*--print"):
+    with pytest.raises(
+        MissingError, match=r"no study called 'papre'[^$]*demo, laptop, workstation, cluster, paper, smoke[^$]*--print"
+    ):
         load_study("papre")
 
 

@@ -19,7 +19,9 @@ class Study(StepOptions):
     COMMAND = "study"
 
     name: str = option(
-        "A shipped study, or a TOML file of your own.", metavar="paper|demo|smoke|FILE.toml", argument=True
+        "A shipped study, or a TOML file of your own.",
+        metavar="demo|laptop|workstation|cluster|paper|smoke|FILE.toml",
+        argument=True,
     )
     engine_options: tuple[str, ...] = option(
         "Options for Snakemake, behind --: -- --profile slurm.", default=(), metavar="[-- OPTION...]", argument=True
@@ -44,8 +46,8 @@ class Study(StepOptions):
     )
     keep_going: bool = option("After a failure go on with what does not depend on it.", default=False)
     calibrate: bool = option(
-        "With --dry-run: measure a few training steps (up to minutes) where no earlier step says how long the study "
-        "will take.",
+        "With --dry-run: measure a few training steps (for a minute at most) where no earlier step says how long the "
+        "study will take on this machine; without it, a table of measured machines does.",
         default=False,
     )
     engine: Literal["local", "snakemake"] = option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import sys
 from typing import Any, Literal
 
@@ -30,6 +31,10 @@ NEEDS = {
     "tf_efficientnet_lite0": "train-cls, score: works offline",
     "tf_efficientnet_lite2": "train-cls, score: works offline",
 }
+SCHEDULERS = ("sbatch", "qsub", "bsub", "condor_submit")
+"""Programs that submit jobs to a cluster."""
+FULL_BATCH_GB = 14
+"""Memory that a batch of 64 images of 256 pixels needs at once."""
 ARTEFACTS = {
     "subsets": "subsets/*.json",
     "finished GANs": "gans/*/generator.json",
@@ -52,6 +57,8 @@ def run(options: Doctor, session: Session) -> None:
     weights = [(name, entry["found"] or "absent", entry["need"]) for name, entry in examined["weights"].items()]
     session.table("Machine", ("", "value"), _rows(examined["machine"]))
     session.table("Training a GAN (--device auto)", ("", "value"), _rows(examined["training"] | speeds))
+    recipe = examined["recipe"]
+    session.table("Recipe for this machine", ("", "value"), _rows(recipe))
     session.table("Packages", ("package", "version"), _rows(examined["packages"]))
     session.table("Pretrained weights", ("weights", "where", "needed for"), weights)
     session.table("Workspace", ("artefact", "number"), _rows(examined["workspace"]))
@@ -79,9 +86,29 @@ def examine(workspace: Workspace) -> dict[str, Any]:
     return {
         "machine": machine,
         "training": _training(device),
+        "recipe": recipe(device),
         "packages": package_versions(),
         "weights": {name: {"found": _where(name), "need": need} for name, need in NEEDS.items()},
         "workspace": {"folder": str(workspace.root), "prepared data": prepared, **counts},
+    }
+
+
+def recipe(device: torch.device) -> dict[str, str]:
+    """Return the shipped study that suits this machine, why, and the commands to begin with."""
+    scheduler = next((name for name in SCHEDULERS if shutil.which(name)), None)
+    if scheduler is not None:
+        name, why = "cluster", f"{scheduler} submits jobs here"
+    elif device.type != "cpu":
+        memory = torch.cuda.get_device_properties(device).total_memory / 2**30
+        name, why = "workstation", f"a GPU with {memory:.0f} GB"
+        if memory < FULL_BATCH_GB:
+            why += "; with so little memory a batch is computed in parts"
+    else:
+        name, why = "laptop", "no GPU"
+    return {
+        "study": f"{name}, because: {why}",
+        "its length": f"usgan study {name} --source FOLDER --dry-run",
+        "a file to edit": f"usgan study --print {name} > my.toml",
     }
 
 

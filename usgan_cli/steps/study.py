@@ -20,6 +20,7 @@ from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.core.text import duration
 from usgan_cli.data.copies.groups import clusters_of
 from usgan_cli.stats.prospect import Prospect, prospects
+from usgan_cli.steps.estimates import Estimates, table_for
 from usgan_cli.steps.report import PAGE
 from usgan_cli.steps.timing import Timing
 from usgan_cli.study.config import PHANTOM, StudyConfig, load_study, study_text
@@ -75,6 +76,8 @@ class Planned:
         chosen = select_steps(steps, options.only, options.begin)
         estimator = Estimator()
         learn_from_records(estimator, steps)
+        if options.dry_run:
+            estimator.table = table_for(config, session.workspace)
         return cls(session, config, steps, chosen, states_of(session, steps), estimator)
 
     @property
@@ -92,19 +95,25 @@ class Planned:
         for i, step in enumerate(self.steps):
             state = self.states[i]
             name, why = (state.name, state.why) if i in self.chosen else ("left out", "")
-            seconds = None if state.done or i not in self.chosen else estimator.seconds(step)
+            about = None if state.done or i not in self.chosen else estimator.estimate(step)
+            seconds, basis = (None, None) if about is None else (about.seconds, about.basis)
             note(f"{i + 1:{width}} {MARKS[name]} {step.line}" + (f"  # about {duration(seconds)}" if seconds else ""))
             if why:
                 note(f"{'':{width}}   {WORDS[name]}: {why}")
-            plan.append({"command": step.line, "state": name, "why": why, "seconds": seconds})
+            plan.append({"command": step.line, "state": name, "why": why, "seconds": seconds, "from": basis})
         shown = {entry["state"] for entry in plan}
         note("   ".join(f"{MARKS[name]} {WORDS[name]}" for name in MARKS if name in shown))
         note(self._summary())
+        estimates = Estimates(self.config, estimator, [self.steps[i] for i in self.todo])
+        changes = estimates.changes(self.session.workspace)
+        for line in [*estimates.lines(calibrated=calibrate), *estimates.night_lines(changes)]:
+            note(line)
         foreseen = foresee(self.config, self.steps)
         for prospect in foreseen:
             note(prospect.sentence())
         total, unknown = estimator.total(self.steps[i] for i in self.todo)
         result = {"name": self.config.name, "steps": plan, "seconds": total, "of_unknown_length": unknown}
+        result["fits_a_night"] = [{"change": change.text, "seconds": change.seconds} for change in changes]
         result["can_show"] = [asdict(prospect) for prospect in foreseen]
         return Outcome(self.session.workspace.report / PAGE, "planned", result)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -39,6 +39,10 @@ CPU_BATCH = 4
 SHORT_STEP_S = 0.5
 """Where a step of so few images is shorter than this, the overhead of a step counts: the true batch is timed."""
 REPEATS = 2
+LONG_S = 3.0
+"""A part of a step whose first time, which also prepares, is longer than this is not timed again."""
+ENOUGH_S = 40.0
+"""After so long no further kind of step is timed: the table's proportions say the rest of those that were."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,14 @@ class Timing:
 
     study: StudyConfig
     session: Session
+    began: float = field(default_factory=time.monotonic)
 
     def __call__(self, step: PlannedStep) -> float | None:
-        """Return the seconds, or None for steps that are not trainings and those that cannot be timed."""
+        """Return the seconds, or None for steps that are not trainings, cannot be timed, or come too late."""
         options = step.options
         if not isinstance(options, TrainGan) and not (isinstance(options, TrainClassifier) and not options.freeze):
+            return None
+        if time.monotonic() - self.began > ENOUGH_S:
             return None
         self.session.progress.note(f"Timing a few steps of: {step.line}")
         try:
@@ -114,8 +121,6 @@ def _seconds_per_image(config: GanConfig, device: torch.device) -> float:
         parts.append((steps.path_length_step, 1 / config.pl_interval))
     if config.penalises_gradients:
         parts.append((steps.r1_step, 1 / config.r1_interval))
-    for part, _ in parts:  # the first of each kind also prepares
-        part()
     return sum(_timed(part, device) * share for part, share in parts) / config.batch
 
 
@@ -137,7 +142,6 @@ def seconds_per_image(config: ClassifierConfig) -> float:
     side = config.size or pretrained_settings(model).get("input_size", INPUT_SIZE)[-1]
     images = torch.rand(config.batch, 3, side, side, device=device).contiguous(memory_format=torch.channels_last)
     step = partial(_fine_tune, model, images)
-    step()
     return _timed(step, device) / config.batch
 
 
@@ -146,12 +150,17 @@ def _fine_tune(model: torch.nn.Module, images: torch.Tensor) -> None:
 
 
 def _timed(step: Callable[[], object], device: torch.device) -> float:
-    """Return the seconds that one of a few steps takes."""
+    """Return the seconds that a step takes: one of a few after the first, which also prepares, or else a long first."""
+    first = _seconds_of(step, device, 1)
+    return first if first > LONG_S else _seconds_of(step, device, REPEATS)
+
+
+def _seconds_of(step: Callable[[], object], device: torch.device, times: int) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)  # what was started before is not of this step
     began = time.perf_counter()
-    for _ in range(REPEATS):
+    for _ in range(times):
         step()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return (time.perf_counter() - began) / REPEATS
+    return (time.perf_counter() - began) / times

@@ -25,7 +25,7 @@ from usgan_cli.core.errors import MissingError, SettingsError
 from usgan_cli.core.options import OptionError, Options, check_keys, from_table, option, options_of, to_table
 from usgan_cli.core.store.workspace import ControlName, GanName
 
-SHIPPED = ("demo", "paper", "smoke")
+SHIPPED = ("demo", "laptop", "workstation", "cluster", "paper", "smoke")
 PHANTOM = Path("phantom")
 """The source that means simulated images."""
 
@@ -220,7 +220,7 @@ def study_body(config: StudyConfig) -> dict[str, Any]:
 
 
 def study_text(name_or_file: str) -> str:
-    """Return the TOML text of a shipped study ("paper", "demo", "smoke") or of a file."""
+    """Return the TOML text of a shipped study (one of `SHIPPED`) or of a file."""
     if name_or_file in SHIPPED:
         return (resources.files("usgan_cli.study") / "presets" / f"{name_or_file}.toml").read_text(encoding="utf-8")
     path = Path(name_or_file)
