@@ -45,7 +45,7 @@ def test_changes_are_keys_of_the_file_the_longest_training_first() -> None:
     # 20 trainings of 50 kimg and 70 classifiers of a minute are 29,200 s, of 40 kimg 24,200.
     assert changes == {"gan.kimg = 40", "grid.sizes = [50]"}
     minutes = fits_of_a_night(study(gan={"minutes": 60}), length(0))  # type: ignore[arg-type]
-    assert minutes[0].text == "gan.minutes = 15"
+    assert minutes[0].text == "gan.minutes = 20"  # 24,000 s beside the 4,200
 
 
 def test_fewer_repeats_than_allow_a_verdict_are_never_proposed() -> None:

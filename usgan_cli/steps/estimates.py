@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from usgan_cli.core.errors import UsganError
 from usgan_cli.core.formats.dataset import DataManifest, read_manifest
@@ -92,11 +93,11 @@ class Estimates:
         if not self.steps or self.estimator.total(self.steps)[1]:
             return []
         done = {step.writes for step in plan_study(self.config, workspace)} - {step.writes for step in self.steps}
+        return fits_of_a_night(self.config, partial(self._length, workspace, done))
 
-        def length(config: StudyConfig) -> float:
-            return self.estimator.total(step for step in plan_study(config, workspace) if step.writes not in done)[0]
-
-        return fits_of_a_night(self.config, length)
+    def _length(self, workspace: Workspace, done: set[Path], config: StudyConfig) -> float:
+        """Return the seconds of a study, without what is done."""
+        return self.estimator.total(step for step in plan_study(config, workspace) if step.writes not in done)[0]
 
     def night_lines(self, changes: Sequence[Change]) -> list[str]:
         """Return what is said about a night."""
