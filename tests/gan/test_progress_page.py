@@ -19,11 +19,11 @@ def row(kimg: float, **changes: float) -> LogRow:
     return LogRow.model_validate(values | {"kimg": kimg, "seconds": 10 * kimg, "s_per_kimg": 10.0} | changes)
 
 
-def written(folder: Path, *, ended: bool = False, warnings: tuple[str, ...] = ()) -> str:
+def written(folder: Path, *, name: str = "ada-n12-s0", ended: bool = False, **changes: float) -> str:
     data = tiny_gan.images()
     codec.write_png(folder / SAMPLES_FOLDER / "kimg00001.000.png", real_sheet(data))
     config = dataclasses.replace(tiny_gan.config(), kimg=4.0)
-    write_page(folder, "ada-n12-s0", config, data, [row(1), row(2)], warnings, ended=ended)
+    write_page(folder, name, config, data, [row(1), row(2, **changes)], ended=ended)
     return (folder / FILE).read_text()
 
 
@@ -44,7 +44,10 @@ def test_the_page_needs_no_other_file(tmp_path: Path) -> None:
 
 
 def test_warnings_and_names_are_shown_as_text(tmp_path: Path) -> None:
-    assert "p &lt;b&gt; leaks" in written(tmp_path, warnings=("p <b> leaks",))
+    page = written(tmp_path, name="<b>", p=0.9)
+    assert "&lt;b&gt;" in page
+    assert "<b>" not in page
+    assert "ADA&#x27;s p is 0.90" in page
 
 
 def test_a_curve_needs_two_values(tmp_path: Path) -> None:
@@ -52,7 +55,7 @@ def test_a_curve_needs_two_values(tmp_path: Path) -> None:
     assert "Distance to the training images: 48.000" in page
     assert page.count("<polyline") == 6
     data = tiny_gan.images()
-    write_page(tmp_path, "x", tiny_gan.config(), data, [row(1)], (), ended=False)
+    write_page(tmp_path, "x", tiny_gan.config(), data, [row(1)], ended=False)
     assert "<polyline" not in (tmp_path / FILE).read_text()
 
 

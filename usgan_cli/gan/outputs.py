@@ -172,7 +172,7 @@ class Outputs:
 
     def _write_page(self, *, ended: bool) -> None:
         if rows := read_log(self.folder):
-            write_page(self.folder, self.run.name, self.config, self.data, rows, self.warnings.messages, ended=ended)
+            write_page(self.folder, self.run.name, self.config, self.data, rows, ended=ended)
 
     def _write_samples(self, generator: Generator) -> list[list[codec.Pixels]]:
         kimg = self.training.images / 1000

@@ -20,6 +20,7 @@ from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.store import files
 from usgan_cli.core.text import duration, number
 from usgan_cli.gan.config import GanConfig
+from usgan_cli.gan.warnings import warnings_of
 
 FILE = "progress.html"
 REFRESH_S = 60
@@ -54,7 +55,6 @@ def write_page(
     config: GanConfig,
     data: ImageSet,
     rows: Sequence[LogRow],
-    warnings: Sequence[str],
     *,
     ended: bool,
 ) -> None:
@@ -66,8 +66,6 @@ def write_page(
         The GAN's folder.
     rows : sequence of LogRow
         The whole log, not empty.
-    warnings : sequence of str
-        What this run has warned of.
     ended : bool
         Whether the training is finished, so that the page need not be read again.
     """
@@ -85,7 +83,7 @@ def write_page(
         f"<title>{escape(name)}: {last.kimg:g} kimg</title><style>{STYLE}</style></head><body>",
         f"<h1>{escape(name)}</h1>",
         f'<p class="state">{escape(state(config, last, ended=ended))}</p>',
-        *(f'<p class="warning">{escape(message)}</p>' for message in warnings),
+        *(f'<p class="warning">{escape(message)}</p>' for message in warnings_of(rows)),
         f'<div class="pictures">{pictures}</div>',
         f'<div class="curves">{"".join(_curves(rows))}</div>',
         "</body></html>",

@@ -11,7 +11,7 @@ from usgan_cli.core.errors import UsganError
 from usgan_cli.core.formats.generator import LEAK_THRESHOLD, WINNING_R_T, LogRow
 from usgan_cli.core.images.codec import Pixels
 from usgan_cli.core.images.sets import ImageSet
-from usgan_cli.core.progress import Progress
+from usgan_cli.core.progress import Progress, Silent
 
 COLLAPSED_SHARE = 0.5
 """Diversity under this share of real images' and of its own best is a warning sign."""
@@ -68,11 +68,6 @@ class Warnings:
         self.warned: dict[str, str] = {}
         self.most_diverse = max((row.diversity for row in rows if row.diversity is not None), default=0.0)
 
-    @property
-    def messages(self) -> list[str]:
-        """What was warned of, in words."""
-        return list(self.warned.values())
-
     def check(self, row: LogRow) -> None:
         """Warn of problems that a line of the log shows."""
         if row.p > LEAK_THRESHOLD:
@@ -104,3 +99,11 @@ class Warnings:
         if kind not in self.warned:
             self.warned[kind] = message
             self.progress.warn(message)
+
+
+def warnings_of(rows: Sequence[LogRow]) -> list[str]:
+    """Return what a training has warned of, in words, from its whole log."""
+    replayed = Warnings(Silent())
+    for row in rows:
+        replayed.check(row)
+    return list(replayed.warned.values())
