@@ -81,6 +81,9 @@ def _image_readers() -> list[Reader]:
 
 
 def _source_readers() -> list[Reader]:
+    from usgan_cli.core.progress import Silent
+    from usgan_cli.data.source.folders import Like, load_folders
+
     sound = examples.image("PNG")
     tree = {f"images/{name}": sound for name in ("a/0.png", "a/1.png", "b/0.png")}
 
@@ -102,6 +105,16 @@ def _source_readers() -> list[Reader]:
         )
         _scan(folder / "images")
 
+    def generated(folder: Path, data: bytes) -> None:
+        files = {"00000/0.png": sound, "00000/1.png": sound, "a/0.png": sound, "b/0.png": sound, "dataset.json": data}
+        examples.write_tree(folder / "in", files)
+        like = Like(("a", "b"), 1, 16)
+        load_folders([folder / "in"], fit="stretch", bits=None, progress=Silent(), like=like)
+
+    def dicom_folder(folder: Path, data: bytes) -> None:
+        examples.write_tree(folder / "in", {"a/0.dcm": data, "b/0": data})
+        load_folders([folder / "in"], fit="pad", bits=None, progress=Silent(), like=Like(("a", "b"), 3, 16))
+
     group_table = [b"path,group\na/0.png,p1\na/1.png,p1\nb/0.png,p2\n"]
     return [
         Reader("zip of images", examples.folder_archives(), change_bytes, _at("in.zip", _scan)),
@@ -110,6 +123,8 @@ def _source_readers() -> list[Reader]:
         Reader("CSV of images", [examples.CSV], change_lines, table),
         Reader("CSV of groups", group_table, change_lines, groups),
         Reader("dataset.json", [examples.LABELS], change_json, labels),
+        Reader("dataset.json of another generator", [examples.LABELS], change_json, generated),
+        Reader("DICOM of another generator", examples.dicoms(), change_bytes, dicom_folder),
     ]
 
 

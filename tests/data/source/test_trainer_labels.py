@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from configs import prepare_config
-from tiny_data import zipped
+from tiny_data import put, zipped
 
 from usgan_cli.core.errors import DataError, SettingsError
 from usgan_cli.core.images import codec
@@ -130,3 +130,12 @@ def test_files_of_other_programs_say_nothing(tmp_path: Path, body: Any) -> None:
         codec.write_png(tmp_path / "s" / "ab"[i % 2] / f"{i}.png", pixels(i))
     (tmp_path / "s" / "dataset.json").write_text(json.dumps(body))
     assert scan(tmp_path / "s").classes == ("a", "b")
+
+
+def test_half_a_character_in_a_listed_name_is_shown_and_not_raised(tmp_path: Path) -> None:
+    tree = {"a/0.png": 0, "b/0.png": 1, "\ud800.png": 1, "a/\udcff.png": 1}
+    for name in ("a/0.png", "a/1.png", "b/0.png"):
+        put(tmp_path / name)
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": list(tree.items())}))
+    absent = [item.source for item in scan(tmp_path).left_out if item.reason == trainer_labels.ABSENT]
+    assert sorted(absent) == ["\\ud800.png", "a/\\xff.png"]
