@@ -15,7 +15,7 @@ from usgan_cli.gan.progress_page import FILE, real_sheet, state, write_page
 
 
 def row(kimg: float, **changes: float) -> LogRow:
-    values = dict.fromkeys(LogRow.model_fields, 0.5) | {"fd_extractor": None, "fd": 50 - kimg}
+    values = dict.fromkeys(LogRow.model_fields, 0.5) | {"fd_extractor": None, "copied": None, "fd": 50 - kimg}
     return LogRow.model_validate(values | {"kimg": kimg, "seconds": 10 * kimg, "s_per_kimg": 10.0} | changes)
 
 
