@@ -17,6 +17,8 @@ from usgan_cli.study.config import parse_study
 from usgan_cli.study.document import claim_workspace
 from usgan_cli.terminal.session import Session
 
+STUDY = {"name": "mine", "grid": {"sizes": [8], "gans": ["ada"], "seeds": [0]}, "data": {"source": "phantom"}}
+
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
@@ -31,8 +33,7 @@ def make(workspace: Workspace) -> str:
 
 
 def test_lists_the_steps_that_the_study_lacks(workspace: Workspace) -> None:
-    study = {"name": "mine", "grid": {"sizes": [8], "gans": ["ada"], "seeds": [0]}, "data": {"source": "phantom"}}
-    claim_workspace(workspace, parse_study(study), force=False)
+    claim_workspace(workspace, parse_study(STUDY), force=False)
     assert make(workspace) == "done"
     page = Page(workspace.report)
     assert {"What is missing", "Subsets", "GANs", "Classifiers", "Comparisons"} <= set(page.words)
@@ -45,6 +46,23 @@ def test_lists_the_steps_that_the_study_lacks(workspace: Workspace) -> None:
     subset.write(workspace.subset(8, 0))
     assert make(workspace) == "done"
     assert "Subsets" not in Page(workspace.report).words
+
+
+def test_the_first_screen_names_the_study_and_leads_to_the_audit_inside_the_workspace(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    claim_workspace(workspace, parse_study(STUDY), force=False)
+    assert make(workspace) == "done"
+    assert "audit" not in Page(workspace.report).text, "there is none"
+    (workspace.data / "audit.html").write_text("pairs")
+    assert make(workspace) == "done"
+    page = Page(workspace.report)
+    assert {attrs["href"] for attrs in page.all("a")} >= {"../data/audit.html"}
+    assert any(word.startswith("Study “mine” · 2024-01-01 · ") for word in page.words)
+    away = Report(work=workspace.root, out=tmp_path / "away")
+    report.run(away, Session.of(away))
+    page = Page(tmp_path / "away")
+    assert "audit.html" not in page.text and str(tmp_path) not in page.text, "sent alone, it would lead nowhere"
 
 
 def test_without_a_study_nothing_is_missing(workspace: Workspace) -> None:

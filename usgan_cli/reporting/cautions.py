@@ -74,7 +74,7 @@ def _weak(records: StudyRecords) -> Iterator[str]:
         )
         reasons = joined(next(iter(weak.values())).reasons)
         yield (
-            f"Images of {names} are not yet like real ones: {reasons}{' (of the first)' * (len(weak) > 1)}. What they "
+            f"Images of {names} are not yet like real ones: {'of the first, ' * (len(counts) > 1)}{reasons}. What they "
             "do to a classifier says nothing about good generated images."
         )
 
