@@ -89,7 +89,7 @@ OPTIONS = {options.COMMAND: options for options in cli.COMMANDS}
 def test_the_table_of_commands_is_complete() -> None:
     group: Any = typer.main.get_command(cli.app)
     assert list(group.commands) == list(OPTIONS)
-    assert len(OPTIONS) == 17
+    assert len(OPTIONS) == 18
 
 
 @pytest.mark.parametrize("command", OPTIONS)
@@ -123,8 +123,14 @@ def test_every_step_has_the_shared_options(command: str) -> None:
 def test_version_and_no_arguments(run: Run) -> None:
     assert run("--version") == (0, f"usgan {__version__}\n", "")
     code, out, err = run()
-    assert code == 2
-    assert "Usage" in out + err
+    assert (code, err) == (0, "")
+    for words in ("usgan study demo", "usgan study laptop --source FOLDER", "usgan doctor", "usgan --help"):
+        assert words in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_a_shell_can_complete_commands(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    assert "--install-completion" in run("--help")[1]
 
 
 @pytest.mark.parametrize(

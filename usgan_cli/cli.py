@@ -27,6 +27,7 @@ from usgan_cli.commands.train_classifier import TrainClassifier
 from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.commands.ttest import Ttest
 from usgan_cli.commands.verify import Verify
+from usgan_cli.commands.weights import Weights
 from usgan_cli.core.errors import UsganError
 from usgan_cli.core.system_errors import as_message
 from usgan_cli.terminal import console
@@ -37,7 +38,7 @@ PANELS: dict[str, tuple[type[InWorkspace], ...]] = {
     "Data": (Phantom, Prepare, Subsample),
     "GANs": (TrainGan, Generate, Score, Export),
     "Verdict": (TrainClassifier, Ttest, Report, Card, Compare),
-    "All of it": (Study, Status, Verify, Clean, Doctor),
+    "All of it": (Study, Status, Verify, Clean, Doctor, Weights),
 }
 """The commands' options, which carry their names, by heading in help."""
 COMMANDS = tuple(command for commands in PANELS.values() for command in commands)
@@ -45,8 +46,7 @@ EXIT_PROBLEM, EXIT_INTERRUPTED = 1, 130
 INTERRUPTED = "interrupted. What was saved is kept; the same command continues from there."
 app = typer.Typer(
     name="usgan",
-    no_args_is_help=True,
-    add_completion=False,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -58,9 +58,21 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
+BEGIN = f"""usgan {__version__}: do GAN-made images help a classifier of few medical images?
+
+To begin:
+  usgan study demo                      a small whole study of simulated images
+  usgan study laptop --source FOLDER    your images, a subfolder for each class
+  usgan doctor                          this machine, and which study suits it
+
+All commands: usgan --help
+"""
+
+
 @app.callback()
 def usgan(
-    version: Annotated[
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
@@ -69,6 +81,8 @@ def usgan(
     Commands share a workspace (--work). In order: prepare, subsample, train-gan, generate, score, train-cls,
     ttest, report; or study, which runs them all.
     """
+    if context.invoked_subcommand is None:
+        console.emit_text(BEGIN)
 
 
 for panel, commands in PANELS.items():

@@ -80,7 +80,11 @@ def run_together(base: Path, seed: int, count: int, only: list[str], quiet: bool
         "two at once": two_at_once,
         "readers meanwhile": readers_meanwhile,
     }
-    writers = [command for command in known_commands() if command.name not in ("status", "doctor", "verify", "clean")]
+    writers = [
+        command
+        for command in known_commands()
+        if command.name not in ("status", "doctor", "weights", "verify", "clean")
+    ]
     references: dict[str, Reference] = {}
     amiss: list[str] = []
     table: Counter[tuple[str, bool]] = Counter()

@@ -74,6 +74,17 @@ def test_without_a_terminal_a_line_comes_now_and_then(
     assert lines[1:] == ["train ada: 40 kimg in 40 s; r_t 0.123  where cpu"]
 
 
+def test_the_time_left_is_said_once_a_rate_is_known(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with Terminal().task("train ada", 100, "kimg", done=20) as task:
+        now[0] += 40
+        task.advance(0)
+    assert capsys.readouterr().err.splitlines()[0] == "train ada: 20 of 100 kimg"
+
+
 def test_short_work_is_not_worth_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     with Terminal().task("quick", 2, "images") as task:
         task.advance(2)

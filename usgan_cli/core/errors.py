@@ -63,6 +63,17 @@ class WeightsError(UsganError):
     """Pretrained weights that are absent or differ from those expected."""
 
 
+class MissingWeightsError(WeightsError):
+    """Pretrained weights that are not on this machine.
+
+    `fetch` says how to get them; `alternative` is an option, by its name, and a value that needs only what is here.
+    """
+
+    def __init__(self, message: str, hint: str, fetch: str, alternative: tuple[str, str] | None) -> None:
+        super().__init__(message, hint)
+        self.fetch, self.alternative = fetch, alternative
+
+
 class BusyError(UsganError):
     """Another process is working on the same artefact."""
 

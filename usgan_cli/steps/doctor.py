@@ -12,25 +12,18 @@ import torch
 
 from usgan_cli.commands.doctor import Doctor
 from usgan_cli.commands.train_gan import TrainGan
-from usgan_cli.core.errors import WeightsError
 from usgan_cli.core.machine import device as devices
 from usgan_cli.core.machine.memory import keep_freed_memory
-from usgan_cli.core.machine.weights import find_local
 from usgan_cli.core.store.provenance import package_versions
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.gan.cuda_graph import resolve_graphs
 from usgan_cli.gan.kernels.choice import VARIABLE, kernels_of, requested
 from usgan_cli.steps.timing import CLASSES, seconds_per_kimg
 from usgan_cli.steps.train_gan import resolve
+from usgan_cli.steps.weights import NEEDS, state_of, where
 from usgan_cli.terminal import console
 from usgan_cli.terminal.session import Session
 
-NEEDS = {
-    "inception": "score --extractor inception (the FID)",
-    "efficientnet_b2": "train-cls with its default backbone",
-    "tf_efficientnet_lite0": "train-cls, score: works offline",
-    "tf_efficientnet_lite2": "train-cls, score: works offline",
-}
 SCHEDULERS = ("sbatch", "qsub", "bsub", "condor_submit")
 """Programs that submit jobs to a cluster."""
 FULL_BATCH_GB = 14
@@ -54,13 +47,13 @@ def run(options: Doctor, session: Session) -> None:
         console.emit_json(examined)
         return
     speeds = {name: f"{speed:,.1f} s per kimg" for name, speed in examined.get("seconds per kimg", {}).items()}
-    weights = [(name, entry["found"] or "absent", entry["need"]) for name, entry in examined["weights"].items()]
+    weights = [(name, state_of(entry["found"]), entry["need"]) for name, entry in examined["weights"].items()]
     session.table("Machine", ("", "value"), _rows(examined["machine"]))
     session.table("Training a GAN (--device auto)", ("", "value"), _rows(examined["training"] | speeds))
     recipe = examined["recipe"]
     session.table("Recipe for this machine", ("", "value"), _rows(recipe))
     session.table("Packages", ("package", "version"), _rows(examined["packages"]))
-    session.table("Pretrained weights", ("weights", "where", "needed for"), weights)
+    session.table("Pretrained weights (usgan weights says where)", ("weights", "", "needed for"), weights)
     session.table("Workspace", ("artefact", "number"), _rows(examined["workspace"]))
 
 
@@ -88,7 +81,7 @@ def examine(workspace: Workspace) -> dict[str, Any]:
         "training": _training(device),
         "recipe": recipe(device),
         "packages": package_versions(),
-        "weights": {name: {"found": _where(name), "need": need} for name, need in NEEDS.items()},
+        "weights": {name: {"found": where(name), "need": need} for name, need in NEEDS.items()},
         "workspace": {"folder": str(workspace.root), "prepared data": prepared, **counts},
     }
 
@@ -140,12 +133,3 @@ def _speeds(device: torch.device) -> dict[str, float]:
         config = resolve(TrainGan(aug="ada", n=1, preset=preset), size, 1, CLASSES, device)
         speeds[f"{preset}, {size} pixels, ADA"] = seconds_per_kimg(config, device)
     return speeds
-
-
-def _where(name: str) -> str | None:
-    """Return where pretrained weights are, None if nowhere."""
-    try:
-        weights = find_local(name)
-    except WeightsError as error:
-        return f"unusable: {error.message}"
-    return None if weights is None else str(weights.path)

