@@ -41,6 +41,20 @@ def test_everything_else_goes_to_standard_error(capsys: pytest.CaptureFixture[st
         assert words in err
 
 
+def test_no_figure_is_broken_at_80_columns(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    head = ("classifier", "F1 %", "difference [95 %]", "sd seeds / folds", "p", "p Holm", "p corrected")
+    row = ("diffaug-x1", "71.51 ± 6.51", "+12.10 [+10.20, +14.10]", "1.22 / 3.33", "< 0.001", "< 0.001 ***", "0.012")
+    Terminal().table("Wide", head, [row, row])
+    lines = capsys.readouterr().err.splitlines()
+    assert max(map(len, lines)) <= 80
+    for figure in row[1:]:
+        assert sum(figure in line for line in lines) == 2 + 2 * (figure == "< 0.001")
+    assert sum(line.startswith("diffaug-x1") for line in lines) == 4
+    Terminal().table("Words", ("network", "", "needed for"), [("lite0", "here", "many words " * 9)])
+    assert sum("lite0" in line for line in capsys.readouterr().err.splitlines()) == 1
+
+
 def test_quiet_keeps_warnings_and_errors_alone(capsys: pytest.CaptureFixture[str]) -> None:
     terminal = Terminal(quiet=True)
     terminal.note("a note")

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from usgan_cli.core.text import duration, on_one_line
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 PLAIN_INTERVAL_S = 30.0
 """Without a terminal, a line of progress is printed about this often."""
+WORDS_WIDTH, GAP = 26, 2
+"""Characters that a column of words asks for at most, and those between two columns."""
 
 
 def emit_paths(paths: Sequence[object]) -> None:
@@ -76,18 +78,28 @@ class Terminal:
         self.console.print(f"Error: {visible(message)}", style="red", markup=False, emoji=False)
 
     def table(self, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Show a table; columns of figures are right-aligned."""
+        """Show a table; columns of figures are right-aligned.
+
+        One that is wider than the terminal becomes several, each with the first column.
+        """
         if self.quiet:
             return
+        for number, columns in enumerate(_fitting(head, rows, self.console.width)):
+            part = [[row[i] for i in columns] for row in rows]
+            self._table("" if number else title, [head[i] for i in columns], part)
+
+    def _table(self, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         from rich.table import Table
         from rich.text import Text
 
         # Names stand in tables: as `Text` they are shown as they are, where rich would read [red] as a command.
-        caption = Text(on_one_line(title), "table.title")
+        caption = Text(on_one_line(title), "table.title") if title else None
         table = Table(title=caption, title_justify="left", box=None, pad_edge=False, header_style="bold")
         for i, name in enumerate(head):
-            figures = i > 0 and all(not row[i] or row[i][0] in "+−–-±<0123456789" for row in rows)
-            table.add_column(Text(on_one_line(name)), justify="right" if figures else "left", overflow="fold")
+            figures = _are_figures(i, rows)
+            least = max((len(row[i]) for row in rows), default=0) if figures else None
+            justify: Literal["right", "left"] = "right" if figures else "left"
+            table.add_column(Text(on_one_line(name)), justify=justify, overflow="fold", min_width=least)
         for row in rows:
             table.add_row(*(Text(on_one_line(cell)) for cell in row))
         self.console.print(table)
@@ -107,6 +119,28 @@ class Terminal:
             task = PlainTask(self, title, total, unit, done)
             yield task
             task.finish()
+
+
+def _fitting(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[list[int]]:
+    """Return the columns of one table, or of several that fit; the first column is in each of them.
+
+    Words may wrap, so that a column of them asks for `WORDS_WIDTH` at most.
+    """
+    asked = []
+    for i, name in enumerate(head):
+        words = max((len(word) for word in name.split()), default=0)
+        cells = max((len(row[i]) for row in rows), default=0)
+        asked.append(max(words, cells) if _are_figures(i, rows) else min(max(words, cells), WORDS_WIDTH))
+    parts: list[list[int]] = [[0]]
+    for i in range(1, len(head)):
+        if len(parts[-1]) > 1 and sum(asked[j] + GAP for j in [*parts[-1], i]) - GAP > width:
+            parts.append([0])
+        parts[-1].append(i)
+    return parts
+
+
+def _are_figures(i: int, rows: Sequence[Sequence[str]]) -> bool:
+    return i > 0 and all(not row[i] or row[i][0] in "+−–-±<0123456789" for row in rows)
 
 
 def make_bars(console: Console) -> RichProgress:
