@@ -410,6 +410,13 @@ def test_verify_ends_with_1_where_something_is_damaged_or_missing(
     assert cli.run(["verify", str(work.root / "nowhere")]) == 1
 
 
+def test_a_report_that_was_just_made_is_whole(work: Workspace) -> None:
+    """Its link to the audit is an input of it and no record."""
+    run(work, "report")
+    assert "audit" in json.loads((work.report / "run.json").read_text())["run"]["inputs"]
+    assert findings(work) == []
+
+
 def test_what_was_made_from_replaced_inputs_is_out_of_date_and_may_be_cleaned(
     work: Workspace, capsys: pytest.CaptureFixture[str], means: None
 ) -> None:

@@ -24,7 +24,8 @@ class Ttest(ToPlace, OfSubset, StepOptions):
     )
     splits: tuple[int, ...] = selector(
         "Several splits of the data, by their seeds, each with these --seeds (or --seed): the first is the workspace's "
-        "own, each further one the workspace WORK/splits/sSEED. A split counts as one repeat.",
+        "own, each further one the workspace WORK/splits/sSEED. A split counts as one repeat (default: the workspace's "
+        "own).",
         default=(),
         metavar="SEED",
         least=0,

@@ -15,6 +15,7 @@ from usgan_cli.core.store.remedy import remedy
 from usgan_cli.core.store.workspace import GanKey, SubsetKey, Workspace, gan_name
 from usgan_cli.reporting.records import collect
 from usgan_cli.steps.inventory import Artefact, Finding
+from usgan_cli.steps.report import NOT_RECORDS
 
 _Found = dict[tuple[str, str], Artefact]
 """Artefacts by folder and name."""
@@ -48,7 +49,7 @@ def find_report_inputs_changed(workspace: Workspace, artefacts: list[Artefact]) 
         now = collect(workspace).digests
     except UsganError:  # a damaged record is listed for itself
         return []
-    then = {place: digest for place, digest in report.run.inputs.items() if place != "missing"}
+    then = {place: digest for place, digest in report.run.inputs.items() if place not in NOT_RECORDS}
     gone = [workspace.root / place for place in then if place not in now and not (workspace.root / place).exists()]
     findings = [Finding("missing", path, f"{path} was in the report, and is gone.", remedy(path)) for path in gone]
     if any(now.get(place) != digest for place, digest in then.items()):

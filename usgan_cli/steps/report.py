@@ -27,6 +27,8 @@ from usgan_cli.terminal.session import Session
 REVISION = 5
 PAGE = "index.html"
 AUDIT = "audit.html"
+NOT_RECORDS = ("missing", "audit", "study")
+"""Inputs of a report that are not the place of a record."""
 
 
 def run(options: Report, session: Session) -> Outcome:
