@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,16 @@ from damage import rewrite
 from report_page import Page, read_table
 from study_records import AUGS, DIGEST, FLOOR, write_data, write_score, write_study, write_ttest
 
+from usgan_cli.core.formats.classifier import ExternalSummary
 from usgan_cli.core.formats.comparison import SeedsRecord
+from usgan_cli.core.formats.measured import measured
 from usgan_cli.core.formats.score import is_fid
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store.workspace import GanKey, SubsetKey, TrainingSet, Workspace
 from usgan_cli.core.text import gan_label, number, p_value, stars, training_label
 from usgan_cli.reporting import paper
 from usgan_cli.reporting.build import build_report
+from usgan_cli.reporting.classifier_tables import scores_table
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.records import StudyRecords, collect
 from usgan_cli.reporting.verdict import Analysis, judge_study
@@ -341,3 +346,17 @@ def test_controls_are_rows_beside_the_gans_and_no_finding(tmp_path: Path) -> Non
     assert "+ 100 % copies" in (workspace.report / "index.html").read_text()
     verdicts = judge_study(Study.of(collect(workspace)), Analysis())
     assert verdicts.total == 2 * (3 + 2) and len(verdicts.of_gans) == 2 * 3, "controls count in the family alone"
+
+
+def test_an_external_test_set_has_a_column_of_its_own(tmp_path: Path) -> None:
+    work = write_study(tmp_path / "work")
+    key, record = Study.of(collect(work)).classifiers[0].items[0]
+    value = measured([0.5, 0.75])
+    given = {"digest": "e" * 64, "images": 12, "missing": ["normal"], "near_training": 2}
+    summary = ExternalSummary(**given, micro_f1=value, macro_f1=value, balanced_accuracy=value)
+    path = work.classifiers(*key) / record.name / "result.json"
+    rewrite(path, record.model_copy(update={"external": {"clinic": summary}}))
+    table = scores_table(Study.of(collect(work)).classifiers[0])
+    rows = list(csv.DictReader(io.StringIO(table.to_csv())))
+    assert [row["external_clinic_micro_f1"] for row in rows] == ["0.625", *[""] * (len(rows) - 1)]
+    assert any("clinic: 12 images from elsewhere, none of normal; 2 are copies" in note for note in table.notes)

@@ -226,3 +226,21 @@ def test_further_splits_are_workspaces_of_their_own_and_are_pooled() -> None:
 
 
 GRID = {"sizes": [20], "gans": ["ada"], "seeds": [0, 1]}
+
+
+def test_external_test_sets_are_prepared_once_a_split_and_before_every_classifier() -> None:
+    given = {"external": ["a=x", "b=y"], "external_classes": ["b:c=benign"]}
+    grid = {"sizes": [10], "gans": ["ada"], "seeds": [0], "splits": [0, 1]}
+    steps = plan_study(study(data=given, grid=grid), WORK)
+    for place, split in ((WORK, None), (WORK.split(1), 1)):
+        own = [step for step in steps if step.split == split]
+        sets = [step for step in own if step.writes in {place.external("a"), place.external("b")}]
+        assert [step.options.words()[1:5] for step in sets] == [
+            ["--external", "a=x", *sets[0].options.words()[3:5]],
+            ["--external", "b=y", "--external-classes", "b:c=benign"],
+        ]
+        trained = [step for step in own if step.command == "train-cls"]
+        assert trained and all({step.writes for step in sets} <= set(step.needs) for step in trained)
+        assert all("--external" not in step.options.words() for step in own if step.writes == place.data)
+    with pytest.raises(SettingsError, match=r"data\.external does not name"):
+        study(data={"external_classes": ["b:c=benign"]})

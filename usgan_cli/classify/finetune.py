@@ -22,7 +22,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,8 +129,11 @@ def finetune_fold(
     precision: Precision,
     progress: Progress,
     state_file: Path | None = None,
+    external: Sequence[torch.Tensor] = (),
 ) -> FoldPredictions:
     """Fine-tune a copy of the network on one fold's training images, and predict its validation and test images.
+
+    `external` are further sets of test images, which are predicted last and decide nothing.
 
     The network has one output per class and is not changed. `fold`, from 0, seeds the random numbers, which do not
     depend on the images. `state_file` is where the state is saved now and then, and read from at the start; the caller
@@ -160,7 +163,9 @@ def finetune_fold(
     assert picked is not None
     trainer.model.load_state_dict(picked.state)
     effort = TrainingEffort(picked.epoch, trainer.updates, picked.updates, trainer.images_seen)
-    return FoldPredictions(effort, None, val=picked.val, test=trainer.predict(test))
+    test_probability = trainer.predict(test)
+    outside = tuple(trainer.predict(images) for images in external)
+    return FoldPredictions(effort, None, picked.val, test_probability, outside)
 
 
 class FoldTrainer:

@@ -80,6 +80,8 @@ class ClassifierImages:
     real: ImageSet
     test: ImageSet
     folds: tuple[FoldImages, ...]
+    external: tuple[ImageSet, ...] = ()
+    """External test sets, which are only predicted, once a fold's classifier is finished."""
 
     def training_labels(self, fold: FoldImages) -> NDArray[np.int64]:
         """Return the labels of a fold's training images: real ones, then synthetic ones."""

@@ -36,6 +36,8 @@ class FoldPredictions:
     """Inverse penalty of a linear head."""
     val: NDArray[np.floating]
     test: NDArray[np.floating]
+    external: tuple[NDArray[np.floating], ...] = ()
+    """The same of each external test set."""
 
 
 @dataclass(frozen=True)

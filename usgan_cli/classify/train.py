@@ -22,12 +22,19 @@ from usgan_cli.classify.config import ClassifierConfig, check_config, training_s
 from usgan_cli.classify.finetune import LabelledImages, finetune_fold
 from usgan_cli.classify.fold_files import read_fold, state_path, write_fold
 from usgan_cli.classify.fold_images import ClassifierImages, FoldImages, Treatment, assign_images, preference
-from usgan_cli.classify.folds import Indices
+from usgan_cli.classify.folds import Indices, in_file_order
 from usgan_cli.classify.head import fit_heads, pooled_features
 from usgan_cli.classify.models import Backbone, fit_to_input, open_backbone
 from usgan_cli.classify.scores import FoldPredictions, TrainingEffort
-from usgan_cli.core.errors import SettingsError
-from usgan_cli.core.formats.classifier import ClassifierRecord, ClassifierSettings, FoldRecord, Predictions
+from usgan_cli.core.errors import DataError, SettingsError
+from usgan_cli.core.formats.classifier import (
+    ClassifierRecord,
+    ClassifierSettings,
+    ExternalSummary,
+    FoldRecord,
+    FoldScores,
+    Predictions,
+)
 from usgan_cli.core.formats.measured import Measured, measured
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.machine.device import Precision, resolve_device, resolve_precision
@@ -35,6 +42,17 @@ from usgan_cli.core.progress import Progress, Silent
 
 SUMMARISED = [name for name, field in ClassifierRecord.model_fields.items() if field.annotation is Measured]
 """Scores of the folds whose mean and spread a classifier's record states."""
+
+
+@dataclass(frozen=True)
+class External:
+    """An external test set: its images, and what a classifier's record says of it."""
+
+    images: ImageSet
+    """Of the dataset's classes, in its order, though some may not occur."""
+    digest: str
+    near_training: int
+    """Images that are copies of training images."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +79,14 @@ def train_classifier(
     progress: Progress,
     cache_dir: Path,
     jobs: int = 1,
+    external: Sequence[External] = (),
 ) -> ClassifierRecord:
     """Train one classifier per fold, predict validation and test images, and write the predictions and their scores.
 
     `predictions.csv`, `result.json` and one record a fold in `folds/` are written to `target`, an existing folder;
     folds that are finished already are kept. Features of images are kept in `cache_dir` (with `config.freeze` or
-    `treatment.select`). `jobs` folds are fine-tuned at the same time, each in its own process; the result does not
+    `treatment.select`). `external` are further sets of test images, which decide nothing; their predictions go to
+    `external.csv`. `jobs` folds are fine-tuned at the same time, each in its own process; the result does not
     depend on their number.
     """
     check_config(config)
@@ -82,6 +102,7 @@ def train_classifier(
         return preference(treatment.select, (real_features, side.labels), (synthetic_features, candidates.labels))
 
     images = assign_images(config, origin.n, treatment, real, test, progress, prefer)
+    images = replace(images, external=tuple(_checked(one.images, images.real) for one in external))
     todo = [fold for fold in images.folds if read_fold(target, images, fold) is None]
     backbone = features.backbone if config.freeze else open_backbone(config, len(real.classes), progress)
     if todo and config.freeze:
@@ -106,8 +127,10 @@ def train_classifier(
         test=origin.test_digest,
         training=training_settings(config, precision),
     )
-    record = _record(origin, treatment, real.classes, settings, [fold for fold, _ in finished])
-    Predictions.joined([predictions for _, predictions in finished]).write(target / Predictions.FILE)
+    record = _record(origin, treatment, real.classes, settings, [one.record for one in finished], external)
+    Predictions.joined([one.predictions for one in finished]).write(target / Predictions.FILE)
+    if outside := [one.external for one in finished if one.external is not None]:
+        Predictions.joined(outside).write(target / Predictions.EXTERNAL)
     record.write(target / ClassifierRecord.FILE)
     return record
 
@@ -145,13 +168,20 @@ def _fit_folds(
     ]
     val = [(real[fold.val], images.real.labels[fold.val]) for fold in images.folds]
     # With equal weights in all, a classifier with more images is not one that was trained more.
+    outside = [features.of(one)[0] for one in images.external]
     sizes = [len(labels) for _, labels in train]
     totals = [len(images.real) - len(fold.val) for fold in images.folds] if config.budget == "updates" else sizes
     heads, c = fit_heads(train, val, config.class_weights, totals)
     for fold in todo:
         head, own = heads[fold.index], val[fold.index][0]
         effort = TrainingEffort(data_weight=totals[fold.index])
-        predicted = FoldPredictions(effort, c, val=head.probability(own, c), test=head.probability(test, c))
+        predicted = FoldPredictions(
+            effort,
+            c,
+            val=head.probability(own, c),
+            test=head.probability(test, c),
+            external=tuple(head.probability(one, c) for one in outside),
+        )
         write_fold(target, images, fold, predicted)
 
 
@@ -184,6 +214,7 @@ class FinetuneJob:
             precision=self.precision,
             progress=progress,
             state_file=state_path(self.target, fold.index),
+            external=[fit_to_input(one.pixels, size) for one in self.images.external],
         )
         write_fold(self.target, self.images, fold, predicted)
 
@@ -219,7 +250,12 @@ def _run_job(job: FinetuneJob, threads: int) -> None:
 
 
 def _record(
-    origin: Origin, treatment: Treatment, classes: Sequence[str], settings: ClassifierSettings, folds: list[FoldRecord]
+    origin: Origin,
+    treatment: Treatment,
+    classes: Sequence[str],
+    settings: ClassifierSettings,
+    folds: list[FoldRecord],
+    external: Sequence[External],
 ) -> ClassifierRecord:
     scores = [fold.scores for fold in folds]
     return ClassifierRecord(
@@ -236,8 +272,32 @@ def _record(
         settings=settings,
         c=folds[0].c,
         folds=scores,
+        external={one.images.name: _summary(one, scores) for one in external},
         confusion=np.sum([fold.test_confusion for fold in scores], axis=0).tolist(),
         **{name: measured([getattr(fold, name) for fold in scores]) for name in SUMMARISED},
+    )
+
+
+def _checked(images: ImageSet, real: ImageSet) -> ImageSet:
+    """Return an external test set in the order of its files, if its classes and channels are the real images'."""
+    if images.classes != real.classes or images.pixels.shape[1] != real.pixels.shape[1]:
+        raise DataError(
+            f"The external test set {images.name} is not of the dataset's classes and channels.",
+            f"Prepare it again: usgan prepare --external {images.name}=DIR --force",
+        )
+    return in_file_order(images)
+
+
+def _summary(external: External, scores: list[FoldScores]) -> ExternalSummary:
+    own = [fold.external[external.images.name] for fold in scores]
+    return ExternalSummary(
+        digest=external.digest,
+        images=len(external.images),
+        missing=[name for name, count in external.images.class_counts().items() if count == 0],
+        near_training=external.near_training,
+        micro_f1=measured([one.micro_f1 for one in own]),
+        macro_f1=measured([one.macro_f1 for one in own]),
+        balanced_accuracy=measured([one.balanced_accuracy for one in own]),
     )
 
 

@@ -44,14 +44,34 @@ class Reading(Options, panel="How the source is read"):
     )
 
 
-class Prepare(Reading, ToPlace, StepOptions):
-    """Decode, resize and split images by class; copies and patients are kept on one side of the split."""
+class External(Options, panel="External test sets"):
+    """Images from elsewhere that every classifier is tested on."""
+
+    external: tuple[str, ...] = technical(
+        "Also test every classifier on these images, by class as SOURCE's, from another place or device; nothing is "
+        "chosen by them. Without SOURCE they are prepared for the dataset that is there.",
+        default=(),
+        metavar="NAME=DIR",
+    )
+    external_classes: tuple[str, ...] = technical(
+        "What a class of an external test set is in the dataset; nothing after the = leaves its images out.",
+        default=(),
+        metavar="NAME:THEIRS=OURS",
+    )
+
+
+class Prepare(Reading, External, ToPlace, StepOptions):
+    """Decode, resize and split images by class; copies and patients are kept on one side of the split.
+
+    With --external, images from elsewhere become test sets of their own, of the dataset's size and classes.
+    """
 
     COMMAND = "prepare"
 
-    source: Path = technical(
+    source: Path | None = technical(
         "Folder or .zip with a folder of images (or DICOM files) per class, as BUSI's release; CSV file with columns "
         "path and label; or MedMNIST .npz.",
+        default=None,
         metavar="SOURCE|-",
         argument=True,
         stdin=True,

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from usgan_cli.core.formats.classifier import ClassifierRecord
+from usgan_cli.core.formats.classifier import ClassifierRecord, ExternalSummary
 from usgan_cli.core.formats.comparison import SHARED_TEST_IMAGES, Comparison, SeedComparison
 from usgan_cli.core.formats.measured import Measured, measured
 from usgan_cli.core.store.workspace import SeedsKey, SubsetKey
 from usgan_cli.core.table import AdjustedP, Cell, Column, Interval, PValue, Spread, Table, Words
-from usgan_cli.core.text import training_label
+from usgan_cli.core.text import joined, training_label
 from usgan_cli.reporting import paper
 from usgan_cli.reporting.groups import ClassifierGroup
 from usgan_cli.reporting.tables import LEAD, by_subset, published_p
@@ -23,6 +23,7 @@ from usgan_cli.reporting.tables import LEAD, by_subset, published_p
 T = TypeVar("T")
 C = TypeVar("C")
 AGAINST, RESAMPLED = "Against real alone", "Resampled t-test"
+EXTERNAL = "External test sets"
 MCNEMAR, SPREAD = "McNemar, by image", "Spread of Δ between"
 STARS = "Stars stand at adjusted p-values alone: * below 0.05, ** below 0.01, *** below 0.001."
 CONTROLS = (
@@ -200,6 +201,7 @@ def scores_table(group: ClassifierGroup) -> Table:
         Spread("AUC", "test_auc", lambda row: row.trained.test_auc, 3),
         Spread("Brier", "test_brier", lambda row: row.trained.test_brier, 3),
         Spread("Calibration error", "test_calibration_error", lambda row: row.trained.test_calibration_error, 3),
+        *_external_columns(group),
     ]
     note = (
         "AUC: unweighted mean over classes, each against the others; 0.5 is chance. Brier: squared distance of the "
@@ -207,7 +209,45 @@ def scores_table(group: ClassifierGroup) -> Table:
         "better."
     )
     caption = "Scores on the test images, mean ± standard deviation over folds."
-    return Table.of(f"scores{group.suffix}", caption, columns, _rows(group), [note, *group.apart(APART)])
+    notes = [note, *_external_notes(group), *group.apart(APART)]
+    return Table.of(f"scores{group.suffix}", caption, columns, _rows(group), notes)
+
+
+def _external_sets(group: ClassifierGroup) -> dict[str, list[ExternalSummary]]:
+    """Return what the group's classifiers say of each external test set, by its name."""
+    sets: dict[str, list[ExternalSummary]] = {}
+    for _, record in group.items:
+        for name, summary in record.external.items():
+            sets.setdefault(name, []).append(summary)
+    return dict(sorted(sets.items()))
+
+
+def _external_columns(group: ClassifierGroup) -> list[Column[ClassifierRow]]:
+    """Return a column for each external test set."""
+    return [
+        Spread(f"F1, {name}, %", f"external_{name}_micro_f1", partial(_external_f1, name=name), 2, 100, group=EXTERNAL)
+        for name in _external_sets(group)
+    ]
+
+
+def _external_f1(row: ClassifierRow, name: str) -> Measured | None:
+    summary = row.trained.external.get(name)
+    return None if summary is None else summary.micro_f1
+
+
+def _external_notes(group: ClassifierGroup) -> list[str]:
+    """Return what has to be known of each external test set beside its column."""
+    notes = []
+    for name, summaries in _external_sets(group).items():
+        text = f"{name}: {joined(sorted({one.images for one in summaries}))} images from elsewhere"
+        if missing := sorted({absent for one in summaries for absent in one.missing}):
+            text += f", none of {joined(missing)}"
+        if copies := max(one.near_training for one in summaries):
+            text += f"; {copies} are copies of training images of the dataset, so its scores may be too high"
+        if len({one.digest for one in summaries}) > 1:
+            text += "; its images are not the same for all classifiers here, so the column cannot be compared"
+        notes.append(f"{text}. Nothing was chosen by it.")
+    return notes
 
 
 def class_table(group: ClassifierGroup) -> Table:

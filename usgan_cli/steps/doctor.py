@@ -29,6 +29,7 @@ SCHEDULERS = ("sbatch", "qsub", "bsub", "condor_submit")
 FULL_BATCH_GB = 14
 """Memory that a batch of 64 images of 256 pixels needs at once."""
 ARTEFACTS = {
+    "external test sets": "external/*/manifest.json",
     "subsets": "subsets/*.json",
     "finished GANs": "gans/*/generator.json",
     "synthetic sets": "synthetic/*/manifest.json",

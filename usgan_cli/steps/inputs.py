@@ -14,6 +14,9 @@ from usgan_cli.core.store import files
 from usgan_cli.core.store.remedy import remedy
 from usgan_cli.terminal.session import Session
 
+EXTERNAL = "external test set "
+"""Begins the role of an external test set among a classifier's inputs; its name follows."""
+
 
 @dataclass(frozen=True)
 class Dataset:

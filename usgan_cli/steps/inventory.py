@@ -11,6 +11,7 @@ from usgan_cli.core.errors import DataError, FormatError, MissingError, UsganErr
 from usgan_cli.core.formats.classifier import ClassifierRecord, FoldRecord
 from usgan_cli.core.formats.comparison import SeedsRecord, TTestRecord
 from usgan_cli.core.formats.dataset import DataManifest, Phantoms, Subset
+from usgan_cli.core.formats.external import ExternalManifest
 from usgan_cli.core.formats.generator import (
     CHECKPOINT_FOLDER,
     GeneratorDocument,
@@ -32,6 +33,7 @@ State = Literal["damaged", "missing", "out of date", "orphaned", "leftover"]
 MAIN: dict[str, type[Document]] = {
     "phantoms": Phantoms,
     "data": DataManifest,
+    "external": ExternalManifest,
     "gans": GeneratorDocument,
     "synthetic": SyntheticManifest,
     "classifiers": ClassifierRecord,
@@ -185,6 +187,8 @@ def _check_unfinished(artefact: Artefact) -> None:
     for record in sorted(path.glob("folds/fold*.json")):
         fold = FoldRecord.read(record)
         _check_digests(artefact, path, {f"folds/{record.stem}.csv": fold.predictions})
+        if fold.external is not None:
+            _check_digests(artefact, path, {f"folds/{record.stem}-external.csv": fold.external})
     for tensors_file in [*path.glob("folds/*.safetensors"), *path.glob("snapshots/*.safetensors")]:
         if not is_intact(tensors_file.read_bytes()):
             text = f"{tensors_file} was changed or damaged after it was written."

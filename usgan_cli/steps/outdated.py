@@ -14,6 +14,7 @@ from usgan_cli.core.store.document import Document
 from usgan_cli.core.store.remedy import remedy
 from usgan_cli.core.store.workspace import GanKey, SubsetKey, Workspace, gan_name
 from usgan_cli.reporting.records import collect
+from usgan_cli.steps.inputs import EXTERNAL
 from usgan_cli.steps.inventory import Artefact, Finding
 from usgan_cli.steps.report import NOT_RECORDS
 
@@ -94,6 +95,8 @@ def _place_of(artefact: Artefact, role: str) -> tuple[str, str] | None:
     place: tuple[str, str] | None = None
     if role == "data":
         place = ("data", "data")
+    elif role.startswith(EXTERNAL):
+        place = ("external", role.removeprefix(EXTERNAL))
     elif role == "subset":
         key = _subset_of(artefact)
         place = key and ("subsets", key.name)

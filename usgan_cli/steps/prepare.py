@@ -18,17 +18,36 @@ from usgan_cli.data.audit import Audit
 from usgan_cli.data.prepare import PrepareConfig, prepare
 from usgan_cli.data.source.contents import ImageSource, SourceOptions
 from usgan_cli.data.source.scan import scan
+from usgan_cli.steps.external import check_alone, parse_sets, prepare_sets
 from usgan_cli.terminal.session import Session
 
 REVISION = 3
-DEFAULT_TEST = Prepare(source=Path()).test
+DEFAULT_TEST = Prepare().test
 
 
 def run(options: Prepare, session: Session) -> Outcome:
+    """Write the dataset, and the external test sets."""
+    sets = parse_sets(options)
+    if options.source is None:
+        if not sets:
+            raise SettingsError("There is nothing to prepare.", "Give SOURCE, or --external NAME=DIR.")
+        check_alone(options)
+        return prepare_sets(options, session)[-1]
+    if sets and options.out is not None:
+        raise SettingsError("External test sets belong to a workspace's dataset.", "Give --work in place of --out.")
+    outcome = _prepare_data(options, options.source, session)
+    if sets and outcome.status == "planned" and not session.workspace.data.is_dir():
+        session.progress.note("The external test sets follow once the dataset is there.")
+    elif sets:
+        prepare_sets(options, session)
+    return outcome
+
+
+def _prepare_data(options: Prepare, place: Path, session: Session) -> Outcome:
     """Write the dataset, and show the audit of its source."""
     target = options.out or session.workspace.data
     reading = _reading(options)
-    source = scan(options.source, reading, exclude=[target, session.workspace.root])
+    source = scan(place, reading, exclude=[target, session.workspace.root])
     _check_split(options, source)
     chosen = settings_for(options, PrepareConfig)
     config = PrepareConfig(**{**chosen, "split": options.split or "own", "reading": reading})

@@ -25,11 +25,12 @@ from usgan_cli.core.store.document import RunDocument, read_main
 from usgan_cli.core.store.lifecycle import growing_folder
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.core.store.workspace import TrainingSet
+from usgan_cli.steps.external import external_inputs, find_external
 from usgan_cli.steps.foreign import generator_of, is_foreign, load_foreign, name_of
 from usgan_cli.steps.inputs import find_data, quoted, read_subset, weights_input
 from usgan_cli.terminal.session import Session
 
-REVISION = 4
+REVISION = 5
 DEFAULT_RATIO = 1.0
 SHOWN = (
     "test_micro_f1",
@@ -77,6 +78,8 @@ def run(options: TrainClassifier, session: Session) -> Outcome:
     trained_on = TrainingSet(aug, ratio, options.control, options.synthetic_only, options.strict, options.select)
     target = options.out or session.workspace.classifier(options.n, options.seed, trained_on)
     inputs = {"data": data.digest, "subset": subset.content_digest(), **weights_input(options.weights)}
+    external = find_external(session, data) if data.folder == session.workspace.data else []
+    inputs |= external_inputs(external)
     for i, digest in enumerate(digests):
         inputs[f"{added[i].role} of fold {i}" if options.strict else added[i].role] = digest
     settings = options.recorded(config, settings_of(config)) | {"n": options.n, "aug": aug, "ratio": ratio}
@@ -103,6 +106,7 @@ def run(options: TrainClassifier, session: Session) -> Outcome:
                 progress=session.progress,
                 cache_dir=session.workspace.cache,
                 jobs=options.jobs,
+                external=external,
             )
     if making.outcome.status == "done":
         _show(session, making.outcome.result, options)
@@ -271,6 +275,10 @@ def _show(session: Session, result: dict[str, Any], options: TrainClassifier) ->
     rows = [
         (named.get(name, name), f"{100 * result[name]['mean']:.2f} ± {100 * result[name]['sd']:.2f}") for name in SHOWN
     ]
+    rows += [
+        (f"external {name}: micro_f1", f"{100 * one['micro_f1']['mean']:.2f} ± {100 * one['micro_f1']['sd']:.2f}")
+        for name, one in result["external"].items()
+    ]
     title = f"{result['name']}, n = {options.n}: in %, mean ± sd of {options.folds} folds"
     session.table(title, ("score", "value"), rows)
 
@@ -278,4 +286,4 @@ def _show(session: Session, result: dict[str, Any], options: TrainClassifier) ->
 def _summary(path: Path) -> dict[str, Any]:
     record = read_main(path, ClassifierRecord)
     chosen = {"name", "n", "aug", "ratio", "control", "protocol", "synthetic_only", "select", "classes", "c"}
-    return record.model_dump(mode="json", include={*chosen, "confusion", *SHOWN})
+    return record.model_dump(mode="json", include={*chosen, "confusion", "external", *SHOWN})

@@ -194,7 +194,16 @@ def parse_study(body: Mapping[str, Any]) -> StudyConfig:
     }
     config = StudyConfig(name=body["name"], hours=from_table(Hours, hours, "cluster.hours"), **made)
     _check_splits(config)
+    _check_external(config.data)
     return config
+
+
+def _check_external(data: Data) -> None:
+    """Refuse classes of external test sets that are none, before there are hours of work."""
+    names = [one.partition("=")[0] for one in data.external]
+    for text in data.external_classes:
+        if (name := text.partition(":")[0]) not in names:
+            raise SettingsError(f"data.external_classes is for {name!r}, which data.external does not name.")
 
 
 def _check_splits(config: StudyConfig) -> None:

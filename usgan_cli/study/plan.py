@@ -124,11 +124,13 @@ class _Plan:
             size = max(data.size, LEAST_PHANTOM_SIZE)
             phantom = Phantom(out=source, count=data.phantom_count, size=size, seed=data.seed, work=self.work)
             steps += [PlannedStep(phantom, source)] if self.first is None else []
-        prepare = narrowed(data, Prepare).replace(source=source, work=self.work, seed=self.split)
+        prepare = narrowed(data, Prepare).replace(
+            source=source, work=self.work, seed=self.split, external=(), external_classes=()
+        )
         if len(self.config.splits) > 1:
             prepare = prepare.replace(split="new")
         needs = (source,) if data.source == PHANTOM else ()
-        steps.append(PlannedStep(prepare, workspace.data, needs))
+        steps += [PlannedStep(prepare, workspace.data, needs), *self._external_steps()]
         return steps + [
             PlannedStep(
                 Subsample(n=(n,), seed=seed, work=self.work), workspace.subset(n, seed), (workspace.data,), (n, seed)
@@ -136,6 +138,16 @@ class _Plan:
             for seed in self.config.grid.seeds
             for n in self.config.grid.sizes
         ]
+
+    def _external_steps(self) -> list[PlannedStep]:
+        """Return a step for each external test set, which also looks for copies of this split's training images."""
+        data, steps = self.config.data, []
+        for one in data.external:
+            name = one.partition("=")[0]
+            mapped = tuple(text for text in data.external_classes if text.partition(":")[0] == name)
+            prepare = Prepare(external=(one,), external_classes=mapped, work=self.work)
+            steps.append(PlannedStep(prepare, self.workspace.external(name), (self.workspace.data,)))
+        return steps
 
     def subset_steps(self, n: int, seed: int) -> list[PlannedStep]:
         """Return the steps of one subset: baseline and controls, then each GAN's, then the comparison.
@@ -217,6 +229,7 @@ class _Plan:
         workspace, aug, chosen = self.workspace, added.aug, self.config.classifier
         options = narrowed(chosen, TrainClassifier).replace(n=n, seed=seed, work=self.work, updates=self._updates(n))
         needs = [workspace.data, workspace.subset(n, seed)]
+        needs += [workspace.external(one.partition("=")[0]) for one in self.config.data.external]
         if added.name != "real":
             options = options.replace(aug=aug, ratio=added.ratio, control=added.control)
         if aug is None:

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from usgan_cli.core.budget import Budget
 from usgan_cli.core.errors import FormatError, MissingError
@@ -20,6 +21,32 @@ from usgan_cli.core.store.document import ClassName, Document, Part
 from usgan_cli.core.store.remedy import remedy
 from usgan_cli.core.store.workspace import ControlName
 from usgan_cli.core.table import csv_text, plain_text
+
+
+class ExternalScores(Part):
+    """One fold's model, scored on an external test set; classes that the set lacks do not count."""
+
+    micro_f1: float
+    macro_f1: float
+    """Unweighted mean of the F1 of the classes that occur in the set."""
+    balanced_accuracy: float
+    confusion: list[list[int]]
+    """Row true class, column predicted class."""
+
+
+class ExternalSummary(Part):
+    """An external test set, and the folds' scores on it."""
+
+    digest: str
+    """Content digest of its manifest."""
+    images: int
+    missing: list[ClassName]
+    """Classes of the dataset that it lacks."""
+    near_training: int
+    """Images that are copies of training images of the dataset."""
+    micro_f1: Measured
+    macro_f1: Measured
+    balanced_accuracy: Measured
 
 
 class FoldScores(Part):
@@ -58,13 +85,15 @@ class FoldScores(Part):
     """Digest of the names of the fold's validation images: equal folds have equal digests."""
     synthetic: str | None
     """Content digest of the generated images used, or of those they were selected from."""
+    external: dict[str, ExternalScores] = Field(default_factory=dict)
+    """By the name of the external test set."""
 
 
 class FoldRecord(Document):
     """`folds/fold0.json`: one finished fold of a classifier, and the images it was trained on."""
 
     FORMAT = "usgan/classifier-fold"
-    VERSION = 2
+    VERSION = 3
 
     scores: FoldScores
     train: list[str]
@@ -75,6 +104,8 @@ class FoldRecord(Document):
     """Inverse strength of the linear head's L2 penalty; None for a fine-tuned network."""
     predictions: str
     """SHA-256 of `fold0.csv`, the fold's predictions."""
+    external: str | None = None
+    """SHA-256 of `fold0-external.csv`, those for external test sets; None where there are none."""
 
 
 Protocol = Literal["standard", "strict"]
@@ -109,7 +140,7 @@ class ClassifierRecord(Document):
     """`result.json` of a classifier."""
 
     FORMAT = "usgan/classifier"
-    VERSION = 3
+    VERSION = 4
     FILE = "result.json"
 
     name: str
@@ -138,6 +169,8 @@ class ClassifierRecord(Document):
     test_auc: Measured
     test_brier: Measured
     test_calibration_error: Measured
+    external: dict[str, ExternalSummary] = Field(default_factory=dict)
+    """Scores on external test sets, by name; nothing was chosen by them."""
 
     @property
     def is_baseline(self) -> bool:
@@ -161,10 +194,13 @@ class Predictions:
     """`predictions.csv`: class probabilities of every fold's model for its validation images and the test images.
 
     For N predictions among K classes `probability` has the shape [N, K] and the other arrays [N]. `part` is "val" or
-    "test", `label` the index of the true class; `files` are relative to the dataset's folder.
+    "test", or in `external.csv` the name of an external test set; `label` is the index of the true class; `files` are
+    relative to the folder of the dataset, or of that set.
     """
 
     FILE: ClassVar[str] = "predictions.csv"
+    EXTERNAL: ClassVar[str] = "external.csv"
+    """The same for external test sets; there is no such file where there are none."""
     HEAD: ClassVar[tuple[str, ...]] = ("fold", "part", "file", "label")
 
     fold: NDArray[np.int64]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from usgan_cli.core.errors import DataError
 from usgan_cli.core.formats.dataset import DataImage, DataManifest, read_manifest
+from usgan_cli.core.formats.external import read_external
 from usgan_cli.core.formats.synthetic import read_synthetic_manifest
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.codec import Pixels
@@ -70,6 +71,19 @@ def load_split(folder: Path, split: Literal["train", "test"]) -> ImageSet:
     """Load one side of the split of a prepared dataset."""
     manifest = read_manifest(folder)
     return load_listed(folder, manifest, manifest.of(split), split)
+
+
+def load_external(folder: Path) -> ImageSet:
+    """Load an external test set, named as it is."""
+    manifest = read_external(folder)
+    return ImageSet(
+        manifest.name,
+        np.stack([codec.read_checked(folder / i.file, i.sha256, manifest.channels) for i in manifest.images]),
+        np.array([manifest.classes.index(i.class_) for i in manifest.images], dtype=np.int64),
+        tuple(manifest.classes),
+        tuple(i.file for i in manifest.images),
+        np.arange(len(manifest.images), dtype=np.int64),
+    )
 
 
 def load_synthetic(folder: Path, count: int | None = None) -> ImageSet:

@@ -67,6 +67,10 @@ def _data(root: Path, name: str) -> list[str]:  # noqa: ARG001
     return ["prepare", "SOURCE"]
 
 
+def _external(root: Path, name: str) -> list[str]:  # noqa: ARG001
+    return ["prepare", "--external", f"{name}=DIR"]
+
+
 def _report(root: Path, name: str) -> list[str]:  # noqa: ARG001
     return ["report"]
 
@@ -135,6 +139,7 @@ def _picture(root: Path, name: str) -> list[str]:
 
 _KINDS: dict[str, tuple[int, _Words, bool]] = {
     "data": (0, _data, False),
+    "external": (1, _external, False),
     "phantoms": (0, _phantoms, False),
     "subsets": (1, _subset, True),
     "gans": (1, _gan, False),

@@ -48,7 +48,7 @@ class Step:
             if mine.get(name) != theirs.get(name)
         ]
         differences += [
-            f"{INPUT} {name!r} has changed since"
+            f"{INPUT} {name!r} {_change(name in other.inputs, name in self.inputs)}"
             for name in sorted(self.inputs.keys() | other.inputs.keys())
             if self.inputs.get(name) != other.inputs.get(name)
         ]
@@ -85,6 +85,13 @@ class Outcome:
     """For a plan: how the artefact on disk differs from the one requested."""
     begun: bool = False
     """For a plan: the work is partly done and will continue."""
+
+
+def _change(before: bool, now: bool) -> str:
+    """Return how an input has changed, by whether it was there when the artefact was made, and is now."""
+    if before and now:
+        return "has changed since"
+    return "was not there when it was made" if now else "is gone"
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -215,6 +215,15 @@ class Workspace:
         """Folder of the model cards and the dataset card."""
         return self.root / "cards"
 
+    def external(self, name: str) -> Path:
+        """Folder of an external test set."""
+        return self.root / "external" / _one_part(name)
+
+    def externals(self) -> list[Path]:
+        """Return the folders of the external test sets that are there, by name."""
+        place = self.root / "external"
+        return [path for path in sorted(place.glob("[!.]*")) if _is_there(path, "[!.]*")]
+
     def subset(self, n: int, seed: int) -> Path:
         """List of the n training images drawn with `seed`."""
         return self.root / "subsets" / f"{SubsetKey(n, seed).name}.json"
@@ -282,6 +291,7 @@ class Workspace:
 ARTEFACTS = {
     "phantoms": "",
     "data": "",
+    "external": "[!.]*",
     "subsets": "[!.]*.json",
     "gans": "[!.]*",
     "synthetic": "[!.]*",
