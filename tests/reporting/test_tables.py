@@ -358,5 +358,5 @@ def test_an_external_test_set_has_a_column_of_its_own(tmp_path: Path) -> None:
     rewrite(path, record.model_copy(update={"external": {"clinic": summary}}))
     table = scores_table(Study.of(collect(work)).classifiers[0])
     rows = list(csv.DictReader(io.StringIO(table.to_csv())))
-    assert [row["external_clinic_micro_f1"] for row in rows] == ["0.625", *[""] * (len(rows) - 1)]
+    assert [row["external_clinic_micro_f1"] for row in rows] == ["62.5", *[""] * (len(rows) - 1)]
     assert any("clinic: 12 images from elsewhere, none of normal; 2 are copies" in note for note in table.notes)

@@ -126,7 +126,7 @@ def test_the_run_is_recorded(maker: Maker) -> None:
         (replace(STEP, settings={"count": 5, "net": {"depth": 3, "sizes": [1, 2]}}), ["net.depth is 2 there and 3"]),
         (replace(STEP, settings={**STEP.settings, "new": True}), ["new is 'unset' there and True now"]),
         (OTHER_INPUT, ["its input 'data' has changed"]),
-        (replace(STEP, inputs={**STEP.inputs, "subset": "s"}), ["its input 'subset' has changed"]),
+        (replace(STEP, inputs={**STEP.inputs, "subset": "s"}), ["its input 'subset' was not there when it was made"]),
         (replace(STEP, revision=2), ["made by revision 1 of this step (now 2)"]),
         (replace(STEP, command="ttest"), ["made by usgan score"]),
         (
