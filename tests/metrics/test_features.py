@@ -175,8 +175,8 @@ def test_a_damaged_cache_file_is_made_again_and_said(tmp_path: Path) -> None:
         np.testing.assert_array_equal(cached_features(extractor, pixels, tmp_path, progress=progress), first)
         np.testing.assert_array_equal(cached_features(extractor, pixels, tmp_path, progress=progress), first)
         assert extractor.calls == calls
-    assert len(progress.notes) == 3
-    assert all("damaged; they are computed again" in note for note in progress.notes)
+    assert len(progress.warnings) == 3
+    assert all("damaged; they are computed again" in note for note in progress.warnings)
 
 
 def test_any_model_of_timm_sees_images_as_it_was_trained(tmp_path: Path) -> None:
