@@ -1,0 +1,66 @@
+"""Keep the records of a study under `scripts/results/records/NAME`, and sheets of its GANs under docs/pictures/results.
+
+    python scripts/results/collect.py WORK [NAME]
+
+What is kept is a workspace without images and tensors: `usgan report --work scripts/results/records/NAME` reads it, and
+every record has the command and the digests that it came from. Images are listed by digest alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from usgan_cli.core.formats.generator import SAMPLES_FOLDER
+from usgan_cli.core.store.workspace import GanKey, Workspace
+
+RECORDS = Path(__file__).resolve().parent / "records"
+PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures" / "results"
+KEPT = (
+    "study.json",
+    "data/manifest.json",
+    "data/run.json",
+    "subsets/*.json",
+    "gans/*/config.json",
+    "gans/*/generator.json",
+    "gans/*/run.json",
+    "gans/*/log.jsonl",
+    "scores/*.json",
+    "classifiers/*/*/result.json",
+    "classifiers/*/*/run.json",
+    "ttests/*.json",
+)
+"""What a report is made of, by pattern."""
+MOST_BYTES = 3_000_000
+
+
+def main() -> None:
+    """Copy the records, replacing those of an earlier run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path, help="workspace of the study")
+    parser.add_argument("name", nargs="?", help="name of the records (default: the workspace's)")
+    options = parser.parse_args()
+    target = RECORDS / (options.name or options.work.resolve().name)
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.rmtree(PICTURES / target.name, ignore_errors=True)
+    for pattern in KEPT:
+        for path in sorted(options.work.glob(pattern)):
+            if not path.name.startswith("."):
+                copy(path, target / path.relative_to(options.work))
+    for key, folder in Workspace(options.work).listed("gans", GanKey.parse).items():
+        if sheets := sorted((folder / SAMPLES_FOLDER).glob("kimg*.png")):
+            copy(sheets[-1], PICTURES / target.name / f"{key.name}.png")
+    size = sum(path.stat().st_size for top in (RECORDS, PICTURES) for path in top.rglob("*") if path.is_file())
+    if size > MOST_BYTES:
+        raise SystemExit(f"{RECORDS} has {size:,} bytes; {MOST_BYTES:,} are the most that are kept here.")
+
+
+def copy(path: Path, target: Path) -> None:
+    """Copy one file, with its folders."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, target)
+
+
+if __name__ == "__main__":
+    main()

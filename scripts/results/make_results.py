@@ -1,0 +1,156 @@
+"""Write docs/results.md from the records under `scripts/results/records`, and nothing else.
+
+    python scripts/results/make_results.py
+
+Every table comes from records of real runs, which name their command, settings and digests. What was not run is listed
+with what it would take.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from usgan_cli.core.store.workspace import Workspace
+from usgan_cli.core.table import Table
+from usgan_cli.core.text import gan_label, number
+from usgan_cli.reporting import classifier_tables, paper, score_tables, verdict
+from usgan_cli.reporting.groups import Study
+from usgan_cli.reporting.records import StudyRecords, collect
+from usgan_cli.reporting.verdict import Verdicts, judge_study
+from usgan_cli.steps.report import declared_analysis
+
+RECORDS = Path(__file__).resolve().parent / "records"
+TARGET = Path(__file__).resolve().parents[2] / "docs" / "results.md"
+PICTURES = TARGET.parent / "pictures" / "results"
+NOT_RUN = Path(__file__).resolve().parent / "not_run.md"
+
+
+def main() -> None:
+    """Write the page."""
+    TARGET.write_text(page(), encoding="utf-8")
+
+
+def page() -> str:
+    """Return the page."""
+    lines = [
+        "<!-- made by scripts/results/make_results.py -->",
+        "",
+        "# Results on BUSI",
+        "",
+        "Our own runs on the 780 images of BUSI (437 benign, 210 malignant, 133 normal), whatever they say. The "
+        "records are in `scripts/results/records`; `python scripts/results/make_results.py` makes this page from them.",
+    ]
+    for folder in sorted(path.parent for path in RECORDS.glob("*/study.json")):
+        lines += ["", *study_section(folder)]
+    if (RECORDS / "leak.json").is_file():
+        lines += ["", *leak_section(json.loads((RECORDS / "leak.json").read_text(encoding="utf-8")))]
+    lines += ["", "## What was not run", "", NOT_RUN.read_text(encoding="utf-8")]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def study_section(folder: Path) -> Iterator[str]:
+    """Yield the lines of one study: verdicts, image quality, copies, F1, and the published values beside them."""
+    workspace = Workspace(folder)
+    study = Study.of(collect(workspace))
+    verdicts = judge_study(study, declared_analysis(workspace))
+    yield from (f"## {folder.name}", "", f"**{verdict.headline(verdicts)}.** {verdict.summary(verdicts)}", "")
+    yield from _shown(verdict.table(verdicts))
+    for group in study.scores:
+        for table in (
+            score_tables.quality_table(group),
+            score_tables.enough_table(group),
+            score_tables.copying_table(group),
+        ):
+            yield from _shown(table)
+    for group in study.classifiers:
+        yield from _shown(classifier_tables.f1_table(group))
+    yield from orderings(study.records, verdicts)
+    yield from _sheets(folder)
+    yield from ("", *_records_of(study.records))
+
+
+def _shown(table: Table) -> Iterator[str]:
+    if table.groups:
+        yield table.to_markdown()
+
+
+def orderings(records: StudyRecords, verdicts: Verdicts) -> Iterator[str]:
+    """Yield whether the paper's orderings are seen: by distance, and of F1 against real images alone."""
+    yield from ("### The paper’s orderings", "", "| n | ordering | here |", "|---:|---|---|")
+    for n in sorted({key.n for key in records.scores}, reverse=True):
+        distances = {aug: _mean_distance(records, n, aug) for aug in paper.AUGS}
+        if None not in distances.values():
+            order = sorted(paper.AUGS, key=lambda aug: distances[aug] or math.inf)
+            words = ", ".join(f"{gan_label(aug)} {number(distances[aug] or math.nan, 1)}" for aug in order)
+            seen = "seen" if order[-1] == "none" else "not seen"
+            yield f"| {n} | ADA and DiffAug nearer to the test images than StyleGAN2 | {seen}: {words} |"
+    for one in verdicts.of_gans:
+        points = number(100 * one.effect.difference, 1, sign=True)
+        yield f"| {one.n} | {one.training} against {one.against.lower()} | {points} points: {one.finding.verdict} |"
+    yield ""
+
+
+def _mean_distance(records: StudyRecords, n: int, aug: str) -> float | None:
+    values = [score.fake.fd for key, score in records.scores.items() if (key.n, key.aug) == (n, aug)]
+    return float(np.mean(values)) if values else None
+
+
+def _sheets(folder: Path) -> Iterator[str]:
+    sheets = sorted((PICTURES / folder.name).glob("*.png"))
+    if sheets:
+        yield from ("### Samples", "", "Rows by class; the same latents in every sheet, not chosen.", "")
+    for sheet in sheets:
+        yield from (f"{sheet.stem}:", "", f"![{sheet.stem}](pictures/results/{folder.name}/{sheet.name})", "")
+
+
+def _records_of(records: StudyRecords) -> Iterator[str]:
+    yield from ("### Where it comes from", "", "| command | device | hours | result of |", "|---|---|---:|---|")
+    hours: dict[tuple[str, str], list[float]] = {}
+    for run in records.runs:
+        hours.setdefault((run.command, run.device), []).append(run.wall_s / 3600)
+    for (command, device), values in hours.items():
+        yield f"| {command} | {device} | {sum(values):.2f} | {len(values)} runs |"
+
+
+def leak_section(body: dict[str, Any]) -> Iterator[str]:
+    """Yield what copies on both sides of the split are worth, with intervals over split seeds."""
+    rows: Sequence[dict[str, Any]] = body["rows"]
+    splits = sorted({row["split"] for row in rows})
+    yield from ("## What the leak is worth", "")
+    leaked = [
+        row["leaked_test_images"] for row in rows if row["policy"] == "ignore" and row["leaked_test_images"] is not None
+    ]
+    yield (
+        f"Real images only, {body['pixels']} pixels, a linear head on frozen `{body['backbone']}`, five folds, "
+        f"{len(splits)} split seeds. A random split by image (`--duplicates ignore`, as published) against one that "
+        f"keeps copies together. With the random split {min(leaked)} to {max(leaked)} of 280 test images have a copy "
+        "in training. F1 is micro-averaged, in percent; intervals are 95 %, Student's t over splits."
+    )
+    yield from ("", "| n | kept together | random split | leak, points | random split: validation above test, points |")
+    yield "|---:|---:|---:|---:|---:|"
+    for n in sorted({row["n"] for row in rows}, reverse=True):
+        of = {(row["policy"], row["split"]): row for row in rows if row["n"] == n}
+        group = np.array([of["group", split]["test_f1"] for split in splits])
+        ignore = np.array([of["ignore", split]["test_f1"] for split in splits])
+        above = np.array([of["ignore", split]["val_f1"] - of["ignore", split]["test_f1"] for split in splits])
+        cells = [_mean(group), _mean(ignore), _mean(ignore - group, sign=True), _mean(above, sign=True)]
+        yield f"| {n} | {' | '.join(cells)} |"
+    yield ""
+
+
+def _mean(values: np.ndarray[Any, np.dtype[np.float64]], *, sign: bool = False) -> str:
+    mean = 100 * float(values.mean())
+    reach = 100 * float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
+    ends = f"{number(mean - reach, 1)}, {number(mean + reach, 1)}"
+    return f"{number(mean, 1, sign=sign)} [{ends}]"
+
+
+if __name__ == "__main__":
+    main()
