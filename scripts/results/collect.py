@@ -12,7 +12,9 @@ import argparse
 import shutil
 from pathlib import Path
 
+from usgan_cli.core.formats.dataset import read_manifest
 from usgan_cli.core.formats.generator import SAMPLES_FOLDER
+from usgan_cli.core.images import codec
 from usgan_cli.core.store.workspace import GanKey, Workspace
 
 RECORDS = Path(__file__).resolve().parent / "records"
@@ -51,9 +53,22 @@ def main() -> None:
     for key, folder in Workspace(options.work).listed("gans", GanKey.parse).items():
         if sheets := sorted((folder / SAMPLES_FOLDER).glob("kimg*.png")):
             copy(sheets[-1], PICTURES / target.name / f"{key.name}.png")
+    write_real_sheet(options.work / "data", PICTURES / target.name / "real.png")
     size = sum(path.stat().st_size for top in (RECORDS, PICTURES) for path in top.rglob("*") if path.is_file())
     if size > MOST_BYTES:
         raise SystemExit(f"{RECORDS} has {size:,} bytes; {MOST_BYTES:,} are the most that are kept here.")
+
+
+def write_real_sheet(data: Path, target: Path, columns: int = 8) -> None:
+    """Write the first real training images of each class, a row a class, as sheets of generated images are laid out."""
+    manifest = read_manifest(data)
+    rows = []
+    for name in manifest.classes:
+        files = [image.file for image in manifest.of("train") if image.class_ == name]
+        first = [file for file in files if (data / file).is_file()][:columns]
+        rows += [[codec.decode(data / file, manifest.channels) for file in first]] if first else []
+    if rows:
+        codec.write_png(target, codec.sheet(rows))
 
 
 def copy(path: Path, target: Path) -> None:

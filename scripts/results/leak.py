@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("source", type=Path, help="folder of the dataset")
     parser.add_argument("--work", type=Path, default=Path("leak"), help="workspace (default: leak)")
     parser.add_argument("--splits", type=int, default=10, help="split seeds, from 0 (default: 10)")
-    parser.add_argument("--pixels", type=int, default=256, help="size of the prepared images (default: 256)")
+    parser.add_argument("--pixels", type=int, default=128, help="size of the prepared images (default: 128)")
     options = parser.parse_args()
     rows = []
     for split in range(options.splits):
@@ -43,16 +43,25 @@ def main() -> None:
 
 def one_split(options: argparse.Namespace, split: int, policy: str) -> list[dict[str, object]]:
     """Return the scores of one split under one policy, for every size."""
-    work = options.work / f"{policy}-{split}"
-    common = {"work": work, "quiet": True}
+    # All in one workspace, whose cache of features they share; a subset's seed tells the policies apart.
+    common = {"work": options.work, "quiet": True}
+    place = options.work / f"{policy}-{split}"
     data = usgan.prepare(
-        source=options.source, test=280, seed=split, duplicates=policy, size=options.pixels, **common
+        source=options.source,
+        test=280,
+        seed=split,
+        duplicates=policy,
+        size=options.pixels,
+        out=place / "data",
+        **common,
     ).path
-    usgan.subsample(n=SIZES, seed=split, **common)
+    seed = 2 * split + POLICIES.index(policy)
+    usgan.subsample(n=SIZES, seed=seed, data=data, **common)
     manifest = read_manifest(data)
     rows = []
     for n in SIZES:
-        made = usgan.train_classifier(n=n, seed=split, backbone=BACKBONE, freeze=True, **common)
+        out = place / f"n{n}"
+        made = usgan.train_classifier(n=n, seed=seed, data=data, out=out, backbone=BACKBONE, freeze=True, **common)
         record = ClassifierRecord.read(made.path / ClassifierRecord.FILE)
         rows.append(
             {
