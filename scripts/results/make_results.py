@@ -20,7 +20,7 @@ from scipy import stats
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.core.table import Table
 from usgan_cli.core.text import gan_label, number
-from usgan_cli.reporting import classifier_tables, paper, score_tables, verdict
+from usgan_cli.reporting import classifier_tables, copying_tables, paper, score_tables, verdict
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.records import StudyRecords, collect
 from usgan_cli.reporting.verdict import Verdicts, judge_study
@@ -66,7 +66,7 @@ def study_section(folder: Path) -> Iterator[str]:
         for table in (
             score_tables.quality_table(group),
             score_tables.enough_table(group),
-            score_tables.copying_table(group),
+            copying_tables.copying_table(group),
         ):
             yield from _shown(table)
     for group in study.classifiers:
