@@ -80,11 +80,9 @@ def one_split(options: argparse.Namespace, split: int, policy: str) -> list[dict
 
 def leaked(manifest: DataManifest) -> int:
     """Return how many test images have a copy among the training images."""
-    side = {image.source: image.split for image in manifest.images}
-    train = {name for name, split in side.items() if split == "train"}
-    test = {name for name, split in side.items() if split == "test"}
+    train, test = ({image.file for image in manifest.of(split)} for split in ("train", "test"))
     return len(
-        {name for group in manifest.duplicates if train.intersection(group) for name in test.intersection(group)}
+        {file for group in manifest.duplicates if train.intersection(group) for file in test.intersection(group)}
     )
 
 
