@@ -32,10 +32,10 @@ PICTURES = TARGET.parent / "pictures" / "results"
 NOT_RUN = Path(__file__).resolve().parent / "not_run.md"
 
 LEAK_WORDS = (
-    "Which split is used decides part of a published F1: compare only figures of the same kind of split. A small subset "
-    "holds few copies of test images, so the leak fades with n. Each split has other test images, so one split's "
-    "difference says little; the intervals are over splits. A network that is fine-tuned can remember more than a linear "
-    "head, so this may be less than what the leak is worth there."
+    "Which split is used decides part of a published F1: compare only figures of the same kind of split. A small "
+    "subset holds few copies of test images, so the leak fades with n. Each split has other test images, so one "
+    "split's difference says little; the intervals are over splits. A network that is fine-tuned can remember more "
+    "than a linear head, so this may be less than what the leak is worth there."
 )
 
 
