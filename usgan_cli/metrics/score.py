@@ -7,7 +7,7 @@ scored in the same way: the floor of the Fréchet distance and the ceiling of th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -126,15 +126,11 @@ def score(
             compared |= {key: (reference, embedded(images)) for key, images in trivial.items()}
     if sets.subset is not None and training is not None:
         compared["subset"] = (reference, training)
-    against, real = compared["real"]
+    held_out, real = compared["real"]
     blurred = replace(real.images, name=f"blurred {real.images.name}", pixels=baselines.blurred(real.images.pixels))
-    blurred_fd = frechet_distance(against.features, embedded(blurred).features)
+    blurred_fd = frechet_distance(held_out.features, embedded(blurred).features)
     suspects = None if training is None else look_for_copies(generated, training, reference, sets.leaked)
-    scores = {}
-    with progress.task("Scores", len(compared), "sets") as task:
-        for key, (against, other) in compared.items():
-            scores[key] = score_set(config, against, other)
-            task.advance()
+    scores = _score_sets(config, compared, progress)
     record = ScoreRecord(
         name=name,
         gan_name=gan_name,
@@ -157,7 +153,7 @@ def score(
         quality=quality(
             scores["fake"],
             probe(reference.features, generated.features, config.seed),
-            probe(against.features, real.features, config.seed),
+            probe(held_out.features, real.features, config.seed),
             blurred_fd,
             len(real),
         ),
@@ -165,6 +161,18 @@ def score(
         pictures={},
     )
     return Scored(record, suspects, sets.fake.pixels, sets.test.pixels)
+
+
+def _score_sets(
+    config: ScoreConfig, compared: Mapping[str, tuple[Embedded, Embedded]], progress: Progress
+) -> dict[str, Scores]:
+    """Return the scores of each set against its reference, by name."""
+    scores = {}
+    with progress.task("Scores", len(compared), "sets") as task:
+        for key, (reference, other) in compared.items():
+            scores[key] = score_set(config, reference, other)
+            task.advance()
+    return scores
 
 
 def score_set(config: ScoreConfig, reference: Embedded, other: Embedded) -> Scores:

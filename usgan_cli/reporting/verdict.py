@@ -39,21 +39,14 @@ FOLD_TESTS = (
 
 @dataclass(frozen=True)
 class Analysis:
-    """What a study declares before it is run.
-
-    Attributes
-    ----------
-    margin : float
-        Differences of accuracy within ± margin are of no consequence (0 to 1).
-    primary : str, optional
-        The primary comparison: "ada-x1 n100".
-    planned : tuple of str
-        Every comparison of the plan, by such names.
-    """
+    """What a study declares before it is run."""
 
     margin: float = MARGIN
+    """Differences of accuracy within ± margin are of no consequence (0 to 1)."""
     primary: str | None = None
+    """The primary comparison: "ada-x1 n100"."""
     planned: tuple[str, ...] = ()
+    """Every comparison of the plan, by such names."""
 
 
 @dataclass(frozen=True)
