@@ -10,6 +10,7 @@ import pytest
 from calls import prepare
 from tiny_data import noise_folders
 
+from usgan_cli.cli import run
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.images import codec
 from usgan_cli.core.progress import Silent
@@ -94,3 +95,18 @@ def test_impossible_options_are_refused(session: Session, tmp_path: Path, wrong:
     with pytest.raises(SettingsError):
         prepare(session, source=noise_folders(tmp_path / "source", dict.fromkeys(["a", "b"], 6)), **wrong)
     assert not session.workspace.data.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"x", None])
+def test_simulated_images_that_are_not_as_they_were_made_are_refused(
+    content: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    phantoms, work = tmp_path / "phantoms", ["--work", str(tmp_path / "work")]
+    assert run(["phantom", str(phantoms), "--count", "12", "--size", "16", *work]) == 0
+    image = sorted(phantoms.glob("benign/*.png"))[0]
+    image.unlink()
+    if content is not None:
+        image.write_bytes(content)
+    capsys.readouterr()
+    assert run(["prepare", str(phantoms), "--size", "16", "--test", "4", *work]) == 1
+    assert image.name in " ".join(capsys.readouterr().err.split())

@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 from usgan_cli.commands.prepare import Prepare
 from usgan_cli.core.errors import SettingsError
-from usgan_cli.core.formats.dataset import read_manifest
+from usgan_cli.core.formats.dataset import Phantoms, read_manifest
 from usgan_cli.core.options import settings_for
 from usgan_cli.core.store import files
+from usgan_cli.core.store.document import check_digest
 from usgan_cli.core.store.lifecycle import making_folder
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.data.audit import Audit
@@ -47,6 +48,7 @@ def _prepare_data(options: Prepare, place: Path, session: Session) -> Outcome:
     """Write the dataset, and show the audit of its source."""
     target = options.out or session.workspace.data
     reading = _reading(options)
+    check_phantoms(place)
     source = scan(place, reading, exclude=[target, session.workspace.root])
     _check_split(options, source)
     chosen = settings_for(options, PrepareConfig)
@@ -62,6 +64,13 @@ def _prepare_data(options: Prepare, place: Path, session: Session) -> Outcome:
     for audit in audits:
         session.table(f"Audit of {audit.source}", ("", ""), audit.rows())
     return making.outcome
+
+
+def check_phantoms(place: Path) -> None:
+    """Raise a `DamagedError` or `MissingError` where a folder of simulated images is not as it was made."""
+    if (place / Phantoms.FILE).is_file():
+        for name, sha256 in Phantoms.read(place / Phantoms.FILE).images.items():
+            check_digest(place / name, sha256)
 
 
 def _reading(options: Prepare) -> SourceOptions:

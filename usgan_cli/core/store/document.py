@@ -121,14 +121,15 @@ class Document(Part):
         MissingError
             There is no such file.
         DamagedError
-            It is not JSON, or its content does not match its own digest.
+            It is not JSON, its content does not match its own digest, or it is another document in this one's place.
         FormatError
-            It is of another format or version; the message names the field that is wrong.
+            It is of another version; the message names the field that is wrong.
         """
         body = read_sealed(path)
         head = (body.pop("format"), body.pop("version", None))
         if head != (cls.FORMAT, cls.VERSION):
-            raise FormatError(
+            kind = FormatError if head[0] == cls.FORMAT else DamagedError
+            raise kind(
                 f"{path} is of format {shortened(repr(head[0]))} version {shortened(repr(head[1]))}; "
                 f"this version of usgan reads {cls.FORMAT!r} version {cls.VERSION}.",
                 remedy(path),
