@@ -50,7 +50,6 @@ def sections(out: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-@pytest.mark.xfail(reason="open: the loop section follows an older interface", strict=False)
 @pytest.mark.slow
 def test_the_small_form_finds_a_processor_in_order(tmp_path: Path, script: ModuleType) -> None:
     command = [sys.executable, str(SCRIPT), "--device", "cpu", "--minutes", "4", "--out", str(tmp_path / "out")]
@@ -66,7 +65,6 @@ def test_the_small_form_finds_a_processor_in_order(tmp_path: Path, script: Modul
     assert "Everything is as it should be." in ended.stdout
 
 
-@pytest.mark.xfail(reason="open: the loop section follows an older interface", strict=False)
 @pytest.mark.parametrize(
     "name", ["correctness", pytest.param("loop", marks=pytest.mark.slow), "generation", "classifier"]
 )

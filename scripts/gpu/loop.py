@@ -9,7 +9,7 @@ import torch
 
 from gpu.gan import free, settings, start, use_kernels
 from gpu.results import Check, Section
-from usgan_cli.core.formats.generator import latest_state
+from usgan_cli.core.formats.generator import Log, latest_state
 from usgan_cli.core.machine import device as devices
 from usgan_cli.gan.config import GanConfig
 from usgan_cli.gan.steps import Steps
@@ -61,7 +61,7 @@ def _in_two_parts(check: Check, config: GanConfig) -> dict[str, torch.Tensor]:
     with tempfile.TemporaryDirectory() as folder:
         first = start(config, check.device, p=0.5)
         _iterate(first, _count(check) // 2)
-        first.training.save(Path(folder), 0)
+        first.training.save(Path(folder), Log(Path(folder)))
         second = start(config, check.device)
         state = latest_state(Path(folder))
         assert state is not None
