@@ -1,8 +1,8 @@
 """What each GAN of a study is: how its discriminator judges, and through which augmentation it sees images.
 
 The GANs of the paper are StyleGAN2 with nothing, ADA or DiffAug in between. `best` is what made the nearest images in
-short trainings: the same generator against a projected discriminator. A preset says how large the networks are and how long they
-train; what stands here applies with every preset, and an option that the user gives stands above both.
+short trainings: the same generator against a projected discriminator. A preset says how large the networks are and
+how long they train; what stands here applies with every preset, and an option that the user gives stands above both.
 """
 
 from __future__ import annotations
