@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "usgan_cli"
@@ -224,6 +225,18 @@ def test_help_and_usage_errors_load_nothing_heavy(code: str) -> None:
     # Typer itself loads pydantic to read the options of one command.
     typers_own = {"pydantic"} if "train-gan" in code else set()
     assert sorted((loaded_after(code) & set(HEAVY)) - typers_own) == []
+
+
+def test_planning_a_study_loads_no_networks_no_classifiers_and_no_charts(tmp_path: Path) -> None:
+    source = tmp_path / "images"
+    for i in range(16):
+        file = source / ("benign" if i % 2 else "malignant") / f"{i}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (16, 16), 10 * i).save(file)
+    words = ["study", "laptop", "--source", str(source), "--work", str(tmp_path / "work"), "--dry-run"]
+    loaded = loaded_after(f"from usgan_cli import cli; assert cli.run({words}) == 0")
+    assert "numpy" in loaded
+    assert sorted(loaded & {"torch", "torchvision", "timm", "sklearn", "skimage", "matplotlib", "pandas"}) == []
 
 
 @pytest.mark.parametrize(

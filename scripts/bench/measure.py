@@ -22,8 +22,8 @@ import torch
 
 from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.core.formats.generator import Architecture
-from usgan_cli.core.machine import device as devices
 from usgan_cli.core.machine.memory import keep_freed_memory, memory_mb
+from usgan_cli.core.machine.precision import cpu_has_bf16
 from usgan_cli.gan import layers
 from usgan_cli.gan.networks import (
     Discriminator,
@@ -71,7 +71,7 @@ class Way:
 def ways(device: str) -> list[Way]:
     """Return the ways worth measuring on a device; the first is the baseline."""
     if device == "cpu":
-        fast = ["float32", "bf16"] if devices.cpu_has_bf16() else ["float32"]
+        fast = ["float32", "bf16"] if cpu_has_bf16() else ["float32"]
         return [Way(True, "float32"), *(Way(False, precision) for precision in fast)]
     every = [Way(False, precision) for precision in ("float32", "tf32", "bf16", "fp16")]
     return [Way(True, "float32"), *every, Way(False, "bf16", False), Way(False, "fp16", False)]

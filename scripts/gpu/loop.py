@@ -10,7 +10,7 @@ import torch
 from gpu.gan import free, settings, start, use_kernels
 from gpu.results import Check, Section
 from usgan_cli.core.formats.generator import Log, latest_state
-from usgan_cli.core.machine import device as devices
+from usgan_cli.core.machine.precision import resolve_precision
 from usgan_cli.gan.config import GanConfig
 from usgan_cli.gan.steps import Steps
 from usgan_cli.gan.train import iterate
@@ -34,7 +34,7 @@ def loop(check: Check, section: Section) -> None:
     if check.device == "cuda":
         _drift(section, "as CUDA graphs", plain, _trained(check, config, graphs=True)[0])
     _drift(section, "saved and continued", plain, _in_two_parts(check, config))
-    precision = devices.resolve_precision("auto", device)
+    precision = resolve_precision("auto", device.type)
     config = _config(check, precision)
     means = _trained(check, config)[1]
     for what, graphs in (("the same again", False), ("as CUDA graphs", True))[: 2 if check.device == "cuda" else 1]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from gpu.results import Check, Results, Section
-from usgan_cli.core.machine import device as devices
+from usgan_cli.core.machine.precision import resolve_precision
 from usgan_cli.gan.networks import channels_at, resolutions
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bench"))
@@ -69,7 +69,7 @@ def device_and_floors(check: Check, section: Section) -> None:
         section.row("multiprocessors", properties.multi_processor_count)
         section.row("CUDA of torch", str(torch.version.cuda), cudnn=torch.backends.cudnn.version())
         section.row("driver", _driver())
-    section.row("precision (auto)", devices.resolve_precision("auto", torch.device(check.device)))
+    section.row("precision (auto)", resolve_precision("auto", torch.device(check.device).type))
     numbers = 2**22 if check.small else 2**30
     source = torch.ones(numbers, dtype=torch.bfloat16, device=check.device)
     target = torch.empty_like(source)

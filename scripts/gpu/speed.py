@@ -18,6 +18,7 @@ from gpu.machine import floors, generator_gflop, seconds, synchronize
 from gpu.results import Check, Section
 from usgan_cli.commands.train_classifier import TrainClassifier
 from usgan_cli.core.machine import device as devices
+from usgan_cli.core.machine.precision import resolve_precision
 from usgan_cli.core.options import settings_for
 from usgan_cli.gan.config import GanConfig
 from usgan_cli.gan.sample import make_images
@@ -251,7 +252,7 @@ def classifier_speed(check: Check, section: Section) -> None:
 
     device = torch.device(check.device)
     names = ["test_efficientnet"] if check.small else ["efficientnet_b2", "tf_efficientnet_lite0"]
-    precision = devices.resolve_precision("auto", device)
+    precision = resolve_precision("auto", device.type)
     for name in names:
         count, more = (16, 1) if check.small else (512, 2)
         spent = []

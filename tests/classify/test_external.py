@@ -10,7 +10,7 @@ import pytest
 from classifier_sets import CLASSES, FROZEN, TUNED, toy, train
 
 from usgan_cli.classify.config import ClassifierConfig
-from usgan_cli.classify.train import External
+from usgan_cli.classify.external import External
 from usgan_cli.core.errors import DamagedError, DataError
 from usgan_cli.core.formats.classifier import ClassifierRecord, FoldRecord, Predictions
 

@@ -10,14 +10,14 @@ import torch
 from pretend_gpu import pretend_gpu
 
 from usgan_cli import cli
-from usgan_cli.core.machine import device as devices
+from usgan_cli.core.machine import precision
 from usgan_cli.gan.config import GanConfig
 from usgan_cli.gan.kernels.choice import Kernels
 from usgan_cli.steps import doctor
 
 
 def test_what_a_processor_lacks_is_said_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "cpu_has_bf16", lambda: False)
+    monkeypatch.setattr(precision, "cpu_has_bf16", lambda: False)
     assert doctor._training(torch.device("cpu")) == {
         "kernels": "torch, because Triton's need a CUDA device",
         "precision": "float32, because this processor does not multiply bf16 numbers itself",

@@ -42,7 +42,8 @@ from usgan_cli.core.budget import updates_per_epoch
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.tensors import read_tensors, write_tensors
 from usgan_cli.core.images.codec import to_float
-from usgan_cli.core.machine.device import Precision, torch_dtype
+from usgan_cli.core.machine.device import torch_dtype
+from usgan_cli.core.machine.precision import Precision
 from usgan_cli.core.machine.seeds import torch_generator
 from usgan_cli.core.progress import Progress, Task
 

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from usgan_cli.classify.config import ClassifierConfig, check_config, training_settings
+from usgan_cli.classify.external import External
 from usgan_cli.classify.finetune import LabelledImages, finetune_fold
 from usgan_cli.classify.fold_files import read_fold, state_path, write_fold
 from usgan_cli.classify.fold_images import ClassifierImages, FoldImages, Treatment, assign_images, preference
@@ -37,22 +38,12 @@ from usgan_cli.core.formats.classifier import (
 )
 from usgan_cli.core.formats.measured import Measured, measured
 from usgan_cli.core.images.sets import ImageSet
-from usgan_cli.core.machine.device import Precision, resolve_device, resolve_precision
+from usgan_cli.core.machine.device import resolve_device
+from usgan_cli.core.machine.precision import Precision, resolve_precision
 from usgan_cli.core.progress import Progress, Silent
 
 SUMMARISED = [name for name, field in ClassifierRecord.model_fields.items() if field.annotation is Measured]
 """Scores of the folds whose mean and spread a classifier's record states."""
-
-
-@dataclass(frozen=True)
-class External:
-    """An external test set: its images, and what a classifier's record says of it."""
-
-    images: ImageSet
-    """Of the dataset's classes, in its order, though some may not occur."""
-    digest: str
-    near_training: int
-    """Images that are copies of training images."""
 
 
 @dataclass(frozen=True)
@@ -305,4 +296,4 @@ def _precision(config: ClassifierConfig, device: torch.device) -> Precision:
     # Depthwise convolutions make bf16 the slower one on a CPU: 60 ms per 128-pixel image and step against 46
     # (EfficientNet-Lite2, one core with AVX-512 bf16).
     slow = config.precision == "auto" and device.type == "cpu"
-    return "float32" if config.freeze or slow else resolve_precision(config.precision, device)
+    return "float32" if config.freeze or slow else resolve_precision(config.precision, device.type)

@@ -1,12 +1,4 @@
-"""Settings of a GAN's training, and the presets that fill them in.
-
-The study (Maack et al. 2022) says that it took StyleGAN2's settings for LSUN, which can mean two: `paper256`, the
-published setting of StyleGAN2-ADA (Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data")
-for LSUN cat at 256 x 256, and `lsun256`, StyleGAN2's own (Karras et al. 2020, "Analyzing and Improving the Image
-Quality of StyleGAN"): config F at full width, R1 weight 10 for cat (100 for church and horse). `auto` is
-StyleGAN2-ADA's rule of thumb for other sizes; `small` and `tiny` are narrow networks chosen by measurement for
-processors without a GPU (see scripts/bench/train_step.py).
-"""
+"""Settings of a GAN's training: a preset's, the GAN's own, and the user's changes above both."""
 
 from __future__ import annotations
 
@@ -20,6 +12,7 @@ from usgan_cli.core.formats.generator import ADA_KIMG, Architecture
 from usgan_cli.core.store.workspace import AugName, DiscriminatorName, GanName, StopName
 from usgan_cli.gan.augment import Augment, make_augment
 from usgan_cli.gan.methods import DISCRIMINATORS, METHODS, settings_of_discriminator
+from usgan_cli.gan.presets import settings_of_preset
 
 PUBLISHED_CUTOUT = 0.5
 """Side of DiffAug's cutout, as a part of the image's, in Zhao et al. 2020."""
@@ -146,96 +139,6 @@ class GanConfig:
         return self.r1_gamma > 0 or self.discriminator == "stylegan2"
 
 
-def _auto(resolution: int) -> dict[str, Any]:
-    batch = max(min(4096 // resolution, 32), 1)
-    return {
-        "z_dim": 512,
-        "w_dim": 512,
-        "mapping_layers": 2,
-        "channel_base": 16384 if resolution < 512 else 32768,
-        "channel_max": 512,
-        "batch": batch,
-        "mbstd_group_size": min(batch, 4),
-        "lr": 0.0025,
-        "r1_gamma": 0.0002 * resolution**2 / batch,
-        "ema_kimg": batch * 10 / 32,
-        "ema_rampup": 0.05,
-        "kimg": 1000.0,
-        "ada_kimg": ADA_KIMG,
-        "tick_kimg": 4.0,
-        "save_kimg": 40.0,
-    }
-
-
-def _check_256(preset: str, resolution: int) -> None:
-    if resolution != 256:
-        raise SettingsError(
-            f"The preset {preset} is for images of 256 pixels; these have {resolution}.",
-            "Use --preset auto or small, or prepare the images with --size 256.",
-        )
-
-
-def _lsun256(resolution: int) -> dict[str, Any]:
-    _check_256("lsun256", resolution)
-    return _auto(resolution) | {
-        "mapping_layers": 8,
-        "channel_base": 32768,
-        "batch": 32,
-        "mbstd_group_size": 4,
-        "lr": 0.002,
-        "r1_gamma": 10.0,
-        "ema_kimg": 10.0,
-        "ema_rampup": None,
-        "kimg": 88_000.0,
-    }
-
-
-def _paper256(resolution: int) -> dict[str, Any]:
-    _check_256("paper256", resolution)
-    return _auto(resolution) | {
-        "mapping_layers": 8,
-        "channel_base": 16384,
-        "batch": 64,
-        "mbstd_group_size": 8,
-        "r1_gamma": 1.0,
-        "ema_kimg": 20.0,
-        "ema_rampup": None,
-    }
-
-
-def _small(resolution: int) -> dict[str, Any]:
-    return _auto(resolution) | {
-        "z_dim": 128,
-        "w_dim": 128,
-        "channel_base": 2048,
-        "channel_max": 64,
-        "batch": 16,
-        "mbstd_group_size": 4,
-        "r1_gamma": 0.1,
-        "ema_kimg": 5.0,
-        "kimg": 80.0,
-        "ada_kimg": None,
-        "tick_kimg": 1.0,
-        "save_kimg": 5.0,
-    }
-
-
-def _tiny(resolution: int) -> dict[str, Any]:
-    return _small(resolution) | {
-        "z_dim": 32,
-        "w_dim": 32,
-        "channel_base": 512,
-        "channel_max": 32,
-        "kimg": 2.0,
-        "ema_kimg": 1.0,
-        "tick_kimg": 0.25,
-        "save_kimg": 0.5,
-    }
-
-
-_PRESETS = {"paper256": _paper256, "lsun256": _lsun256, "auto": _auto, "small": _small, "tiny": _tiny}
-
-
 def make_config(
     *,
     aug: str,
@@ -259,16 +162,9 @@ def make_config(
     SettingsError
         A setting is unknown, impossible, or contradicts another.
     """
-    if preset not in _PRESETS:
-        raise SettingsError(f"{preset!r} is not a preset.", f"Use one of {', '.join(_PRESETS)}.")
+    values = settings_of_preset(preset, resolution)
     if aug not in METHODS:
         raise SettingsError(f"{aug!r} is not a GAN of the study.", f"Use one of {', '.join(METHODS)}.")
-    if resolution < 8 or resolution & (resolution - 1):
-        raise SettingsError(
-            f"Images must have a power of two of pixels on a side, 8 or more; these have {resolution}.",
-            "Prepare them with --size 64 (or 32, 128, 256).",
-        )
-    values = _PRESETS[preset](resolution)
     if initialised:
         values["ema_rampup"] = None
         values["ada_kimg"] = ADA_KIMG_FROM_OTHERS if values["ada_kimg"] is not None else None

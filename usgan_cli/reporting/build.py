@@ -8,7 +8,7 @@ from pathlib import Path
 from usgan_cli.core.errors import MissingError
 from usgan_cli.core.progress import Progress
 from usgan_cli.core.store import files
-from usgan_cli.core.store.workspace import Workspace
+from usgan_cli.core.store.workspace import PAGE, Workspace
 from usgan_cli.core.table import Table
 from usgan_cli.reporting import (
     classifier_tables,
@@ -96,7 +96,7 @@ def _write(study: Study, verdicts: Verdicts, page: Page, target: Path) -> Report
     for table in page.tables():
         for suffix, text in (("csv", table.to_csv()), ("md", table.to_markdown()), ("tex", table.to_latex())):
             files.write_text(target / "tables" / f"{table.name}.{suffix}", text)
-    files.write_text(target / "index.html", html)
+    files.write_text(target / PAGE, html)
     records = study.records
     copying = {key.name: one.memorization.verdict for key, one in records.scores.items() if one.memorization}
     return ReportSummary(

@@ -14,6 +14,7 @@ from usgan_cli.commands.doctor import Doctor
 from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.core.machine import device as devices
 from usgan_cli.core.machine.memory import keep_freed_memory
+from usgan_cli.core.machine.precision import resolve_precision
 from usgan_cli.core.store.provenance import package_versions
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.gan.cuda_graph import resolve_graphs
@@ -108,7 +109,7 @@ def recipe(device: torch.device) -> dict[str, str]:
 
 def _training(device: torch.device) -> dict[str, str]:
     """Return what a training would use, with the reason where it is not what is fastest."""
-    kernels, precision = kernels_of(device), devices.resolve_precision("auto", device)
+    kernels, precision = kernels_of(device), resolve_precision("auto", device.type)
     reasons = {
         "kernels": kernels.problem or ("" if device.type == "cuda" else "Triton's need a CUDA device"),
         "precision": {

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from usgan_cli.core.errors import UsganError
 from usgan_cli.core.formats.dataset import DataManifest, read_manifest
-from usgan_cli.core.machine import device as devices
+from usgan_cli.core.machine.precision import device_kind, resolve_precision
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.core.text import duration, plural
-from usgan_cli.gan.config import make_config
+from usgan_cli.gan.presets import settings_of_preset
 from usgan_cli.study.config import PHANTOM, STEP_ORDER, StudyConfig
 from usgan_cli.study.estimate import Basis, Estimator, Table
 from usgan_cli.study.night import NIGHT_S, Change, fits_of_a_night
@@ -29,12 +29,11 @@ WORDS: dict[Basis, str] = {
 
 def machine_kind(device: str) -> Kind:
     """Return which of the measured machines a device is like."""
-    return "cpu" if devices.resolve_device(device).type == "cpu" else "gpu"
+    return "cpu" if device_kind(device) == "cpu" else "gpu"
 
 
 def table_for(config: StudyConfig, workspace: Workspace) -> Table:
     """Return what looks a study's steps up in the table of rates, for the kind of machine that this is."""
-    device = devices.resolve_device(config.gan.device)
     pixels, images = config.data.size, IMAGES
     if config.data.source == PHANTOM:
         images = config.data.phantom_count
@@ -44,7 +43,7 @@ def table_for(config: StudyConfig, workspace: Workspace) -> Table:
     machine = Machine(
         machine_kind(config.gan.device),
         pixels,
-        float32=devices.resolve_precision(config.gan.precision, device) == "float32",
+        float32=resolve_precision(config.gan.precision, device_kind(config.gan.device)) == "float32",
         images=images,
         kimg_of=partial(_kimg_of, pixels),
     )
@@ -53,12 +52,9 @@ def table_for(config: StudyConfig, workspace: Workspace) -> Table:
 
 def _kimg_of(pixels: int, preset: str) -> float | None:
     try:
-        config = make_config(
-            aug="none", preset=preset, resolution=pixels, img_channels=1, c_dim=1, seed=0, precision="float32"
-        )
+        return float(settings_of_preset(preset, pixels)["kimg"])
     except UsganError:  # the training itself says what is wrong
         return None
-    return config.kimg
 
 
 @dataclass(frozen=True)

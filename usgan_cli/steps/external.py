@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from usgan_cli.classify.train import External
+from usgan_cli.classify.external import External
 from usgan_cli.commands.prepare import Prepare
 from usgan_cli.core.errors import DataError, SettingsError
 from usgan_cli.core.formats.external import ExternalManifest, read_external

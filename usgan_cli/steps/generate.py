@@ -17,6 +17,7 @@ from usgan_cli.core.formats.synthetic import read_synthetic_manifest
 from usgan_cli.core.images import codec
 from usgan_cli.core.machine import device as devices
 from usgan_cli.core.machine.memory import keep_freed_memory
+from usgan_cli.core.machine.precision import resolve_precision
 from usgan_cli.core.store.lifecycle import making_folder, making_recorded_file
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.gan import pictures
@@ -59,7 +60,7 @@ def _find(options: Generate, session: Session) -> Trained:
     device = devices.resolve_device(options.device)
     if device.type == "cpu":
         keep_freed_memory()
-    precision = devices.resolve_precision(options.precision, device)
+    precision = resolve_precision(options.precision, device.type)
     sampling = Sampling(options.truncation, options.noise, precision)
     return Trained(folder, document, device, sampling, _classes(document, options.classes))
 

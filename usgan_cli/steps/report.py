@@ -13,7 +13,7 @@ from usgan_cli.core.store import files
 from usgan_cli.core.store.document import RunDocument
 from usgan_cli.core.store.lifecycle import making_folder
 from usgan_cli.core.store.step import Outcome, Step
-from usgan_cli.core.store.workspace import Workspace
+from usgan_cli.core.store.workspace import PAGE, Workspace
 from usgan_cli.reporting.build import build_report
 from usgan_cli.reporting.first_screen import Heading
 from usgan_cli.reporting.records import Missing, collect
@@ -25,7 +25,6 @@ from usgan_cli.study.state import missing_steps
 from usgan_cli.terminal.session import Session
 
 REVISION = 5
-PAGE = "index.html"
 AUDIT = "audit.html"
 NOT_RECORDS = ("missing", "audit", "study")
 """Inputs of a report that are not the place of a record."""

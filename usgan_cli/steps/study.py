@@ -9,40 +9,27 @@ from pathlib import Path
 from typing import Any
 
 from usgan_cli.commands.prepare import Prepare
-from usgan_cli.commands.report import Report
 from usgan_cli.commands.study import Study as StudyOptions
-from usgan_cli.commands.train_classifier import TrainClassifier
-from usgan_cli.core.errors import MissingWeightsError, SettingsError
+from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.dataset import DataManifest, read_manifest
 from usgan_cli.core.machine.threads import limit_threads
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store import files
 from usgan_cli.core.store.step import Outcome, Status
-from usgan_cli.core.store.workspace import Workspace
+from usgan_cli.core.store.workspace import PAGE, Workspace
 from usgan_cli.core.text import duration
 from usgan_cli.data.copies.groups import clusters_of
-from usgan_cli.reporting.groups import Study
-from usgan_cli.reporting.records import collect
-from usgan_cli.reporting.verdict import headline, judge_study
 from usgan_cli.stats.prospect import Prospect, prospects
 from usgan_cli.steps.estimates import Estimates, table_for
-from usgan_cli.steps.report import PAGE, declared_analysis
-from usgan_cli.steps.timing import Timing
 from usgan_cli.study.config import PHANTOM, StudyConfig, load_study, study_text
 from usgan_cli.study.document import claim_workspace, study_file
 from usgan_cli.study.estimate import Estimator, learn_from_records
 from usgan_cli.study.grid import MARKS, WORDS
 from usgan_cli.study.plan import PlannedStep, plan_study, planned_comparisons
-from usgan_cli.study.run import StepFailedError, run_plan, select_steps
-from usgan_cli.study.snakemake import run_snakemake
+from usgan_cli.study.run import StepFailedError, select_steps
 from usgan_cli.study.state import StepState, find_states, to_do
 from usgan_cli.terminal import console
-from usgan_cli.terminal.live import StudyTerminal
 from usgan_cli.terminal.session import Session, as_list, step_of
-
-F1 = "test_micro_f1"
-TABLE_OF = {"extractor": "score", "backbone": "classifier"}
-"""The table of a study's file in which each network is chosen."""
 
 
 def run(options: StudyOptions, session: Session) -> list[Outcome]:
@@ -98,6 +85,8 @@ class Planned:
         """Show the plan with the state of each step, and about how long it will take."""
         note, estimator = self.session.progress.note, self.estimator
         if calibrate:
+            from usgan_cli.steps.timing import Timing  # loads torch
+
             estimator.calibrate = Timing(self.config, self.session)
         width = len(str(len(self.steps)))
         plan = []
@@ -135,20 +124,10 @@ class Planned:
             claim_workspace(self.session.workspace, self.config, force=self.session.force)
             if not self.todo:
                 return self._outcome("skipped")
-            if options.engine == "snakemake":
-                run_snakemake(options, self.config, self.steps, self.todo, self.session.workspace)
-            else:
-                self._run_here(keep_going=options.keep_going)
-        return self._outcome("done")
+            from usgan_cli.steps.study_run import carry_out  # loads torch
 
-    def _run_here(self, *, keep_going: bool) -> None:
-        """Carry the steps out one after another, in this process."""
-        quiet = self.session.quiet
-        terminal = StudyTerminal(self.config.name, self.steps, self.states, self.estimator, self.chosen, quiet=quiet)
-        session = replace(self.session, progress=terminal, refresh=True, table=Session.table)
-        runner = partial(_run_step, session, terminal)
-        with terminal.shown():
-            run_plan(self.steps, self.states, runner, terminal, chosen=self.chosen, keep_going=keep_going)
+            carry_out(self, options)
+        return self._outcome("done")
 
     def _refuse_the_impossible(self) -> None:
         """Raise at once for a step that cannot be carried out, rather than hours later."""
@@ -192,28 +171,6 @@ def _test_images(config: StudyConfig, data: Path) -> int | None:
     if isinstance(test, int):
         return test
     return round(test * config.data.phantom_count) if config.data.source == PHANTOM else None
-
-
-def _run_step(session: Session, terminal: StudyTerminal, step: PlannedStep) -> None:
-    # The one table that a study is made for; the others are in the report.
-    shows = step.command == "ttest"
-    session = replace(session, workspace=Workspace(step.options.work))
-    try:
-        outcomes = as_list(
-            step_of(step.options)(step.options, replace(session, table=terminal.table) if shows else session)
-        )
-    except MissingWeightsError as error:
-        if error.alternative is not None:
-            name, value = error.alternative
-            error.hint = f'Set {TABLE_OF[name]}.{name} = "{value}" in the study\'s file, or: {error.fetch}'
-        raise
-    for outcome in outcomes:
-        if step.command == TrainClassifier.COMMAND and F1 in outcome.result:
-            f1 = outcome.result[F1]
-            terminal.note(f"{step.place}: F1 {100 * f1['mean']:.1f} ± {100 * f1['sd']:.1f} %")
-    if step.command == Report.COMMAND and not (records := collect(session.workspace)).is_empty():
-        analysis = declared_analysis(session.workspace)
-        terminal.note(f"Verdict: {headline(judge_study(Study.of(records), analysis))}")
 
 
 def states_of(session: Session, steps: list[PlannedStep]) -> list[StepState]:

@@ -19,6 +19,7 @@ from usgan_cli.core.formats.generator import CHECKPOINT_FOLDER, latest_state, re
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.machine import device as devices
 from usgan_cli.core.machine.backbones import timm_name
+from usgan_cli.core.machine.precision import resolve_precision
 from usgan_cli.core.machine.seeds import numpy_generator
 from usgan_cli.core.machine.weights import find_weights
 from usgan_cli.core.options import settings_for
@@ -99,7 +100,7 @@ def run(options: TrainGan, session: Session) -> Outcome | list[Outcome]:
 def resolve(options: TrainGan, resolution: int, channels: int, classes: int, device: torch.device) -> GanConfig:
     """Return the configuration that the options and their preset give for a dataset."""
     policy = tuple(name.strip() for name in options.policy.split(","))
-    precision = devices.resolve_precision(options.precision, device)
+    precision = resolve_precision(options.precision, device.type)
     settings = settings_for(options, GanConfig) | {"precision": precision, "diffaug_policy": policy}
     initialised = options.init is not None
     config = make_config(

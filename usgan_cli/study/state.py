@@ -57,6 +57,8 @@ def _state(step: PlannedStep, check: Check, pending: list[str]) -> StepState:
         there = find_existing(step.writes) is not None
     except UsganError as error:
         return StepState("impossible", _in_a_line(error))
+    if pending and not there and not step.writes.exists():
+        return StepState("missing")  # without its inputs the command knows no more
     follows = StepState("follows", f"{pending[0]} is still to be made") if pending and there else None
     try:
         outcome = check(step)

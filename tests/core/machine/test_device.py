@@ -35,36 +35,6 @@ def test_other_devices_are_refused_with_what_to_use(name: str, words: str) -> No
         devices.resolve_device(name)
 
 
-def test_auto_precision_is_the_fast_one_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "cpu_has_bf16", lambda: False)
-    assert devices.resolve_precision("auto", CPU) == "float32"
-    monkeypatch.setattr(devices, "cpu_has_bf16", lambda: True)
-    assert devices.resolve_precision("auto", CPU) == "bf16"
-    gpu = torch.device("cuda")
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
-    assert devices.resolve_precision("auto", gpu) == "fp16"
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
-    assert devices.resolve_precision("auto", gpu) == "bf16"
-
-
-def test_a_precision_that_is_of_no_use_is_refused() -> None:
-    with pytest.raises(SettingsError, match=r"fp16 is not usable on a CPU[^$]*bf16"):
-        devices.resolve_precision("fp16", CPU)
-    with pytest.raises(SettingsError, match=r"'half' is not a precision[^$]*float32"):
-        devices.resolve_precision("half", CPU)
-    assert devices.resolve_precision("bf16", CPU) == "bf16"
-    assert devices.resolve_precision("fp16", torch.device("cuda")) == "fp16"
-
-
-def test_without_torchs_private_checks_a_processor_counts_as_one_without_bf16(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for check in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        monkeypatch.delattr(torch.cpu, check, raising=False)
-    assert not devices.cpu_has_bf16()
-    assert devices.resolve_precision("auto", CPU) == "float32"
-
-
 def test_types_and_descriptions() -> None:
     assert [devices.torch_dtype(p) for p in ("float32", "bf16", "fp16")] == [torch.float32, torch.bfloat16, torch.half]
     assert devices.describe(CPU) == f"cpu ({torch.get_num_threads()} threads)"

@@ -1,18 +1,15 @@
-"""What a run computes with: a device, the precision of its fast layers, and its threads."""
+"""What a run computes with: a device, torch's settings for it, and its threads."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import torch
 
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.machine.memory import keep_freed_memory
-
-Precision = Literal["float32", "bf16", "fp16"]
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -30,28 +27,6 @@ def resolve_device(name: str = "auto") -> torch.device:
     elif device.type != "cpu":
         raise SettingsError(f"Devices of the type {device.type!r} are not supported.", "Use auto, cpu or cuda.")
     return device
-
-
-def cpu_has_bf16() -> bool:
-    """Return whether this processor multiplies bfloat16 numbers itself (AVX-512 BF16 or AMX).
-
-    torch answers in private functions only; without them the answer is False, so that "auto" computes in float32.
-    """
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(bool(getattr(torch.cpu, check, lambda: False)()) for check in checks)
-
-
-def resolve_precision(name: str, device: torch.device) -> Precision:
-    """Return the precision of the fast layers: "auto" is the fastest that the device computes itself."""
-    if name == "auto":
-        if device.type == "cuda":
-            return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-        return "bf16" if cpu_has_bf16() else "float32"
-    if name == "fp16" and device.type == "cpu":
-        raise SettingsError("fp16 is not usable on a CPU.", "Use --precision bf16 or float32.")
-    if name not in {"float32", "bf16", "fp16"}:
-        raise SettingsError(f"{name!r} is not a precision.", "Use auto, float32, bf16 or fp16.")
-    return name  # type: ignore[return-value]
 
 
 def torch_dtype(precision: str) -> torch.dtype:

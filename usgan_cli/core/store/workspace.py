@@ -179,6 +179,8 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 SPLITS = "splits"
 """Folder of a study's further splits."""
+PAGE = "index.html"
+"""What one opens of a report."""
 
 
 @dataclass(frozen=True)
