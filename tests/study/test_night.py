@@ -9,7 +9,7 @@ import pytest
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.study.config import StudyConfig, load_study, parse_study
 from usgan_cli.study.night import NIGHT_S, fits_of_a_night
-from usgan_cli.study.plan import plan_study
+from usgan_cli.study.plan import plan_study, planned_comparisons
 
 
 def length(per_kimg: float, classifier_s: float = 60.0) -> object:
@@ -58,3 +58,16 @@ def test_where_no_change_does_alone_all_do_together_or_nothing_is_said() -> None
     assert len(change.config.grid.sizes) <= 2
     assert change.seconds <= NIGHT_S
     assert fits_of_a_night(load_study("paper"), length(1e6, classifier_s=1e5)) == []  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("n", [100, 50, 25])
+@pytest.mark.parametrize("classifier_s", [60, 400], ids=["alone", "together"])
+def test_the_primary_comparison_stays_in_what_is_proposed(n: int, classifier_s: float) -> None:
+    grid = {"sizes": [100, 50, 25], "gans": ["ada", "best"], "seeds": [0, 1, 2, 3, 4]}
+    primary = f"best-x1 n{n}"
+    whole = study(grid=grid, analysis={"primary": primary})
+    changes = fits_of_a_night(whole, length(25, classifier_s))  # type: ignore[arg-type]
+    sizes = [change.config.grid.sizes for change in changes if len(change.config.grid.sizes) < 3]
+    assert sizes, "fewer sizes are among what is proposed"
+    for change in changes:
+        assert primary in planned_comparisons(plan_study(change.config, Workspace(Path("work"))))

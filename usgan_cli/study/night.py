@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from usgan_cli.study.config import StudyConfig
+from usgan_cli.study.plan import primary_size
 
 NIGHT_S = 8 * 3600.0
 LEAST_REPEATS = 3
@@ -78,17 +79,23 @@ def _fewer_repeats(config: StudyConfig) -> Iterator[tuple[str, StudyConfig]]:
 
 
 def _fewer_sizes(config: StudyConfig) -> Iterator[tuple[str, StudyConfig]]:
-    sizes = sorted(config.grid.sizes, reverse=True)
-    for first in range(1, len(sizes)):
-        kept = tuple(sizes[first:])
+    for count in range(len(config.grid.sizes) - 1, 0, -1):
+        kept = _smallest_sizes(config, count)
         yield f"grid.sizes = {list(kept)}", replace(config, grid=config.grid.replace(sizes=kept))
+
+
+def _smallest_sizes(config: StudyConfig, count: int) -> tuple[int, ...]:
+    """Return so many of the smallest sizes, the largest first; the primary comparison's is always among them."""
+    needed = primary_size(config)
+    kept = sorted(config.grid.sizes, key=lambda n: (n != needed, n))[:count]
+    return tuple(sorted(kept, reverse=True))
 
 
 def _all_together(config: StudyConfig) -> Iterator[tuple[str, StudyConfig]]:
     """Yield studies of the two smallest sizes and the fewest repeats with shorter trainings, then of one size."""
     seeds = config.grid.seeds[:LEAST_REPEATS]
     for count in (2, 1):
-        sizes = tuple(sorted(config.grid.sizes, reverse=True)[-count:])
+        sizes = _smallest_sizes(config, count)
         small = replace(config, grid=config.grid.replace(sizes=sizes, seeds=seeds))
         for text, changed in _shorter(small):
             yield f"grid.sizes = {list(sizes)}, grid.seeds = {list(seeds)}, {text}", changed

@@ -96,6 +96,12 @@ def planned_comparisons(steps: Sequence[PlannedStep]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def primary_size(config: StudyConfig) -> int | None:
+    """Return the size of subsets that a study's primary comparison is about; None if it names none of the study's."""
+    primary = config.analysis.primary or ""
+    return next((n for n in config.grid.sizes if primary.endswith(f" n{n}")), None)
+
+
 class _Plan:
     """Makes the steps of one study."""
 
