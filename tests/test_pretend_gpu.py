@@ -244,12 +244,13 @@ def test_classifiers_are_trained(gpu: Gpu, tmp_path: Path, options: list[str]) -
     assert any(work.root.glob("classifiers/*/real/result.json"))
 
 
-@pytest.mark.xfail(reason="open: follow the timing of steps", strict=False)
 def test_a_few_steps_are_timed(gpu: Gpu) -> None:
     assert seconds_per_kimg(config(), CUDA) > 0
     classifier = classifier_config(backbone="test_efficientnet", size=32, batch=4, device="cuda")
     assert seconds_per_image(classifier) > 0
     before, waits = len(gpu.waits), []
-    timing._timed(lambda: waits.append(len(gpu.waits)), CUDA)
-    assert waits[0] == before + 1, "time begins once the device has ended what came before"
-    assert len(gpu.waits) == before + 2, "and is taken once it has ended this"
+    timing._timed(lambda: waits.append(len(gpu.waits) - before), CUDA)
+    first, *repeats = waits
+    assert first == 1, "time begins once the device has ended what came before"
+    assert repeats == [3] * timing.REPEATS, "is taken once it has ended this, and none waits for another that is timed"
+    assert len(gpu.waits) - before == 4, "and the same for the repeats together"
