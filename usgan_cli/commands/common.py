@@ -52,7 +52,7 @@ class Augmented(Options):
 
     aug: GanName | None = selector(
         "Which GAN: none (plain StyleGAN2), ada (adaptive augmentation), diffaug (differentiable augmentation), "
-        "ada+diffaug (both) or best (a projected discriminator: the best images from few).",
+        "ada+diffaug (both) or best (projected discriminator: nearest to real images in short trainings).",
         default=None,
     )
 

@@ -14,7 +14,7 @@ from usgan_cli.commands.score import DEFAULT_COUNT, Score
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.dataset import Subset
 from usgan_cli.core.formats.generator import GeneratorDocument, read_generator_document
-from usgan_cli.core.formats.score import Quality, ScoreRecord, SetScores, distance_name, kernel_name
+from usgan_cli.core.formats.score import Quality, ScoreRecord, SetScores, distance_name, kernel_name, network_name
 from usgan_cli.core.formats.synthetic import SyntheticManifest, read_synthetic_manifest
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.sets import ImageSet, load_synthetic
@@ -248,7 +248,7 @@ def _show(session: Session, record: ScoreRecord) -> None:
     sets |= {f"{name} training images": scores for name, scores in record.baselines.items()}
     extractor, real = record.settings.extractor, record.settings.reference_count
     tables: dict[str, dict[str, Callable[[SetScores], str]]] = {
-        f"Against {real} real test images ({extractor}); ± 95 % interval": {
+        f"Against {real} real test images ({network_name(extractor)}); ± 95 % interval": {
             "count": lambda scores: str(scores.count),
             distance_name(extractor): partial(_number, field="fd"),
             f"{kernel_name(extractor)} x 1000": partial(_number, field="kid", scale=1000),
@@ -264,6 +264,7 @@ def _show(session: Session, record: ScoreRecord) -> None:
     for title, columns in tables.items():
         rows = [(name, *(number(scores) for number in columns.values())) for name, scores in sets.items()]
         session.table(title, ("images", *columns), rows)
+    session.explain((distance_name(extractor), kernel_name(extractor), "JS", *KNN_NAMES, "SSIM"))
     for note in record.notes:
         session.progress.note(note)
     _show_quality(session, record.quality)

@@ -21,7 +21,14 @@ from usgan_cli.core.formats.generator import (
     read_generator_document,
     saved_generators,
 )
-from usgan_cli.core.formats.score import SnapshotScore, SnapshotsRecord, distance_name, is_fid, kernel_name
+from usgan_cli.core.formats.score import (
+    SnapshotScore,
+    SnapshotsRecord,
+    distance_name,
+    is_fid,
+    kernel_name,
+    network_name,
+)
 from usgan_cli.core.formats.tensors import check_finite, read_tensors
 from usgan_cli.core.images.codec import Pixels
 from usgan_cli.core.machine.device import resolve_device
@@ -150,7 +157,7 @@ def _check_size(training: Training, data: Dataset) -> None:
 
 def _curve(record: SnapshotsRecord, extractor: Extractor) -> bytes:
     """Return the curve of the snapshots' distances as a PNG file."""
-    return snapshot_curve(record, "FID" if is_fid(extractor.name) else f"FD ({extractor.name})")
+    return snapshot_curve(record, "FID" if is_fid(extractor.name) else f"FD ({network_name(extractor.name)})")
 
 
 def _snapshots(training: Training, shares: Sequence[int], count: int, device: torch.device) -> Iterator[Snapshot]:
@@ -188,8 +195,9 @@ def _show(session: Session, record: SnapshotsRecord) -> None:
         Column(f"{distance}, training", "fd_train", lambda one: one.fd_train, 2),
         Column("copies, %", "copies", lambda one: one.copies, 1, 100),
     ]
-    title = f"{record.count} images of each saved generator of {record.name} ({record.extractor})"
+    title = f"{record.count} images of each saved generator of {record.name} ({network_name(record.extractor)})"
     session.show_table(Table.of("snapshots", title, columns, [("", record.snapshots)]))
+    session.explain((distance, kernel, "precision", "recall", "copies"))
     by = "its training images" if record.best_by == "fd_train" else "the test images, so its score there flatters it"
     if (first := record.first_copying) is not None:
         session.progress.warn(f"From {first.kimg:g} kimg on its images are called copies of training images.")

@@ -8,6 +8,8 @@ from functools import partial
 from usgan_cli.commands.report import Report
 from usgan_cli.commands.study import Study as StudyOptions
 from usgan_cli.commands.train_classifier import TrainClassifier
+from usgan_cli.commands.train_gan import TrainGan
+from usgan_cli.commands.ttest import Ttest
 from usgan_cli.core.errors import MissingWeightsError
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.reporting.groups import Study
@@ -35,7 +37,7 @@ def carry_out(planned: Planned, options: StudyOptions) -> None:
     terminal = StudyTerminal(
         planned.config.name, planned.steps, planned.states, planned.estimator, planned.chosen, quiet=session.quiet
     )
-    session = replace(session, progress=terminal, refresh=True, table=Session.table)
+    session = replace(session, progress=terminal, refresh=True, table=Session.table, explain=Session.explain)
     with terminal.shown():
         run_plan(
             planned.steps,
@@ -48,13 +50,13 @@ def carry_out(planned: Planned, options: StudyOptions) -> None:
 
 
 def _run_step(session: Session, terminal: StudyTerminal, step: PlannedStep) -> None:
-    # The one table that a study is made for; the others are in the report.
-    shows = step.command == "ttest"
     session = replace(session, workspace=Workspace(step.options.work))
+    if step.command == Ttest.COMMAND:  # the one table that a study is made for; the others are in the report
+        session = replace(session, table=terminal.table, explain=terminal.explain)
+    if step.command == TrainGan.COMMAND:
+        session = replace(session, explain=terminal.explain)
     try:
-        outcomes = as_list(
-            step_of(step.options)(step.options, replace(session, table=terminal.table) if shows else session)
-        )
+        outcomes = as_list(step_of(step.options)(step.options, session))
     except MissingWeightsError as error:
         if error.alternative is not None:
             name, value = error.alternative

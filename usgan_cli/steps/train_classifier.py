@@ -281,6 +281,7 @@ def _show(session: Session, result: dict[str, Any], options: TrainClassifier) ->
     ]
     title = f"{result['name']}, n = {options.n}: in %, mean ± sd of {options.folds} folds"
     session.table(title, ("score", "value"), rows)
+    session.explain(("micro F1", "macro F1", "AUC", "Brier", "calibration error"))
 
 
 def _summary(path: Path) -> dict[str, Any]:

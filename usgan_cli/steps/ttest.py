@@ -246,6 +246,7 @@ def _show(session: Session, record: TTestRecord) -> None:
     ]
     head = ("classifier", "d", "p corrected", "its Holm", "p Wilcoxon", "p McNemar (b:c)")
     session.table("Beside it: effect size, and tests that the study did not make", head, more)
+    session.explain(("micro F1", "p Holm", "p corrected", "d", "b:c"))
     session.progress.note(SHARED_TEST_IMAGES)
 
 
@@ -266,6 +267,7 @@ def _show_seeds(session: Session, record: SeedsRecord) -> None:
     head = ("classifier", "F1 %", "difference [95 %]", "sd seeds / folds", "p", "p Holm", "p corrected")
     title = f"The study's own analysis, n = {record.n}: {record.score} over {len(record.seeds)} seeds"
     session.table(title, head, rows)
+    session.explain(("micro F1", "p Holm", "p corrected"))
     session.progress.note(SHARED_TEST_IMAGES)
 
 
@@ -277,6 +279,7 @@ def _show_effects(session: Session, n: int, effects: Sequence[ArmEffect]) -> Non
     rows = [(one.name, one.against, _points(one.difference, one.interval), p_text(one.p)) for one in effects]
     title = f"n = {n}: accuracy against the control, {repeats}, {effects[0].images} test images"
     session.table(title, ("classifier", "against", "points [95 %]", "p, not adjusted"), rows)
+    session.explain(("points", "p, not adjusted"))
     session.progress.note("Verdicts depend on all comparisons of a study together: usgan report")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
+from usgan_cli.core.glossary import explained
 from usgan_cli.core.text import duration, on_one_line
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Terminal:
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
         self._console: Console | None = None
+        self._explained: set[str] = set()
 
     @property
     def console(self) -> Console:
@@ -95,14 +97,20 @@ class Terminal:
         # Names stand in tables: as `Text` they are shown as they are, where rich would read [red] as a command.
         caption = Text(on_one_line(title), "table.title") if title else None
         table = Table(title=caption, title_justify="left", box=None, pad_edge=False, header_style="bold")
-        for i, name in enumerate(head):
-            figures = _are_figures(i, rows)
-            least = max((len(row[i]) for row in rows), default=0) if figures else None
-            justify: Literal["right", "left"] = "right" if figures else "left"
-            table.add_column(Text(on_one_line(name)), justify=justify, overflow="fold", min_width=least)
+        for i, (name, width) in enumerate(zip(head, _widths(head, rows, self.console.width), strict=True)):
+            justify: Literal["right", "left"] = "right" if _are_figures(i, rows) else "left"
+            table.add_column(Text(on_one_line(name)), justify=justify, overflow="fold", width=width)
         for row in rows:
             table.add_row(*(Text(on_one_line(cell)) for cell in row))
         self.console.print(table)
+
+    def explain(self, names: Sequence[str]) -> None:
+        """Say what these figures of the glossary are, each once."""
+        from rich.text import Text
+
+        if not self.quiet and (new := [name for name in names if name not in self._explained]):
+            self._explained.update(new)
+            self.console.print(Text(explained(new), "dim"), soft_wrap=False)
 
     def show(self, parts: Sequence[RenderableType]) -> None:
         """Show anything that rich can draw, one below the other."""
@@ -126,17 +134,44 @@ def _fitting(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> 
 
     Words may wrap, so that a column of them asks for `WORDS_WIDTH` at most.
     """
-    asked = []
-    for i, name in enumerate(head):
-        words = max((len(word) for word in name.split()), default=0)
-        cells = max((len(row[i]) for row in rows), default=0)
-        asked.append(max(words, cells) if _are_figures(i, rows) else min(max(words, cells), WORDS_WIDTH))
+    asked = _asked(head, rows)
     parts: list[list[int]] = [[0]]
     for i in range(1, len(head)):
         if len(parts[-1]) > 1 and sum(asked[j] + GAP for j in [*parts[-1], i]) - GAP > width:
             parts.append([0])
         parts[-1].append(i)
     return parts
+
+
+def _asked(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    """Return the characters that each column needs, with its title on several lines."""
+    asked = []
+    for i, name in enumerate(head):
+        words = max((_length(word) for word in name.split()), default=0)
+        cells = max((_length(row[i]) for row in rows), default=0)
+        asked.append(max(words, cells) if _are_figures(i, rows) else min(max(words, cells), WORDS_WIDTH))
+    return asked
+
+
+def _widths(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Return the characters of each column: titles and words share what figures leave of the terminal's width."""
+    widths = _asked(head, rows)
+    left = width - sum(widths) - GAP * (len(head) - 1)
+    for i, name in enumerate(head):
+        if left > 0:
+            change = min(max(_length(name), *(_length(row[i]) for row in rows), 0) - widths[i], left)
+        else:
+            change = 0 if _are_figures(i, rows) else max(left, 1 - widths[i])
+        widths[i] += change
+        left -= change
+    return [max(one, 1) for one in widths]
+
+
+def _length(text: str) -> int:
+    """Return the characters' places in a line: some take two."""
+    from rich.cells import cell_len
+
+    return cell_len(on_one_line(text))
 
 
 def _are_figures(i: int, rows: Sequence[Sequence[str]]) -> bool:

@@ -39,6 +39,8 @@ class Session:
     """Shows a table: title, head, rows."""
     show: Callable[[Sequence[RenderableType]], None] = lambda _: None
     """Shows anything that rich can draw."""
+    explain: Callable[[Sequence[str]], None] = lambda _: None
+    """Says what figures of the glossary are, where they are first shown."""
     quiet: bool = False
     """Whether `progress` shows only warnings and errors."""
     study: str | None = None
@@ -52,7 +54,8 @@ class Session:
         terminal = console.Terminal(quiet=shared.quiet)
         flags: dict[str, Any] = {name: getattr(shared, name) for name in ("force", "refresh", "dry_run", "quiet")}
         flags |= {"study": os.environ.get(STUDY_VARIABLE), "adopt": ADOPT_VARIABLE in os.environ}
-        return cls(Workspace(shared.work), terminal, table=terminal.table, show=terminal.show, **flags)
+        shows: dict[str, Any] = {"table": terminal.table, "show": terminal.show, "explain": terminal.explain}
+        return cls(Workspace(shared.work), terminal, **shows, **flags)
 
     def show_table(self, table: Table) -> None:
         """Show a table on the terminal."""
