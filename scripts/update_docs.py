@@ -58,6 +58,12 @@ def studies_page() -> list[str]:
     ]
     for name, options in {**TABLES, "cluster.hours": Hours}.items():
         lines += ["", f"## [{name}]", "", _docstring(options), "", *key_table(options)]
+        if name == "gan":
+            lines += [
+                "",
+                "A table of its own, such as `[gan.best]` with `kimg = 24`, has keys for one GAN of `grid.gans`, which "
+                "stand above those of `[gan]`; all but `device`, which is one for all.",
+            ]
     return lines
 
 

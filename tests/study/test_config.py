@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -87,3 +88,46 @@ def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_bytes(b"\xff\xfe\x00name")
     with pytest.raises(SettingsError, match=r"x\.toml"):
         load_study(str(tmp_path / "x.toml"))
+
+
+OWN = """
+name = "own"
+[grid]
+sizes = [50]
+gans = ["ada", "best"]
+[gan]
+preset = "small"
+kimg = 20
+mirror = true
+gpus = 2
+[gan.best]
+kimg = 8
+mirror = false
+gpus = 4
+"""
+
+
+def test_a_gans_own_table_stands_above_the_general_one_and_survives_the_record() -> None:
+    config = parse_study(tomllib.loads(OWN))
+    again = parse_study(study_body(config))
+    for one in (config, again):
+        ada, best = one.gan_of("ada"), one.gan_of("best")
+        assert (ada.kimg, ada.mirror, ada.gpus) == (20, True, 2)
+        assert (best.kimg, best.mirror, best.gpus, best.preset) == (8, False, 4, "small")
+        assert one.gpus == 4
+    assert again == config
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("[gan.none]\nkimg = 2", "grid.gans does not name"),
+        ("[gan.best]\nkmig = 2", "gan.best.kmig"),
+        ("[gan.best]\nkimg = -2", "gan.best.kimg"),
+        ('[gan.best]\ndevice = "cpu"', "one device for all"),
+        ("[gan.bset]\nkimg = 2", "gan.bset"),
+    ],
+)
+def test_a_gans_own_table_is_checked(table: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(words)):
+        parse_study(tomllib.loads(OWN.split("[gan.best]", maxsplit=1)[0] + table))

@@ -71,3 +71,16 @@ def test_the_primary_comparison_stays_in_what_is_proposed(n: int, classifier_s: 
     assert sizes, "fewer sizes are among what is proposed"
     for change in changes:
         assert primary in planned_comparisons(plan_study(change.config, Workspace(Path("work"))))
+
+
+def test_a_gan_with_its_own_length_is_shortened_where_it_is_longer() -> None:
+    def of(config: StudyConfig) -> float:
+        steps = plan_study(config, Workspace(Path("work")))
+        return 50.0 * sum(getattr(step.options, "kimg", None) or 0 for step in steps)
+
+    config = study(gan={"kimg": 10, "best": {"kimg": 200}})  # 10 trainings of 10 kimg and 10 of 200: 105,000 s
+    change = fits_of_a_night(config, of)[0]
+    assert change.text == "gan.best.kimg = 40"
+    assert change.seconds == of(change.config) == 25_000
+    shorter = fits_of_a_night(study(gan={"kimg": 60, "best": {"kimg": 200}}), of)[0]
+    assert shorter.text == "gan.kimg = 20, gan.best.kimg = 20"

@@ -1,7 +1,8 @@
 """The TOML file of a study: what is compared with what, and how. An unknown key is answered with the nearest known.
 
 The tables `data`, `gan`, `generate`, `score` and `classifier` have the options of prepare, train-gan, generate, score
-and train-cls as keys, but for those that the grid decides.
+and train-cls as keys, but for those that the grid decides. A table `gan.best` has those of one GAN of the grid, which
+stand above those of `gan`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import tomllib
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,16 @@ from usgan_cli.commands.score import Score
 from usgan_cli.commands.train_classifier import TrainClassifier
 from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.core.errors import MissingError, SettingsError
-from usgan_cli.core.options import OptionError, Options, check_keys, from_table, option, options_of, to_table
+from usgan_cli.core.options import (
+    OptionError,
+    Options,
+    check_keys,
+    from_table,
+    option,
+    options_of,
+    study_keys,
+    to_table,
+)
 from usgan_cli.core.store.workspace import ControlName, GanName
 
 SHIPPED = ("demo", "laptop", "workstation", "cluster", "paper", "smoke")
@@ -160,6 +170,18 @@ class StudyConfig:
     run: Run
     cluster: Cluster
     hours: Hours
+    gans: Mapping[GanName, Mapping[str, Any]] = field(default_factory=dict)
+    """Keys of the tables `gan.NAME`, by GAN."""
+
+    def gan_of(self, aug: GanName) -> TrainGan:
+        """Return the settings of one GAN: those of `gan`, and above them those of its own table."""
+        table = to_table(self.gan) | dict(self.gans.get(aug, {}))
+        return from_table(TrainGan, table, f"gan.{aug}", **DECIDED_BY_GRID["gan"])
+
+    @property
+    def gpus(self) -> int:
+        """The most GPUs that a training asks for."""
+        return max(self.gan_of(aug).gpus for aug in self.grid.gans)
 
     @property
     def splits(self) -> tuple[int, ...]:
@@ -189,13 +211,25 @@ def parse_study(body: Mapping[str, Any]) -> StudyConfig:
         raise SettingsError("the key 'name' is missing, or is not text.")
     given = {name: dict(_table(body, name)) for name in TABLES}
     hours = given["cluster"].pop("hours", {})
+    gans = {key: given["gan"].pop(key) for key in typing.get_args(GanName) if key in given["gan"]}
     made: dict[str, Any] = {
         name: from_table(cls, given[name], name, **DECIDED_BY_GRID.get(name, {})) for name, cls in TABLES.items()
     }
-    config = StudyConfig(name=body["name"], hours=from_table(Hours, hours, "cluster.hours"), **made)
+    config = StudyConfig(name=body["name"], hours=from_table(Hours, hours, "cluster.hours"), gans=gans, **made)
+    _check_gans(config)
     _check_splits(config)
     _check_external(config.data)
     return config
+
+
+def _check_gans(config: StudyConfig) -> None:
+    for aug, table in config.gans.items():
+        check_keys(table, study_keys(TrainGan), f"gan.{aug}")
+        if aug not in config.grid.gans:
+            raise SettingsError(f"The table gan.{aug} is for a GAN that grid.gans does not name.")
+        if "device" in table:
+            raise SettingsError(f"gan.{aug}.device: a study has one device for all GANs; set gan.device.")
+        config.gan_of(aug)
 
 
 def _check_external(data: Data) -> None:
@@ -224,6 +258,7 @@ def _table(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def study_body(config: StudyConfig) -> dict[str, Any]:
     """Return what `parse_study` reads: every key that is not the command's default."""
     body: dict[str, Any] = {name: to_table(getattr(config, name)) for name in TABLES}
+    body["gan"] |= {aug: dict(table) for aug, table in config.gans.items()}
     body["cluster"] |= {"hours": to_table(config.hours)}
     return {"name": config.name, **body}
 

@@ -57,11 +57,16 @@ def _first(changes: Iterator[tuple[str, StudyConfig]], length: Length, night_s: 
 
 
 def _shorter(config: StudyConfig) -> Iterator[tuple[str, StudyConfig]]:
-    """Yield studies with shorter trainings, in numbers that read well, the longest first."""
+    """Yield studies with shorter trainings, in numbers that read well, the longest first; no GAN trains longer."""
     gan = config.gan
     key, now, least = ("minutes", gan.minutes, LEAST_MINUTES) if gan.minutes else ("kimg", gan.kimg, LEAST_KIMG)
-    for value in _below(LONGEST_KIMG if now is None else now, least):
-        yield f"gan.{key} = {value:g}", replace(config, gan=gan.replace(**{key: value}))
+    lengths = [LONGEST_KIMG if now is None else now, *(table.get(key, 0) for table in config.gans.values())]
+    for value in _below(max(lengths), least):
+        own = {aug: {**table, key: value} for aug, table in config.gans.items() if table.get(key, 0) > value}
+        general = {} if now is not None and now <= value else {key: value}
+        places = [*(["gan"] if general else []), *(f"gan.{aug}" for aug in own)]
+        text = ", ".join(f"{place}.{key} = {value:g}" for place in places)
+        yield text, replace(config, gan=gan.replace(**general), gans={**config.gans, **own})
 
 
 def _below(value: float, least: float) -> Iterator[float]:

@@ -222,7 +222,7 @@ class _Plan:
         return 2 * used if self.config.classifier.select is not None else used
 
     def _training(self, n: int, seed: int, aug: GanName, part: tuple[int, int] | None = None) -> PlannedStep:
-        gan, score = self.config.gan, self.config.score
+        gan, score = self.config.gan_of(aug), self.config.score
         if gan.fd_every and gan.extractor == type(gan).extractor:
             gan = gan.replace(extractor=score.extractor, weights=gan.weights or score.weights)
         options = gan.replace(aug=aug, n=n, seed=seed, work=self.work)

@@ -126,7 +126,7 @@ def _resources(config: StudyConfig, step: PlannedStep, machine: Machine | None) 
     asked: dict[str, Any] = {"mem_mb": round(1000 * cluster.mem_gb), "runtime": max(1, minutes)}
     if step.command not in ON_GPUS or cluster.gpus == 0 or (machine is not None and machine.gpus == 0):
         return asked
-    return asked | {"gpu": max(cluster.gpus, config.gan.gpus) if step.command == "train-gan" else cluster.gpus}
+    return asked | {"gpu": max(cluster.gpus, config.gpus) if step.command == "train-gan" else cluster.gpus}
 
 
 def snakemake_command(plan: Path, limits: Sequence[str], engine_options: Sequence[str]) -> list[str]:
@@ -156,7 +156,7 @@ def run_snakemake(
         machine, limits = None, [] if options.jobs is None else ["--jobs", str(options.jobs)]
     else:
         machine = Machine(available_cores(), options.jobs, torch.cuda.device_count())
-        gpus = max(config.cluster.gpus, config.gan.gpus) if machine.gpus and config.cluster.gpus else 0
+        gpus = max(config.cluster.gpus, config.gpus) if machine.gpus and config.cluster.gpus else 0
         limits = machine.options(_threads(config, machine), gpus)
     plan = write_workflow(config, steps, todo, workspace, force=options.force, adopt=options.adopt, machine=machine)
     keep_going = ["--keep-going"] if options.keep_going else []
