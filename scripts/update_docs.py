@@ -1,6 +1,7 @@
 """Write the reference pages from the program itself: python scripts/update_docs.py.
 
 `docs/reference/commands.md` has every option, `studies.md` every key of a study's file, `files.md` every file format.
+`docs/tutorial.ipynb` is `docs/tutorial.md` as a notebook.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import json
 import pkgutil
 import re
 import textwrap
@@ -22,7 +24,8 @@ from usgan_cli.core.store.document import Document, Part
 from usgan_cli.study.config import TABLES, Hours
 from usgan_cli.terminal.options import key_table, option_table
 
-REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+REFERENCE, TUTORIAL, NOTEBOOK = DOCS / "reference", DOCS / "tutorial.md", DOCS / "tutorial.ipynb"
 MADE = "<!-- made by scripts/update_docs.py -->"
 
 
@@ -89,6 +92,32 @@ def files_page() -> list[str]:
     return lines
 
 
+def notebook() -> str:
+    """Return the tutorial as a notebook (nbformat 4.5).
+
+    The commands of its numbered steps are cells of code, each block one; those of step 7, a night's work, are shown.
+    """
+    steps, seven, rest = TUTORIAL.read_text(encoding="utf-8").partition("## 7.")
+    parts = re.split(r"```sh\n(.*?)```\n", steps, flags=re.DOTALL)
+    cells = [_cell("code", f"%%bash -e\n{part}") if i % 2 else _cell("markdown", part) for i, part in enumerate(parts)]
+    cells = [cell for cell in [*cells, _cell("markdown", seven + rest)] if cell["source"]]
+    body = {
+        "cells": [cell | {"id": f"part-{i}"} for i, cell in enumerate(cells)],
+        "metadata": {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "made by": "scripts/update_docs.py, from docs/tutorial.md",
+        },
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    return json.dumps(body, indent=1, ensure_ascii=False) + "\n"
+
+
+def _cell(kind: str, text: str) -> dict[str, object]:
+    code = {"execution_count": None, "outputs": []} if kind == "code" else {}
+    return {"cell_type": kind, "metadata": {}, "source": text.strip().splitlines(keepends=True), **code}
+
+
 def _all_parts() -> list[type[Part]]:
     for module in pkgutil.walk_packages(usgan_cli.__path__, "usgan_cli."):
         if not module.name.rpartition(".")[2].startswith(("__main__", "triton_")):
@@ -146,3 +175,4 @@ if __name__ == "__main__":
     REFERENCE.mkdir(exist_ok=True)
     for page, content in pages().items():
         (REFERENCE / page).write_text(content, encoding="utf-8")
+    NOTEBOOK.write_text(notebook(), encoding="utf-8")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from usgan_cli.cli import run
@@ -26,6 +28,18 @@ def commands() -> list[list[str]]:
     steps = text.split("## 1.", 1)[1].split("## 7.", 1)[0]
     lines = [line for block in re.findall(r"```sh\n(.*?)```", steps, re.DOTALL) for line in block.splitlines()]
     return [shlex.split(line, comments=True)[1:] for line in lines]
+
+
+def test_the_notebook_is_the_tutorial_and_runs_the_same_commands() -> None:
+    module = runpy.run_path(str(ROOT / "scripts" / "update_docs.py"), run_name="update_docs")
+    text = (ROOT / "docs" / "tutorial.ipynb").read_text(encoding="utf-8")
+    assert text == module["notebook"](), "run python scripts/update_docs.py"
+    notebook = nbformat.reads(text, as_version=nbformat.NO_CONVERT)
+    nbformat.validate(notebook)
+    code = [cell.source.splitlines() for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(first == "%%bash -e" for first, *_ in code)
+    assert [shlex.split(line, comments=True)[1:] for _, *lines in code for line in lines] == commands()
+    assert all("```sh" not in cell.source or "## 7." in cell.source for cell in notebook.cells)
 
 
 @pytest.mark.slow
