@@ -9,7 +9,7 @@ from pathlib import Path
 
 from usgan_cli.core.errors import UsganError
 from usgan_cli.core.formats.dataset import DataManifest, read_manifest
-from usgan_cli.core.machine.precision import device_kind, resolve_precision
+from usgan_cli.core.machine.precision import cpu_is_narrow, device_kind, resolve_precision
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.core.text import duration, plural
 from usgan_cli.gan.presets import settings_of_preset
@@ -44,6 +44,7 @@ def table_for(config: StudyConfig, workspace: Workspace) -> Table:
         machine_kind(config.gan.device),
         pixels,
         float32=resolve_precision(config.gan.precision, device_kind(config.gan.device)) == "float32",
+        narrow_cpu=cpu_is_narrow(),
         images=images,
         kimg_of=partial(_kimg_of, pixels),
     )

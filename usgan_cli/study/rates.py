@@ -1,7 +1,7 @@
 """How long a study's steps take on machines that were measured: what an estimate begins with before anything has run.
 
-Processor: two cores of a server processor with AVX-512 and bf16. GPU: one H200. Each figure is marked: measured
-(docs/measured.md, docs/gpu.md), or estimated from a measured neighbour by operations and images.
+Processor: two cores of a server processor with AVX-512 and bf16, and such with AVX2 alone. GPU: one H200. Each figure
+is marked: measured (docs/measured.md, docs/gpu.md), or estimated from a measured neighbour by operations and images.
 """
 
 from __future__ import annotations
@@ -60,14 +60,16 @@ KIMG: dict[Kind, dict[tuple[str, int], Rate]] = {
 }
 """Seconds per thousand images of StyleGAN2, by preset and pixels, in bf16."""
 FEATURES: dict[Kind, dict[int, Rate]] = {
-    "cpu": {64: Rate(15), 128: Rate(40), 256: Rate(130)},
+    "cpu": {64: Rate(17), 128: Rate(40), 256: Rate(130)},
     "gpu": {64: Rate(0.8), 256: Rate(2.0)},
 }
 """What a projected discriminator takes, by the pixels that its feature network sees."""
-GENERATOR_SHARE = 0.6
-"""Share of StyleGAN2's time that is left of it beside a projected discriminator (estimated; 13.5 x 0.6 + 15 = 23)."""
+GENERATOR_SHARE = 0.45
+"""Share of StyleGAN2's time that is left of it beside a projected discriminator (estimated; 13.5 x 0.45 + 17 = 23)."""
 FLOAT32 = {"narrow": 1.7, "full": 2.5}
 """How many times as long float32 takes on a processor (measured: 1.7 for `small`, 2.7 to 3.5 at full width)."""
+NO_AVX512 = 3.5
+"""How many times as long float32 takes on a processor without AVX-512 (measured: 90 s of `small` with ADA, not 24)."""
 IMAGE: dict[Kind, tuple[Rate, Rate]] = {
     "cpu": (Rate(0.006), Rate(0.056, measured=True)),
     "gpu": (Rate(0.0005), Rate(0.00044, measured=True)),
@@ -105,6 +107,8 @@ class Machine:
     """Side of the prepared images."""
     float32: bool = False
     """Whether trainings compute in float32 on a processor."""
+    narrow_cpu: bool = False
+    """Whether that processor has no AVX-512."""
     images: int = IMAGES
     kimg_of: Callable[[str], float | None] = lambda _: None
     """Length of training of a preset, where a study does not give one."""
@@ -140,6 +144,7 @@ def kimg_rate(preset: str, machine: Machine, *, projected: bool = False) -> floa
     seconds = _at(known, machine.pixels)
     if machine.kind == "cpu" and machine.float32:
         seconds *= FLOAT32["narrow" if preset in NARROW else "full"]
+        seconds *= NO_AVX512 if machine.narrow_cpu else 1.0
     if projected:
         seconds = GENERATOR_SHARE * seconds + _at(FEATURES[machine.kind], max(machine.pixels, 64))
     return seconds

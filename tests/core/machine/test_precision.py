@@ -53,6 +53,17 @@ def test_linux_says_in_a_file_what_a_processor_can_do(
     assert precision.cpu_has_bf16() is expected
 
 
+@pytest.mark.parametrize(("flags", "expected"), [("fpu avx2 fma", True), ("avx2 avx512f", False), ("asimd", False)])
+def test_a_processor_without_avx512_is_narrow_where_linux_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: str, expected: bool
+) -> None:
+    file = tmp_path / "cpuinfo"
+    monkeypatch.setattr(precision, "CPU_FLAGS", file)
+    assert not precision.cpu_is_narrow()
+    file.write_text(f"flags\t\t: {flags}\n")
+    assert precision.cpu_is_narrow() is expected
+
+
 def test_torch_where_it_is_loaded_says_which_device_auto_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert precision.device_kind("auto") == "cuda"

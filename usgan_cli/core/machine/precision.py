@@ -17,6 +17,7 @@ DeviceKind = Literal["cpu", "cuda"]
 Precision = Literal["float32", "bf16", "fp16"]
 CPU_FLAGS = Path("/proc/cpuinfo")
 BF16_FLAGS = {"avx512_bf16", "amx_tile"}
+WIDE_FLAGS = {"avx512f", "asimd"}
 
 
 def device_kind(name: str) -> DeviceKind:
@@ -51,6 +52,13 @@ def cpu_has_bf16() -> bool:
 
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(bool(getattr(torch.cpu, check, lambda: False)()) for check in checks)
+
+
+def cpu_is_narrow() -> bool:
+    """Return whether this is a processor without AVX-512, where Linux says so; one of Arm does not count as narrow."""
+    if not CPU_FLAGS.is_file():
+        return False
+    return WIDE_FLAGS.isdisjoint(CPU_FLAGS.read_text(encoding="utf-8", errors="replace").split())
 
 
 def resolve_precision(name: str, kind: str) -> Precision:
