@@ -88,7 +88,7 @@ def test_what_was_measured_comes_before_the_table_and_keeps_its_proportions() ->
     asked: list[PlannedStep] = []
     estimator.calibrate = lambda step: None if step is best else asked.append(step) or 27.0  # type: ignore[func-returns-value]
     assert estimator.seconds(plain) == pytest.approx(108)
-    assert estimator.seconds(best) == pytest.approx(2 * 4 * 23.075)  # not timed: twice as slow as the table, as the other
+    assert estimator.seconds(best) == pytest.approx(2 * 4 * 23.075)  # not timed: as much slower as the other
     estimator.learn(plain, 4 * 40.5)
     assert estimator.seconds(best) == pytest.approx(3 * 4 * 23.075)
     assert estimator.estimate(best).basis == "finished steps"  # type: ignore[union-attr]
