@@ -26,10 +26,12 @@ class Prospect:
     """Repeats that would show `TARGET` with these test images; None where no feasible number does."""
     images_needed: int | None
     """Test images that would show `TARGET` with these repeats."""
+    copies: bool = False
+    """Whether some test images are copies of others, which `images` leaves out."""
 
     def sentence(self) -> str:
         """Return it in words."""
-        images = f"{self.images} test images"
+        images = f"{self.images} test images{' (copies count once)' if self.copies else ''}"
         if self.detectable is None:
             return f"One repeat gives no verdict, on {images} or more. Three can: [grid] seeds = [0, 1, 2]."
         text = f"{plural(self.repeats, 'repeat')} on {images} can show about {100 * self.detectable:.1f} points"
@@ -43,12 +45,18 @@ class Prospect:
 
 
 def prospects(
-    repeats: int, images: int, comparisons: int, *, primary: bool, variances: Variances = LINEAR_HEADS
+    repeats: int,
+    images: int,
+    comparisons: int,
+    *,
+    primary: bool,
+    copies: bool = False,
+    variances: Variances = LINEAR_HEADS,
 ) -> list[Prospect]:
     """Return what the primary comparison, if there is one, and what each of the others can show.
 
     `repeats` are trainings of one split, or splits; `images` is the number of test images, of which clusters of copies
-    count once.
+    count once; `copies` says whether there are any.
     """
     weights = weights_of(comparisons, 0 if primary else None)
     kinds = {"the primary comparison": 0} if primary else {}
@@ -60,8 +68,8 @@ def prospects(
     for what, place in kinds.items():
         alpha = ALPHA * float(weights[place] / weights.sum())
         if repeats == 1:
-            return [Prospect(what, 1, images, None, None, None)]
+            return [Prospect(what, 1, images, None, None, None, copies)]
         shown = variances.detectable(repeats, images, alpha)
         more = variances.repeats_needed(images, alpha), variances.images_needed(repeats, 1.0, alpha)
-        made.append(Prospect(what, repeats, images, shown, *more))
+        made.append(Prospect(what, repeats, images, shown, *more, copies))
     return made

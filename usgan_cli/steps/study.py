@@ -155,22 +155,25 @@ class Planned:
 def foresee(config: StudyConfig, steps: Sequence[PlannedStep]) -> list[Prospect]:
     """Return what the study's comparisons will be able to show; nothing where the number of test images is unknown."""
     comparisons = len(planned_comparisons(steps))
-    images = _test_images(config, next(step.writes for step in steps if step.command == Prepare.COMMAND))
-    if not comparisons or images is None:
+    found = _test_images(config, next(step.writes for step in steps if step.command == Prepare.COMMAND))
+    if not comparisons or found is None:
         return []
+    images, copies = found
     repeats = len(config.splits) if len(config.splits) > 1 else len(config.grid.seeds)
-    return prospects(repeats, images, comparisons, primary=config.analysis.primary is not None)
+    return prospects(repeats, images, comparisons, primary=config.analysis.primary is not None, copies=copies)
 
 
-def _test_images(config: StudyConfig, data: Path) -> int | None:
-    """Return the clusters of test images that there are, or else the images that the settings ask for."""
+def _test_images(config: StudyConfig, data: Path) -> tuple[int, bool] | None:
+    """Return the number of test images, or else that which the settings ask for, and whether that leaves copies out."""
     if (data / DataManifest.FILE).is_file():
         manifest = read_manifest(data)
-        return len({group for file, group in clusters_of(manifest).items() if file in manifest.files("test")})
+        files = manifest.files("test")
+        clusters = {group for file, group in clusters_of(manifest).items() if file in files}
+        return len(clusters), len(clusters) < len(files)
     test = config.data.test
     if isinstance(test, int):
-        return test
-    return round(test * config.data.phantom_count) if config.data.source == PHANTOM else None
+        return test, False
+    return (round(test * config.data.phantom_count), False) if config.data.source == PHANTOM else None
 
 
 def states_of(session: Session, steps: list[PlannedStep]) -> list[StepState]:
