@@ -13,7 +13,7 @@ from damage import rewrite
 from report_page import Page, read_table
 from study_records import AUGS, DIGEST, FLOOR, write_data, write_score, write_study, write_ttest
 
-from usgan_cli.core.formats.classifier import ExternalSummary
+from usgan_cli.core.formats.classifier import ExternalScores, ExternalSummary
 from usgan_cli.core.formats.comparison import SeedsRecord
 from usgan_cli.core.formats.measured import measured
 from usgan_cli.core.formats.score import is_fid
@@ -22,10 +22,11 @@ from usgan_cli.core.store.workspace import GanKey, SubsetKey, TrainingSet, Works
 from usgan_cli.core.text import gan_label, number, p_value, stars, training_label
 from usgan_cli.reporting import paper
 from usgan_cli.reporting.build import build_report
-from usgan_cli.reporting.classifier_tables import scores_table
+from usgan_cli.reporting.classifier_tables import class_table, f1_table, scores_table, seeds_table
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.records import StudyRecords, collect
 from usgan_cli.reporting.verdict import Analysis, judge_study
+from usgan_cli.reporting.verdict import table as verdicts_table
 
 
 @pytest.fixture(scope="module")
@@ -360,3 +361,36 @@ def test_an_external_test_set_has_a_column_of_its_own(tmp_path: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(table.to_csv())))
     assert [row["external_clinic_micro_f1"] for row in rows] == ["62.5", *[""] * (len(rows) - 1)]
     assert any("clinic: 12 images from elsewhere, none of normal; 2 are copies" in note for note in table.notes)
+
+
+def test_every_table_with_a_test_score_has_the_external_one_and_no_verdict_does(tmp_path: Path) -> None:
+    work = write_study(tmp_path, seeds=(0, 1), sizes=(40,), ratios=(1.0,))
+    before = verdicts_table(judge_study(Study.of(collect(work)), Analysis())).to_csv()
+    confusion = [[3, 1, 0], [1, 5, 0], [0, 0, 0]]
+    given = {"digest": "e" * 64, "images": 10, "missing": ["normal"], "near_training": 0}
+    for i, (key, record) in enumerate(collect(work).all_classifiers()):
+        f1 = [0.5 + i / 100] * 5
+        scores = {name: measured(f1) for name in ("micro_f1", "macro_f1", "balanced_accuracy")}
+        external = ExternalScores(micro_f1=f1[0], macro_f1=f1[0], balanced_accuracy=f1[0], confusion=confusion)
+        folds = [fold.model_copy(update={"external": {"clinic": external}}) for fold in record.folds]
+        changed = {"external": {"clinic": ExternalSummary(**given, **scores)}, "folds": folds}
+        rewrite(work.classifiers(*key) / record.name / "result.json", record.model_copy(update=changed))
+    study = Study.of(collect(work))
+    (group,) = study.classifiers
+    means = {(key, record.name): 100 * record.external["clinic"].micro_f1.mean for key, record in group.items}
+    for made in (f1_table(group), scores_table(group)):
+        rows = list(csv.DictReader(io.StringIO(made.to_csv())))
+        for row in rows:
+            name = TrainingSet(row["aug"] if row["aug"] != "real" else None, float(row["ratio"])).name
+            key = SubsetKey(int(row["n"]), int(row["seed"]))
+            assert float(row["external_clinic_micro_f1"]) == pytest.approx(means[key, name])
+        assert len(rows) == 8 and any(note.startswith("clinic: 10 images") for note in made.notes)
+    seeds = list(csv.DictReader(io.StringIO(seeds_table(group).to_csv())))
+    both = [means[SubsetKey(40, seed), "ada-x1"] for seed in (0, 1)]
+    assert float(one(seeds, aug="ada")["external_clinic_micro_f1"]) == pytest.approx(np.mean(both))
+    assert float(one(seeds, aug="real")["external_clinic_micro_f1"]) > 0
+    by_class = list(csv.DictReader(io.StringIO(class_table(group).to_csv())))
+    assert "external_clinic_f1_normal" not in by_class[0], "a class that the set lacks has no column"
+    assert float(by_class[0]["external_clinic_f1_benign"]) == pytest.approx(100 * 2 * 3 / (4 + 4))
+    assert float(by_class[0]["external_clinic_f1_malignant"]) == pytest.approx(100 * 2 * 5 / (6 + 6))
+    assert verdicts_table(judge_study(study, Analysis())).to_csv() == before

@@ -39,4 +39,6 @@ def test_splits_have_test_images_of_their_own(splits: int) -> None:
 
 def test_one_repeat_gets_no_headline() -> None:
     gain = {TrainingSet("none", 1.0): 0.2}
-    assert not claims(judged(Design(0.7, 1, gains=gain).simulate(np.random.default_rng(3), WORLDS["measured"])))
+    verdicts = judged(Design(0.7, 1, gains=gain).simulate(np.random.default_rng(3), WORLDS["measured"]))
+    assert len(verdicts.each) == len(ARMS) - 1 and max(one.effect.difference for one in verdicts.of_gans) > 0.1
+    assert not claims(verdicts)

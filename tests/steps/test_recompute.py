@@ -23,6 +23,7 @@ from usgan_cli.core.formats.comparison import SeedsRecord, SplitsRecord
 from usgan_cli.core.formats.dataset import Subset, read_manifest
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store.workspace import SplitsKey, Workspace
+from usgan_cli.steps.inventory import take_inventory
 from usgan_cli.terminal.session import Session
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "recompute.py"
@@ -135,6 +136,8 @@ def test_several_splits_are_pooled_and_found_again(study: Workspace, tmp_path: P
     record = SplitsRecord.read(done.path)
     assert np.shape(record.baseline_by_split) == (2, 2)
     assert all(effect.df == 1 and np.shape(effect.trainings) == (2, 2) for effect in record.effects)
+    assert record.exchange is not None and "1 size (36)" in record.exchange.lacking
+    assert not [one for one in take_inventory(work) if one.findings and one.folder == "ttests"]
     report(session, primary=f"ada-x1 n{N}")
     page = (work.report / "index.html").read_text()
     assert "2 splits (0 and 1) of 2 repeats (seeds 0 and 1)" in page and "is of split 0 alone" in page
@@ -143,7 +146,7 @@ def test_several_splits_are_pooled_and_found_again(study: Workspace, tmp_path: P
     train_cls(replace(there, refresh=True), n=N, seed=1, control="copies", **FAST | {"folds": 2})
     report(session, primary=f"ada-x1 n{N}")
     page = (work.report / "index.html").read_text()
-    assert "is older than the classifier of split 1 seed 1 copies-x1" in page
+    assert f"is older than the classifier of split 1 n{N}-s1/copies-x1" in page
     with pytest.raises(SettingsError, match="two or more splits"):
         ttest(session, n=N, seeds=[0, 1], splits=[0])
     manifest = read_manifest(other.data)

@@ -112,7 +112,7 @@ def test_repeats_are_also_compared_together() -> None:
     steps = [s for s in plan_study(study(), WORK) if isinstance(s.options, Ttest) and s.options.seeds]
     assert [s.options for s in steps] == [Ttest(n=n, seeds=(0, 1), work=WORK.root) for n in (20, 10)]
     assert steps[0].writes == WORK.ttest(20, 0, 1)
-    assert len(steps[0].needs) == 2 * (1 + 2 * 2 + 2 * 2 + 2)
+    assert len(steps[0].needs) == 2 * (1 + 2 * 2 + 2 * 2 + 2) + 2, "and the baselines of the other size"
     assert "--seeds 0 --seeds 1" in steps[0].line
 
 

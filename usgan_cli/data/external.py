@@ -8,22 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from usgan_cli.core.errors import DataError, SettingsError
 from usgan_cli.core.formats.dataset import DataManifest, LeftOut
 from usgan_cli.core.formats.external import ExternalImage, ExternalManifest
-from usgan_cli.core.images import codec
 from usgan_cli.core.images.codec import Fit
-from usgan_cli.core.images.sets import ImageSet
+from usgan_cli.core.images.sets import ImageSet, load_external
 from usgan_cli.core.progress import Progress
 from usgan_cli.core.text import joined, on_one_line, plural
 from usgan_cli.data import notes
 from usgan_cli.data.copies.across import search_copies
 from usgan_cli.data.source.classes import NOT_CHOSEN
 from usgan_cli.data.source.contents import ImageSource
-from usgan_cli.data.source.decode import Decoded, decode_all
-from usgan_cli.data.source.depth import measure_bits
+from usgan_cli.data.source.decode import decode_source
 from usgan_cli.data.source.names import shown
 
 
@@ -53,17 +49,15 @@ def prepare_external(
     """
     named = with_our_classes(source, config, data)
     channels = typing.cast(Literal[1, 3], data.channels)
-    bits = measure_bits(named, config.bits)
-    results = decode_all(named, target, channels, data.size, typing.cast(Fit, data.fit), progress, bits=bits)
-    decoded = [one for one in results if isinstance(one, Decoded)]
-    undecodable = [one for one in results if isinstance(one, LeftOut)]
+    decoded, undecodable, bits = decode_source(
+        named, target, channels, data.size, typing.cast(Fit, data.fit), progress, config.bits
+    )
     notes.report_left_out(named, undecodable, progress)
     notes.report_bits(bits, [one.brightest for one in decoded], progress)
     if not decoded:
         raise DataError(
             f"No image of the external test set {config.name} can be read.", "Check a file with another program."
         )
-    near = search_copies(_loaded(target, decoded, data, config.name), training, progress)
     manifest = ExternalManifest(
         name=config.name,
         data=data.content_digest(),
@@ -78,12 +72,18 @@ def prepare_external(
                 class_=one.source.class_,
                 sha256=one.sha256,
                 source=one.source.relative,
-                near_training=bool(copy),
+                near_training=False,
             )
-            for one, copy in zip(decoded, near, strict=True)
+            for one in decoded
         ],
         left_out=[*named.left_out, *undecodable],
     )
+    near = search_copies(load_external(target, manifest), training, progress)
+    images = [
+        image.model_copy(update={"near_training": bool(copy)})
+        for image, copy in zip(manifest.images, near, strict=True)
+    ]
+    manifest = manifest.model_copy(update={"images": images})
     manifest.write(target / ExternalManifest.FILE)
     _report(manifest, progress)
     return manifest
@@ -121,17 +121,6 @@ def with_our_classes(source: ImageSource, config: ExternalConfig, data: DataMani
         classes=tuple(one for one in known if one in there),
         images=tuple(kept),
         left_out=(*source.left_out, *left_out),
-    )
-
-
-def _loaded(folder: Path, decoded: list[Decoded], data: DataManifest, name: str) -> ImageSet:
-    return ImageSet(
-        name,
-        np.stack([codec.read_checked(folder / one.file, one.sha256, data.channels) for one in decoded]),
-        np.array([data.classes.index(one.source.class_) for one in decoded], dtype=np.int64),
-        tuple(data.classes),
-        tuple(one.file for one in decoded),
-        np.arange(len(decoded), dtype=np.int64),
     )
 
 

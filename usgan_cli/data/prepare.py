@@ -35,8 +35,7 @@ from usgan_cli.data.copies.groups import (
 )
 from usgan_cli.data.copies.near import find_near_pairs
 from usgan_cli.data.source.contents import ImageSource, SourceOptions
-from usgan_cli.data.source.decode import Decoded, decode_all
-from usgan_cli.data.source.depth import measure_bits
+from usgan_cli.data.source.decode import Decoded, decode_source
 from usgan_cli.data.source.names import shown
 from usgan_cli.data.source.scan import scan
 from usgan_cli.data.split import stratified_group_split
@@ -133,10 +132,9 @@ def _inspect(
     config: PrepareConfig, source: ImageSource, target: Path, progress: Progress, workers: int | None
 ) -> _Inspected:
     """Decode and write all images, and find the copies among them."""
-    bits = measure_bits(source, config.reading.bits, workers)
-    results = decode_all(source, target, config.channels, config.size, config.fit, progress, workers, bits)
-    decoded = [result for result in results if isinstance(result, Decoded)]
-    undecodable = [result for result in results if isinstance(result, LeftOut)]
+    decoded, undecodable, bits = decode_source(
+        source, target, config.channels, config.size, config.fit, progress, config.reading.bits, workers
+    )
     _check_classes(source, decoded, undecodable)
     notes.report_left_out(source, undecodable, progress)
     notes.report_decoded(source, decoded, config.size, progress)

@@ -13,6 +13,7 @@ from usgan_cli.core.table import Table
 from usgan_cli.reporting import (
     classifier_tables,
     copying_tables,
+    exchange,
     findings,
     first_screen,
     paper,
@@ -51,7 +52,7 @@ def build_report(
         raise MissingError(f"There is nothing to report in {workspace.root}.", "Begin with: usgan prepare SOURCE")
     study = Study.of(records)
     verdicts = judge_study(study, analysis)
-    sections = [_verdicts_section(verdicts)]
+    sections = [_verdicts_section(study, verdicts)]
     with progress.task("report", len(SECTIONS) + 1, "sections") as task:
         for make_section in SECTIONS:
             section = make_section(study)
@@ -125,16 +126,19 @@ def _fold(title: str, blocks: Sequence[Block], *, open_: bool) -> list[Block]:
     return [Fold(title, list(blocks), open_)] if blocks else []
 
 
-def _verdicts_section(verdicts: Verdicts) -> Section:
+def _verdicts_section(study: Study, verdicts: Verdicts) -> Section:
     """Return every comparison; what the first screen leaves out of the words and the plot is here."""
     if not verdicts.each:
         return Section("verdicts", "Does it help?", [])
+    worth: list[Block] = [Sentences(said)] if (said := list(exchange.sentences(study, verdicts))) else []
+    rates = _filled(exchange.table(study), exchange.plate(study))
+    worth += _fold("How many real images is that?", rates, open_=not study.crowded)
     plate = _filled(result_charts.verdicts_plate(verdicts))
     repeats = _fold("Every repeat", plate, open_=False)
     return Section(
         "verdicts",
         "Does it help?",
-        [Sentences([verdict.summary(verdicts)]), *_filled(verdict.table(verdicts)), *repeats],
+        [Sentences([verdict.summary(verdicts)]), *_filled(verdict.table(verdicts)), *worth, *repeats],
     )
 
 

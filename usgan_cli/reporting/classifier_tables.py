@@ -5,15 +5,17 @@ Each table holds classifiers that were trained with the same settings. Only adju
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+import numpy as np
+
 from usgan_cli.core.formats.classifier import ClassifierRecord, ExternalSummary
 from usgan_cli.core.formats.comparison import SHARED_TEST_IMAGES, Comparison, SeedComparison
 from usgan_cli.core.formats.measured import Measured, measured
-from usgan_cli.core.store.workspace import SeedsKey, SubsetKey
+from usgan_cli.core.store.workspace import BASELINE, SeedsKey, SubsetKey
 from usgan_cli.core.table import AdjustedP, Cell, Column, Interval, PValue, Spread, Table, Words
 from usgan_cli.core.text import joined, training_label
 from usgan_cli.reporting import paper
@@ -134,6 +136,7 @@ def f1_table(group: ClassifierGroup) -> Table:
         F1,
         Spread(VALIDATION, "val_micro_f1", _validation, 2, 100),
         Words("F1 val. seen by the GAN", "val_seen_by_gan", lambda row: _seen(row.trained), shown=False),
+        *_external_columns(group),
         *COMPARED,
         *theirs,
     ]
@@ -148,6 +151,7 @@ def f1_table(group: ClassifierGroup) -> Table:
         SHARED_TEST_IMAGES,
         *([SEEN] if any(_seen(record) == "yes" for _, record in group.items) else []),
         *([CONTROLS] if any(record.control is not None for _, record in group.items) else []),
+        *_external_notes(group),
     ]
     if theirs and any(record.aug is not None and record.ratio != paper.RATIO for _, record in group.items):
         notes.append(MORE_RATIOS)
@@ -222,17 +226,58 @@ def _external_sets(group: ClassifierGroup) -> dict[str, list[ExternalSummary]]:
     return dict(sorted(sets.items()))
 
 
-def _external_columns(group: ClassifierGroup) -> list[Column[ClassifierRow]]:
+def _external_columns(group: ClassifierGroup) -> list[Column[AnyRow]]:
     """Return a column for each external test set."""
+    records = {(key, record.name): record for key, record in group.items}
     return [
-        Spread(f"F1, {name}, %", f"external_{name}_micro_f1", partial(_external_f1, name=name), 2, 100, group=EXTERNAL)
+        Spread(
+            f"F1, {name}, %",
+            f"external_{name}_micro_f1",
+            partial(_external_f1, name=name, records=records),
+            2,
+            100,
+            group=EXTERNAL,
+        )
         for name in _external_sets(group)
     ]
 
 
-def _external_f1(row: ClassifierRow, name: str) -> Measured | None:
-    summary = row.trained.external.get(name)
-    return None if summary is None else summary.micro_f1
+def _external_f1(row: AnyRow, name: str, records: Mapping[tuple[SubsetKey, str], ClassifierRecord]) -> Measured | None:
+    """Return F1 on an external test set over folds, or over the means of several seeds; None where one lacks it."""
+    trained = BASELINE.name if row.trained is None else row.trained.name
+    if isinstance(row.key, SubsetKey):
+        summary = records[row.key, trained].external.get(name)
+        return None if summary is None else summary.micro_f1
+    found = [records[SubsetKey(row.key.n, seed), trained].external.get(name) for seed in row.key.seeds]
+    means = [summary.micro_f1.mean for summary in found if summary is not None]
+    return measured(means) if len(means) == len(found) else None
+
+
+def _external_class_columns(group: ClassifierGroup) -> list[Column[ClassifierRow]]:
+    """Return a column for each class of each external test set, but for those that the set lacks."""
+    return [
+        Spread(
+            one,
+            f"external_{name}_f1_{one}",
+            partial(_external_of_class, name=name, class_=one),
+            1,
+            100,
+            group=f"F1, {name}, %",
+        )
+        for name, summaries in _external_sets(group).items()
+        for one in dict.fromkeys(c for _, record in group.items for c in record.classes)
+        if any(one not in summary.missing for summary in summaries)
+    ]
+
+
+def _external_of_class(row: ClassifierRow, name: str, class_: str) -> Measured | None:
+    """Return a class's F1 on an external test set: twice the right ones over the true and the predicted ones."""
+    record = row.trained
+    if name not in record.external or class_ in record.external[name].missing:
+        return None
+    i = record.classes.index(class_)
+    counts = [np.array(fold.external[name].confusion) for fold in record.folds if name in fold.external]
+    return measured([2 * one[i, i] / (one[i].sum() + one[:, i].sum()) for one in counts]) if counts else None
 
 
 def _external_notes(group: ClassifierGroup) -> list[str]:
@@ -264,9 +309,11 @@ def class_table(group: ClassifierGroup) -> Table:
             Spread(c, f"auc_{c}", partial(_of_class, scores="test_class_auc", class_=c), 3, group="AUC")
             for c in classes
         ),
+        *_external_class_columns(group),
     ]
     caption = "F1 and AUC of each class on the test images, mean ± standard deviation over folds."
-    return Table.of(f"f1-by-class{group.suffix}", caption, columns, _rows(group), group.apart(APART))
+    notes = [*_external_notes(group), *group.apart(APART)]
+    return Table.of(f"f1-by-class{group.suffix}", caption, columns, _rows(group), notes)
 
 
 def _of_class(row: ClassifierRow, scores: str, class_: str) -> Measured | None:
@@ -287,6 +334,7 @@ def seeds_table(group: ClassifierGroup) -> Table:
         Words("Seeds", "seeds", _seeds, shown=False),
         TRAINING,
         F1,
+        *_external_columns(group),
         *COMPARED,
         Column("Seeds", "sd_seeds", lambda row: row.test and row.test.sd_seeds, 2, 100, group=SPREAD),
         Column("Folds", "sd_folds", lambda row: row.test and row.test.sd_folds, 2, 100, group=SPREAD),
@@ -310,4 +358,6 @@ def seeds_table(group: ClassifierGroup) -> Table:
     )
     compared = [item for record in group.seeds.values() for item in record.comparisons]
     more = [MORE_RATIOS] if theirs and any(item.ratio != paper.RATIO for item in compared) else []
-    return Table.of(f"f1-seeds{group.suffix}", caption, columns, groups, [note, *more, *group.apart(APART)])
+    return Table.of(
+        f"f1-seeds{group.suffix}", caption, columns, groups, [note, *more, *_external_notes(group), *group.apart(APART)]
+    )

@@ -127,10 +127,10 @@ def current_splits(records: StudyRecords) -> tuple[dict[SplitsKey, SplitsRecord]
         homes = {split: records.split_classifiers.get(split, {}) for split in key.splits}
         homes[key.splits[0]] = records.classifiers
         there = {
-            f"split {split} seed {seed} {name}": one.content_digest()
+            f"split {split} {subset.name}/{name}": one.content_digest()
             for split, subsets in homes.items()
-            for seed in key.seeds
-            for name, one in subsets.get(SubsetKey(key.n, seed), {}).items()
+            for subset, classifiers in subsets.items()
+            for name, one in classifiers.items()
         }
         if name := next((name for name, digest in inputs.items() if there.get(name) != digest), None):
             options = " ".join(f"--seeds {seed}" for seed in key.seeds)
@@ -242,13 +242,14 @@ def _matches_means(group: ClassifierGroup, record: SeedsRecord) -> bool:
     """Return whether every mean of a comparison over seeds is that of a classifier of this group."""
     means = {(key, one.name): float(np.mean(_fold_scores(one))) for key, one in group.items}
 
-    def agrees(name: str, values: Sequence[float]) -> bool:
+    def agrees(n: int, name: str, values: Sequence[float]) -> bool:
         return len(values) == len(record.seeds) and all(
-            abs(means.get((SubsetKey(record.n, seed), name), np.inf) - value) < 1e-9
+            abs(means.get((SubsetKey(n, seed), name), np.inf) - value) < 1e-9
             for seed, value in zip(record.seeds, values, strict=True)
         )
 
+    curve = [] if record.exchange is None else record.exchange.curve
     return all(
-        agrees(record.baseline, item.baseline_by_seed) and agrees(item.name, item.by_seed)
+        agrees(record.n, record.baseline, item.baseline_by_seed) and agrees(record.n, item.name, item.by_seed)
         for item in record.comparisons
-    )
+    ) and all(agrees(point.n, record.baseline, point.by_repeat) for point in curve)

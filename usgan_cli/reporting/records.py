@@ -13,6 +13,7 @@ from usgan_cli.core.errors import DamagedError, FormatError
 from usgan_cli.core.formats.classifier import ClassifierRecord
 from usgan_cli.core.formats.comparison import (
     ArmEffect,
+    ArmExchange,
     Comparison,
     SeedComparison,
     SeedsRecord,
@@ -107,7 +108,7 @@ def subset_title(key: SubsetKey, keys: Sequence[SubsetKey]) -> str:
     return f"n = {key.n}, seed {key.seed}" if repeated or key.seed else f"n = {key.n}"
 
 
-def training_order(item: ClassifierRecord | Comparison | SeedComparison | ArmEffect) -> tuple[Any, ...]:
+def training_order(item: ClassifierRecord | Comparison | SeedComparison | ArmEffect | ArmExchange) -> tuple[Any, ...]:
     """Return a key that sorts training sets: real images alone, controls with copies, then by GAN and variant."""
     if item.aug is not None:
         return (*aug_order(item.aug), item.ratio, item.variant)

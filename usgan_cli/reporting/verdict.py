@@ -25,6 +25,7 @@ from usgan_cli.stats.mrmc import MARGIN, TARGET, Finding, judge
 from usgan_cli.stats.mrmc import Verdict as Found
 
 Word = Found | Literal["too weak"]
+Compared = tuple[SplitsKey | SeedsKey | SubsetKey, SplitsRecord | SeedsRecord | TTestRecord]
 ENOUGH_REPEATS = 5
 MOST_TOLD = 3
 NOT_TESTED = "Do generated images help the classifier? It has not been tested yet"
@@ -122,6 +123,16 @@ def comparison_name(training: str, n: int) -> str:
     return f"{training} n{n}"
 
 
+def compared(study: Study) -> list[Compared]:
+    """Return the records that verdicts come from: of each n those over splits, else over seeds, else of its subsets."""
+    chosen: list[Compared] = []
+    kinds: tuple[Sequence[Compared], ...] = (study.over_splits, study.over_seeds, study.ttests)
+    for kind in kinds:
+        sizes = {key.n for key, _ in chosen}
+        chosen += [(key, record) for key, record in kind if record.effects and key.n not in sizes]
+    return chosen
+
+
 def judge_study(study: Study, analysis: Analysis) -> Verdicts:
     """Judge all comparisons: of each n those over splits, else over the most repeats, else those of its subsets.
 
@@ -130,13 +141,7 @@ def judge_study(study: Study, analysis: Analysis) -> Verdicts:
     SettingsError
         The primary comparison is neither planned nor made.
     """
-    made: list[tuple[SplitsKey | SeedsKey | SubsetKey, ArmEffect]] = []
-    kinds: tuple[Sequence[tuple[SplitsKey | SeedsKey | SubsetKey, SplitsRecord | SeedsRecord | TTestRecord]], ...]
-    kinds = (study.over_splits, study.over_seeds, study.ttests)
-    for kind in kinds:
-        sizes = {key.n for key, _ in made}
-        for key, record in kind:
-            made += [(key, effect) for effect in sorted(record.effects, key=training_order) if key.n not in sizes]
+    made = [(key, effect) for key, record in compared(study) for effect in sorted(record.effects, key=training_order)]
     names = [comparison_name(effect.name, key.n) for key, effect in made]
     missing = [name for name in analysis.planned if name not in names]
     family = [*names, *missing]

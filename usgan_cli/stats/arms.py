@@ -61,21 +61,8 @@ def pooled_effects(splits: Sequence[Sequence[Repeat]], clusters: Mapping[str, in
 
 
 def _effects(readers: Sequence[Sequence[Repeat]], clusters: Mapping[str, int]) -> list[ArmEffect]:
-    by_name = [[{one.name: one for one in (baseline, *others)} for baseline, others in repeats] for repeats in readers]
-    trained = [one for repeats in by_name for one in repeats]
-    files = sorted({file for one in trained for file in one[BASELINE.name].test_images()})
-    if unknown := [file for file in files if file not in clusters]:
-        raise DataError(
-            f"The dataset has no test image {unknown[0]!r}, on which the classifiers were tested.",
-            "Train them again on the dataset that is there: usgan train-cls --refresh",
-        )
-    # Of each training set [readers, repeats, folds, images].
-    right = {
-        name: np.stack([np.stack([_right(one[name], files) for one in repeats]) for repeats in by_name])
-        for name in trained[0]
-        if all(name in one for one in trained)
-    }
-    index = np.array([clusters[file] for file in files])
+    files, index = tested_images(readers, clusters)
+    right = {name: right_of(trained, files) for name, trained in in_all(readers).items()}
     effects = []
     for other in readers[0][0][1]:
         if other.name not in right:
@@ -88,6 +75,37 @@ def _effects(readers: Sequence[Sequence[Repeat]], clusters: Mapping[str, int]) -
             effect = effect.model_copy(update={"trainings": trainings})
         effects.append(effect)
     return effects
+
+
+def in_all(readers: Sequence[Sequence[Repeat]]) -> dict[str, list[list[Classified]]]:
+    """Return the classifiers of every training set that all repeats have, by its name [readers, repeats]."""
+    by_name = [[{one.name: one for one in (baseline, *others)} for baseline, others in repeats] for repeats in readers]
+    return {
+        name: [[one[name] for one in repeats] for repeats in by_name]
+        for name in by_name[0][0]
+        if all(name in one for repeats in by_name for one in repeats)
+    }
+
+
+def tested_images(
+    readers: Sequence[Sequence[Repeat]], clusters: Mapping[str, int]
+) -> tuple[list[str], NDArray[np.int64]]:
+    """Return every test image of the readers, and the number of its cluster; errors as in `arm_effects`."""
+    files = sorted({file for repeats in readers for baseline, _ in repeats for file in baseline.test_images()})
+    if unknown := [file for file in files if file not in clusters]:
+        raise DataError(
+            f"The dataset has no test image {unknown[0]!r}, on which the classifiers were tested.",
+            "Train them again on the dataset that is there: usgan train-cls --refresh",
+        )
+    return files, np.array([clusters[file] for file in files])
+
+
+def right_of(trained: Sequence[Sequence[Classified]], files: Sequence[str]) -> NDArray[np.float64]:
+    """Return whether the classifiers [readers, repeats] are right: [readers, repeats, folds, images].
+
+    It is NaN where a reader does not test an image.
+    """
+    return np.stack([np.stack([_right(one, files) for one in repeats]) for repeats in trained])
 
 
 def _models(right: NDArray[np.float64]) -> NDArray[np.float64]:

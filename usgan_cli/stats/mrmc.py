@@ -161,14 +161,18 @@ def compare_arms(treated: NDArray[np.floating], control: NDArray[np.floating], c
     gap, tested = gap[:, :, used], ~missing[:, 0, used]
     index = np.unique(clusters[used], return_inverse=True)[1]
     count = len(np.unique(index))
-    differences, covariance = _jackknife(np.where(tested, gap.mean(1), 0.0), tested, index)
+    differences, covariance = jackknife(np.where(tested, gap.mean(1), 0.0), tested, index)
     only_treated, only_control = (float(won.mean(1)[tested].mean()) * count for won in (gap > 0, gap < 0))
     return effect_of(differences, covariance, int(used.sum()), count, only_treated, only_control)
 
 
-def _jackknife(gap: Floats, tested: NDArray[np.bool_], index: NDArray[np.integer]) -> tuple[Floats, Floats]:
-    """Return each repeat's mean [r] over the tested images, and the means' covariance [r, r], leaving out clusters."""
-    sums = np.stack([np.bincount(index, row) for row in gap])
+def jackknife(values: Floats, tested: NDArray[np.bool_], index: NDArray[np.integer]) -> tuple[Floats, Floats]:
+    """Return the mean of each row [r] over its tested images, and the means' covariance [r, r], leaving out clusters.
+
+    `values` and `tested` are [r, images]: values are 0 where a row is not tested; `index` numbers the images' clusters.
+    Raises a `DataError` where a row is tested on fewer than two clusters.
+    """
+    sums = np.stack([np.bincount(index, row) for row in values])
     counts = np.stack([np.bincount(index, row) for row in tested])
     if ((counts > 0).sum(1) < 2).any():
         raise DataError("A repeat is tested on fewer than two clusters of images: they have no spread.")

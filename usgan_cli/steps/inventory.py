@@ -9,7 +9,7 @@ from typing import Literal
 
 from usgan_cli.core.errors import DataError, FormatError, MissingError, UsganError
 from usgan_cli.core.formats.classifier import ClassifierRecord, FoldRecord
-from usgan_cli.core.formats.comparison import SeedsRecord, TTestRecord
+from usgan_cli.core.formats.comparison import SeedsRecord, SplitsRecord, TTestRecord
 from usgan_cli.core.formats.dataset import DataManifest, Phantoms, Subset
 from usgan_cli.core.formats.external import ExternalManifest
 from usgan_cli.core.formats.generator import (
@@ -26,7 +26,7 @@ from usgan_cli.core.store import files
 from usgan_cli.core.store.document import Document, PlanDocument, RunDocument, RunRecord, read_sealed
 from usgan_cli.core.store.lifecycle import FileRecord, find_existing, folder_files
 from usgan_cli.core.store.remedy import remedy
-from usgan_cli.core.store.workspace import SNAPSHOTS, Workspace, work_option
+from usgan_cli.core.store.workspace import SNAPSHOTS, SeedsKey, SplitsKey, SubsetKey, Workspace, work_option
 from usgan_cli.reporting.cards import CardsSummary
 
 State = Literal["damaged", "missing", "out of date", "orphaned", "leftover"]
@@ -43,7 +43,8 @@ MAIN: dict[str, type[Document]] = {
 GROWING = ("gans", "classifiers")
 """Artefacts that grow in place: they have a plan."""
 SINGLE: dict[str, type[Document]] = {
-    kind.FORMAT: kind for kind in (Subset, ScoreRecord, SnapshotsRecord, TTestRecord, SeedsRecord, FileRecord)
+    kind.FORMAT: kind
+    for kind in (Subset, ScoreRecord, SnapshotsRecord, TTestRecord, SeedsRecord, SplitsRecord, FileRecord)
 }
 """Artefacts that are one JSON file each, by format."""
 
@@ -129,9 +130,11 @@ def _name_of(document: Document) -> str | None:
     if isinstance(document, SnapshotsRecord):
         return document.name + SNAPSHOTS
     if isinstance(document, Subset | TTestRecord):
-        return f"n{document.n}-s{document.seed}"
+        return SubsetKey(document.n, document.seed).name
     if isinstance(document, SeedsRecord):
-        return f"n{document.n}-s{'+'.join(map(str, document.seeds))}"
+        return SeedsKey(document.n, tuple(document.seeds)).name
+    if isinstance(document, SplitsRecord):
+        return SplitsKey(document.n, tuple(document.seeds), tuple(document.splits)).name
     return None
 
 

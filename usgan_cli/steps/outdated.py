@@ -6,7 +6,7 @@ from pathlib import Path
 
 from usgan_cli.core.errors import UsganError
 from usgan_cli.core.formats.classifier import ClassifierRecord
-from usgan_cli.core.formats.comparison import SeedsRecord, TTestRecord
+from usgan_cli.core.formats.comparison import SeedsRecord, SplitsRecord, TTestRecord
 from usgan_cli.core.formats.dataset import DataManifest, Subset
 from usgan_cli.core.formats.score import ScoreRecord, SnapshotsRecord
 from usgan_cli.core.formats.synthetic import SyntheticManifest, used_digest
@@ -109,9 +109,9 @@ def _place_of(artefact: Artefact, role: str) -> tuple[str, str] | None:
         place = key and ("synthetic", gan_name(document.aug, *key))
     elif isinstance(document, TTestRecord):
         place = ("classifiers", f"n{document.n}-s{document.seed}/{role}")
-    elif isinstance(document, SeedsRecord):
-        seed, _, name = role.removeprefix("seed ").partition(" ")
-        place = ("classifiers", f"n{document.n}-s{seed}/{name}")
+    elif isinstance(document, SeedsRecord | SplitsRecord):
+        own = role.removeprefix(f"split {document.splits[0]} ") if isinstance(document, SplitsRecord) else role
+        place = ("classifiers", own) if SubsetKey.parse(own.partition("/")[0]) else None
     return place
 
 

@@ -16,6 +16,7 @@ from usgan_cli.core.formats.comparison import (
     SHARED_TEST_IMAGES,
     ArmEffect,
     Comparison,
+    Exchange,
     McNemar,
     SeedComparison,
     SeedsRecord,
@@ -26,18 +27,21 @@ from usgan_cli.core.formats.dataset import DataManifest, read_manifest
 from usgan_cli.core.store.document import RunDocument, read_main
 from usgan_cli.core.store.lifecycle import Making, making_file
 from usgan_cli.core.store.step import Outcome, Step
-from usgan_cli.core.store.workspace import SplitsKey
+from usgan_cli.core.store.workspace import BASELINE, SplitsKey, SubsetKey
 from usgan_cli.core.table import Table
 from usgan_cli.core.text import p_text, plural, stars
 from usgan_cli.data.copies.groups import clusters_of
 from usgan_cli.stats.arms import arm_effects, pooled_effects
 from usgan_cli.stats.compare import Classified, check_alike, compare, compare_seeds
+from usgan_cli.stats.exchange import exchange_rates, on_one_curve
 from usgan_cli.stats.export import comparison_table, seeds_table
 from usgan_cli.terminal.session import Session
 
-REVISION = 3
+REVISION = 4
 Family = tuple[Classified, list[Classified]]
 """A baseline, and the classifiers that are compared with it."""
+Baselines = dict[int, list[list[Classified]]]
+"""Classifiers on real images alone, by their number: [readers, repeats]."""
 
 
 def run(options: Ttest, session: Session) -> Outcome:
@@ -86,17 +90,15 @@ def _compare_one_seed(options: Ttest, session: Session, family: Family, clusters
 def _compare_seeds(options: Ttest, session: Session, n: int, families: list[Family]) -> Outcome:
     seeds = list(options.seeds)
     target = options.out or session.workspace.ttest(n, *seeds)
-    inputs = {
-        f"seed {seed} {name}": digest
-        for seed, family in zip(seeds, families, strict=True)
-        for name, digest in _digests(family).items()
-    }
-    clusters = _clusters(session, families)
+    clusters, readers = _clusters(session, families), [[family] for family in families]
+    real = _real_alone([(session, (seed,)) for seed in seeds], readers)
+    inputs = _inputs(readers, real)
     step = Step("ttest", REVISION, options.recorded() | {"n": n, "seeds": seeds}, inputs)
     with making_file(target, step, _seeds_summary, session.request, on_new_inputs="redo") as making:
         if making.needed:
             record = compare_seeds(families)
-            record = record.model_copy(update={"effects": arm_effects(families, clusters)})
+            effects, exchange = arm_effects(families, clusters), exchange_rates(readers, real, clusters)
+            record = record.model_copy(update={"effects": effects, "exchange": exchange})
             tables = _put_tables(making, target.stem, seeds_table(record))
             making.document = record.model_copy(update={"tables": tables})
     if making.outcome.status != "planned":
@@ -116,12 +118,8 @@ def _compare_splits(options: Ttest, session: Session, n: int) -> Outcome:
     _check_split_seeds(splits, manifests, homes)
     readers = [[_family(home, n, seed) for seed in seeds] for home in homes]
     clusters, *_ = [_clusters(home, families) for home, families in zip(homes, readers, strict=True)]
-    inputs = {
-        f"split {split} seed {seed} {name}": digest
-        for split, families in zip(splits, readers, strict=True)
-        for seed, family in zip(seeds, families, strict=True)
-        for name, digest in _digests(family).items()
-    }
+    real = _real_alone([(home, seeds) for home in homes], readers)
+    inputs = _inputs(readers, real, splits)
     key = SplitsKey(n, seeds, splits)
     target = options.out or session.workspace.pooled(key)
     step = Step("ttest", REVISION, options.recorded() | {"n": n, "seeds": seeds, "splits": splits}, inputs)
@@ -138,9 +136,12 @@ def _compare_splits(options: Ttest, session: Session, n: int) -> Outcome:
                 baseline=first.name,
                 baseline_by_split=[[float(np.mean(one.scores())) for one, _ in repeats] for repeats in readers],
                 effects=pooled_effects(readers, clusters),
+                exchange=exchange_rates(readers, real, clusters),
             )
     if making.outcome.status != "planned":
-        _show_effects(session, n, SplitsRecord.read(target).effects)
+        record = SplitsRecord.read(target)
+        _show_effects(session, n, record.effects)
+        _show_exchange(session, n, record.exchange)
     return making.outcome
 
 
@@ -166,6 +167,18 @@ def _put_tables(making: Making, stem: str, table: Table) -> dict[str, str]:
 def _digests(family: Family) -> dict[str, str]:
     baseline, others = family
     return {one.name: one.record.content_digest() for one in [baseline, *others]}
+
+
+def _inputs(readers: Sequence[Sequence[Family]], real: Baselines, splits: Sequence[int] = ()) -> dict[str, str]:
+    """Return the digests of the compared classifiers, and of the baselines of every size: "split 1 n50-s0/real"."""
+    inputs = {}
+    for i, repeats in enumerate(readers):
+        split = f"split {splits[i]} " if splits else ""
+        there = [one for baseline, others in repeats for one in (baseline, *others)]
+        for one in there + [one for trained in real.values() for one in trained[i]]:
+            subset = SubsetKey(one.record.n, one.record.settings.seed).name
+            inputs[f"{split}{subset}/{one.name}"] = one.record.content_digest()
+    return inputs
 
 
 def _read(folder: Path) -> Classified:
@@ -194,6 +207,34 @@ def _family(session: Session, n: int, seed: int) -> Family:
             f"Train a classifier with generated images: usgan train-cls --aug diffaug {which}",
         )
     return _read(folder / "real"), others
+
+
+def _real_alone(homes: Sequence[tuple[Session, Sequence[int]]], readers: Sequence[Sequence[Family]]) -> Baselines:
+    """Return the baselines of every size that all readers have, trained as those of `readers` were.
+
+    `homes` are the workspace and the seeds of each reader.
+    """
+    sizes = [_sizes(home, seeds) for home, seeds in homes]
+    real: Baselines = {}
+    for n in sorted(set.intersection(*sizes)):
+        trained = [[_read(home.workspace.classifier(n, seed)) for seed in seeds] for home, seeds in homes]
+        alike = all(
+            on_one_curve(baseline.record, one.record)
+            for repeats, families in zip(trained, readers, strict=True)
+            for one, (baseline, _) in zip(repeats, families, strict=True)
+        )
+        real |= {n: trained} if alike else {}
+    return real
+
+
+def _sizes(session: Session, seeds: Sequence[int]) -> set[int]:
+    """Return the sizes at which there is a finished baseline of every seed."""
+    there = {
+        key
+        for key, path in session.workspace.listed("classifiers", SubsetKey.parse).items()
+        if (path / BASELINE.name / RunDocument.FILE).is_file()
+    }
+    return {key.n for key in there if all(SubsetKey(key.n, seed) in there for seed in seeds)}
 
 
 def _clusters(session: Session, families: Sequence[Family]) -> dict[str, int]:
@@ -252,6 +293,7 @@ def _show(session: Session, record: TTestRecord) -> None:
 
 def _show_seeds(session: Session, record: SeedsRecord) -> None:
     _show_effects(session, record.n, record.effects)
+    _show_exchange(session, record.n, record.exchange)
     first = _percent(record.baseline_f1.mean, record.baseline_f1.sd)
     rows: list[tuple[str, ...]] = [("real (baseline)", first, *[""] * 5)]
     rows += [
@@ -281,6 +323,18 @@ def _show_effects(session: Session, n: int, effects: Sequence[ArmEffect]) -> Non
     session.table(title, ("classifier", "against", "points [95 %]", "p, not adjusted"), rows)
     session.explain(("points", "p, not adjusted"))
     session.progress.note("Verdicts depend on all comparisons of a study together: usgan report")
+
+
+def _show_exchange(session: Session, n: int, exchange: Exchange | None) -> None:
+    """Show how many real images alone do as well as each training setting."""
+    if exchange is None:
+        return
+    if exchange.lacking:
+        session.progress.note(exchange.lacking)
+        return
+    rows = [(one.name, one.real.words(), one.interval.words(), one.real.words(n)) for one in exchange.arms]
+    title = f"n = {n}: how many real images alone do as well, by their curve over {len(exchange.curve)} sizes"
+    session.table(title, ("classifier", "real images", "95 %", f"beyond {n}"), rows)
 
 
 def _described(other: Comparison | SeedComparison) -> tuple[str, str, str]:

@@ -102,6 +102,17 @@ def primary_size(config: StudyConfig) -> int | None:
     return next((n for n in config.grid.sizes if primary.endswith(f" n{n}")), None)
 
 
+def _compared(n: int, steps: Sequence[PlannedStep]) -> tuple[Path, ...]:
+    """Return all classifiers of one size, and those on real images alone of every size, for the exchange rate."""
+    return tuple(
+        step.writes
+        for step in steps
+        if step.command == TrainClassifier.COMMAND
+        and step.subset is not None
+        and (step.subset[0] == n or step.writes.name == BASELINE.name)
+    )
+
+
 class _Plan:
     """Makes the steps of one study."""
 
@@ -178,18 +189,14 @@ class _Plan:
     def seeds_step(self, n: int, steps: Sequence[PlannedStep]) -> PlannedStep:
         """Return the comparison over all seeds of one n."""
         seeds = self.config.grid.seeds
-        compared = [step for step in steps if step.command == "train-cls" and step.subset in {(n, s) for s in seeds}]
         ttest = Ttest(n=n, seeds=seeds, work=self.work)
-        return PlannedStep(ttest, self.workspace.ttest(n, *seeds), tuple(step.writes for step in compared))
+        return PlannedStep(ttest, self.workspace.ttest(n, *seeds), _compared(n, steps))
 
     def pooled_step(self, n: int, steps: Sequence[PlannedStep]) -> PlannedStep:
         """Return the comparison over all splits of one n."""
         seeds, splits = self.config.grid.seeds, self.config.splits
-        compared = [
-            step.writes for step in steps if step.command == "train-cls" and step.subset in {(n, s) for s in seeds}
-        ]
         ttest = Ttest(n=n, seeds=seeds, splits=splits, work=self.work)
-        return PlannedStep(ttest, self.workspace.pooled(SplitsKey(n, seeds, splits)), tuple(compared))
+        return PlannedStep(ttest, self.workspace.pooled(SplitsKey(n, seeds, splits)), _compared(n, steps))
 
     def _gan_steps(self, n: int, seed: int, aug: GanName) -> list[PlannedStep]:
         config, workspace = self.config, self.workspace

@@ -8,6 +8,7 @@ from usgan_cli.core.formats.classifier import ClassifierSettings
 from usgan_cli.core.formats.measured import Measured
 from usgan_cli.core.store.document import Document, Part
 from usgan_cli.core.store.workspace import ControlName
+from usgan_cli.core.text import number
 
 
 class McNemar(Part):
@@ -72,6 +73,62 @@ class ArmEffect(Part):
     """Differences of the trainings within each repeat, where a repeat is a split with several; else empty."""
     false_claim: float
     """Probability that the one with the higher accuracy is not the better one (see `mrmc.Effect`)."""
+
+
+class RealImages(Part):
+    """How many real images: from `low` to `high`, which are equal for one number; open where the curve ends."""
+
+    low: float
+    high: float
+    below: bool = False
+    """Whether it goes on below `low`, the curve's smallest size."""
+    above: bool = False
+    """Whether it goes on above `high`, the curve's largest size."""
+
+    def words(self, beyond: int = 0) -> str:
+        """Return it in words: "182", "100 to 250", "more than 500"; beyond so many images "+82", "more than +400"."""
+        low, high = (number(value - beyond, 0, sign=bool(beyond)) for value in (self.low, self.high))
+        first, last = "less than " * self.below + low, "more than " * self.above + high
+        if low != high:
+            return f"{first} to {last}"
+        return last if self.above else first
+
+
+class CurvePoint(Part):
+    """Real images alone at one size."""
+
+    n: int
+    by_repeat: list[float]
+    """Accuracy in each repeat, or split, mean over folds."""
+    fitted: float
+    """The monotone curve's value."""
+
+
+class ArmExchange(Part):
+    """How many real images alone do as well as a training setting, by `usgan_cli.stats.exchange`."""
+
+    name: str
+    aug: str | None
+    """As in `ClassifierRecord`, like ratio, control and variant."""
+    ratio: float
+    control: ControlName | None
+    variant: str
+    accuracy: float
+    """Mean over repeats."""
+    real: RealImages
+    """A range where the curve is flat."""
+    interval: RealImages
+    """95 % confidence interval."""
+
+
+class Exchange(Part):
+    """Every training setting of one size against the curve of real images alone over all sizes."""
+
+    curve: list[CurvePoint]
+    arms: list[ArmExchange]
+    """Empty where nothing can be told."""
+    lacking: str = ""
+    """Why nothing can be told, and what to add."""
 
 
 class Comparison(Part):
@@ -179,6 +236,7 @@ class SeedsRecord(Document):
     """Over the seeds' means."""
     comparisons: list[SeedComparison]
     effects: list[ArmEffect] = Field(default_factory=list)
+    exchange: Exchange | None = None
     tables: dict[str, str] = Field(default_factory=dict)
     """SHA-256 of each table beside this record, by file name."""
 
@@ -202,3 +260,4 @@ class SplitsRecord(Document):
     baseline_by_split: list[list[float]]
     """Mean over folds of the baseline's micro-averaged F1 on the test images [splits, seeds]."""
     effects: list[ArmEffect]
+    exchange: Exchange | None = None

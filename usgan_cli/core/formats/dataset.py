@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
@@ -86,12 +87,7 @@ class DataManifest(Document):
 
     @model_validator(mode="after")
     def _consistent(self) -> DataManifest:
-        known = set(self.classes)
-        for image in self.images:
-            if image.class_ not in known:
-                raise ValueError(f"image {image.file!r} has the unknown class {image.class_!r}")
-        if len({image.file for image in self.images}) != len(self.images):
-            raise ValueError("a file is listed twice")
+        check_listed(self.classes, self.images)
         return self
 
     def file_digests(self) -> dict[str, str]:
@@ -108,7 +104,7 @@ class DataManifest(Document):
 
     def class_counts(self, split: Literal["train", "test"] | None = None) -> dict[str, int]:
         """Return the number of images of each class on one side of the split, or in all."""
-        return _count(self.classes, self.images if split is None else self.of(split))
+        return counts_by_class(self.classes, self.images if split is None else self.of(split))
 
 
 class Subset(Document):
@@ -145,11 +141,31 @@ class Subset(Document):
 
     def class_counts(self, manifest: DataManifest) -> dict[str, int]:
         """Return the number of images of each class (see `pick`)."""
-        return _count(self.classes, self.pick(manifest))
+        return counts_by_class(self.classes, self.pick(manifest))
 
 
-def _count(classes: list[str], images: list[DataImage]) -> dict[str, int]:
+class Listed(Protocol):
+    """An image of a manifest."""
+
+    @property
+    def file(self) -> str: ...  # noqa: D102
+    @property
+    def class_(self) -> str: ...  # noqa: D102
+
+
+def counts_by_class(classes: Sequence[str], images: Sequence[Listed]) -> dict[str, int]:
+    """Return the number of images of each class, 0 for one without any."""
     return {name: sum(image.class_ == name for image in images) for name in classes}
+
+
+def check_listed(classes: Sequence[str], images: Sequence[Listed]) -> None:
+    """Raise a `ValueError` for an image of a class that there is not, and for a file that is listed twice."""
+    known = set(classes)
+    for image in images:
+        if image.class_ not in known:
+            raise ValueError(f"image {image.file!r} has the unknown class {image.class_!r}")
+    if len({image.file for image in images}) != len(images):
+        raise ValueError("a file is listed twice")
 
 
 class Phantoms(Document):

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field, model_validator
 
 from usgan_cli.core.errors import MissingError
-from usgan_cli.core.formats.dataset import LeftOut
+from usgan_cli.core.formats.dataset import LeftOut, check_listed, counts_by_class
 from usgan_cli.core.store.document import ClassName, Document, InnerFile, Part, read_main
 
 
@@ -47,12 +47,7 @@ class ExternalManifest(Document):
 
     @model_validator(mode="after")
     def _consistent(self) -> ExternalManifest:
-        known = set(self.classes)
-        for image in self.images:
-            if image.class_ not in known:
-                raise ValueError(f"image {image.file!r} has the unknown class {image.class_!r}")
-        if len({image.file for image in self.images}) != len(self.images):
-            raise ValueError("a file is listed twice")
+        check_listed(self.classes, self.images)
         return self
 
     def file_digests(self) -> dict[str, str]:
@@ -61,7 +56,7 @@ class ExternalManifest(Document):
 
     def class_counts(self) -> dict[str, int]:
         """Return the number of images of each class, 0 for one that the set lacks."""
-        return {name: sum(image.class_ == name for image in self.images) for name in self.classes}
+        return counts_by_class(self.classes, self.images)
 
     @property
     def missing(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from usgan_cli.core.errors import DataError
 from usgan_cli.core.formats.dataset import DataImage, DataManifest, read_manifest
-from usgan_cli.core.formats.external import read_external
+from usgan_cli.core.formats.external import ExternalImage, ExternalManifest, read_external
 from usgan_cli.core.formats.synthetic import read_synthetic_manifest
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.codec import Pixels
@@ -53,17 +54,27 @@ class ImageSet:
         return {name: int((self.labels == i).sum()) for i, name in enumerate(self.classes)}
 
 
-def load_listed(folder: Path, manifest: DataManifest, listed: list[DataImage], name: str) -> ImageSet:
+def load_listed(folder: Path, manifest: DataManifest, listed: Sequence[DataImage], name: str) -> ImageSet:
     """Load images that the manifest of a prepared dataset lists, and check their digests."""
     if not listed:
         raise DataError(f"The set {name!r} of {folder} has no images.")
+    return _load(folder, manifest, listed, name, [image.group for image in listed])
+
+
+def _load(
+    folder: Path,
+    manifest: DataManifest | ExternalManifest,
+    listed: Sequence[DataImage | ExternalImage],
+    name: str,
+    groups: Sequence[int],
+) -> ImageSet:
     return ImageSet(
         name,
         np.stack([codec.read_checked(folder / i.file, i.sha256, manifest.channels) for i in listed]),
         np.array([manifest.classes.index(i.class_) for i in listed], dtype=np.int64),
         tuple(manifest.classes),
         tuple(i.file for i in listed),
-        np.array([i.group for i in listed], dtype=np.int64),
+        np.array(groups, dtype=np.int64),
     )
 
 
@@ -73,17 +84,10 @@ def load_split(folder: Path, split: Literal["train", "test"]) -> ImageSet:
     return load_listed(folder, manifest, manifest.of(split), split)
 
 
-def load_external(folder: Path) -> ImageSet:
-    """Load an external test set, named as it is."""
-    manifest = read_external(folder)
-    return ImageSet(
-        manifest.name,
-        np.stack([codec.read_checked(folder / i.file, i.sha256, manifest.channels) for i in manifest.images]),
-        np.array([manifest.classes.index(i.class_) for i in manifest.images], dtype=np.int64),
-        tuple(manifest.classes),
-        tuple(i.file for i in manifest.images),
-        np.arange(len(manifest.images), dtype=np.int64),
-    )
+def load_external(folder: Path, manifest: ExternalManifest | None = None) -> ImageSet:
+    """Load an external test set, named as it is; by default by the manifest in its folder."""
+    manifest = manifest or read_external(folder)
+    return _load(folder, manifest, manifest.images, manifest.name, range(len(manifest.images)))
 
 
 def load_synthetic(folder: Path, count: int | None = None) -> ImageSet:

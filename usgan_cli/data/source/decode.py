@@ -25,6 +25,7 @@ from usgan_cli.core.store import files
 from usgan_cli.data.copies.descriptors import thumbnail
 from usgan_cli.data.copies.groups import pixel_digest
 from usgan_cli.data.source.contents import ImageSource, Load, SourceImage
+from usgan_cli.data.source.depth import measure_bits
 from usgan_cli.data.source.masks import Look, Tones, masks_by_content, tones
 from usgan_cli.data.source.names import unique_names
 from usgan_cli.data.source.threads import MOST_WORKERS, ordered_map
@@ -54,6 +55,26 @@ class Decoded:
     """How many gray values it has, by which masks are known."""
     thumbnail: Pixels
     """Gray and 128 x 128, for the search for near-copies."""
+
+
+def decode_source(
+    source: ImageSource,
+    target: Path,
+    channels: Literal[1, 3],
+    size: int,
+    fit: Fit,
+    progress: Progress,
+    fixed_bits: int | None = None,
+    workers: int | None = None,
+) -> tuple[list[Decoded], list[LeftOut], Bits]:
+    """Decode and write every image of a source (see `decode_all`), scaled by the bits that all of them use together.
+
+    Returns the images, the files that are left out, and the bits, which `fixed_bits` names if it is given.
+    """
+    bits = measure_bits(source, fixed_bits, workers)
+    results = decode_all(source, target, channels, size, fit, progress, workers, bits)
+    decoded = [result for result in results if isinstance(result, Decoded)]
+    return decoded, [result for result in results if isinstance(result, LeftOut)], bits
 
 
 def decode_all(
