@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from usgan_cli.core.formats.comparison import ArmExchange, Exchange, RealImages
+from usgan_cli.core.formats.comparison import ArmExchange, Exchange, RealImages, TTestRecord
 from usgan_cli.core.table import Cell, Column, Table, Words
 from usgan_cli.core.text import number, training_label
 from usgan_cli.reporting import charts, paper
@@ -49,24 +49,21 @@ def _label(arm: ArmExchange) -> str:
     return training_label(arm.aug, arm.ratio, arm.variant, arm.control)
 
 
-def exchanges(study: Study) -> dict[int, Exchange | None]:
-    """Return each size's exchange rates; None where it was compared over one repeat."""
-    return {key.n: getattr(record, "exchange", None) for key, record in compared(study)}
+def exchanges(study: Study) -> dict[int, Exchange]:
+    """Return the exchange rates of each size that was compared over several repeats."""
+    records = [(key.n, record) for key, record in compared(study) if not isinstance(record, TTestRecord)]
+    return {n: record.exchange for n, record in records if record.exchange is not None}
 
 
-def _rows(rates: dict[int, Exchange | None]) -> list[tuple[str, list[_Row]]]:
-    return [
-        (f"n = {n}", [_Row(n, arm) for arm in sorted(rate.arms, key=training_order)])
-        for n, rate in rates.items()
-        if rate is not None
-    ]
+def _rows(rates: dict[int, Exchange]) -> list[tuple[str, list[_Row]]]:
+    return [(f"n = {n}", [_Row(n, arm) for arm in sorted(rate.arms, key=training_order)]) for n, rate in rates.items()]
 
 
 def sentences(study: Study, verdicts: Verdicts) -> Iterator[str]:
     """Yield what generated images are worth, of the primary comparison or else of all; or why that cannot be told."""
     rates = exchanges(study)
-    lacking = [ONE_REPEAT if rate is None else rate.lacking for rate in rates.values()]
-    yield from dict.fromkeys(text for text in lacking if text)
+    lacking = [ONE_REPEAT for _, record in compared(study) if isinstance(record, TTestRecord)]
+    yield from dict.fromkeys([*lacking, *(rate.lacking for rate in rates.values() if rate.lacking)])
     primary = next((one.name for one in verdicts.each if one.primary), None)
     for _, rows in _rows(rates):
         gans = [row for row in rows if row.of_gan]
@@ -103,7 +100,7 @@ def table(study: Study) -> Table:
         Column("Real images alone", "real", _numbers, endings=("_low", "_high", "_interval_low", "_interval_high")),
         Words("Beyond n", "beyond", lambda row: Cell(row.arm.real.words(row.n), (), _small(row, row.n)), endings=()),
     ]
-    curves = dict.fromkeys(_curve(rate) for rate in rates.values() if rate is not None and rate.arms)
+    curves = dict.fromkeys(_curve(rate) for rate in rates.values() if rate.arms)
     notes = [
         "Real images alone: how many do as well as this training set, on the monotone curve of their accuracy over n, "
         "with the 95 % interval over repeats and test images, not adjusted for several comparisons; beyond n: less the "
@@ -140,13 +137,13 @@ def _curve(rate: Exchange) -> str:
 
 def plate(study: Study) -> Plate | None:
     """Return the curve of real images alone with the training sets that it is set beside, a chart for each curve."""
-    told = {n: rate for n, rate in exchanges(study).items() if rate is not None and rate.arms}
+    told = {n: rate for n, rate in exchanges(study).items() if rate.arms}
     by_curve: dict[str, dict[int, Exchange]] = {}
     for n, rate in told.items():
         by_curve.setdefault(_curve(rate), {})[n] = rate
     drawn = []
     for i, (curve, rates) in enumerate(by_curve.items()):
-        rows = [row for _, some in _rows(dict(rates)) for row in _shown(some)]
+        rows = [row for _, some in _rows(rates) for row in _shown(some)]
         values = "; ".join(f"n = {row.n}, {row.training}: {row.arm.real.words()}" for row in rows)
         alt = f"Accuracy of real images alone over n: {curve}. Real images that do as well: {values}."
         plot = partial(_plot, next(iter(rates.values())), rows)
