@@ -10,8 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import stats
 from study_records import write_study
+
+from usgan_cli.core.images import codec
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "scripts" / "results"
@@ -68,3 +71,42 @@ def test_records_are_kept_without_images_and_make_the_same_verdict(
     whole, small = (list(maker["study_section"](folder)) for folder in (workspace.root, kept / "busi-test"))
     assert whole[2] == small[2]
     assert json.loads((kept / "busi-test" / "data" / "manifest.json").read_text())
+
+
+def test_the_readme_s_pictures_are_made_from_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = write_study(tmp_path / "study", seeds=(0, 1), sizes=(100, 40))
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    pictures = runpy.run_path(str(SCRIPTS / "make_pictures.py"), run_name="make_pictures")
+    space = pictures["main"].__globals__
+    target, readme = tmp_path / "docs", tmp_path / "README.md"
+    readme.write_text((ROOT / "README.md").read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setitem(space, "TARGET", target)
+    monkeypatch.setitem(space, "README", readme)
+    shot = codec.encode_png(np.full((3, 760, 1000), 200, np.uint8))
+    monkeypatch.setitem(space, "first_screen", lambda records, report: shot)
+    monkeypatch.setattr(sys, "argv", ["make_pictures.py", str(workspace.root)])
+    before = set(ROOT.glob("docs/pictures/**/*"))
+    pictures["main"]()
+    assert set(ROOT.glob("docs/pictures/**/*")) == before
+    with Image.open(target / "samples.png") as sheet, Image.open(target / "report.png") as screen:
+        assert screen.size == (1000, 760)
+        assert 600 < sheet.width <= 1400
+    assert all(path.stat().st_size <= 300_000 for path in target.iterdir())
+    text = readme.read_text(encoding="utf-8")
+    assert text.count("](docs/pictures/") == 2
+    assert "n = 100" in text.split("](docs/pictures/samples.png)")[0]
+    pictures["main"]()
+    assert readme.read_text(encoding="utf-8") == text, "made again it is the same"
+
+
+def test_sheets_are_cut_where_the_images_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    cut = runpy.run_path(str(SCRIPTS / "make_pictures.py"), run_name="make_pictures")["cut"]
+    rows = [[np.full((1, 16, 16), 50 * i + j, np.uint8) for j in range(5)] for i in range(4)]
+    codec.write_png(tmp_path / "sheet.png", codec.sheet(rows))
+    shown = cut(tmp_path / "sheet.png", 16, 4)
+    assert [[image.mean() for image in row] for row in shown] == [[50 * i + j for j in range(3)] for i in range(4)]
+    with pytest.raises(SystemExit, match="32 pixels"):
+        cut(tmp_path / "sheet.png", 32, 4)

@@ -28,6 +28,7 @@ KEPT = (
     "gans/*/generator.json",
     "gans/*/run.json",
     "gans/*/log.jsonl",
+    "synthetic/*/run.json",
     "scores/*.json",
     "classifiers/*/*/result.json",
     "classifiers/*/*/run.json",
@@ -35,6 +36,7 @@ KEPT = (
 )
 """What a report is made of, by pattern."""
 MOST_BYTES = 3_000_000
+REAL_SHEET = "real.png"
 
 
 def main() -> None:
@@ -43,20 +45,25 @@ def main() -> None:
     parser.add_argument("work", type=Path, help="workspace of the study")
     parser.add_argument("name", nargs="?", help="name of the records (default: the workspace's)")
     options = parser.parse_args()
-    target = RECORDS / (options.name or options.work.resolve().name)
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.rmtree(PICTURES / target.name, ignore_errors=True)
-    for pattern in KEPT:
-        for path in sorted(options.work.glob(pattern)):
-            if not path.name.startswith("."):
-                copy(path, target / path.relative_to(options.work))
-    for key, folder in Workspace(options.work).listed("gans", GanKey.parse).items():
-        if sheets := sorted((folder / SAMPLES_FOLDER).glob("kimg*.png")):
-            copy(sheets[-1], PICTURES / target.name / f"{key.name}.png")
-    write_real_sheet(options.work / "data", PICTURES / target.name / "real.png")
+    name = options.name or options.work.resolve().name
+    keep(options.work, RECORDS / name, PICTURES / name)
     size = sum(path.stat().st_size for top in (RECORDS, PICTURES) for path in top.rglob("*") if path.is_file())
     if size > MOST_BYTES:
         raise SystemExit(f"{RECORDS} has {size:,} bytes; {MOST_BYTES:,} are the most that are kept here.")
+
+
+def keep(work: Path, target: Path, pictures: Path) -> None:
+    """Copy a workspace's records to `target`; and to `pictures` a sheet of real images (real.png) and one a GAN."""
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.rmtree(pictures, ignore_errors=True)
+    for pattern in KEPT:
+        for path in sorted(work.glob(pattern)):
+            if not path.name.startswith("."):
+                copy(path, target / path.relative_to(work))
+    for key, folder in Workspace(work).listed("gans", GanKey.parse).items():
+        if sheets := sorted((folder / SAMPLES_FOLDER).glob("kimg*.png")):
+            copy(sheets[-1], pictures / f"{key.name}.png")
+    write_real_sheet(work / "data", pictures / REAL_SHEET)
 
 
 def write_real_sheet(data: Path, target: Path, columns: int = 8) -> None:

@@ -18,7 +18,7 @@ from usgan_cli.classify.augment import OPERATIONS, trivial_augment
 from usgan_cli.classify.controls import copies, with_shuffled_labels
 from usgan_cli.classify.fold_images import Treatment, assign_images
 from usgan_cli.core.apportion import class_quotas
-from usgan_cli.core.errors import SettingsError
+from usgan_cli.core.errors import DataError, SettingsError
 from usgan_cli.core.formats.classifier import FoldRecord
 from usgan_cli.core.progress import Silent
 
@@ -30,6 +30,17 @@ def assigned(treatment: Treatment, config: Any = FROZEN) -> Any:
         raise AssertionError("nothing is selected")
 
     return assign_images(config, 45, treatment, REAL, TEST, Silent(), prefer)
+
+
+def test_a_source_s_own_split_may_divide_a_group_and_is_then_warned_of() -> None:
+    divided = dataclasses.replace(TEST, groups=REAL.groups[: len(TEST)])
+    said = Silent()
+    assign_images(FROZEN, 45, Treatment(), REAL, divided, said, lambda *_: None, own_split=True)  # type: ignore[arg-type]
+    (warning,) = said.warnings
+    assert f"{len(TEST)} groups" in warning
+    assert "--split new" in warning
+    with pytest.raises(DataError, match="--split new"):
+        assign_images(FROZEN, 45, Treatment(), REAL, divided, said, lambda *_: None)  # type: ignore[arg-type]
 
 
 @settings(deadline=None, max_examples=40)

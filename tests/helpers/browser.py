@@ -152,17 +152,19 @@ def launch(program: str) -> Iterator[Browser]:
             os.dup2(theirs_in, 3)
             os.dup2(theirs_out, 4)
 
+        # Nothing of subprocess's own may lie at 3 and 4, which the child replaces; all others close by themselves.
+        held = [os.open(os.devnull, os.O_RDONLY) for _ in range(2)]
         process = subprocess.Popen(
             [program, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             preexec_fn=connect,  # noqa: PLW1509 - descriptors 3 and 4 have no other way in
-            pass_fds=(3, 4),
+            close_fds=False,
             start_new_session=True,
         )
-        os.close(theirs_in)
-        os.close(theirs_out)
+        for end in (theirs_in, theirs_out, *held):
+            os.close(end)
         try:
             browser = Browser(ours_out, ours_in)
             yield browser

@@ -38,6 +38,13 @@ def test_what_is_needed_shows_the_target() -> None:
     assert many.detectable is not None and many.detectable < TARGET and "would show" not in many.sentence()
 
 
+def test_no_study_is_said_to_show_more_than_a_hundred_points() -> None:
+    (two,) = prospects(2, 80, 4, primary=False)
+    assert two.detectable is not None and two.detectable > 1
+    assert "can show no difference, however large, in each comparison" in two.sentence()
+    assert f"; {two.repeats_needed} repeats would show 3." in two.sentence()
+
+
 def test_one_repeat_gives_no_verdict() -> None:
     (one,) = prospects(1, 280, 4, primary=True)
     assert one.detectable is None and "One repeat gives no verdict" in one.sentence()

@@ -26,6 +26,7 @@ from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.progress import Progress
 from usgan_cli.core.store.files import digest_json
 from usgan_cli.core.store.workspace import ControlName
+from usgan_cli.core.text import plural
 
 Preference = Callable[[ImageSet, ImageSet], Indices]
 """Ranks synthetic images (second) by a fold's real training images (first): positions, the preferred first."""
@@ -97,14 +98,17 @@ def assign_images(
     test: ImageSet,
     progress: Progress,
     prefer: Preference,
+    *,
+    own_split: bool = False,
 ) -> ClassifierImages:
     """Check that the sets fit together, divide the real images into folds, and choose the synthetic ones.
 
     Raises a `SettingsError` where the treatment contradicts itself; a `DataError` where there are too few images,
-    classes do not match, or an image would be trained and tested on.
+    classes do not match, or an image would be trained and tested on. With `own_split`, the source's split, which may
+    divide copies or a patient's images, the latter is a warning.
     """
     _check_treatment(treatment, config.folds)
-    _check_data(n, real, test, progress)
+    _check_data(n, real, test, progress, own_split=own_split)
     real, test = in_file_order(real), in_file_order(test)
     candidates = tuple(with_real_classes(real, images) for images in treatment.synthetic)
     if candidates and (size := candidates[0].pixels.shape[-2:]) != real.pixels.shape[-2:]:
@@ -248,7 +252,7 @@ def _absent_classes(images: ImageSet) -> list[str]:
     return [class_ for class_, count in images.class_counts().items() if count == 0]
 
 
-def _check_data(n: int, real: ImageSet, test: ImageSet, progress: Progress) -> None:
+def _check_data(n: int, real: ImageSet, test: ImageSet, progress: Progress, *, own_split: bool) -> None:
     if len(real) != n:
         raise DataError(f"The subset {real.name!r} has {len(real)} images, not {n}.")
     if test.classes != real.classes:
@@ -270,10 +274,13 @@ def _check_data(n: int, real: ImageSet, test: ImageSet, progress: Progress) -> N
     if absent := _absent_classes(test):
         raise DataError(f"No test image has the class {absent[0]!r}.", "Prepare the data again: usgan prepare --force")
     if shared := set(real.groups.tolist()) & set(test.groups.tolist()):
-        raise DataError(
-            f"{len(shared)} groups of images that belong together are in both the subset and the test images.",
-            "Prepare the data again: usgan prepare --force",
+        said = (
+            f"{plural(len(shared), 'group')} of copies or of one patient: both the subset and the test images have some"
         )
+        again = "usgan prepare SOURCE --split new --force"
+        if not own_split:
+            raise DataError(f"{said}.", f"Prepare the data again: {again}")
+        progress.warn(f"{said}. So the source's own split has it, and the test scores are too high. Another: {again}")
     if leaked := len(_contents(real) & _contents(test)):
         progress.warn(
             f"{leaked} of the test images are also in the subset, pixel for pixel: the test scores are too high."

@@ -57,6 +57,8 @@ class Origin:
     subset_digest: str
     test_digest: str
     """Content digest of the dataset whose test images are used."""
+    own_split: bool = False
+    """Whether the test images are those that the source came with, where copies of training images may be."""
 
 
 def train_classifier(
@@ -92,7 +94,7 @@ def train_classifier(
         real_features, synthetic_features = features.of(side, candidates)
         return preference(treatment.select, (real_features, side.labels), (synthetic_features, candidates.labels))
 
-    images = assign_images(config, origin.n, treatment, real, test, progress, prefer)
+    images = assign_images(config, origin.n, treatment, real, test, progress, prefer, own_split=origin.own_split)
     images = replace(images, external=tuple(_checked(one.images, images.real) for one in external))
     todo = [fold for fold in images.folds if read_fold(target, images, fold) is None]
     backbone = features.backbone if config.freeze else open_backbone(config, len(real.classes), progress)

@@ -103,7 +103,7 @@ def samples(records: StudyRecords) -> tuple[list[Samples], list[str]]:
         subset = next(key.subset for key in records.synthetic if key.n == n)
         sources = {"Real training images": partial(_real_thumbs, records, data, subset)}
         for key in [key for key in records.synthetic if key.subset == subset]:
-            sources[_with_distance(records, key)] = partial(_synthetic_thumbs, records, key, data.classes)
+            sources[with_distance(records, key)] = partial(_synthetic_thumbs, records, key, data.classes)
         panels = {}
         for name, thumbs in sources.items():
             with _reporting(f"Samples of {name.partition(', ')[0]}, n = {n},", records, problems):
@@ -111,12 +111,12 @@ def samples(records: StudyRecords) -> tuple[list[Samples], list[str]]:
         if panels:
             title = subset_title(subset, records.subset_keys())
             pictures = [_panel(name, f"{title}; rows {', '.join(data.classes)}", rows) for name, rows in panels.items()]
-            chart = _samples_chart(panels, data.classes, title, f"samples-{subset.name}")
+            chart = samples_chart(panels, data.classes, title, f"samples-{subset.name}")
             shown.append(Samples(title, data.classes, pictures, chart))
     return shown, problems
 
 
-def _with_distance(records: StudyRecords, key: GanKey) -> str:
+def with_distance(records: StudyRecords, key: GanKey) -> str:
     """Return a GAN's name with its distance to the test images, where it was scored: "StyleGAN2 + ADA, FD 100.6"."""
     score, name = records.scores.get(key), gan_label(key.aug)
     if score is None:
@@ -166,7 +166,7 @@ def _thumbs(rows: Sequence[Sequence[Pixels]], channels: int, size: int) -> Rows:
     return [[codec.fit(image, side) for image in row] or [blank] for row in rows]
 
 
-def _samples_chart(panels: Mapping[str, Rows], classes: Sequence[str], title: str, name: str) -> Chart:
+def samples_chart(panels: Mapping[str, Rows], classes: Sequence[str], title: str, name: str) -> Chart:
     """Return the study's figure 3: samples of every GAN beside real images, all on one gray scale."""
     alt = f"Samples, {title}: {', '.join(panels)}; rows {', '.join(classes)}."
     size = (0.7 + 2.4 * len(panels), 0.7 + 0.8 * len(classes))
@@ -179,7 +179,7 @@ def _plot_samples(panels: Mapping[str, Rows], classes: Sequence[str], title: str
         sheet = codec.sheet(rows)
         shown = sheet[0] if sheet.shape[0] == 1 else sheet.transpose(1, 2, 0)
         axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        axes.set_title(name)
+        axes.set_title(name.replace(", ", "\n", 1))  # what was measured stands below: panels are narrow
         axes.set_xticks([])
         axes.spines[:].set_visible(False)
         height = sheet.shape[1] / len(classes)

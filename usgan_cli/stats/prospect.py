@@ -34,7 +34,9 @@ class Prospect:
         images = f"{self.images} test images{' (copies count once)' if self.copies else ''}"
         if self.detectable is None:
             return f"One repeat gives no verdict, on {images} or more. Three can: [grid] seeds = [0, 1, 2]."
-        text = f"{plural(self.repeats, 'repeat')} on {images} can show about {100 * self.detectable:.1f} points"
+        # More than all test images cannot be classified correctly, so a difference of 100 points is out of reach.
+        size = f"about {100 * self.detectable:.1f} points" if self.detectable < 1 else "no difference, however large,"
+        text = f"{plural(self.repeats, 'repeat')} on {images} can show {size}"
         text = f"{text} in {self.what} (in four of five such studies; variances as of linear heads on BUSI)"
         if self.detectable <= TARGET:
             return f"{text}."

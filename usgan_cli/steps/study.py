@@ -143,7 +143,7 @@ class Planned:
         if seconds:
             text += f" About {duration(seconds)}" + (f", and {unknown} of unknown length." if unknown else ".")
         elif self.todo:
-            text += " How long it takes is not known yet (--dry-run --calibrate measures it)."
+            text += " About how long it takes: --dry-run; measured here: --dry-run --calibrate."
         return text
 
     def _outcome(self, status: Status) -> Outcome:

@@ -89,7 +89,13 @@ def run(options: TrainClassifier, session: Session) -> Outcome:
         if making.needed:
             making.document = train_classifier(
                 config,
-                origin=Origin(target.name, options.n, subset.content_digest(), data.digest),
+                origin=Origin(
+                    target.name,
+                    options.n,
+                    subset.content_digest(),
+                    data.digest,
+                    own_split=data.manifest.split_from == "source",
+                ),
                 treatment=Treatment(
                     aug=aug,
                     ratio=ratio,
