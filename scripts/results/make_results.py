@@ -20,7 +20,7 @@ from scipy import stats
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.core.table import Table
 from usgan_cli.core.text import gan_label, number
-from usgan_cli.reporting import classifier_tables, copying_tables, paper, score_tables, verdict
+from usgan_cli.reporting import classifier_tables, copying_tables, exchange, paper, score_tables, verdict
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.records import StudyRecords, collect
 from usgan_cli.reporting.verdict import Verdicts, judge_study
@@ -29,7 +29,8 @@ from usgan_cli.steps.report import declared_analysis
 RECORDS = Path(__file__).resolve().parent / "records"
 TARGET = Path(__file__).resolve().parents[2] / "docs" / "results.md"
 PICTURES = TARGET.parent / "pictures" / "results"
-NOT_RUN = Path(__file__).resolve().parent / "not_run.md"
+WORDS = Path(__file__).resolve().parent
+"""What is not made from records: what was not run (`not_run.md`), and what a study does and does not show (its name)."""
 
 LEAK_WORDS = (
     "Which split is used decides part of a published F1: compare only figures of the same kind of split. A small "
@@ -58,7 +59,7 @@ def page() -> str:
         lines += ["", *study_section(folder)]
     if (RECORDS / "leak.json").is_file():
         lines += ["", *leak_section(json.loads((RECORDS / "leak.json").read_text(encoding="utf-8")))]
-    lines += ["", "## What was not run", "", NOT_RUN.read_text(encoding="utf-8")]
+    lines += ["", "## What was not run", "", (WORDS / "not_run.md").read_text(encoding="utf-8")]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -68,6 +69,8 @@ def study_section(folder: Path) -> Iterator[str]:
     study = Study.of(collect(workspace))
     verdicts = judge_study(study, declared_analysis(workspace))
     yield from (f"## {folder.name}", "", f"**{verdict.headline(verdicts)}.** {verdict.summary(verdicts)}", "")
+    if (words := WORDS / f"{folder.name}.md").is_file():
+        yield from (words.read_text(encoding="utf-8").rstrip(), "")
     yield from _shown(verdict.table(verdicts))
     for group in study.scores:
         for table in (
@@ -78,6 +81,7 @@ def study_section(folder: Path) -> Iterator[str]:
             yield from _shown(table)
     for group in study.classifiers:
         yield from _shown(classifier_tables.f1_table(group))
+    yield from _shown(exchange.table(study))
     yield from orderings(study.records, verdicts)
     yield from _sheets(folder)
     yield from ("", *_records_of(study.records))
