@@ -455,6 +455,32 @@ def test_a_report_that_was_just_made_is_whole(work: Workspace) -> None:
     assert findings(work) == []
 
 
+def test_verify_tells_records_of_other_versions_from_damaged_ones(
+    work: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    score, ttest, real = work.score(f"none-n{N}-s0"), work.ttest(N, 0), work.classifier(N, 0)
+    write_sealed(score, body(score) | {"version": 1})
+    write_sealed(ttest, body(ttest) | {"version": 99})
+    write_sealed(real / "result.json", body(real / "result.json") | {"version": 2})
+    unsealed = {name: value for name, value in body(work.subset(N, 0)).items() if name != "self_sha256"}
+    work.subset(N, 0).write_text(json.dumps(unsealed))
+    code, out, err = verify(work, capsys, "--json")
+    states = {
+        row["path"].removeprefix(f"{work.root}/"): row["state"]
+        for row in json.loads(out)["findings"]
+        if row["state"] != "out of date"
+    }
+    assert states == {
+        f"{SCORES}.json": "older version",
+        f"{CLASSIFIER}/real/result.json": "older version",
+        f"subsets/n{N}-s0.json": "older version",
+        f"ttests/n{N}-s0.json": "newer version",
+    }
+    assert code == 1
+    assert "3 made by an older usgan and 1 made by a newer usgan" in err.replace("\n", " ")
+    assert "damaged" not in err
+
+
 def test_what_was_made_from_replaced_inputs_is_out_of_date_and_may_be_cleaned(
     work: Workspace, capsys: pytest.CaptureFixture[str], means: None
 ) -> None:
