@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import typer
 from damage import write_sealed
-from processes import USGAN, start, wait_until
+from processes import USGAN, start, usgan, wait_until
 from tiny_gan import tiny_document
 
 from usgan_cli import __version__, cli
@@ -482,7 +482,7 @@ def test_a_signal_in_the_middle_of_work_leaves_nothing_half_done(tmp_path: Path,
 def test_two_commands_on_one_artefact(tmp_path: Path, run: Run) -> None:
     target = tmp_path / "out" / "p"
     words = ["phantom", str(target), "--count", "3000", "--size", "64"]
-    other = subprocess.Popen([sys.executable, "-m", "usgan_cli", *words], cwd=ROOT, stderr=subprocess.DEVNULL)
+    other = usgan(*words)
     try:
         end = time.monotonic() + 30
         while not (tmp_path / "out" / ".p.holder").exists() and time.monotonic() < end:

@@ -10,6 +10,7 @@ import signal
 import zipfile
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ import pytest
 from usgan_cli import cli
 from usgan_cli.core.formats.classifier import ClassifierRecord, Predictions
 from usgan_cli.core.images import codec
+from usgan_cli.core.images.codec import Pixels
+from usgan_cli.gan import onnx as exporting
 
 pytestmark = pytest.mark.slow
 
@@ -29,6 +32,15 @@ NAMES = [
     "良性 Läsion", "n" * 120,
 ]  # fmt: skip
 N, TEST, FOLDS = 120, 40, 3
+
+
+class Means:
+    """An extractor whose features are the images' 4 x 4 block means: nothing here is about distances."""
+
+    name, dim = "means@0", 16
+
+    def __call__(self, pixels: Pixels, **options: object) -> np.ndarray:
+        return pixels[:, 0].reshape(len(pixels), 4, 4, 4, 4).mean((2, 4)).reshape(len(pixels), 16).astype(np.float32)
 
 
 class Scripts(HTMLParser):
@@ -75,6 +87,47 @@ def entries(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
 
 
+STUDY_NAME = "<script>alert(2)</script>[red]$(id)=1+1"
+
+
+def study_file(table: Path) -> Path:
+    """A study of the same settings as the single commands, whose own name and file are hostile too."""
+    file = table.parent / "it's [red] $(id);.toml"
+    file.write_text(
+        f"""
+name = {json.dumps(STUDY_NAME)}
+[data]
+source = {json.dumps(str(table / "table.csv"))}
+size = 16
+test = {TEST}
+[grid]
+sizes = [{N}]
+seeds = [0]
+gans = ["none"]
+[gan]
+preset = "tiny"
+kimg = 0.03
+batch = 4
+precision = "float32"
+[generate]
+count = {N}
+[score]
+extractor = "efficientnet-lite0"
+count = 40
+ssim_pairs = 20
+[classifier]
+backbone = "test_efficientnet"
+weights = "none"
+freeze = true
+size = 32
+folds = {FOLDS}
+controls = []
+""",
+        encoding="utf-8",
+    )
+    return file
+
+
 def test_names_are_data_in_every_command(
     table: Path,
     tmp_path: Path,
@@ -83,6 +136,7 @@ def test_names_are_data_in_every_command(
     restored: None,
 ) -> None:
     assert len(set(NAMES)) == 40
+    monkeypatch.setattr("usgan_cli.steps.score.make_extractor", lambda *_, **__: Means())
     monkeypatch.setenv("COLUMNS", "4000")
     monkeypatch.chdir(tmp_path)
     around = entries(tmp_path.parent) | entries(table)
@@ -112,7 +166,22 @@ def test_names_are_data_in_every_command(
     run("train-cls", "--n", N, *classifier)
     run("train-cls", *of_gan, *classifier)
     run("ttest", "--n", N)
+    if find_spec("onnx") is not None:
+        import onnx
+
+        monkeypatch.setattr(exporting, "PACKAGES", ())
+        monkeypatch.setattr(exporting, "_exported", lambda *_: onnx.ModelProto())  # what is written about it is real
+        monkeypatch.setattr(exporting, "greatest_difference", lambda *_: 0.0)
+        run("export", *of_gan, "--onnx", "deep/er/work/it's $(id).onnx")
+        about = {one.key: one.value for one in onnx.load("deep/er/work/it's $(id).onnx").metadata_props}
+        assert set(json.loads(about["classes"])) == set(NAMES)
+    run("study", study_file(table), "--dry-run")
+    run("study", study_file(table))
     run("report")
+    run("status")
+    run("verify")
+    for name in (STUDY_NAME, "table.csv"):
+        assert name in shown
 
     work = tmp_path / "deep/er/work"
     assert {path.parts[0] for path in map(Path, entries(tmp_path))} == {"deep"}
@@ -143,11 +212,34 @@ def test_names_are_data_in_every_command(
         page.feed(text)
         assert "script" not in page.tags
         assert not {name for name in page.attributes if name.startswith("on")}
-        assert "<script>alert(1)</script>" in "".join(page.words), path
+        words = "".join(page.words)
+        assert "<script>alert(1)</script>" in words, path
+        assert STUDY_NAME in words or path.parent.name != "report", path
     for path in work.rglob("*.md"):
         assert not re.search(r"(?<!\\)<(?=[a-z/!])", path.read_text(encoding="utf-8")), path
     for path in work.rglob("*.tex"):
         assert "\\input" not in path.read_text(encoding="utf-8"), path
+
+
+def test_folders_of_simulated_images_may_be_called_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], restored: None
+) -> None:
+    from usgan_cli.data import phantom
+
+    blank = np.zeros((1, 16, 16), dtype=np.uint8)
+    monkeypatch.setattr(phantom, "simulate", lambda *_: blank)
+    monkeypatch.setenv("COLUMNS", "4000")
+    monkeypatch.chdir(tmp_path)
+    names = [name for name in NAMES if "/" not in name and name != ".."]
+    assert len(names) > 30
+    for name in names:
+        assert cli.run(["phantom", f"./{name}", "--count", "10", "--size", "16", "--work", "work"]) == 0
+        captured = capsys.readouterr()
+        assert captured.out == f"{name}\n"
+        assert captured.err.replace("\n", "").isprintable()
+        assert len(list((tmp_path / name).glob("*/*.png"))) == 10
+    written = {entry.name for entry in tmp_path.iterdir() if not entry.name.endswith(".lock")}
+    assert written - {"work"} == set(names)
 
 
 def test_a_generator_from_elsewhere_writes_where_it_is_told(

@@ -23,8 +23,10 @@ sys.exit(main())
 MODULES = ["usgan_cli.cli", "typer", "usgan_cli.core.errors", "usgan_cli.steps.subsample", "numpy", "pydantic"]
 
 
-@pytest.mark.parametrize("module", MODULES)
-@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("module", "number"),
+    [*((module, "SIGINT") for module in MODULES), (MODULES[0], "SIGTERM"), (MODULES[-1], "SIGTERM")],
+)
 def test_an_interruption_while_loading_is_no_traceback(module: str, number: str, tmp_path: Path) -> None:
     code = CODE.format(module=module, number=number, work=str(tmp_path))
     words = [sys.executable, "-c", f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n{code}"]

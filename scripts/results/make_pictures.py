@@ -37,8 +37,15 @@ TARGET, README = ROOT / "docs" / "pictures", ROOT / "README.md"
 BEGIN, END = "<!-- pictures: made by scripts/results/make_pictures.py -->", "<!-- end of pictures -->"
 WIDTH, HEIGHT = 1000, 760
 """CSS pixels of the report's first screen that are shown, at most."""
-MARGIN = 20
-FINDING = "(e => [e.y, e.height])(document.querySelector('#finding').getBoundingClientRect())"
+MARGIN = 8
+FINDING = """
+(finding => {
+  const top = finding.getBoundingClientRect().y
+  const ends = [...finding.querySelectorAll('*')].map(part => part.getBoundingClientRect().bottom - top)
+  return [top, Math.max(...ends.filter(end => end <= %d))]
+})(document.querySelector('#finding'))
+"""
+"""Where the first screen begins, and its height up to the last part that ends within so many pixels."""
 COLUMNS = 3
 """Images of each class that are shown of real ones, and of each GAN."""
 WIDTHS, MOST_BYTES = (1400, 1200, 1000, 800), 300_000
@@ -75,10 +82,8 @@ def first_screen(records: Path, report: Path) -> bytes:
     picture = report / "first-screen.png"
     with launch(program) as browser:
         browser.open(report / PAGE, WIDTH, HEIGHT)
-        top, height = browser.evaluate(
-            "(e => [e.y, e.height])(document.querySelector('#finding').getBoundingClientRect())"
-        )
-        shown = {"x": 0, "y": top - MARGIN, "width": WIDTH, "height": min(height + 2 * MARGIN, HEIGHT)}
+        top, height = browser.evaluate(FINDING % (HEIGHT - MARGIN))
+        shown = {"x": 0, "y": top, "width": WIDTH, "height": height + MARGIN}
         browser.screenshot(picture, clip=shown)
     return picture.read_bytes()
 
@@ -106,12 +111,15 @@ def cut(sheet: Path, size: int, classes: int) -> Rows:
 
 
 def write_small(target: Path, picture: bytes) -> None:
-    """Write a picture with few colours and no more pixels than a small file holds."""
+    """Write a picture with no more pixels than a small file holds."""
     image = Image.open(io.BytesIO(picture)).convert("RGB")
+    red, green, blue = image.split()
+    if red.tobytes() == green.tobytes() == blue.tobytes():
+        image = red
     for width in WIDTHS:
         height = round(image.height * width / image.width)
         smaller = image if image.width <= width else image.resize((width, height), Image.Resampling.LANCZOS)
-        smaller.quantize(128, dither=Image.Dither.NONE).save(target, optimize=True)
+        smaller.save(target, optimize=True)
         if target.stat().st_size <= MOST_BYTES:
             return
     raise SystemExit(f"{target} has {target.stat().st_size:,} bytes; {MOST_BYTES:,} are the most.")

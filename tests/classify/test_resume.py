@@ -6,7 +6,6 @@ import copy
 import dataclasses
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from configs import classifier_config
+from processes import Forked, wait_until
 
 from usgan_cli.classify import finetune, fold_files
 from usgan_cli.classify.config import ClassifierConfig
@@ -110,26 +110,20 @@ def test_stopped_after_any_epoch_it_comes_to_the_same(
     assert contents(tmp_path / "real") == undisturbed
 
 
-STUCK = """
-import signal, sys, time
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-from pathlib import Path
-import test_resume as here
+def hangs(target: Path) -> int:
+    """Train, and hang in the third epoch of the second fold."""
+    whole = finetune.FoldTrainer.train_epoch
 
-here.finetune.SAVE_SECONDS = 0.0
-whole = here.finetune.FoldTrainer.train_epoch
+    def stuck(self: Any, train: Any, epoch: int, task: Any) -> None:
+        if (self.fold, epoch) == (1, 3):
+            target.with_name("stuck").touch()
+            time.sleep(600)
+        whole(self, train, epoch, task)
 
-def stuck(self, train, epoch, task):
-    if (self.fold, epoch) == (1, 3):
-        Path(sys.argv[1]).with_name("stuck").touch()
-        time.sleep(600)
-    whole(self, train, epoch, task)
-
-here.finetune.FoldTrainer.train_epoch = stuck
-here.torch.set_num_threads(int(sys.argv[2]))
-here.train(Path(sys.argv[1]))
-"""
-"""A training that hangs in the third epoch of the second fold."""
+    finetune.SAVE_SECONDS = 0.0  # type: ignore[misc]
+    finetune.FoldTrainer.train_epoch = stuck  # type: ignore[method-assign]
+    train(target)
+    return 0
 
 
 @pytest.mark.slow
@@ -139,16 +133,10 @@ def test_a_killed_process_is_continued_to_the_same_bytes(
     how: signal.Signals, undisturbed: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "real"
-    with subprocess.Popen(
-        [sys.executable, "-c", STUCK, str(target), str(torch.get_num_threads())],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        for _ in range(1200):
-            if (tmp_path / "stuck").exists() or process.poll() is not None:
-                break
-            time.sleep(0.05)
-        process.send_signal(how)
+    process = Forked(lambda: hangs(target))
+    wait_until((tmp_path / "stuck").exists, process)
+    process.send_signal(how)
+    process.wait()
     assert process.returncode != 0
     assert {"folds/fold0.json", "folds/fold1.state.safetensors"} <= contents(target).keys()
     epochs: list[tuple[int, int]] = []

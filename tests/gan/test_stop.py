@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from processes import USGAN, start, wait_until
+from processes import usgan, wait_until
 from tiny_gan import CPU, config, images, run
 
 from usgan_cli import cli
@@ -188,7 +188,7 @@ def training(work: Path, out: Path, kimg: float) -> list[str]:
     options = ["--preset", "tiny", "--batch", "8", "--channel-base", "128", "--device", "cpu", "--threads", "1"]
     options += ["--kimg", f"{kimg:g}", "--precision", "float32", "--save-kimg", "50", "--tick-kimg", "0.016"]
     options += ["--ada-kimg", "0.2"]
-    return [*USGAN, "train-gan", "--aug", "ada", "--n", "12", "--out", str(out), "--work", str(work), *options]
+    return ["train-gan", "--aug", "ada", "--n", "12", "--out", str(out), "--work", str(work), *options]
 
 
 @pytest.mark.slow
@@ -197,7 +197,7 @@ def test_a_training_that_was_stopped_goes_on_from_there(work: Path, tmp_path: Pa
     """The processes that a user starts: one, and with SIGTERM also one that it starts itself, all of them signalled."""
     out = tmp_path / "g"
     shared = ["--gpus", "2"] if number == signal.SIGTERM else []
-    process = start(*training(work, out, 100), *shared, start_new_session=True)
+    process = usgan(*training(work, out, 100), *shared)
     wait_until(lambda: len(read_log(out)) > 1, process)
     os.killpg(process.pid, number)
     _, err = process.communicate(timeout=240)
@@ -211,7 +211,7 @@ def test_a_training_that_was_stopped_goes_on_from_there(work: Path, tmp_path: Pa
         return
     plain = tmp_path / "plain"
     for folder in (out, plain):
-        assert cli.run([*training(work, folder, (images_shown + 16) / 1000)[len(USGAN) :], "--quiet"]) == 0
+        assert cli.run([*training(work, folder, (images_shown + 16) / 1000), "--quiet"]) == 0
     assert sha256_file(out / "generator.safetensors") == sha256_file(plain / "generator.safetensors")
 
 
@@ -223,8 +223,7 @@ def test_any_of_a_launcher_s_processes_can_ask_for_the_end(work: Path, tmp_path:
         port = free.getsockname()[1]
     variables = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
     processes = [
-        start(*training(work, out, 100), env=os.environ | variables | {"RANK": rank, "LOCAL_RANK": rank})
-        for rank in ("0", "1")
+        usgan(*training(work, out, 100), env=variables | {"RANK": rank, "LOCAL_RANK": rank}) for rank in ("0", "1")
     ]
     wait_until(lambda: len(read_log(out)) > 1, processes[0])
     processes[1].send_signal(signal.SIGTERM)
@@ -236,7 +235,7 @@ def test_any_of_a_launcher_s_processes_can_ask_for_the_end(work: Path, tmp_path:
 @pytest.mark.slow
 def test_workers_end_with_a_main_process_that_was_killed(work: Path, tmp_path: Path) -> None:
     out = tmp_path / "g"
-    process = start(*training(work, out, 100), "--gpus", "2", start_new_session=True)
+    process = usgan(*training(work, out, 100), "--gpus", "2")
     wait_until(lambda: len(read_log(out)) > 1, process)
     process.kill()
     process.wait()

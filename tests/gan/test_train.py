@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from tiny_gan import CPU, config, images, run
 
-from usgan_cli.core.errors import FormatError, MissingError
+from usgan_cli.core.errors import DamagedError, FormatError, MissingError
 from usgan_cli.core.formats.generator import BestScore, LogRow, TrainingState, latest_state, read_generator, read_log
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store.files import sha256_file
@@ -284,6 +284,37 @@ def test_the_time_lapse_shows_every_sheet(tmp_path: Path) -> None:
         assert lapse.n_frames == len(sheets) == 4
         assert lapse.size == first.size
         assert np.array_equal(np.asarray(lapse.convert("L")), np.asarray(first))
+
+
+def test_sheets_of_samples_must_be_those_of_the_state(tmp_path: Path) -> None:
+    """The page and the time-lapse of a training that goes on show sheets of earlier runs."""
+    folder = tmp_path / "g"
+    run(folder, config(kimg=0.016, save_kimg=0.008))
+    first, second, *_ = sheets = sorted((folder / "samples").glob("kimg*.png"))
+    data = {sheet: sheet.read_bytes() for sheet in sheets}
+    first.write_bytes(data[second])
+    second.write_bytes(data[first])
+    with pytest.raises(DamagedError, match=first.name):
+        run(folder, config(kimg=0.024, save_kimg=0.008))
+    second.write_bytes(data[second])
+    first.unlink()  # one that is gone is not shown
+    run(folder, config(kimg=0.024, save_kimg=0.008))
+    assert second.read_bytes() == data[second]
+    run(tmp_path / "straight", config(kimg=0.024, save_kimg=0.008))
+    last = latest_state(folder / "checkpoint")
+    straight = latest_state(tmp_path / "straight" / "checkpoint")
+    assert last is not None
+    assert straight is not None
+    assert last.samples == straight.samples
+
+
+def test_sheets_from_after_the_state_are_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "g"
+    run(folder, config(kimg=0.008))
+    later = folder / "samples" / "kimg00000.500.png"
+    later.write_bytes(b"of a process that was killed")
+    run(folder, config(kimg=0.016))
+    assert not later.exists()
 
 
 def test_tensorboard_gets_the_log(tmp_path: Path) -> None:

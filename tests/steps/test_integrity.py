@@ -157,6 +157,16 @@ def flip_a_bit(path: Path) -> None:
     path.write_bytes(bytes(data))
 
 
+def exchange(path: Path) -> None:
+    """Exchange a file with the next of its folder, as a careless copy would."""
+    other = next(
+        other for other in sorted(path.parent.glob(f"*{path.suffix}")) if other.read_bytes() != path.read_bytes()
+    )
+    own = path.read_bytes()
+    path.write_bytes(other.read_bytes())
+    other.write_bytes(own)
+
+
 Damage = Callable[[Path], None]
 Consumer = tuple[str, dict[str, Any]]
 SUBSAMPLE: Consumer = ("subsample", {"n": (N,)})
@@ -216,6 +226,10 @@ TABLE: list[tuple[str, Damage, Consumer, bool, str]] = [
     (f"{GAN_FOLDER}/config.json", first_digit, REPORT, False, "train-gan"),
     (f"{GAN_FOLDER}/snapshots/kimg00000.016.safetensors", flip_a_bit, SNAPSHOTS, True, "train-gan"),
     (f"{GAN_FOLDER}/samples/kimg00000.016.png", flip_a_bit, REPORT, False, "train-gan"),
+    (f"{GAN_FOLDER}/samples/kimg00000.016.png", flip_a_bit, LONGER, False, "train-gan"),
+    (f"synthetic/none-n{N}-s0/a/seed00000000.png", exchange, AUGMENTED, True, "generate"),
+    (f"synthetic/none-n{N}-s0/a/seed00000000.png", exchange, SCORING, True, "generate"),
+    ("data/images/a/0.png", exchange, TRAIN, True, "prepare"),
     (f"pictures/none-n{N}-s0-grid.png", flip_a_bit, GRID, False, "generate"),
 ]  # fmt: skip
 
@@ -309,6 +323,30 @@ def test_an_unfinished_training_needs_the_log_of_its_state(work: Workspace, dama
         with pytest.raises(DamagedError, match=r"log\.jsonl does not begin as it did"):
             run(work, command, **options)
     assert any(place.endswith(f"gans/none-n{N}-s0") for _, place in findings(work))
+
+
+def test_an_unfinished_training_is_shown_with_its_own_samples_alone(work: Workspace, means: None) -> None:
+    folder = work.gan("none", N, 0)
+    (folder / "run.json").unlink()
+    flip_a_bit(folder / "samples" / "kimg00000.016.png")
+    for command, options in (LONGER, REPORT):
+        with pytest.raises(DamagedError, match=r"kimg00000\.016\.png is not the file"):
+            run(work, command, **options)
+    assert ("damaged", f"gans/none-n{N}-s0") in findings(work)
+
+
+@pytest.mark.parametrize("kind", ["generated", "real"])
+def test_a_report_shows_no_images_that_were_exchanged(work: Workspace, kind: str, means: None) -> None:
+    shown = work.data / Subset.read(work.subset(N, 0)).images[0]
+    if kind == "generated":
+        shown = work.synthetic("none", N, 0) / "a" / "seed00000000.png"
+    exchange(shown)
+    folder = shown.parent.relative_to(work.root).as_posix()
+    speaking = session(work, force=True)
+    call("report", speaking)
+    assert isinstance(speaking.progress, Silent)
+    assert any("cannot be shown" in warning and folder in warning for warning in speaking.progress.warnings)
+    assert ("damaged", folder) in {(state, place.rpartition("/")[0]) for state, place in findings(work)}
 
 
 def test_a_generator_that_is_not_finite_is_refused_by_all_that_use_it(work: Workspace, means: None) -> None:
@@ -415,6 +453,32 @@ def test_a_report_that_was_just_made_is_whole(work: Workspace) -> None:
     run(work, "report")
     assert "audit" in json.loads((work.report / "run.json").read_text())["run"]["inputs"]
     assert findings(work) == []
+
+
+def test_verify_tells_records_of_other_versions_from_damaged_ones(
+    work: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    score, ttest, real = work.score(f"none-n{N}-s0"), work.ttest(N, 0), work.classifier(N, 0)
+    write_sealed(score, body(score) | {"version": 1})
+    write_sealed(ttest, body(ttest) | {"version": 99})
+    write_sealed(real / "result.json", body(real / "result.json") | {"version": 2})
+    unsealed = {name: value for name, value in body(work.subset(N, 0)).items() if name != "self_sha256"}
+    work.subset(N, 0).write_text(json.dumps(unsealed))
+    code, out, err = verify(work, capsys, "--json")
+    states = {
+        row["path"].removeprefix(f"{work.root}/"): row["state"]
+        for row in json.loads(out)["findings"]
+        if row["state"] != "out of date"
+    }
+    assert states == {
+        f"{SCORES}.json": "older version",
+        f"{CLASSIFIER}/real/result.json": "older version",
+        f"subsets/n{N}-s0.json": "older version",
+        f"ttests/n{N}-s0.json": "newer version",
+    }
+    assert code == 1
+    assert "3 made by an older usgan and 1 made by a newer usgan" in err.replace("\n", " ")
+    assert "damaged" not in err
 
 
 def test_what_was_made_from_replaced_inputs_is_out_of_date_and_may_be_cleaned(

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from processes import usgan
 from tiny_workspace import N, new_workspace
 
 from usgan_cli.core.formats.generator import latest_state
@@ -17,24 +15,15 @@ from usgan_cli.core.formats.generator import latest_state
 SETTINGS = ["--preset", "tiny", "--kimg", "0.032", "--batch", "8", "--channel-base", "128", "--device", "cpu"]
 
 
-def launch(work: Path, *options: str) -> list[tuple[int, str, str]]:
+def launch(work: Path, *options: str) -> list[tuple[int | None, str, str]]:
     """Start two processes with torchrun's variables; return exit status, output and messages of each."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    command = [sys.executable, "-m", "usgan_cli", "train-gan", "--aug", "ada", "--n", str(N), "--work", str(work)]
-    processes = [
-        subprocess.Popen(
-            [*command, *SETTINGS, *options],
-            env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    told = [process.communicate(timeout=240) for process in processes]
+    command = ["train-gan", "--aug", "ada", "--n", str(N), "--work", str(work), *SETTINGS, *options]
+    processes = [usgan(*command, env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(2)]
+    told = [process.communicate() for process in processes]
     return [(process.returncode, *said) for process, said in zip(processes, told, strict=True)]
 
 

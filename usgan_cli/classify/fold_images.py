@@ -274,13 +274,14 @@ def _check_data(n: int, real: ImageSet, test: ImageSet, progress: Progress, *, o
     if absent := _absent_classes(test):
         raise DataError(f"No test image has the class {absent[0]!r}.", "Prepare the data again: usgan prepare --force")
     if shared := set(real.groups.tolist()) & set(test.groups.tolist()):
-        said = (
-            f"{plural(len(shared), 'group')} of copies or of one patient: both the subset and the test images have some"
-        )
+        groups = plural(len(shared), "group")
+        said = f"{groups} of copies, or of one patient, in both the subset and the test images"
         again = "usgan prepare SOURCE --split new --force"
         if not own_split:
             raise DataError(f"{said}.", f"Prepare the data again: {again}")
-        progress.warn(f"{said}. So the source's own split has it, and the test scores are too high. Another: {again}")
+        progress.warn(
+            f"{said}: the source's own split divides them, so test scores are too high. Another split: {again}"
+        )
     if leaked := len(_contents(real) & _contents(test)):
         progress.warn(
             f"{leaked} of the test images are also in the subset, pixel for pixel: the test scores are too high."

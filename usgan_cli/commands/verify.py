@@ -11,7 +11,8 @@ from usgan_cli.core.options import option
 class Verify(InWorkspace):
     """Check every file of a workspace against the digests that were recorded, and list what is not as it should be.
 
-    Exit status 1 if something is damaged or missing; each line has the command that mends it. Nothing is changed.
+    Exit status 1 if something is damaged, missing or made by another version of usgan that this one cannot read; each
+    line has the command that mends it. Nothing is changed.
     """
 
     COMMAND = "verify"

@@ -59,6 +59,18 @@ class DamagedError(FormatError, DataError):
     """A file that was changed or damaged after it was written: its content does not match the recorded digest."""
 
 
+class VersionError(FormatError):
+    """A file of another version of its format than this program reads."""
+
+    def __init__(self, message: str, hint: str, *, older: bool) -> None:
+        super().__init__(message, hint)
+        self.older = older
+
+
+class UnsealedError(DamagedError):
+    """A file without the digest of its content, as old versions of the program wrote them; or someone removed it."""
+
+
 class WeightsError(UsganError):
     """Pretrained weights that are absent or differ from those expected."""
 

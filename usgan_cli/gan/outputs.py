@@ -113,6 +113,7 @@ class Outputs:
         (folder / GeneratorDocument.FILE).unlink(missing_ok=True)
         self.log = Log(folder)
         self.log.truncate(log_bytes)
+        self._remove_later_samples()
         self.rows = read_log(folder)
         self.warnings = Warnings(run.progress, self.rows, projected=config.discriminator == "projected")
         self.tensorboard = TensorBoard(folder / "tensorboard", training.images) if run.tensorboard else None
@@ -159,6 +160,13 @@ class Outputs:
         self._write_page(ended=True)
         return write_generator(self.folder, document, tensors)
 
+    def _remove_later_samples(self) -> None:
+        """Remove the sheets that were written after the state from which training continues."""
+        newest = kimg_file(self.training.images / 1000, ".png")
+        for sheet in (self.folder / SAMPLES_FOLDER).glob("kimg*.png"):
+            if sheet.name > newest:
+                sheet.unlink()
+
     def _finished_generator(self) -> Generator:
         """Return the averaged generator as it is published: with its curve of gray levels, if it gets one."""
         average = self.training.average
@@ -178,7 +186,8 @@ class Outputs:
         kimg = self.training.images / 1000
         samples = class_samples(generator, self.config.c_dim, GRID_COLUMNS, self.config.seed)
         sheet = codec.sheet(samples)
-        codec.write_png(self.folder / SAMPLES_FOLDER / kimg_file(kimg, ".png"), sheet)
+        name = kimg_file(kimg, ".png")
+        self.training.samples[name] = codec.write_png(self.folder / SAMPLES_FOLDER / name, sheet)
         if self.tensorboard is not None:
             self.tensorboard.grid(kimg, sheet)
         return samples

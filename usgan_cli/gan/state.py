@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -100,6 +100,8 @@ class Training:
     images: int = 0
     seconds: float = 0.0
     best: BestScore | None = None
+    samples: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of the sheets of samples so far, by name."""
     reason_to_stop: str | None = None
     """Why it should end before its limits (`early_stop`); follows from the log, so it is not saved."""
 
@@ -160,6 +162,7 @@ class Training:
             log_sha256=log.digest(),
             best=self.best,
             tensors=digest,
+            samples=self.samples,
         )
         data.replace(state.tensor_file(folder))
         state.write(folder / kimg_file(self.images / 1000, ".json"))
@@ -183,7 +186,7 @@ class Training:
         self.path_length_mean.copy_(tensors["path_length_mean"])
         self.ada.load_state_dict(state.augment)
         self.step, self.images, self.seconds = state.step, state.images, state.seconds
-        self.best = state.best
+        self.best, self.samples = state.best, dict(state.samples)
 
 
 def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:

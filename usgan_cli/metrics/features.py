@@ -26,6 +26,7 @@ from torch.nn import functional as F
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from usgan_cli.core.errors import DataError, FormatError, SettingsError, WeightsError
+from usgan_cli.core.formats.score import network_name
 from usgan_cli.core.formats.tensors import read_arrays, write_arrays
 from usgan_cli.core.images.codec import Pixels, to_float
 from usgan_cli.core.images.sets import ImageSet
@@ -68,7 +69,7 @@ class NetworkExtractor:
             )
         features = np.empty((len(pixels), self.dim), dtype=np.float32)
         with (
-            (progress or Silent()).task(f"Features ({self.name})", len(pixels), "images") as task,
+            (progress or Silent()).task(f"Features ({network_name(self.name)})", len(pixels), "images") as task,
             torch.inference_mode(),
             _full_float32(self._device),
         ):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from usgan_cli.core.errors import DataError, FormatError, MissingError, UsganError
+from usgan_cli.core.errors import DataError, FormatError, MissingError, UnsealedError, UsganError, VersionError
 from usgan_cli.core.formats.classifier import ClassifierRecord, FoldRecord
 from usgan_cli.core.formats.comparison import SeedsRecord, SplitsRecord, TTestRecord
 from usgan_cli.core.formats.dataset import DataManifest, Phantoms, Subset
@@ -29,7 +29,7 @@ from usgan_cli.core.store.remedy import remedy
 from usgan_cli.core.store.workspace import SNAPSHOTS, SeedsKey, SplitsKey, SubsetKey, Workspace, work_option
 from usgan_cli.reporting.cards import CardsSummary
 
-State = Literal["damaged", "missing", "out of date", "orphaned", "leftover"]
+State = Literal["damaged", "missing", "older version", "newer version", "out of date", "orphaned", "leftover"]
 MAIN: dict[str, type[Document]] = {
     "phantoms": Phantoms,
     "data": DataManifest,
@@ -81,9 +81,17 @@ class Artefact:
 
     def note(self, error: UsganError, path: Path | None = None) -> None:
         """Keep what is wrong."""
-        state: State = "missing" if isinstance(error, MissingError) else "damaged"
         where = path or self.path
-        self.findings.append(Finding(state, where, error.message, error.hint or remedy(where)))
+        self.findings.append(Finding(state_of(error), where, error.message, error.hint or remedy(where)))
+
+
+def state_of(error: UsganError) -> State:
+    """Return what a file is that cannot be read."""
+    if isinstance(error, VersionError):
+        return "older version" if error.older else "newer version"
+    if isinstance(error, UnsealedError):
+        return "older version"
+    return "missing" if isinstance(error, MissingError) else "damaged"
 
 
 def take_inventory(workspace: Workspace) -> list[Artefact]:

@@ -11,19 +11,22 @@ from usgan_cli.core.errors import DamagedError, MissingError, UsganError
 from usgan_cli.core.store.leftovers import find_leftovers
 from usgan_cli.core.store.step import Outcome
 from usgan_cli.core.store.workspace import Workspace, work_option
-from usgan_cli.core.text import plural
-from usgan_cli.steps.inventory import Artefact, Finding, damaged_caches, take_inventory
+from usgan_cli.core.text import joined, plural
+from usgan_cli.steps.inventory import Artefact, Finding, State, damaged_caches, state_of, take_inventory
 from usgan_cli.steps.outdated import find_outdated, find_report_inputs_changed
 from usgan_cli.study.document import read_study, study_file
 from usgan_cli.study.plan import plan_study
 from usgan_cli.terminal import console
 from usgan_cli.terminal.session import Session
 
-ORDER = ("damaged", "missing", "out of date", "orphaned", "leftover")
+UNREADABLE: tuple[State, ...] = ("damaged", "missing", "older version", "newer version")
+"""States of what cannot be used, nor checked; the version is that of the program that made it."""
+PHRASES = {"older version": "made by an older usgan", "newer version": "made by a newer usgan"}
+ORDER = (*UNREADABLE, "out of date", "orphaned", "leftover")
 
 
 def run(options: Verify, session: Session) -> list[Outcome]:
-    """List what is damaged, missing, out of date, orphaned or left over; raise if something is damaged or missing."""
+    """List what is not as it should be; raise if something is damaged, missing or of another version."""
     workspace = Workspace(options.folder) if options.folder is not None else session.workspace
     if not workspace.root.is_dir():
         raise MissingError(f"There is no workspace {workspace.root}.", "Name another one: usgan verify WORK")
@@ -39,9 +42,9 @@ def run(options: Verify, session: Session) -> list[Outcome]:
             ("state", "what", "what mends it"),
             [(one.state, one.why, one.mend) for one in findings],
         )
-    bad = {name: counts[name] for name in ("damaged", "missing") if counts[name]}
+    bad = [f"{counts[name]} {PHRASES.get(name, name)}" for name in UNREADABLE if counts[name]]
     if bad:
-        words = " and ".join(f"{count} {name}" for name, count in bad.items())
+        words = joined(bad)
         raise DamagedError(f"{workspace.root}: {words} of {plural(len(artefacts), 'artefact')}.", findings[0].mend)
     session.progress.note(f"{workspace.root}: {plural(len(artefacts), 'artefact')}, nothing damaged or missing.")
     return [] if options.json else [Outcome(workspace.root, "done", {})]
@@ -69,7 +72,7 @@ def _study_lines(workspace: Workspace) -> tuple[dict[Path, str], Finding | None]
     try:
         return {step.writes: step.line for step in plan_study(read_study(workspace), workspace)}, None
     except UsganError as error:
-        return {}, Finding("damaged", path, error.message, error.hint or "Move it away.")
+        return {}, Finding(state_of(error), path, error.message, error.hint or "Move it away.")
 
 
 def _with_line(finding: Finding, lines: dict[Path, str]) -> Finding:

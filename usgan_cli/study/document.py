@@ -40,8 +40,8 @@ def _study_tables(path: Path) -> dict[str, Any]:
     try:
         return StudyDocument.read(path).study
     except FormatError as error:
-        move = f"Move {path} away: `usgan report` works without it, and `usgan study` writes it again."
-        raise FormatError(error.message, move) from None
+        error.hint = f"Move {path} away: `usgan report` works without it, and `usgan study` writes it again."
+        raise
 
 
 def claim_workspace(workspace: Workspace, config: StudyConfig, *, force: bool) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
+
+import pytest
+from processes import Forked
 
 from usgan_cli import cli
 from usgan_cli.core.store import files
@@ -96,26 +98,47 @@ def test_locks_and_temporary_files_name_neither_user_nor_machine(tmp_path: Path)
     assert files.holder_of(tmp_path / "a") is None
 
 
-KILLED = """
-import os, sys
-from pathlib import Path
-from usgan_cli.core.store import lifecycle
-from usgan_cli.core.store.step import Request, Step
-from usgan_cli.core.progress import Silent
+def test_who_guesses_the_name_of_a_machine_cannot_check_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import socket
+    import uuid
 
-at = sys.argv[2]
-if at == "before the record":
-    lifecycle.FileRecord.write = lambda *_: os._exit(9)
-if at == "before the file":
-    replace = Path.replace
-    Path.replace = lambda self, to: os._exit(9) if to.name == "a.png" else replace(self, to)
-if at == "while drawing":
-    lifecycle.files.sha256_file = lambda *_: os._exit(9)
-step = Step("draw", 1, {"size": int(sys.argv[3])})
-request = Request(Silent(), force=True)
-with lifecycle.making_recorded_file(Path(sys.argv[1]), step, request) as making:
-    making.place.write_text("picture")
-"""
+    def known_as(name: str, identifier: str | None, address: int) -> str:
+        path = tmp_path / "machine-id"
+        path.unlink(missing_ok=True)
+        if identifier is not None:
+            path.write_text(identifier)
+        monkeypatch.setattr(files, "MACHINE_IDS", (tmp_path / "absent", path))
+        monkeypatch.setattr(socket, "gethostname", lambda: name)
+        monkeypatch.setattr(uuid, "getnode", lambda: address)
+        return files.this_machine()
+
+    own, drawn = 0x0223456789AB, 0x0223456789AB | files.RANDOM_ADDRESS
+    cases = [("ward7", "a1\n", own), ("ward7", "a2\n", own), ("ward8", "a1\n", own), ("ward7", None, own)]
+    cases += [("ward7", "", own + 1)]
+    known = [known_as(*case) for case in cases]
+    assert known == [known_as(*case) for case in cases], "a machine keeps its name"
+    assert len(set(known)) == len(cases)
+    assert not {files.sha256_bytes(name.encode())[:8] for name in ("ward7", "ward8", "/ward7", "/ward8")} & {*known}
+    assert known_as("ward7", None, drawn) == known_as("ward7", None, drawn + 1), "not another in each process"
+
+
+def killed(path: Path, at: str, size: int) -> int:
+    """Draw a picture in a process that ends at once at a moment; to be forked."""
+    from usgan_cli.core.progress import Silent
+    from usgan_cli.core.store import lifecycle
+    from usgan_cli.core.store.step import Request, Step
+
+    if at == "before the record":
+        lifecycle.FileRecord.write = lambda *_: os._exit(9)  # type: ignore[method-assign]
+    if at == "before the file":
+        replace = Path.replace
+        Path.replace = lambda self, to: os._exit(9) if to.name == "a.png" else replace(self, to)  # type: ignore[method-assign]
+    if at == "while drawing":
+        lifecycle.files.sha256_file = lambda *_: os._exit(9)  # type: ignore[assignment]
+    step = Step("draw", 1, {"size": size})
+    with lifecycle.making_recorded_file(path, step, Request(Silent(), force=True)) as making:
+        making.place.write_text("picture")
+    return 0
 
 
 def test_a_picture_killed_at_any_moment_is_made_by_the_same_command(tmp_path: Path) -> None:
@@ -129,12 +152,10 @@ def test_a_picture_killed_at_any_moment_is_made_by_the_same_command(tmp_path: Pa
             if before:
                 with making_recorded_file(path, Step("draw", 1, {"size": 3}), Request(Silent())) as making:
                     making.place.write_text("old")
-            done = subprocess.run(
-                [sys.executable, "-c", KILLED, str(path), moment, "4" if before else "3"], check=False
-            )
-            assert done.returncode == 9
+            size = 4 if before else 3
+            assert Forked(partial(killed, path, moment, size)).wait() == 9
             clear_leftovers(tmp_path)
-            step = Step("draw", 1, {"size": 4 if before else 3})
+            step = Step("draw", 1, {"size": size})
             with making_recorded_file(path, step, Request(Silent(), refresh=True)) as making:
                 if making.needed:
                     making.place.write_text("picture")

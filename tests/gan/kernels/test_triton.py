@@ -103,15 +103,27 @@ def test_discriminators_activation(
     check(run, inputs, monkeypatch, tolerance=5e-6)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize(
-    ("plain", "scaled", "noise"), [(p, s, n) for p, s, n in itertools.product([0, 1], [0, 1], [0, 1, 2]) if p or s]
-)
-@pytest.mark.parametrize("clamp", [None, 0.8])
+RESULTS, NOISES, CLAMPS = [(1, 0), (0, 1), (1, 1)], [0, 1, 2], [None, 0.8]
+"""The plain result, the one scaled for the next convolution, or both; no noise, one plane, or one for each image."""
+VARIANTS = [(SHAPES[2], *wanted) for wanted in itertools.product(RESULTS, NOISES, CLAMPS)]
+VARIANTS += [
+    (shape, results, NOISES[(i + j) % 3], CLAMPS[(i + j) % 2])
+    for i, shape in enumerate(SHAPES)
+    for j, results in enumerate(RESULTS)
+    if shape != SHAPES[2]
+]
+"""Every variant of the kernels at one shape, and every pair of a shape and a setting: the interpreter is slow."""
+
+
+@pytest.mark.parametrize(("shape", "results", "noise", "clamp"), VARIANTS)
 def test_what_follows_a_synthesis_convolution(
-    shape: tuple[int, ...], plain: int, scaled: int, noise: int, clamp: float | None,
+    shape: tuple[int, ...],
+    results: tuple[int, int],
+    noise: int,
+    clamp: float | None,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
+    plain, scaled = results
     n, channels, height, width = shape
     inputs = [draw(*shape, seed=1), draw(n, channels, seed=2), draw(channels, seed=3), draw(seed=4)]
     inputs += [draw(n, channels, seed=5)] if scaled else []
@@ -120,7 +132,7 @@ def test_what_follows_a_synthesis_convolution(
     def run(c: Tensor, d: Tensor, b: Tensor, s: Tensor, t: Tensor | None = None) -> tuple[Tensor, ...]:
         if noise == 0:
             d = d + 0 * s
-        results = activation.synthesis_epilogue(
+        made = activation.synthesis_epilogue(
             c * 1.0,
             d,
             b,
@@ -131,7 +143,7 @@ def test_what_follows_a_synthesis_convolution(
             following=None if t is None else (t, torch.float32),
         )
         # Without styles the plain way returns the plain result whether asked for or not.
-        return tuple(y for y, asked in zip(results, (plain or not scaled, scaled), strict=True) if asked)  # type: ignore[misc]
+        return tuple(y for y, asked in zip(made, (plain or not scaled, scaled), strict=True) if asked)  # type: ignore[misc]
 
     check(run, inputs, monkeypatch)
 

@@ -10,10 +10,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from pydantic import Field
+
 from usgan_cli.core.errors import DamagedError, FormatError, MissingError
 from usgan_cli.core.formats.tensors import check_finite, read_tensors, write_tensors
 from usgan_cli.core.store import files
-from usgan_cli.core.store.document import ClassName, Digest, Document, Part, PlanDocument, RunDocument, read_main
+from usgan_cli.core.store.document import (
+    ClassName,
+    Digest,
+    Document,
+    InnerFile,
+    Part,
+    PlanDocument,
+    RunDocument,
+    check_digest,
+    read_main,
+)
 from usgan_cli.core.store.remedy import remedy
 
 if TYPE_CHECKING:
@@ -97,6 +109,14 @@ class TrainingState(Document):
     """The best generator measured so far, kept in `BEST_FOLDER`."""
     tensors: Digest
     """SHA-256 of the tensor file, and its name."""
+    samples: dict[InnerFile, str] = Field(default_factory=dict)
+    """SHA-256 of the sheets of samples so far, by name; older states do not have them."""
+
+    def check_samples(self, folder: Path) -> None:
+        """Raise a `DamagedError` if a sheet of samples in `folder` is not as it was; one that is gone is not shown."""
+        for name, sha256 in self.samples.items():
+            if (folder / name).is_file():
+                check_digest(folder / name, sha256)
 
     def tensor_file(self, folder: Path) -> Path:
         """Return the path of this state's tensors in the checkpoint folder."""
@@ -187,7 +207,7 @@ def saved_generators(folder: Path) -> dict[float, Path]:
 def latest_state(folder: Path) -> TrainingState | None:
     """Return the newest training state in a checkpoint folder; None if the folder holds none.
 
-    Its log must begin as it did when the state was saved.
+    Its log must begin as it did when the state was saved, and its sheets of samples be as they were.
     """
     states = sorted(folder.glob("kimg*.json"))
     if not states:
@@ -198,6 +218,7 @@ def latest_state(folder: Path) -> TrainingState | None:
             f"{states[-1]} is the state of another moment: {state.images / 1000:g} kimg.", remedy(folder)
         )
     Log(folder.parent).check(state)
+    state.check_samples(folder.parent / SAMPLES_FOLDER)
     return state
 
 

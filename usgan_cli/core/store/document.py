@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from usgan_cli.core.errors import DamagedError, FormatError, MissingError
+from usgan_cli.core.errors import DamagedError, FormatError, MissingError, UnsealedError, VersionError
 from usgan_cli.core.names import is_inside, problem_of_class, shortened
 from usgan_cli.core.store import files
 from usgan_cli.core.store.remedy import locate, remedy
@@ -122,18 +122,21 @@ class Document(Part):
             There is no such file.
         DamagedError
             It is not JSON, its content does not match its own digest, or it is another document in this one's place.
+        VersionError
+            It is of another version.
         FormatError
-            It is of another version; the message names the field that is wrong.
+            A field is missing or wrong; the message names it.
         """
         body = read_sealed(path)
-        head = (body.pop("format"), body.pop("version", None))
-        if head != (cls.FORMAT, cls.VERSION):
-            kind = FormatError if head[0] == cls.FORMAT else DamagedError
-            raise kind(
-                f"{path} is of format {shortened(repr(head[0]))} version {shortened(repr(head[1]))}; "
-                f"this version of usgan reads {cls.FORMAT!r} version {cls.VERSION}.",
-                remedy(path),
+        kind, version = body.pop("format"), body.pop("version", None)
+        if (kind, version) != (cls.FORMAT, cls.VERSION):
+            text = (
+                f"{path} is of format {shortened(repr(kind))} version {shortened(repr(version))}; "
+                f"this version of usgan reads {cls.FORMAT!r} version {cls.VERSION}."
             )
+            if kind != cls.FORMAT:
+                raise DamagedError(text, remedy(path))
+            raise VersionError(text, remedy(path), older=isinstance(version, int) and version < cls.VERSION)
         return _validated(path, cls, body)
 
 
@@ -252,7 +255,7 @@ def read_sealed(path: Path) -> dict[str, Any]:
     digest = body.pop(SELF_DIGEST, None)
     if digest is None:
         head = [shortened(repr(body.get(name))) for name in ("format", "version")]
-        raise DamagedError(
+        raise UnsealedError(
             f"{path} is of format {head[0]} version {head[1]} without a digest of its own ({SELF_DIGEST}): an older "
             "usgan made it, or it was edited.",
             remedy(path),

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import socket
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,9 @@ from usgan_cli.core.errors import BusyError
 
 PARTIAL = re.compile(r"\.(?P<name>.+)\.(?:(?P<machine>[0-9a-f]{8})-)?(?P<pid>\d+)\.partial")
 """Names of the temporary files of `atomic_path`: the final name, the machine and the number of the writing process."""
+MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
+RANDOM_ADDRESS = 1 << 40
+"""Bit of a network card's address that `uuid.getnode` sets where it found none: then each process draws another."""
 
 
 def sha256_bytes(data: bytes | memoryview) -> str:
@@ -183,8 +187,20 @@ def holder_of(path: Path) -> str | None:
 
 
 def this_machine() -> str:
-    """Return eight hexadecimal digits that stand for this machine without naming it."""
-    return sha256_bytes(socket.gethostname().encode())[:8]
+    """Return eight hexadecimal digits that stand for this machine: of its name, salted so that it cannot be guessed."""
+    return sha256_bytes(f"{_salt()}/{socket.gethostname()}".encode())[:8]
+
+
+def _salt() -> str:
+    """Return what only this machine knows and keeps: the system's identifier, or else the network card's address."""
+    for path in MACHINE_IDS:
+        try:
+            if text := path.read_text().strip():
+                return text
+        except (OSError, ValueError):
+            continue
+    address = uuid.getnode()
+    return "" if address & RANDOM_ADDRESS else f"{address:x}"
 
 
 def is_alive(pid: int) -> bool:
