@@ -35,7 +35,7 @@ from usgan_cli.steps.report import declared_analysis
 ROOT = Path(__file__).resolve().parents[2]
 TARGET, README = ROOT / "docs" / "pictures", ROOT / "README.md"
 BEGIN, END = "<!-- pictures: made by scripts/results/make_pictures.py -->", "<!-- end of pictures -->"
-WIDTH, HEIGHT = 1000, 760
+WIDTH, HEIGHT = 1000, 860
 """CSS pixels of the report's first screen that are shown, at most."""
 MARGIN = 8
 FINDING = """

@@ -30,7 +30,7 @@ RECORDS = Path(__file__).resolve().parent / "records"
 TARGET = Path(__file__).resolve().parents[2] / "docs" / "results.md"
 PICTURES = TARGET.parent / "pictures" / "results"
 WORDS = Path(__file__).resolve().parent
-"""What is not made from records: what was not run (`not_run.md`), and what a study does and does not show (its name)."""
+"""Where the words stand that no record says: what was not run (`not_run.md`), and what a study shows (its name)."""
 
 LEAK_WORDS = (
     "Which split is used decides part of a published F1: compare only figures of the same kind of split. A small "
@@ -89,7 +89,7 @@ def study_section(folder: Path) -> Iterator[str]:
 
 def _shown(table: Table) -> Iterator[str]:
     if table.groups:
-        yield table.to_markdown()
+        yield table.to_markdown(brief=True)
 
 
 def orderings(records: StudyRecords, verdicts: Verdicts) -> Iterator[str]:

@@ -85,6 +85,12 @@ def test_markdown_and_latex_say_the_same() -> None:
     assert r"\multicolumn{5}{l}{Under\_line}" in latex and r"\caption{Caption, 5 \%}" in latex
 
 
+def test_brief_markdown_has_what_a_page_shows_under_its_headings() -> None:
+    markdown = table(FULL).to_markdown(brief=True)
+    assert "| **Under_line** | | | | |" in markdown
+    assert "| a & b | 81.25 ± 3.21 |" in markdown and "| n |" not in markdown
+
+
 HOSTILE = ["=1+1", "+1", "-1", "@x", "\t=1", "'=1", "''", "<b>x</b>", "&lt;", "`x`", "[x](y)", "*x*", "[red]"]
 
 

@@ -232,11 +232,16 @@ class Table:
             writer.writerow([csv_text(value) if isinstance(value, str) else value for value in values])
         return buffer.getvalue()
 
-    def to_markdown(self) -> str:
-        """Return the table as GitHub's Markdown, with its caption and notes."""
-        lines = [f"**{_markdown(self.caption)}**", "", _pipe([column.full_title for column in self.columns])]
-        lines.append("|" + "|".join("---" if column.text else "---:" for column in self.columns) + "|")
-        lines += [_pipe([cell.line for cell in row]) for row in self.rows]
+    def to_markdown(self, *, brief: bool = False) -> str:
+        """Return the table as GitHub's Markdown, with its caption and notes; `brief` has what a page shows alone."""
+        places = list(self.shown if brief else range(len(self.columns)))
+        columns = [self.columns[i] for i in places]
+        lines = [f"**{_markdown(self.caption)}**", "", _pipe([column.full_title for column in columns])]
+        lines.append("|" + "|".join("---" if column.text else "---:" for column in columns) + "|")
+        for group in self.groups:
+            if brief and group.title:
+                lines.append(f"| **{_markdown(group.title)}** |{' |' * (len(columns) - 1)}")
+            lines += [_pipe([row[i].line for i in places]) for row in group.rows]
         lines += [f"\n{_markdown(note)}" for note in self.notes]
         return "\n".join(lines) + "\n"
 
