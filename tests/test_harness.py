@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from harness.damages import DAMAGES, damage
+from harness.damages import DAMAGES, Result, damage, judge
 from harness.disturb import disturbed, reference_of, verdict_of
 from harness.examples import document_classes
 from harness.places import COMMANDS, Reference, copy_home, plain
@@ -109,3 +109,18 @@ def test_a_damaged_dataset_is_refused(prepared: Path, kind: str) -> None:
     assert ended.code == 1, ended.err
     assert "Error:" in ended.err
     assert "Traceback" not in ended.err
+
+
+def test_only_a_picture_that_a_warning_names_counts_as_left_out() -> None:
+    page, table = {"report/index.html": "a"}, {"report/tables/f1.csv": "a"}
+    sound = Result(0, "{}", "", page | table)
+    other_page, other_table = (dict.fromkeys(files, "b") for files in (page, table))
+    warning = "Warning: scores/x.png is not the picture that was recorded."
+
+    def verdict(name: str, err: str, files: dict[str, str]) -> str:
+        return judge(Result(0, "{}", err, files), sound, {}, name)[0]
+
+    assert verdict("scores/x.png", warning, other_page | table) == "left out"
+    assert verdict("scores/x.png", "", other_page | table) == "changed"
+    assert verdict("scores/x.png", warning, other_page | other_table) == "changed"
+    assert verdict("scores/x.json", warning.replace("png", "json"), other_page | table) == "changed"

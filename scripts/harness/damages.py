@@ -23,7 +23,8 @@ from harness.places import (
 )
 
 DAMAGES = ("empty", "truncate", "bit", "digit", "swap")
-VERDICTS = ("refused", "unchanged", "mended", "changed", "traceback")
+VERDICTS = ("refused", "unchanged", "mended", "left out", "changed", "traceback")
+"""Left out: a picture that is not shown, which a warning names; every number is as it was."""
 VERIFIED = 5
 """`usgan verify` is run on one damage of so many."""
 
@@ -125,8 +126,8 @@ def consume(home: Path, command: Command) -> Result:
     return Result(ended.code, ended.out, ended.err, files)
 
 
-def judge(damaged: Result, sound: Result, finished: dict[str, str]) -> tuple[str, str]:
-    """Return what a consumer made of a damage; `finished` are the files of the undamaged study."""
+def judge(damaged: Result, sound: Result, finished: dict[str, str], name: str) -> tuple[str, str]:
+    """Return what a consumer made of a damage to `name`; `finished` are the files of the undamaged study."""
     if "Traceback (most recent call last)" in damaged.err or (damaged.code == 1 and "Error:" not in damaged.err):
         return "traceback", damaged.err.strip()[-300:].replace("\n", " | ")
     if damaged.code != 0:
@@ -140,6 +141,9 @@ def judge(damaged: Result, sound: Result, finished: dict[str, str]) -> tuple[str
         return ("mended" if mended else "unchanged"), ", ".join(mended[:3])
     other = sorted(f for f in {*own, *sound.files} if own.get(f) != sound.files.get(f))
     where = f"{len(other)} files differ: {', '.join(other[:4])}" if other else "its output differs"
+    warned = name not in sound.err and any(name in line and "Warning: " in line for line in damaged.err.splitlines())
+    if name.endswith(".png") and warned and set(other) <= {"report/index.html", "report/run.json"}:
+        return "left out", f"{where}, and a warning says why"
     return "changed", f"{where}; said: {damaged.err.strip()[-200:]}".replace("\n", " | ")
 
 
@@ -195,7 +199,7 @@ class Damages:
         said = damage(self.copy() / WORK / name, kind, random.Random(seed))
         if said is None:
             return None
-        verdict, why = judge(consume(self.home, command), sound, self.finished)
+        verdict, why = judge(consume(self.home, command), sound, self.finished, name)
         return verdict, f"{said} / {why}"
 
     def seen_by_verify(self, name: str, kind: str, seed: int) -> bool | None:
@@ -235,12 +239,12 @@ def damage_all(base: Path, seed: int, count: int, only: list[str], quiet: bool) 
 
 def _print_table(table: Counter[tuple[str, str, str]], seed: int) -> None:
     """Print how often each kind of damage to each part was refused, mended, without effect, and accepted."""
-    print(f"\nDamages, seed {seed}: refused/mended/unchanged/changed by part and kind")
+    print(f"\nDamages, seed {seed}: refused/mended/unchanged/left out/changed by part and kind")
     print(f"{'':14}" + "".join(f"{kind:>14}" for kind in DAMAGES))
     for top in CONSUMERS:
         cells = []
         for kind in DAMAGES:
-            counts = [table[top, kind, verdict] for verdict in ("refused", "mended", "unchanged")]
+            counts = [table[top, kind, verdict] for verdict in ("refused", "mended", "unchanged", "left out")]
             cells.append("/".join(map(str, [*counts, table[top, kind, "changed"] + table[top, kind, "traceback"]])))
         print(f"{top:14}" + "".join(cell.rjust(14) for cell in cells))
     totals = {verdict: sum(n for (_, _, v), n in table.items() if v == verdict) for verdict in VERDICTS}
