@@ -22,13 +22,18 @@ def test_commands_hold_declarations_alone() -> None:
     assert [name for name, _ in functions("commands")] == []
 
 
+LATER = {"usgan_cli.steps.timing", "usgan_cli.steps.study_run"}
+"""Modules that load torch, which planning a study does without."""
+
+
 def test_steps_have_no_functions_or_imports_inside_functions() -> None:
     inner = (ast.FunctionDef, ast.Import, ast.ImportFrom)
-    wrong = [
-        name
+    found = [
+        (name, node)
         for name, function in functions("steps")
         for node in ast.walk(function)
         if node is not function and isinstance(node, inner)
     ]
-    assert not wrong
+    assert not [name for name, node in found if not (isinstance(node, ast.ImportFrom) and node.module in LATER)]
+    assert {node.module for _, node in found if isinstance(node, ast.ImportFrom)} == LATER
     assert len(list(functions("steps"))) > 50

@@ -196,7 +196,7 @@ def save_training(folder: Path, images: int, seed: int) -> TrainingState:
     digest = write_tensors(folder / "checkpoint" / "new", named)
     (folder / "checkpoint" / "new").rename(folder / "checkpoint" / f"{digest}.safetensors")
     fields: dict[str, Any] = dict.fromkeys(TrainingState.model_fields, 0)
-    fields |= {"run": None, "augment": {}, "best": None, "tensors": digest, "images": images}
+    fields |= {"run": None, "augment": {}, "samples": {}, "best": None, "tensors": digest, "images": images}
     fields["log_sha256"] = sha256_bytes(b"")  # there is no log
     state = TrainingState(**fields)
     state.write(folder / "checkpoint" / f"kimg{images / 1000:09.3f}.json")
