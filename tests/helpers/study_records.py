@@ -135,7 +135,7 @@ def write_gan(workspace: Workspace, data: DataManifest, aug: str, n: int, seed: 
         tensors=DIGEST,
     )
     document.write(folder / "generator.json")
-    settings = {"batch": 16, "ada_ops": "bg"} if aug == "ada" else {"batch": 16}
+    settings = {"aug": aug, "n": n, "seed": seed, "batch": 16} | ({"ada_ops": "bg"} if aug == "ada" else {})
     PlanDocument(command="train-gan", revision=1, settings=settings, inputs={}).write(folder / "config.json")
     RunDocument(content=document.content_digest(), run=run_of("train-gan")).write(folder / "run.json")
     rows = [_log_row(rng, aug, n, float(kimg)) for kimg in np.arange(0.25, 6.01, 0.25)]

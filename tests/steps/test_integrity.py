@@ -14,6 +14,7 @@ import pytest
 import torch
 from calls import call
 from damage import edit, rewrite, write_sealed
+from study_records import write_study
 from tiny_data import noise_folders
 
 from usgan_cli import cli
@@ -25,8 +26,9 @@ from usgan_cli.core.formats.tensors import read_tensors, write_tensors
 from usgan_cli.core.images.codec import Pixels
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store import files
-from usgan_cli.core.store.document import RunDocument
+from usgan_cli.core.store.document import PlanDocument, RunDocument
 from usgan_cli.core.store.workspace import Workspace
+from usgan_cli.reporting.records import collect
 from usgan_cli.steps.inventory import take_inventory
 from usgan_cli.steps.verify import examine
 from usgan_cli.terminal.session import Session
@@ -392,6 +394,26 @@ def test_a_record_under_the_name_of_another_is_noticed(work: Workspace, means: N
     with pytest.raises(DamagedError, match="is the record of another artefact"):
         run(work, "report")
     assert ("damaged", f"subsets/n{N}-s0.json") in findings(work)
+
+
+def test_the_plan_of_another_training_is_noticed(tmp_path: Path) -> None:
+    work = write_study(tmp_path / "study", sizes=(40,))
+    one, other = (work.gan(aug, 40, 0) / "config.json" for aug in ("none", "ada"))
+    collect(work)
+    first, second = one.read_bytes(), other.read_bytes()
+    one.write_bytes(second)
+    other.write_bytes(first)
+    with pytest.raises(DamagedError, match="is the record of another artefact: its aug is"):
+        collect(work)
+
+
+@pytest.mark.parametrize("of", ["gans", "classifiers"])
+def test_verify_notices_the_plan_of_another_artefact(work: Workspace, of: str) -> None:
+    paths = sorted((work.root / of).rglob("config.json"))
+    assert paths and not [state for state, path in findings(work) if path.endswith("config.json")]
+    plan = PlanDocument.read(paths[0])
+    plan.model_copy(update={"settings": plan.settings | {"seed": 99}}).write(paths[0])
+    assert ("damaged", paths[0].relative_to(work.root).as_posix()) in findings(work)
 
 
 def test_a_file_of_an_older_version_says_what_to_do(work: Workspace) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -247,7 +247,7 @@ class _Reader:
         records = {}
         for key, path in self.paths(folder, parse, ".json"):
             if (record := self.file(path, kind)) is not None:
-                self.check_key(path, key, record)
+                self.check_key(path, key, vars(record))
                 records[key] = record
                 self.runs += [] if record.run is None else [record.run]
         return records
@@ -268,12 +268,12 @@ class _Reader:
         except DamagedError as error:
             self.damaged.append(error)
 
-    def check_key(self, path: Path, key: Key, record: Document) -> None:
+    def check_key(self, path: Path, key: Key, fields: Mapping[str, Any]) -> None:
         """Keep the damage of a record that is not the one its file is named after."""
         expected = key._asdict() | {"name": key.name}
         expected = {name: list(value) if isinstance(value, tuple) else value for name, value in expected.items()}
         for name, value in expected.items():
-            if (recorded := getattr(record, name, value)) != value:
+            if (recorded := fields.get(name, value)) != value:
                 text = f"{path} is the record of another artefact: its {name} is {recorded!r}."
                 self.damaged.append(DamagedError(text, remedy(path)))
                 return
@@ -292,9 +292,11 @@ class _Reader:
     def gan(self, key: GanKey, path: Path) -> GanRun:
         """Return a GAN's training."""
         plan = self.file(path / PlanDocument.FILE, PlanDocument)
+        if plan is not None:
+            self.check_key(path / PlanDocument.FILE, key, plan.settings)
         document = self.folder(path, GeneratorDocument.FILE, GeneratorDocument)
         if document is not None:
-            self.check_key(path / GeneratorDocument.FILE, key, document)
+            self.check_key(path / GeneratorDocument.FILE, key, vars(document))
         log = self.read(read_log, path) or []
         self._note(path / Log.FILE, files.digest_json([row.model_dump() for row in log]))
         sheet = max((path / SAMPLES_FOLDER).glob("[!.]*.png"), default=None)

@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from usgan_cli.core.errors import DataError, FormatError, MissingError, UnsealedError, UsganError, VersionError
+from usgan_cli.core.errors import (
+    DamagedError,
+    DataError,
+    FormatError,
+    MissingError,
+    UnsealedError,
+    UsganError,
+    VersionError,
+)
 from usgan_cli.core.formats.classifier import ClassifierRecord, FoldRecord
 from usgan_cli.core.formats.comparison import SeedsRecord, SplitsRecord, TTestRecord
 from usgan_cli.core.formats.dataset import DataManifest, Phantoms, Subset
@@ -42,6 +50,8 @@ MAIN: dict[str, type[Document]] = {
 """Main document of the artefacts that are folders; the report has none."""
 GROWING = ("gans", "classifiers")
 """Artefacts that grow in place: they have a plan."""
+WHOSE = ("aug", "n", "seed", "ratio", "control")
+"""Settings that say which artefact of its kind one is."""
 SINGLE: dict[str, type[Document]] = {
     kind.FORMAT: kind
     for kind in (Subset, ScoreRecord, SnapshotsRecord, TTestRecord, SeedsRecord, SplitsRecord, FileRecord)
@@ -152,7 +162,9 @@ def _check_folder(artefact: Artefact) -> None:
     artefact.run = run.run
     if artefact.folder in GROWING:
         try:
-            PlanDocument.read(path / PlanDocument.FILE)
+            planned, made = PlanDocument.read(path / PlanDocument.FILE).settings, run.run.settings
+            if any(planned.get(name) != made.get(name) for name in WHOSE):
+                raise DamagedError(f"{path / PlanDocument.FILE} is the plan of another artefact.", remedy(path))
         except (FormatError, MissingError) as error:
             artefact.note(error, path / PlanDocument.FILE)
     kind, listed = MAIN.get(artefact.folder), dict(run.files)
