@@ -40,11 +40,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(SkipRule(config), "skip-rule")
 
 
-def pytest_make_parametrize_id(config: pytest.Config, val: object) -> str | None:  # pytest's names
-    """Name a function among a test's parameters by its name, so that every process gives the test the same name."""
-    return getattr(val, "__name__", None) if callable(val) else None
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "reference_dir" in getattr(item, "fixturenames", ()):

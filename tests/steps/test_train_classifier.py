@@ -368,7 +368,7 @@ def with_images(work: Workspace) -> None:
         ({"aug": "ada", "ratio": float("inf")}, with_images, "--ratio is inf"),
         ({"aug": "ada", "ratio": 0.05, "synthetic_only": True}, with_images, "2 generated images .* none is 'normal'"),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_bad_input_gives_a_clear_message(settings: dict[str, Any], prepare: Any, words: str, tmp_path: Path) -> None:
     own = new_workspace(tmp_path)
