@@ -7,4 +7,5 @@ touch .venv/.usgan-dev
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 .venv/bin/mypy
-exec .venv/bin/python -m pytest "$@"
+# Two processes, each with whole files, so that fixtures of a file are made once.
+exec .venv/bin/python -m pytest -n 2 --dist loadfile "$@"
