@@ -111,6 +111,19 @@ def test_a_member_that_lies_about_its_size_is_not_believed(tmp_path: Path) -> No
         tree.read("a/1.png")
 
 
+def test_a_member_whose_own_header_has_no_utf8_name_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "odd.zip"
+    archive(path, {"ü/1.png": PNG, "ü/2.png": PNG})
+    data = path.read_bytes()
+    first = data.index("ü/1.png".encode())
+    path.write_bytes(data[:first] + b"\x93" + data[first + 1 :])
+    tree = ZipTree(path)
+    assert set(tree.listing().files) == {"ü/1.png", "ü/2.png"}
+    assert tree.read("ü/2.png") == PNG
+    with pytest.raises(UndecodableError, match="cannot be read from the archive"):
+        tree.read("ü/1.png")
+
+
 def test_links_and_repeated_members(tmp_path: Path) -> None:
     link = zipfile.ZipInfo("a/link.png")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16

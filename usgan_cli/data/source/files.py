@@ -200,7 +200,7 @@ class ZipTree:
         try:
             with self._archive().open(self._members[name]) as member:
                 return member.read(count)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError) as error:
             if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
                 raise  # the disk's, not the archive's: a seek to a lying address is EINVAL
             raise UndecodableError("it cannot be read from the archive") from None
