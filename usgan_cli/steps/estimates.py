@@ -77,7 +77,7 @@ class Estimates:
         if not by_command:
             return []
         order = sorted(by_command, key=STEP_ORDER.index)
-        parts = [f"{name} {duration(sum(times))} ({len(times)})" for name, times in by_command.items() if name in order]
+        parts = [f"{name} {duration(sum(by_command[name]))} ({len(by_command[name])})" for name in order]
         machine = MACHINES[machine_kind(self.config.gan.device)]
         rests = [WORDS[basis].format(machine=machine) for basis in sorted(bases, key=lambda one: -bases[one])]
         lines = [f"By command: {', '.join(parts)}.", f"These are estimates, from {'; '.join(rests)}."]
