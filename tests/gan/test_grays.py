@@ -16,7 +16,7 @@ from tiny_gan import CPU, config, images, run, tiny_document, tiny_generator
 from usgan_cli.core.formats.generator import read_generator
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.codec import Pixels
-from usgan_cli.gan.grays import apply_curve, fit_curve
+from usgan_cli.gan.grays import LEVELS, apply_curve, fit_curve, levels_of
 from usgan_cli.gan.init.transfer import read_source, transfer
 from usgan_cli.gan.networks import GRAY_CURVE
 from usgan_cli.gan.onnx import export_onnx
@@ -57,8 +57,28 @@ def test_a_curve_rises_and_stays_among_the_levels(seed: int, first: int, second:
     rng = np.random.default_rng(seed)
     made, real = (rng.integers(0, 256, count).astype(np.uint8) for count in (first, second))
     curve = fit_curve(made, real)
-    assert curve.shape == (256,) and bool((curve.diff() >= 0).all())
+    assert curve.shape == (LEVELS,) and bool((curve.diff() >= 0).all())
     assert float(curve[0]) >= real.min() and float(curve[-1]) <= real.max()
+
+
+def test_values_that_are_darker_than_black_become_all_the_gray_levels_that_real_ones_have_there() -> None:
+    rng = np.random.default_rng(0)
+    real = rng.normal(60, 40, (8, 1, 64, 64)).round().clip(0, 255).astype(np.uint8)
+    floats = torch.from_numpy(rng.normal(-20, 50, (8, 1, 64, 64))).sub(128).div(127.5).float()
+    clipped = codec.to_pixels(floats).numpy()
+    assert (clipped == 0).mean() > 0.6, "more than half would be one level"
+    matched = codec.to_pixels(apply_curve(floats, fit_curve(levels_of(floats).numpy(), real))).numpy()
+    of_clipped = codec.to_pixels(apply_curve(floats, fit_curve(clipped, real))).numpy()
+    shares = [np.bincount(pixels.ravel(), minlength=256) / pixels.size for pixels in (real, matched, of_clipped)]
+    assert np.abs(shares[0] - shares[1]).max() < 0.01
+    assert np.abs(shares[0] - shares[2]).max() > 0.3, "and fitted to pixels, one level becomes a spike"
+
+
+def test_black_stays_as_frequent_as_it_is_among_real_images() -> None:
+    real = np.repeat(np.array([0, 0, 0, 50, 200], np.uint8), 100)
+    made = np.arange(-200, 300, dtype=np.int16)
+    matched = codec.to_pixels(apply_curve((torch.from_numpy(made).float() - 128) / 127.5, fit_curve(made, real)))
+    assert (matched == 0).float().mean().item() == pytest.approx(0.6, abs=0.01)
 
 
 def test_what_lies_beyond_black_and_white_stays_there() -> None:

@@ -40,7 +40,7 @@ from usgan_cli.gan.log import TensorBoard, show
 from usgan_cli.gan.networks import Generator
 from usgan_cli.gan.pictures import encode_gif
 from usgan_cli.gan.progress_page import write_page
-from usgan_cli.gan.sample import class_samples, make_images
+from usgan_cli.gan.sample import class_samples, make_levels
 from usgan_cli.gan.state import Training
 from usgan_cli.gan.warnings import Warnings, diversity, real_diversity
 
@@ -173,7 +173,7 @@ class Outputs:
         if not self.config.match_grays:
             return average
         labels = class_order(list(self.data.class_counts().values()), CURVE_IMAGES)
-        made = np.stack(list(make_images(average, CURVE_SEEDS, labels)))
+        made = np.stack(list(make_levels(average, CURVE_SEEDS, labels)))
         finished = copy.deepcopy(average)
         finished.synthesis.gray_curve = fit_curve(made, self.data.pixels).to(self.run.device)
         return finished

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -22,7 +24,7 @@ from usgan_cli.core.machine.device import torch_dtype
 from usgan_cli.core.machine.placement import copy_to_host, to_device
 from usgan_cli.core.machine.seeds import torch_generator
 from usgan_cli.core.progress import Progress
-from usgan_cli.gan.grays import LEVELS
+from usgan_cli.gan.grays import LEVELS, Levels, levels_of
 from usgan_cli.gan.networks import GRAY_CURVE, Generator, Noise
 
 BLOCK = 8
@@ -63,10 +65,16 @@ def block_size(generator: Generator) -> int:
     return min(256, max(BLOCK, 2**22 // generator.architecture.resolution**2))
 
 
-def in_blocks(compute: Callable[[list[int]], Tensor], count: int, block: int) -> Iterator[Pixels]:
-    """Yield images number 0 to `count` - 1, pixels [C, H, W] each, computed `block` at a time.
+def in_blocks(
+    compute: Callable[[list[int]], Tensor],
+    count: int,
+    block: int,
+    finish: Callable[[Tensor], Tensor] = codec.to_pixels,
+) -> Iterator[npt.NDArray[Any]]:
+    """Yield images number 0 to `count` - 1, [C, H, W] each, computed `block` at a time.
 
-    `compute` returns the images [block, C, H, W], in [-1, 1], of a list of numbers. The last block is filled up with
+    `compute` returns the images [block, C, H, W], in [-1, 1], of a list of numbers; `finish` makes what is yielded of
+    them, usually pixels. The last block is filled up with
     repeats, so that every block has one size. If a GPU's memory is too small, the size is halved for the rest. A block
     is begun before the one ahead of it is waited for, so that a GPU computes while the host draws, encodes and writes.
 
@@ -75,7 +83,7 @@ def in_blocks(compute: Callable[[list[int]], Tensor], count: int, block: int) ->
     SettingsError
         The memory does not even hold one image.
     """
-    blocks = _begin_blocks(compute, count, block)
+    blocks = _begin_blocks(lambda places: finish(compute(places)), count, block)
     current = next(blocks, None)
     while current is not None:
         following = next(blocks, None)
@@ -92,7 +100,7 @@ def _begin_blocks(
     while first < count:
         places = list(range(first, min(first + block, count)))
         try:
-            copied = copy_to_host(codec.to_pixels(compute(places + [places[-1]] * (block - len(places)))))
+            copied = copy_to_host(compute(places + [places[-1]] * (block - len(places))))
         except torch.cuda.OutOfMemoryError:
             if block == 1:
                 raise SettingsError(
@@ -163,6 +171,21 @@ def make_images(
     distribution, less is safer and less varied. Noise is "random" (drawn for every image from its own seed, as training
     does), "const" (the same for all images) or "none".
     """
+    compute = _computing(generator, seeds, labels, truncation_psi, noise)
+    yield from in_blocks(compute, len(seeds), block_size(generator))
+
+
+@torch.no_grad()
+def make_levels(generator: Generator, seeds: Sequence[int], labels: Sequence[int]) -> Iterator[Levels]:
+    """Yield the gray levels [C, H, W] of the images that `make_images` yields, not bounded by black and white."""
+    compute = _computing(generator, seeds, labels, 1.0, "random")
+    yield from in_blocks(compute, len(seeds), block_size(generator), levels_of)
+
+
+def _computing(
+    generator: Generator, seeds: Sequence[int], labels: Sequence[int], truncation_psi: float, noise: str
+) -> Callable[[list[int]], Tensor]:
+    """Return the function that makes the images of a list of places among the seeds and labels."""
 
     def compute(places: list[int]) -> Tensor:
         some = [seeds[place] for place in places]
@@ -170,7 +193,7 @@ def make_images(
         made: Tensor = generator.synthesis(ws, noise_of(generator, some, noise))
         return made
 
-    yield from in_blocks(compute, len(seeds), block_size(generator))
+    return compute
 
 
 def class_samples(generator: Generator, classes: int, columns: int, seed: int) -> list[list[Pixels]]:
