@@ -253,6 +253,23 @@ def test_workers_end_with_a_main_process_that_was_killed(work: Path, tmp_path: P
     assert not anyone_left()
 
 
+class Watched(Silent):
+    """Keeps the options with which work was begun."""
+
+    def task(self, *arguments: Any, **options: Any) -> Any:
+        self.begun = options
+        return super().task(*arguments, **options)
+
+
+def test_a_limit_in_minutes_bounds_the_time_left_beside_one_in_images(tmp_path: Path) -> None:
+    watched = Watched()
+    train(config(kimg=0.016, minutes=60), images(), tmp_path / "g", GanRun("toy", 12, CPU, watched))
+    assert watched.begun["within"] == 3600
+    trained = state(tmp_path / "g").seconds
+    train(config(kimg=0.032, minutes=60), images(), tmp_path / "g", GanRun("toy", 12, CPU, watched))
+    assert watched.begun["within"] == 3600 - trained < 3600
+
+
 def test_a_stop_before_anything_new_was_trained_writes_nothing(tmp_path: Path) -> None:
     settings = config(kimg=0.016)
     run(tmp_path / "g", settings)

@@ -99,6 +99,31 @@ def test_the_time_left_is_said_once_a_rate_is_known(
     assert capsys.readouterr().err.splitlines()[0] == "train ada: 20 of 100 kimg"
 
 
+@pytest.mark.parametrize(("within", "left"), [(100, "1 min 00 s"), (1000, "2 min 40 s"), (10, "0 s")])
+def test_the_time_left_is_the_lesser_of_that_by_rate_and_that_to_the_limit(
+    within: float, left: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with Terminal().task("train ada", 100, "kimg", within=within) as task:
+        now[0] += 40
+        task.advance(20)
+    assert capsys.readouterr().err.splitlines()[0] == f"train ada: 20 of 100 kimg, 2 s each, {left} left"
+
+
+def test_a_bar_says_the_time_to_the_limit_before_a_rate_is_known(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    with Terminal().task("train ada", 100, "kimg", within=7384):
+        pass
+    assert "2 h 03 min left" in capsys.readouterr().err
+    with Terminal().task("train ada", 100, "kimg"):
+        pass
+    assert "left" not in capsys.readouterr().err
+
+
 def test_short_work_is_not_worth_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     with Terminal().task("quick", 2, "images") as task:
         task.advance(2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from math import inf
 from typing import Protocol
 
 
@@ -17,8 +18,10 @@ class Task(Protocol):
 class Progress(Protocol):
     """Receives reports: the console shows them, `Silent` keeps them."""
 
-    def task(self, title: str, total: float, unit: str, done: float = 0) -> AbstractContextManager[Task]:
-        """Begin work of `total` units; an earlier run has finished `done` of them."""
+    def task(
+        self, title: str, total: float, unit: str, done: float = 0, within: float = inf
+    ) -> AbstractContextManager[Task]:
+        """Begin work of `total` units, or of `within` seconds; an earlier run has finished `done` of the units."""
 
     def note(self, message: str) -> None:
         """Report something worth knowing."""
@@ -40,7 +43,14 @@ class Silent:
         self.warnings: list[str] = []
 
     @contextmanager
-    def task(self, title: str, total: float, unit: str, done: float = 0) -> Iterator[Task]:  # noqa: ARG002
+    def task(
+        self,
+        title: str,  # noqa: ARG002
+        total: float,  # noqa: ARG002
+        unit: str,  # noqa: ARG002
+        done: float = 0,  # noqa: ARG002
+        within: float = inf,  # noqa: ARG002
+    ) -> Iterator[Task]:
         """Yield a task that ignores every report."""
         yield _SilentTask()
 

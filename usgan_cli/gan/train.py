@@ -7,6 +7,7 @@ interrupted and continued takes the same steps as one that was not.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from contextlib import AbstractContextManager
@@ -165,7 +166,8 @@ def _reach_of_ada(config: GanConfig, training: Training) -> str:
 
 def _progress_bar(config: GanConfig, training: Training, run: GanRun) -> AbstractContextManager[Task]:
     if config.kimg is not None:
-        return run.progress.task(f"train {run.name}", config.kimg, "kimg", done=training.images / 1000)
+        within = math.inf if config.minutes is None else config.minutes * 60 - training.seconds
+        return run.progress.task(f"train {run.name}", config.kimg, "kimg", done=training.images / 1000, within=within)
     return run.progress.task(f"train {run.name}", config.minutes or 0, "minutes", done=training.seconds / 60)
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import inf
 from typing import TYPE_CHECKING, Any, Literal
 
 from usgan_cli.core.glossary import explained
@@ -118,13 +119,15 @@ class Terminal:
             self.console.print(*parts, sep="\n")
 
     @contextmanager
-    def task(self, title: str, total: float, unit: str, done: float = 0) -> Iterator[BarTask | PlainTask]:
-        """Begin work of `total` units; an earlier run finished `done` of them."""
+    def task(
+        self, title: str, total: float, unit: str, done: float = 0, within: float = inf
+    ) -> Iterator[BarTask | PlainTask]:
+        """Begin work of `total` units, or of `within` seconds; an earlier run finished `done` of the units."""
         if self.console.is_terminal and not self.quiet:
             with make_bars(self.console) as bars:
-                yield add_bar(bars, title, total, unit, done)
+                yield add_bar(bars, title, total, unit, done, within)
         else:
-            task = PlainTask(self, title, total, unit, done)
+            task = PlainTask(self, title, total, unit, done, within)
             yield task
             task.finish()
 
@@ -187,8 +190,10 @@ def make_bars(console: Console) -> RichProgress:
         """The time left, once a rate is known."""
 
         def render(self, task: Task) -> Text:
-            left = None if task.finished else task.time_remaining
-            return Text("" if left is None else f"{duration(left)} left", "progress.remaining")
+            by_rate = inf if task.time_remaining is None else task.time_remaining
+            left = min(by_rate, task.fields["within"] - (task.elapsed or 0))
+            known = left < inf and not task.finished
+            return Text(f"{duration(left)} left" if known else "", "progress.remaining")
 
     class WithFigures(Progress):
         """Bars with a line of figures below each, which wraps where the terminal is narrow."""
@@ -210,9 +215,9 @@ def make_bars(console: Console) -> RichProgress:
     )
 
 
-def add_bar(bars: RichProgress, title: str, total: float, unit: str, done: float) -> BarTask:
-    """Add a bar for work of `total` units, and return what moves it on."""
-    bar = bars.add_task(on_one_line(title), total=total, unit=unit, figures="")
+def add_bar(bars: RichProgress, title: str, total: float, unit: str, done: float, within: float) -> BarTask:
+    """Add a bar for work of `total` units, or of `within` seconds, and return what moves it on."""
+    bar = bars.add_task(on_one_line(title), total=total, unit=unit, within=within, figures="")
     bars.update(bar, completed=done)
     return BarTask(bars, bar)
 
@@ -240,9 +245,9 @@ class BarTask:
 class PlainTask:
     """A plain line now and then."""
 
-    def __init__(self, terminal: Terminal, title: str, total: float, unit: str, done: float) -> None:
+    def __init__(self, terminal: Terminal, title: str, total: float, unit: str, done: float, within: float) -> None:
         self.terminal = terminal
-        self.title, self.total, self.unit = title, total, unit
+        self.title, self.total, self.unit, self.within = title, total, unit, within
         self.first = self.done = done
         self.begin = self.last_line = time.monotonic()
         self.figures = ""
@@ -258,7 +263,8 @@ class PlainTask:
             line = f"{self.title}: {self.done:.4g} of {self.total:g} {self.unit}"
             if self.done > self.first:  # before that no rate is known
                 rate = (now - self.begin) / (self.done - self.first)
-                line += f", {rate:.3g} s each, {duration((self.total - self.done) * rate)} left"
+                left = min((self.total - self.done) * rate, self.within - (now - self.begin))
+                line += f", {rate:.3g} s each, {duration(left)} left"
             self.terminal.note(line + self.figures)
 
     def finish(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import inf
 from typing import TYPE_CHECKING
 
 from usgan_cli.core.text import duration
@@ -78,14 +79,14 @@ class StudyTerminal(console.Terminal):
 
     @contextmanager
     def task(
-        self, title: str, total: float, unit: str, done: float = 0
+        self, title: str, total: float, unit: str, done: float = 0, within: float = inf
     ) -> Iterator[console.BarTask | console.PlainTask]:
         """Begin work of `total` units; its bar stands below the grid."""
         if not self._live:
-            with super().task(title, total, unit, done) as task:
+            with super().task(title, total, unit, done, within) as task:
                 yield task
             return
-        bar = console.add_bar(self.bars, title, total, unit, done)
+        bar = console.add_bar(self.bars, title, total, unit, done, within)
         try:
             yield bar
         finally:
