@@ -309,9 +309,26 @@ def test_options_that_do_not_go_together_are_refused(tmp_path: Path, options: di
 def test_a_study_that_cannot_begin_leaves_nothing(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.edit("[data]", '[data]\nsource = "/nowhere"')
-    with pytest.raises(StepFailedError, match="/nowhere does not exist"):
+    with pytest.raises(StepFailedError, match=r"/nowhere does not exist.*--source, or by source under") as caught:
         bench.run()
     assert not bench.workspace.root.exists()
+    # A dry run says it too, once more behind the list of steps, which may be long.
+    progress = Silent()
+    study(Session(bench.workspace, progress, dry_run=True), str(bench.file))
+    reason = str(caught.value).removeprefix("This step cannot be carried out: ")
+    assert f"Impossible as set: {reason}" in progress.notes
+
+
+def test_a_dry_run_says_that_a_size_is_larger_than_the_prepared_dataset(bench: Bench) -> None:
+    bench.edit("sizes = [18]", "sizes = [500]")
+    progress = Silent()
+    study(Session(bench.workspace, progress, dry_run=True), str(bench.file))
+    (reason,) = (note for note in progress.notes if note.startswith("Impossible as set"))
+    assert "usgan subsample --n 500" in reason
+    assert "there are 25 training images" in reason
+    assert "--source" not in reason
+    with pytest.raises(StepFailedError, match="cannot be carried out: usgan subsample --n 500"):
+        bench.run()
 
 
 def test_status_tells_which_step_is_being_made(bench: Bench) -> None:

@@ -45,6 +45,16 @@ def test_time_is_in_proportion_to_the_work_of_a_kind() -> None:
     assert estimator.total([train("ada", 6), tune(1)]) == (pytest.approx(60), 1)
 
 
+def test_the_length_is_said_once_most_of_it_is_known() -> None:
+    estimator = Estimator()
+    estimator.learn(train("ada", 2), 20)
+    known = [train("ada", 6), train("ada", 7)]
+    assert estimator.in_words(known) == "about 2 min 10 s"
+    assert estimator.in_words([*known, tune(1)]) == "about 2 min 10 s and 1 step of unknown length"
+    assert estimator.in_words([*known, tune(1), tune(2)]) == ""
+    assert estimator.in_words([]) == ""
+
+
 def test_minutes_limit_a_training() -> None:
     estimator = Estimator()
     assert estimator.seconds(timed(kimg=None, minutes=2)) == pytest.approx(120)

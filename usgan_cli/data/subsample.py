@@ -21,17 +21,8 @@ def subsample(manifest: DataManifest, n: int, seed: int) -> Subset:
 
     Subsets of one seed are nested.
     """
+    check_size(manifest, n)
     train = manifest.of("train")
-    if n > len(train):
-        raise DataError(
-            f"A subset of {n} images was asked for; there are {len(train)} training images.",
-            f"Choose --n of at most {len(train)}.",
-        )
-    if n < len(manifest.classes):
-        raise DataError(
-            f"A subset of {n} cannot hold each of the {len(manifest.classes)} classes ({', '.join(manifest.classes)}).",
-            f"Choose --n of at least {len(manifest.classes)}.",
-        )
     labels = np.array([manifest.classes.index(image.class_) for image in train], dtype=np.int64)
     groups = np.array([image.group for image in train], dtype=np.int64)
     chosen = np.sort(stratified_nested_order(labels, groups, seed)[:n])
@@ -42,6 +33,21 @@ def subsample(manifest: DataManifest, n: int, seed: int) -> Subset:
         classes=manifest.classes,
         images=[train[i].file for i in chosen],
     )
+
+
+def check_size(manifest: DataManifest, n: int) -> None:
+    """Raise a `DataError` if there are not `n` training images, or if each class cannot have one of them."""
+    there = len(manifest.of("train"))
+    if n > there:
+        raise DataError(
+            f"A subset of {n} images was asked for; there are {there} training images.",
+            f"Choose --n of at most {there}.",
+        )
+    if n < len(manifest.classes):
+        raise DataError(
+            f"A subset of {n} cannot hold each of the {len(manifest.classes)} classes ({', '.join(manifest.classes)}).",
+            f"Choose --n of at least {len(manifest.classes)}.",
+        )
 
 
 def stratified_nested_order(labels: NDArray[np.int64], groups: NDArray[np.int64], seed: int) -> NDArray[np.int64]:

@@ -31,6 +31,9 @@ from usgan_cli.study.state import StepState, find_states, to_do
 from usgan_cli.terminal import console
 from usgan_cli.terminal.session import Session, as_list, step_of
 
+SOURCE_HINT = " A study's images are named by --source, or by source under [data] in its file."
+"""What to do where a study's images cannot be prepared."""
+
 
 def run(options: StudyOptions, session: Session) -> list[Outcome]:
     """Plan a study, and show or carry out what is not done."""
@@ -102,6 +105,8 @@ class Planned:
         shown = {entry["state"] for entry in plan}
         note("   ".join(f"{MARKS[name]} {WORDS[name]}" for name in MARKS if name in shown))
         note(self._summary())
+        if (refused := self._impossible()) is not None:
+            note(f"Impossible as set: {refused}")
         estimates = Estimates(self.config, estimator, [self.steps[i] for i in self.todo])
         changes = estimates.changes(self.session.workspace)
         for line in [*estimates.lines(calibrated=calibrate), *estimates.night_lines(changes)]:
@@ -118,8 +123,8 @@ class Planned:
     def carry_out(self, options: StudyOptions) -> Outcome:
         """Carry out what is not done, while no other process works on this workspace's study."""
         self.session.progress.note(self._summary())
-        if not options.keep_going:
-            self._refuse_the_impossible()
+        if not options.keep_going and (refused := self._impossible()) is not None:
+            raise StepFailedError(f"This step cannot be carried out: {refused}")  # at once, rather than hours later
         with files.locked(study_file(self.session.workspace)):
             claim_workspace(self.session.workspace, self.config, force=self.session.force)
             if not self.todo:
@@ -129,19 +134,20 @@ class Planned:
             carry_out(self, options)
         return self._outcome("done")
 
-    def _refuse_the_impossible(self) -> None:
-        """Raise at once for a step that cannot be carried out, rather than hours later."""
+    def _impossible(self) -> str | None:
+        """Return the first step that cannot be carried out, with the reason, or None."""
         for i in self.todo:
             if self.states[i].name == "impossible":
-                raise StepFailedError(f"This step cannot be carried out: {self.steps[i].line}\n{self.states[i].why}")
+                hint = SOURCE_HINT if self.steps[i].command == Prepare.COMMAND else ""
+                return f"{self.steps[i].line}\n{self.states[i].why}{hint}"
+        return None
 
     def _summary(self) -> str:
         counts = to_do([self.states[i] for i in sorted(self.chosen)])
         parts = [f"{count} {WORDS[name]}" for name, count in counts.items()]
         text = f"{self.config.name}: {len(self.chosen)} of {len(self.steps)} steps: {', '.join(parts)}."
-        seconds, unknown = self.estimator.total(self.steps[i] for i in self.todo)
-        if seconds:
-            text += f" About {duration(seconds)}" + (f", and {unknown} of unknown length." if unknown else ".")
+        if length := self.estimator.in_words([self.steps[i] for i in self.todo]):
+            text += f" A{length.removeprefix('a')}."
         elif self.todo:
             text += " About how long it takes: --dry-run; measured here: --dry-run --calibrate."
         return text

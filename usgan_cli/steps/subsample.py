@@ -10,7 +10,7 @@ from usgan_cli.commands.subsample import Subsample
 from usgan_cli.core.formats.dataset import DataManifest, Subset
 from usgan_cli.core.store.lifecycle import making_file
 from usgan_cli.core.store.step import Outcome, Step
-from usgan_cli.data.subsample import subsample
+from usgan_cli.data.subsample import check_size, subsample
 from usgan_cli.steps.inputs import find_data
 from usgan_cli.terminal.session import Session
 
@@ -22,6 +22,7 @@ def run(options: Subsample, session: Session) -> list[Outcome]:
     data = find_data(session, options.data)
     outcomes = []
     for n in options.n:
+        check_size(data.manifest, n)
         settings = {**options.recorded(), "n": n, "seed": options.seed}
         step = Step("subsample", REVISION, settings, {"data": data.digest})
         target, summary = session.workspace.subset(n, options.seed), partial(_summary, data.manifest)

@@ -7,7 +7,7 @@ machines that were measured.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -18,6 +18,7 @@ from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.core.errors import UsganError
 from usgan_cli.core.formats.generator import read_log
 from usgan_cli.core.store.document import RunDocument, read_run
+from usgan_cli.core.text import duration, plural
 from usgan_cli.study.plan import PlannedStep
 
 Calibrate = Callable[[PlannedStep], float | None]
@@ -119,6 +120,13 @@ class Estimator:
         """Return the seconds of all steps whose length is known, and the number of the others."""
         lengths = [self.seconds(step) for step in steps]
         return sum(value for value in lengths if value is not None), sum(value is None for value in lengths)
+
+    def in_words(self, steps: Sequence[PlannedStep]) -> str:
+        """Return the length of all steps in words, or nothing unless that of most of them is known."""
+        seconds, unknown = self.total(steps)
+        if 2 * unknown >= len(steps):
+            return ""
+        return f"about {duration(seconds)}" + (f" and {plural(unknown, 'step')} of unknown length" if unknown else "")
 
 
 def learn_from_records(estimator: Estimator, steps: Iterable[PlannedStep]) -> None:

@@ -95,12 +95,8 @@ class StudyTerminal(console.Terminal):
     def _summary(self) -> str:
         finished = sum(state == "done" for state in self.states)
         left = [self.steps[i] for i in sorted(self.chosen) if self.states[i] not in {"done", "failed", "left out"}]
-        seconds, unknown = self.estimator.total(left)
-        text = f"{finished} of {len(self.steps)} steps done"
-        if left and 2 * unknown < len(left):  # shown once most of what is left is known
-            more = f", and {unknown} of unknown length" if unknown else ""
-            text += f", about {duration(seconds)} left{more}"
-        return text
+        length = self.estimator.in_words(left)
+        return f"{finished} of {len(self.steps)} steps done" + (f", {length} left" if length else "")
 
     def _render(self) -> Group:
         from rich.console import Group
