@@ -41,7 +41,7 @@ def audit() -> Audit:
     ]
     found = find_duplicates("aabcde", [item.decoded.source.class_ for item in images], pairs)
     left_out = [LeftOut(source="benign/1_mask.png", reason="mask"), LeftOut(source="benign/x.png", reason="broken")]
-    return Audit("Scans", ["benign", "malignant"], images, left_out, found, "ignore", "keep")
+    return Audit("Scans", ["benign", "malignant"], images, left_out, found, "ignore", "keep", own_split=False)
 
 
 def test_the_table_counts(audit: Audit) -> None:
@@ -112,7 +112,8 @@ def test_the_page_stands_alone_and_shows_every_copy(audit: Audit) -> None:
 
 def test_nothing_found_is_said() -> None:
     images = [image("benign/1.png", "train"), image("malignant/1.png", "test")]
-    audit = Audit("Scans", ["benign", "malignant"], images, [], find_duplicates("ab", [0, 1]), "group", "keep")
+    found = find_duplicates("ab", [0, 1])
+    audit = Audit("Scans", ["benign", "malignant"], images, [], found, "group", "keep", own_split=False)
     page = Page(render(audit))
     assert "No copies were found among the 2 images." in page.text
     assert page.pictures == []

@@ -27,7 +27,9 @@ class Study(StepOptions):
         "Options for Snakemake, behind --: -- --profile slurm.", default=(), metavar="[-- OPTION...]", argument=True
     )
     source: str | None = option(
-        "Folder of images to use instead of the study's own (or 'phantom').", default=None, metavar="DIR"
+        "Images to use instead of the study's own: a folder, or what else usgan prepare reads (or 'phantom').",
+        default=None,
+        metavar="SOURCE",
     )
     print_: bool = option(
         "Print the study's TOML file, to begin one of your own, and do nothing else.", default=False, flag="--print"

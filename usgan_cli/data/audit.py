@@ -49,6 +49,8 @@ class Audit:
     """Of `images`, by index."""
     policy: DuplicatePolicy
     conflict_policy: ConflictPolicy
+    own_split: bool
+    """Whether the split is the one that the source came with."""
 
     def divided(self) -> list[list[int]]:
         """Return the groups of copies with images on both sides of the split."""
@@ -175,7 +177,9 @@ def _finding(audit: Audit) -> str:
 
 def _what_was_done(audit: Audit) -> str:
     done = {
-        "group": "Each group of copies was kept on one side of the split.",
+        "group": "The source's own split was kept, whether it divides copies or not."
+        if audit.own_split
+        else "Each group of copies was kept on one side of the split.",
         "drop": "Of copies, the largest original was kept and the others dropped.",
         "ignore": "Copies were ignored when the split was drawn, as in the published protocol.",
     }[audit.policy]

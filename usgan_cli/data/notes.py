@@ -99,13 +99,18 @@ def report_duplicates(
     policy: DuplicatePolicy,
     conflict_policy: ConflictPolicy,
     progress: Progress,
+    *,
+    own_split: bool,
 ) -> None:
-    """Warn of copies and of copies under more than one class; `names` are the images' paths in the source."""
+    """Warn of copies and of copies under more than one class; `names` are the images' paths in the source.
+
+    `own_split`: the source's own split is kept, which may divide copies.
+    """
     if not duplicates.repeated:
         return
     copies = sum(len(group) for group in duplicates.repeated)
     done = {
-        "group": "They are kept on one side of the split.",
+        "group": f"They are kept on one side of {'every fold' if own_split else 'the split'}.",
         "drop": "The largest original of each is kept.",
         "ignore": "They are ignored (--duplicates ignore).",
     }[policy]

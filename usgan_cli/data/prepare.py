@@ -60,13 +60,19 @@ class PrepareConfig:
 
     def __post_init__(self) -> None:
         if self.size not in {16, 32, 64, 128, 256, 512, 1024}:
-            raise SettingsError(f"The size {self.size} is not a power of two from 16 to 1024.")
+            raise SettingsError(
+                f"The size {self.size} is not a power of two from 16 to 1024.", "Use --size 32, 64, 128 or 256."
+            )
         if isinstance(self.test, int) and self.test < 1:
             raise SettingsError(f"The test side needs at least one image, not {self.test}.")
         if isinstance(self.test, float) and not 0 < self.test < 1:
             raise SettingsError(
                 f"A share of test images lies between 0 and 1, not {self.test}; a count is a whole number."
             )
+
+    def keeps_split_of(self, source: ImageSource) -> bool:
+        """Return whether the split is the one that a source comes with."""
+        return self.split == "own" and source.has_split
 
 
 def prepare(
@@ -144,7 +150,8 @@ def _inspect(
     names = [item.source.relative for item in decoded]
     areas = [item.height * item.width for item in decoded]
     settled = settle(duplicates, names, areas, config.duplicates, config.conflicts)
-    notes.report_duplicates(duplicates, names, config.duplicates, config.conflicts, progress)
+    own_split = config.keeps_split_of(source)
+    notes.report_duplicates(duplicates, names, config.duplicates, config.conflicts, progress, own_split=own_split)
     return _Inspected(decoded, undecodable, duplicates, settled, bits)
 
 
@@ -157,7 +164,7 @@ def _split(config: PrepareConfig, source: ImageSource, inspected: _Inspected, pr
         [(item.source.group,) if item.source.group is not None else ("alone", i) for i, item in enumerate(images)],
         [item.source.name for item in images],
     )
-    own = config.split == "own" and source.has_split
+    own = config.keeps_split_of(source)
     if own:
         progress.note("The split is the one that the source comes with.")
         in_test = np.array([item.source.side == "test" for item in images])
@@ -241,6 +248,7 @@ def _audit(config: PrepareConfig, source: ImageSource, inspected: _Inspected, ma
         inspected.duplicates,
         config.duplicates,
         config.conflicts,
+        config.keeps_split_of(source),
     )
 
 

@@ -90,8 +90,9 @@ def audit(data: DataManifest) -> Iterator[str]:
         if data.near_copies:
             pairs = _first([f"{Path(pair.first).name} ≈ {Path(pair.second).name}" for pair in data.near_copies])
             yield f"Near-copies: {plural(len(data.near_copies), 'pair')} ({pairs})."
+        own = data.split_from == "source"
         yield {
-            "group": "Copies were kept on one side of the split and of every fold.",
+            "group": f"Copies were kept on one side of {'' if own else 'the split and of '}every fold.",
             "drop": "Of every group of copies one image was kept.",
             "ignore": "Copies were ignored when the split was drawn.",
         }[data.duplicate_policy]

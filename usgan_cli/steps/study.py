@@ -32,7 +32,7 @@ from usgan_cli.terminal import console
 from usgan_cli.terminal.session import Session, as_list, step_of
 
 SOURCE_HINT = " A study's images are named by --source, or by source under [data] in its file."
-"""What to do where a study's images cannot be prepared."""
+"""What to do where a study's images are not there."""
 
 
 def run(options: StudyOptions, session: Session) -> list[Outcome]:
@@ -138,8 +138,9 @@ class Planned:
         """Return the first step that cannot be carried out, with the reason, or None."""
         for i in self.todo:
             if self.states[i].name == "impossible":
-                hint = SOURCE_HINT if self.steps[i].command == Prepare.COMMAND else ""
-                return f"{self.steps[i].line}\n{self.states[i].why}{hint}"
+                options = self.steps[i].options
+                absent = isinstance(options, Prepare) and options.source is not None and not options.source.exists()
+                return f"{self.steps[i].line}\n{self.states[i].why}{SOURCE_HINT if absent else ''}"
         return None
 
     def _summary(self) -> str:

@@ -43,7 +43,9 @@ PHANTOM = Path("phantom")
 class Data(Prepare):
     """Where the images come from and how they are prepared."""
 
-    source: Path = option('A folder of images, or "phantom" for simulated ones.', default=PHANTOM)
+    source: Path = option(
+        'A folder, .zip or CSV file of images, a MedMNIST .npz, or "phantom" for simulated ones.', default=PHANTOM
+    )
     phantom_count: int = option(
         "Number of simulated images.", default=Phantom(out=PHANTOM).count, unit="images", least=10
     )

@@ -17,6 +17,7 @@ from usgan_cli.data.prepare import prepare
 from usgan_cli.data.source import medmnist
 from usgan_cli.data.source.contents import SourceOptions
 from usgan_cli.data.source.scan import scan
+from usgan_cli.reporting import findings
 
 COUNTS = {"train": 20, "val": 6, "test": 10}
 
@@ -77,8 +78,14 @@ def test_copies_across_the_published_split_are_reported(tmp_path: Path) -> None:
     made = arrays()
     made["test_images"][3] = made["train_images"][5]
     progress = Silent()
-    prepare(prepare_config(32), save(tmp_path / "mine.npz", made), tmp_path / "data", progress)
+    manifest = prepare(prepare_config(32), save(tmp_path / "mine.npz", made), tmp_path / "data", progress)
     assert any("own split divides 1 group" in warning for warning in progress.warnings)
+    # So nothing says that they are on one side.
+    said = [*progress.warnings, *findings.audit(manifest), (tmp_path / "data" / "audit.html").read_text()]
+    assert not any("one side of the split" in text for text in said)
+    assert "They are kept on one side of every fold." in progress.warnings[0]
+    assert "Copies were kept on one side of every fold." in said
+    assert "own split was kept, whether it divides copies or not" in said[-1]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("medmnist") is None, reason="medmnist is absent, and its table of names")
