@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from usgan_cli.core.errors import FormatError
 from usgan_cli.core.formats.dataset import Subset
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.steps import report
-from usgan_cli.study.config import parse_study
+from usgan_cli.study.config import load_study, parse_study
 from usgan_cli.study.document import claim_workspace
 from usgan_cli.terminal.session import Session
 
@@ -63,6 +64,18 @@ def test_the_first_screen_names_the_study_and_leads_to_the_audit_inside_the_work
     report.run(away, Session.of(away))
     page = Page(tmp_path / "away")
     assert "audit.html" not in page.text and str(tmp_path) not in page.text, "sent alone, it would lead nowhere"
+
+
+def test_the_first_screen_names_a_shipped_study_as_its_command_unless_it_was_edited(workspace: Workspace) -> None:
+    shipped = load_study("laptop")
+    claim_workspace(workspace, replace(shipped, data=shipped.data.replace(source=Path("mine"))), force=False)
+    make(workspace)
+    assert "usgan study laptop" in Page(workspace.report).words
+    claim_workspace(workspace, replace(shipped, grid=shipped.grid.replace(sizes=(7,))), force=False)
+    make(workspace)
+    words = Page(workspace.report).words
+    assert "usgan study laptop" not in words
+    assert "usgan report" in words
 
 
 def test_without_a_study_nothing_is_missing(workspace: Workspace) -> None:

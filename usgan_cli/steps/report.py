@@ -18,7 +18,7 @@ from usgan_cli.reporting.build import build_report
 from usgan_cli.reporting.first_screen import Heading
 from usgan_cli.reporting.records import Missing, collect
 from usgan_cli.reporting.verdict import Analysis
-from usgan_cli.study.config import SHIPPED, StudyConfig
+from usgan_cli.study.config import SHIPPED, StudyConfig, load_study, study_body
 from usgan_cli.study.document import read_study, study_file
 from usgan_cli.study.plan import plan_study, planned_comparisons
 from usgan_cli.study.state import missing_steps
@@ -61,7 +61,15 @@ def _heading(config: StudyConfig | None, workspace: Workspace, target: Path) -> 
     within = target.resolve().is_relative_to(root) and audit.is_file()
     link = Path(os.path.relpath(audit.resolve(), target.resolve())).as_posix() if within else ""
     name = "" if config is None else config.name
-    return Heading(name, f"usgan study {name}" if name in SHIPPED else "usgan report", link)
+    return Heading(name, f"usgan study {name}" if config is not None and _is_shipped(config) else "usgan report", link)
+
+
+def _is_shipped(config: StudyConfig) -> bool:
+    """Return whether a study is a shipped one but for its images, rather than one edited under the same name."""
+    if config.name not in SHIPPED:
+        return False
+    mine, shipped = study_body(config), study_body(load_study(config.name))
+    return mine | {"data": mine["data"] | {"source": ""}} == shipped | {"data": shipped["data"] | {"source": ""}}
 
 
 def _missing(config: StudyConfig | None, workspace: Workspace) -> list[Missing]:
