@@ -550,8 +550,10 @@ def test_status_lists_what_is_there_without_a_study(work: Workspace, tmp_path: P
     assert states["data"] == states[GAN_FOLDER] == "done"
     assert states[f"{CLASSIFIER}/real"] == "unfinished"
     assert "not valid JSON" in states[f"subsets/n{N}-s0.json"]
-    with pytest.raises(MissingError, match="There is nothing in"):
-        run(Workspace(tmp_path / "nothing"), "status")
+    nothing = tmp_path / "nothing"
+    with pytest.raises(MissingError, match="There is nothing in") as caught:
+        run(Workspace(nothing), "status")
+    assert f"usgan study demo --work {nothing}" in str(caught.value.hint)
 
 
 def test_a_study_leaves_alone_what_was_made_by_hand_with_other_settings(work: Workspace, made: Path) -> None:

@@ -10,7 +10,7 @@ from report_page import Page
 from study_records import CLASSES, run_of, write_data
 
 from usgan_cli.commands.report import Report
-from usgan_cli.core.errors import FormatError
+from usgan_cli.core.errors import FormatError, MissingError
 from usgan_cli.core.formats.dataset import Subset
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.steps import report
@@ -76,6 +76,14 @@ def test_the_first_screen_names_a_shipped_study_as_its_command_unless_it_was_edi
     words = Page(workspace.report).words
     assert "usgan study laptop" not in words
     assert "usgan report" in words
+
+
+def test_an_empty_workspace_is_refused_and_nothing_is_made(tmp_path: Path) -> None:
+    empty = Workspace(tmp_path / "empty")
+    with pytest.raises(MissingError, match="nothing to report") as caught:
+        make(empty)
+    assert caught.value.hint == "Begin with: usgan prepare SOURCE"
+    assert not empty.root.exists()
 
 
 def test_without_a_study_nothing_is_missing(workspace: Workspace) -> None:

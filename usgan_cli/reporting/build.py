@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from usgan_cli.core.errors import MissingError
 from usgan_cli.core.progress import Progress
 from usgan_cli.core.store import files
 from usgan_cli.core.store.workspace import PAGE, Workspace
@@ -48,8 +47,6 @@ def build_report(
     warnings that the page shows; `analysis` is what the study declares, X
     """
     records = collect(workspace)
-    if records.is_empty():
-        raise MissingError(f"There is nothing to report in {workspace.root}.", "Begin with: usgan prepare SOURCE")
     study = Study.of(records)
     verdicts = judge_study(study, analysis)
     sections = [_verdicts_section(study, verdicts)]

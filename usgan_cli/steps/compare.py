@@ -8,7 +8,7 @@ from usgan_cli.commands.compare import Compare
 from usgan_cli.core.errors import MissingError, SettingsError
 from usgan_cli.core.store import files
 from usgan_cli.core.store.step import Outcome
-from usgan_cli.core.store.workspace import Workspace
+from usgan_cli.core.store.workspace import Workspace, work_option
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.records import collect
 from usgan_cli.reporting.side_by_side import Side, side_by_side
@@ -39,6 +39,8 @@ def _side(root: Path, name: str) -> Side:
     workspace = Workspace(root)
     records = collect(workspace)
     if records.is_empty():
-        raise MissingError(f"There is no study in {root}.", "Begin one there: usgan study demo --work DIR")
+        raise MissingError(
+            f"There is nothing to compare in {root}.", f"Begin there: usgan study demo{work_option(root)}"
+        )
     study = Study.of(records)
     return Side(name, study, judge_study(study, declared_analysis(workspace)))

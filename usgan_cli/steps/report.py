@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from usgan_cli.commands.report import DEFAULT_MARGIN, Report
-from usgan_cli.core.errors import SettingsError
+from usgan_cli.core.errors import MissingError, SettingsError
 from usgan_cli.core.store import files
 from usgan_cli.core.store.document import RunDocument
 from usgan_cli.core.store.lifecycle import making_folder
@@ -32,11 +32,16 @@ NOT_RECORDS = ("missing", "audit", "study")
 
 def run(options: Report, session: Session) -> Outcome:
     """Write the report, if any record has changed."""
+    records = collect(session.workspace)
+    if records.is_empty():
+        raise MissingError(
+            f"There is nothing to report in {session.workspace.root}.", "Begin with: usgan prepare SOURCE"
+        )
     target = options.out or session.workspace.report
     config = read_study(session.workspace) if study_file(session.workspace).is_file() else None
     missing = _missing(config, session.workspace)
     analysis = _analysis(options, config, session.workspace)
-    inputs = collect(session.workspace).digests
+    inputs = dict(records.digests)
     if missing:
         inputs["missing"] = files.digest_json([item.line for item in missing])
     settings = options.recorded() | {"margin": analysis.margin, "primary": analysis.primary}

@@ -45,9 +45,10 @@ def _list_artefacts(session: Session) -> Outcome:
     workspace = session.workspace
     there = workspace.artefacts()
     if not there:
+        work = work_option(workspace.root)
         raise MissingError(
             f"There is nothing in {workspace.root}: neither a study nor an artefact.",
-            f"Begin with usgan prepare SOURCE{work_option(workspace.root)}, or a study: usgan study demo.",
+            f"Begin with usgan prepare SOURCE{work}, or a study: usgan study demo{work}",
         )
     entries = [
         {"artefact": path.relative_to(workspace.root).as_posix(), "kind": folder, "state": _state_of(path)}
