@@ -273,7 +273,7 @@ def study_text(name_or_file: str) -> str:
     if not path.is_file():
         raise MissingError(
             f"There is no study called {name_or_file!r} and no file of that name.",
-            f"Shipped studies: {', '.join(SHIPPED)}. To begin your own: usgan study --print paper > my.toml",
+            f"Shipped studies: {', '.join(SHIPPED)}. To begin your own: usgan study --print laptop > my.toml",
         )
     return path.read_text(encoding="utf-8")
 
