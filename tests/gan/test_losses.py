@@ -7,6 +7,7 @@ import math
 import torch
 
 from usgan_cli.gan import losses
+from usgan_cli.gan.losses import LeCam
 
 
 def test_logistic_losses_have_the_right_sign() -> None:
@@ -15,6 +16,16 @@ def test_logistic_losses_have_the_right_sign() -> None:
     assert torch.allclose(losses.discriminator_loss_fake(logits), rising, atol=1e-6)
     assert torch.allclose(losses.discriminator_loss_real(logits), rising.flip(0), atol=1e-6)
     assert torch.allclose(losses.generator_loss(logits), rising.flip(0), atol=1e-6)
+
+
+def test_lecam_holds_opinions_near_the_averages_of_the_other_kind() -> None:
+    lecam = LeCam(torch.device("cpu"), torch.float64)
+    for _ in range(2000):
+        lecam.observe(torch.tensor(3.0), torch.tensor(-1.0))
+    torch.testing.assert_close(lecam.means, torch.tensor([3.0, -1.0], dtype=torch.float64))
+    opinions = torch.tensor([-2.0, 0.0, 5.0])
+    torch.testing.assert_close(lecam.of_real(opinions), torch.tensor([0.0, 1.0, 36.0]), check_dtype=False)
+    torch.testing.assert_close(lecam.of_generated(opinions), torch.tensor([25.0, 9.0, 0.0]), check_dtype=False)
 
 
 def test_r1_of_a_quadratic() -> None:

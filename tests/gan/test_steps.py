@@ -154,6 +154,25 @@ def test_styles_are_mixed_by_one_cut_for_the_batch() -> None:
     assert torch.equal(ws[:, cut_at:], other[:, cut_at:])
 
 
+def test_a_shared_image_is_judged_in_both_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged: list[torch.Tensor] = []
+    shown = Steps._augmented
+
+    def record(steps: Steps, images: torch.Tensor, part: dict[str, torch.Tensor]) -> torch.Tensor:
+        judged.append(images.detach().clone())
+        return shown(steps, images, part)
+
+    monkeypatch.setattr(Steps, "_augmented", record)
+    for shared in (False, True):
+        steps = make_steps(wide(share_images=shared), at_once=4)
+        judged.clear()
+        steps.generator_step()
+        made = torch.cat(judged)
+        judged.clear()
+        steps.discriminator_step()
+        assert torch.equal(torch.cat(judged)[: len(made)], made) == shared
+
+
 def test_cuts_that_would_tear_groups_apart_are_refused() -> None:
     with pytest.raises(SettingsError, match="--batch-gpu 4, 8, 16"):
         make_steps(wide(), at_once=6)
@@ -161,7 +180,8 @@ def test_cuts_that_would_tear_groups_apart_are_refused() -> None:
         make_steps(wide(), world=World(0, 3))
 
 
-def test_fixed_buffers_give_the_same_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("changes", [{}, {"share_images": True, "lecam": 0.1}], ids=str)
+def test_fixed_buffers_give_the_same_steps(monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]) -> None:
     """What a CUDA graph does, with a recorder that computes again: gradients stay where they are, inputs are copied."""
     recorded: list[str] = []
 
@@ -179,7 +199,7 @@ def test_fixed_buffers_give_the_same_steps(monkeypatch: pytest.MonkeyPatch) -> N
         return replay, results
 
     monkeypatch.setattr(Graphs, "_record", lambda _, compute, kept: recorder(compute, kept))
-    settings = wide(aug="diffaug")
+    settings = wide(aug="diffaug", **changes)
     eager, replayed = make_steps(settings), make_steps(settings, graphs="on")
     for _ in range(5):
         iterate(settings, eager.training, eager)

@@ -21,6 +21,16 @@ class Networks(Options, panel="Networks and loss"):
         default=None,
         least=0,
     )
+    lecam: float = option(
+        "Weight of LeCam's regularisation of the discriminator (Tseng et al. 2021; with a projected one 0.1 is usual).",
+        default=0.0,
+        least=0,
+    )
+    share_images: bool = option(
+        "Let the discriminator judge the images that the generator's step has just made instead of new ones: about a "
+        "fifth less arithmetic.",
+        default=False,
+    )
     pl_weight: float | None = option(
         "Weight of the path length penalty (default: 2; with a projected discriminator 0).", default=None, least=0
     )

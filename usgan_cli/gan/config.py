@@ -62,6 +62,10 @@ class GanConfig:
     lr: float
     lr_d: float | None = None
     """Learning rate of the discriminator; None for `lr`."""
+    share_images: bool = False
+    """Let the discriminator's step judge the images of the generator's step, which comes first, instead of new ones."""
+    lecam: float = 0.0
+    """Weight of LeCam's regularisation of the discriminator."""
     r1_gamma: float
     """Weight of R1; of a projected discriminator the gradient is with respect to the mixed features."""
     ema_kimg: float
@@ -228,8 +232,11 @@ def _check(config: GanConfig) -> None:
             f"The feature network would see images of {config.resolution} pixels reduced to {config.feature_size}.",
             f"Use --feature-size {config.resolution} or more.",
         )
-    if config.r1_gamma < 0:
-        raise SettingsError(f"r1_gamma must not be negative; it is {config.r1_gamma}.", "Use --r1-gamma 0 or more.")
+    for name in ("r1_gamma", "lecam"):
+        if (value := getattr(config, name)) < 0:
+            raise SettingsError(
+                f"{name} must not be negative; it is {value}.", f"Use --{name.replace('_', '-')} 0 or more."
+            )
 
 
 def augmentation(config: GanConfig) -> Augment:
@@ -260,8 +267,8 @@ def settings_of(config: GanConfig) -> dict[str, Any]:
         del values[name]
     values["diffaug_policy"] = list(config.diffaug_policy)
     # What was added later is left out where it is as it was, so that older artefacts stay valid.
-    for name, usual in (("lr_d", None), ("diffaug_cutout", PUBLISHED_CUTOUT), ("match_grays", False)):
-        if values[name] == usual:
+    for name in ("lr_d", "diffaug_cutout", "match_grays", "share_images", "lecam"):
+        if values[name] == GanConfig.__dataclass_fields__[name].default:
             del values[name]
     if config.stop == "limit":
         del values["stop"], values["stop_every"], values["stop_features"]

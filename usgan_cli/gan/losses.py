@@ -108,6 +108,33 @@ def _over_heads(values: Sequence[Tensor]) -> Tensor:
 LOSSES: dict[DiscriminatorName, type[AdversarialLoss]] = {"stylegan2": Logistic, "projected": Hinge}  # type: ignore[type-arg]
 
 
+class LeCam:
+    """LeCam's regularisation (Tseng et al. 2021, "Regularizing Generative Adversarial Networks under Limited Data").
+
+    The discriminator's opinion of real images is held near its average opinion of generated ones, and the other way
+    round, so that few training images cannot drive the two apart without limit. As in the authors' code opinions on
+    the wrong side of the average cost nothing: of real images those below it, of generated ones those above.
+    """
+
+    DECAY = 0.99
+
+    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
+        self.means = torch.zeros(2, device=device, dtype=dtype)
+        """Running averages of the opinion of real and of generated images."""
+
+    def of_real(self, opinions: Tensor) -> Tensor:
+        """Return the penalty of each opinion [N, ...] of real images."""
+        return F.relu(opinions - self.means[1]).square()
+
+    def of_generated(self, opinions: Tensor) -> Tensor:
+        """Return the penalty of each opinion [N, ...] of generated images."""
+        return F.relu(self.means[0] - opinions).square()
+
+    def observe(self, real: Tensor, generated: Tensor) -> None:
+        """Follow a batch's mean opinions."""
+        self.means.lerp_(torch.stack([real, generated]).to(self.means), 1 - self.DECAY)
+
+
 def r1_penalty(logits: Tensor, *inputs: Tensor) -> Tensor:
     """Return [N], differentiable: the squared norm of the gradient of the logits with respect to each image's inputs.
 

@@ -25,6 +25,7 @@ from usgan_cli.core.machine.seeds import torch_generator
 from usgan_cli.gan.augment.controller import AdaController
 from usgan_cli.gan.batches import named, under
 from usgan_cli.gan.config import GanConfig
+from usgan_cli.gan.losses import LeCam
 from usgan_cli.gan.networks import Discriminator, DiscriminatorConfig, Generator
 from usgan_cli.gan.projected.discriminator import ProjectedConfig, ProjectedDiscriminator
 
@@ -96,6 +97,8 @@ class Training:
     adam_d: torch.optim.Adam
     ada: AdaController
     path_length_mean: Tensor
+    lecam: LeCam | None = None
+    """Averages of the discriminator's opinions, where LeCam's regularisation needs them."""
     step: int = 0
     images: int = 0
     seconds: float = 0.0
@@ -126,11 +129,14 @@ class Training:
                 target=config.ada_target, interval=config.ada_interval, kimg=config.ada_kimg, device=device
             ),
             path_length_mean=torch.zeros((), device=device, dtype=generator.mapping.w_avg.dtype),
+            lecam=LeCam(device, generator.mapping.w_avg.dtype) if config.lecam > 0 else None,
         )
 
     def tensors(self) -> dict[str, Tensor]:
         """Return every tensor of the state by name."""
         tensors: dict[str, Tensor] = {"path_length_mean": self.path_length_mean}
+        if self.lecam is not None:
+            tensors["lecam"] = self.lecam.means
         for prefix, network in self._networks().items():
             tensors |= named(prefix, network.state_dict())
         for prefix, (network, adam) in self._optimisers().items():
@@ -184,6 +190,8 @@ class Training:
                 f"{folder} does not fit this network: {error}.", "Train again with --force, or use another --out."
             ) from None
         self.path_length_mean.copy_(tensors["path_length_mean"])
+        if self.lecam is not None:
+            self.lecam.means.copy_(tensors["lecam"])
         self.ada.load_state_dict(state.augment)
         self.step, self.images, self.seconds = state.step, state.images, state.seconds
         self.best, self.samples = state.best, dict(state.samples)

@@ -110,6 +110,8 @@ class Steps:
         self.loss: AdversarialLoss[Any] = losses.LOSSES[config.discriminator]()
         self.microbatches = Microbatches(config, device, world, at_once, recorded)
         self._batch_length: Tensor | None = None
+        self._shared: Batch = {}
+        """With `share_images`: the images of the last generator's step and their labels."""
         self.means = Means()
         self.grad_g = self.grad_d = torch.zeros(())
         average, generator = training.average, training.generator
@@ -120,6 +122,8 @@ class Steps:
         """Move the generator towards images that the discriminator takes for real."""
         config, draws = self.config, self._draws("generator")
         inputs = self._draw_generated(config.batch, draws) | self._draw_augmentation(config.batch, draws)
+        if config.share_images:
+            inputs |= self._place_for_shared(inputs["labels"])
         with self._frozen(self.d_gradients):
             totals = self.microbatches.from_zero(
                 self.g_gradients, lambda: self.microbatches.sums("generator", self._generator_part, inputs)
@@ -147,7 +151,8 @@ class Steps:
     def discriminator_step(self) -> None:
         """Move the discriminator towards separating generated images from real ones."""
         config, training, draws = self.config, self.training, self._draws("discriminator")
-        fakes = self._draw_generated(config.batch, draws) | self._draw_augmentation(config.batch, draws)
+        fakes = dict(self._shared) if config.share_images else self._draw_generated(config.batch, draws)
+        fakes |= self._draw_augmentation(config.batch, draws)
         reals = self.data.draw(training.step) | self._draw_augmentation(config.batch, draws)
         if isinstance(training.discriminator, ProjectedDiscriminator):
             training.discriminator.update_norms()  # once a step, so that every part of the batch meets the same weights
@@ -160,7 +165,10 @@ class Steps:
                 ),
             )
             self.grad_d = self._update(training.adam_d, self.d_gradients, totals)
-        self._update_w_avg(totals["w"] / config.batch)
+        if "w" in totals:
+            self._update_w_avg(totals["w"] / config.batch)
+        if training.lecam is not None:
+            training.lecam.observe(totals["opinion_real"] / config.batch, totals["opinion_fake"] / config.batch)
         for name in ("loss_d_fake", "loss_d_real"):
             self.means.add(name, totals[name] / config.batch)
         self.means.add("r_t", totals["signs"] / config.batch)
@@ -210,6 +218,15 @@ class Steps:
         on_device = {name: to_device(value, self.device) for name, value in drawn.items()}
         return on_device | named("noise", {f"{i:02d}": plane for i, plane in enumerate(noise)})
 
+    def _place_for_shared(self, labels: Tensor) -> Batch:
+        """Make room for the images that a step will make with these labels, and return the row of each in it."""
+        if not self._shared:
+            self._shared["images"] = torch.empty(
+                self._image_shape(len(labels)), device=self.device, dtype=self.training.generator.mapping.w_avg.dtype
+            )
+        self._shared["labels"] = labels
+        return {"row": torch.arange(len(labels), device=self.device)}
+
     def _draw_augmentation(self, count: int, draws: Draws) -> Batch:
         p = self.training.ada.p_tensor
         return named("augment", self.augment.draw(self._image_shape(count), p, draws.device, self.device))
@@ -221,22 +238,39 @@ class Steps:
 
     def _generator_part(self, part: Batch) -> Batch:
         generated, ws = self._generate(part)
+        if "row" in part:
+            self._shared["images"].index_copy_(0, part["row"], generated.detach())
         loss = self.loss.generator(self._logits(generated, part)).sum()
         torch.autograd.backward(loss / self.config.batch)
         return {"loss_g": loss.detach(), "w": ws[:, 0].detach().sum(dim=0)}
 
     def _generated_part(self, part: Batch) -> Batch:
-        with torch.no_grad():
-            generated, ws = self._generate(part)
-        loss = self.loss.fake(self._logits(generated, part)).sum()
-        torch.autograd.backward(loss / self.config.batch)
-        return {"loss_d_fake": loss.detach(), "w": ws[:, 0].sum(dim=0)}
+        sums: Batch = {}
+        if "images" in part:
+            generated = part["images"]
+        else:
+            with torch.no_grad():
+                generated, ws = self._generate(part)
+            sums["w"] = ws[:, 0].sum(dim=0)
+        logits = self._logits(generated, part)
+        loss = penalised = self.loss.fake(logits).sum()
+        if (lecam := self.training.lecam) is not None:
+            opinion = self.loss.opinion(logits)
+            penalised = loss + self.config.lecam * lecam.of_generated(opinion).sum()
+            sums["opinion_fake"] = opinion.detach().sum()
+        torch.autograd.backward(penalised / self.config.batch)
+        return sums | {"loss_d_fake": loss.detach()}
 
     def _real_part(self, part: Batch) -> Batch:
         logits = self._logits(self.data.images(part), part)
-        loss = self.loss.real(logits).sum()
-        torch.autograd.backward(loss / self.config.batch)
-        return {"loss_d_real": loss.detach(), "signs": self.loss.opinion(logits).detach().sign().sum()}
+        loss = penalised = self.loss.real(logits).sum()
+        opinion = self.loss.opinion(logits)
+        sums = {"loss_d_real": loss.detach(), "signs": opinion.detach().sign().sum()}
+        if (lecam := self.training.lecam) is not None:
+            penalised = loss + self.config.lecam * lecam.of_real(opinion).sum()
+            sums["opinion_real"] = opinion.detach().sum()
+        torch.autograd.backward(penalised / self.config.batch)
+        return sums
 
     def _r1_part(self, part: Batch) -> Batch:
         config = self.config
