@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,9 @@ from scipy import stats
 from study_records import write_study
 
 from usgan_cli.core.images import codec
+from usgan_cli.reporting.groups import Study
+from usgan_cli.reporting.records import collect
+from usgan_cli.reporting.verdict import Analysis, judge_study
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "scripts" / "results"
@@ -55,6 +60,41 @@ def test_the_leak_is_the_mean_over_splits_with_student_s_interval(maker: dict[st
     shown = f"{np.mean(leak):+.1f} [{low:.1f}, {high:.1f}]".replace("-", "−")
     assert shown in text
     assert "90 to 94 of 280" in text
+
+
+def of_f1(value: float, fd: float) -> SimpleNamespace:
+    f1 = SimpleNamespace(test_micro_f1=SimpleNamespace(mean=value))
+    return SimpleNamespace(classifiers=[f1], images=[SimpleNamespace(fd=fd)])
+
+
+@pytest.mark.parametrize(
+    ("f1", "fd", "seen"),
+    [
+        ((0.71, 0.72, 0.73), (100, 90, 80), ("seen", "seen", "seen")),
+        ((0.70, 0.72, 0.73), (100, 110, 80), ("not seen", "not seen", "not seen")),
+    ],
+)
+def test_orderings_are_seen_where_they_are(
+    maker: dict[str, Any], f1: tuple[float, ...], fd: tuple[float, ...], seen: tuple[str, ...]
+) -> None:
+    gans = {aug: of_f1(*values) for aug, *values in zip(("none", "ada", "diffaug"), f1, fd, strict=True)}
+    lines = list(maker["summary"]._orderings_at(50, gans, of_f1(0.705, 0)))
+    assert tuple(re.findall(r"\| (seen|not seen): ", "\n".join(lines))) == seen
+    assert "real images alone 70.5" in lines[1]
+
+
+def test_the_summary_has_the_means_of_the_repeats(maker: dict[str, Any], tmp_path: Path) -> None:
+    workspace = write_study(tmp_path, seeds=(0, 1), sizes=(100,))
+    study = Study.of(collect(workspace))
+    arms = maker["summary"].arms_of(study.records, judge_study(study, Analysis()), 100)
+    assert arms[0].label == "Real alone"
+    for arm in arms:
+        assert len(arm.classifiers) == 2
+        if arm.verdict is not None:
+            assert arm.label.startswith(arm.verdict.training)
+    shown = maker["summary"].table(study.records, judge_study(study, Analysis())).to_markdown(brief=True)
+    f1 = 50 * sum(one.test_micro_f1.mean for one in arms[0].classifiers)
+    assert re.search(rf"\| Real alone \|.*\| {f1:.1f} \[", shown), shown
 
 
 def test_records_are_kept_without_images_and_make_the_same_verdict(

@@ -53,15 +53,20 @@ def main() -> None:
 
 
 def keep(work: Path, target: Path, pictures: Path) -> None:
-    """Copy a workspace's records to `target`; and to `pictures` a sheet of real images (real.png) and one a GAN."""
+    """Copy a workspace's records to `target`.
+
+    To `pictures` go a sheet of real images (real.png), and one of each GAN's first repeat.
+    """
     shutil.rmtree(target, ignore_errors=True)
     shutil.rmtree(pictures, ignore_errors=True)
     for pattern in KEPT:
         for path in sorted(work.glob(pattern)):
             if not path.name.startswith("."):
                 copy(path, target / path.relative_to(work))
-    for key, folder in Workspace(work).listed("gans", GanKey.parse).items():
-        if sheets := sorted((folder / SAMPLES_FOLDER).glob("kimg*.png")):
+    gans = Workspace(work).listed("gans", GanKey.parse)
+    first = min((key.seed for key in gans), default=0)
+    for key, folder in gans.items():
+        if key.seed == first and (sheets := sorted((folder / SAMPLES_FOLDER).glob("kimg*.png"))):
             copy(sheets[-1], pictures / f"{key.name}.png")
     write_real_sheet(work / "data", pictures / REAL_SHEET)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,19 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import figures
+import summary
+
+from usgan_cli.core.store.files import write_bytes
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.core.table import Table
-from usgan_cli.core.text import gan_label, number
-from usgan_cli.reporting import classifier_tables, copying_tables, exchange, paper, score_tables, verdict
+from usgan_cli.core.text import number
+from usgan_cli.reporting import classifier_tables, copying_tables, exchange, score_tables, verdict
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.records import StudyRecords, collect
-from usgan_cli.reporting.verdict import Verdicts, judge_study
+from usgan_cli.reporting.verdict import judge_study
 from usgan_cli.steps.report import declared_analysis
 
 RECORDS = Path(__file__).resolve().parent / "records"
@@ -41,8 +48,15 @@ LEAK_WORDS = (
 
 
 def main() -> None:
-    """Write the page."""
+    """Draw the figures and write the page."""
+    for folder in studies():
+        draw_figures(folder)
     TARGET.write_text(page(), encoding="utf-8")
+
+
+def studies() -> list[Path]:
+    """Return the folders of the studies whose records are kept."""
+    return sorted(path.parent for path in RECORDS.glob("*/study.json"))
 
 
 def page() -> str:
@@ -55,7 +69,7 @@ def page() -> str:
         "Our own runs on the 780 images of BUSI (437 benign, 210 malignant, 133 normal), whatever they say. The "
         "records are in `scripts/results/records`; `python scripts/results/make_results.py` makes this page from them.",
     ]
-    for folder in sorted(path.parent for path in RECORDS.glob("*/study.json")):
+    for folder in studies():
         lines += ["", *study_section(folder)]
     if (RECORDS / "leak.json").is_file():
         lines += ["", *leak_section(json.loads((RECORDS / "leak.json").read_text(encoding="utf-8")))]
@@ -71,50 +85,51 @@ def study_section(folder: Path) -> Iterator[str]:
     yield from (f"## {folder.name}", "", f"**{verdict.headline(verdicts)}.** {verdict.summary(verdicts)}", "")
     if (words := WORDS / f"{folder.name}.md").is_file():
         yield from (words.read_text(encoding="utf-8").rstrip(), "")
+    yield from _shown(summary.table(study.records, verdicts))
+    yield from _figures(folder)
     yield from _shown(verdict.table(verdicts))
-    for group in study.scores:
-        for table in (
-            score_tables.quality_table(group),
-            score_tables.enough_table(group),
-            copying_tables.copying_table(group),
-        ):
-            yield from _shown(table)
-    for group in study.classifiers:
-        yield from _shown(classifier_tables.f1_table(group))
     yield from _shown(exchange.table(study))
-    yield from orderings(study.records, verdicts)
+    yield from summary.orderings(study.records, verdicts)
+    for group in study.scores:
+        yield from _shown(score_tables.seeds_quality_table(group))
+    for group in study.classifiers:
+        yield from _shown(classifier_tables.seeds_table(group))
+    yield from _folded("Image quality of every repeat", [score_tables.quality_table(group) for group in study.scores])
+    yield from _folded("Are the GANs good enough?", [score_tables.enough_table(group) for group in study.scores])
+    yield from _folded("Copies", [copying_tables.copying_table(group) for group in study.scores])
+    yield from _folded("F1 of every repeat", [classifier_tables.f1_table(group) for group in study.classifiers])
     yield from _sheets(folder)
     yield from ("", *_records_of(study.records))
 
 
-def _shown(table: Table) -> Iterator[str]:
-    if table.groups:
+def _shown(table: Table | None) -> Iterator[str]:
+    if table is not None and table.groups:
         yield table.to_markdown(brief=True)
 
 
-def orderings(records: StudyRecords, verdicts: Verdicts) -> Iterator[str]:
-    """Yield whether the paper's orderings are seen: by distance, and of F1 against real images alone."""
-    yield from ("### The paper’s orderings", "", "| n | ordering | here |", "|---:|---|---|")
-    for n in sorted({key.n for key in records.scores}, reverse=True):
-        distances = {aug: _mean_distance(records, n, aug) for aug in paper.AUGS}
-        if None not in distances.values():
-            order = sorted(paper.AUGS, key=lambda aug: distances[aug] or math.inf)
-            words = ", ".join(f"{gan_label(aug)} {number(distances[aug] or math.nan, 1)}" for aug in order)
-            seen = "seen" if order[-1] == "none" else "not seen"
-            yield f"| {n} | ADA and DiffAug nearer to the test images than StyleGAN2 | {seen}: {words} |"
-    for one in verdicts.of_gans:
-        points = number(100 * one.effect.difference, 1, sign=True)
-        yield f"| {one.n} | {one.training} against {one.against.lower()} | {points} points: {one.finding.verdict} |"
-    yield ""
+def _folded(title: str, tables: Sequence[Table]) -> Iterator[str]:
+    """Yield tables that are opened by a click, in GitHub's pages and in the site's."""
+    lines = [line for table in tables for line in _shown(table)]
+    if lines:
+        yield from ("<details markdown>", f"<summary>{title}</summary>", "", *lines, "</details>", "")
 
 
-def _mean_distance(records: StudyRecords, n: int, aug: str) -> float | None:
-    values = [score.fake.fd for key, score in records.scores.items() if (key.n, key.aug) == (n, aug)]
-    return float(np.mean(values)) if values else None
+def _figures(folder: Path) -> Iterator[str]:
+    for name, what in figures.TITLES.items():
+        if (PICTURES / folder.name / f"{name}.png").is_file():
+            yield from (f"![{what}](pictures/results/{folder.name}/{name}.png)", "")
+
+
+def draw_figures(folder: Path) -> None:
+    """Draw a study's figures beside its sheets of samples."""
+    study = Study.of(collect(Workspace(folder)))
+    verdicts = judge_study(study, declared_analysis(Workspace(folder)))
+    for name, picture in figures.draw(study, verdicts).items():
+        write_bytes(PICTURES / folder.name / f"{name}.png", picture)
 
 
 def _sheets(folder: Path) -> Iterator[str]:
-    sheets = sorted((PICTURES / folder.name).glob("*.png"))
+    sheets = [path for path in sorted((PICTURES / folder.name).glob("*.png")) if path.stem not in figures.TITLES]
     if sheets:
         yield from ("### Samples", "", "Rows by class; the same latents in every sheet, not chosen.", "")
     for sheet in sheets:
