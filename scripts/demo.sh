@@ -24,4 +24,4 @@ USGAN_EXTRAS=offline
 source "$(dirname "$0")/setup.sh"
 work=demo
 [ ${#data[@]} -eq 0 ] || work="demo-$(basename "${data[1]}")"
-exec .venv/bin/usgan study demo --work "$work" "${data[@]}"
+exec .venv/bin/usgan study demo --work "$work" ${data[@]+"${data[@]}"}

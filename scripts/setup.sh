@@ -23,6 +23,9 @@ installed_from="${USGAN_EXTRAS} $(cksum <pyproject.toml)"
 if [ ! -x .venv/bin/python ] || [ "$(cat "$stamp" 2>/dev/null)" != "$installed_from" ]; then
     [ -x .venv/bin/python ] || "$(find_python)" -m venv .venv
     echo "Installing usgan into .venv (the first time takes a few minutes) ..." >&2
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[${USGAN_EXTRAS}]"
+    # Compiling every module of every package takes longer than unpacking them; those that are used are compiled then.
+    compile=(--no-compile)
+    [ -z "${PYTHONDONTWRITEBYTECODE:-}" ] || compile=()
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check ${compile[@]+"${compile[@]}"} --editable ".[${USGAN_EXTRAS}]"
     echo "$installed_from" >"$stamp"
 fi
