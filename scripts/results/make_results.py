@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import figures
 import summary
+from as_others import FOLDER as AS_OTHERS
 
 from usgan_cli.core.store.files import write_bytes
 from usgan_cli.core.store.workspace import Workspace
@@ -90,6 +91,7 @@ def study_section(folder: Path) -> Iterator[str]:
     yield from _shown(verdict.table(verdicts))
     yield from _shown(exchange.table(study))
     yield from summary.orderings(study.records, verdicts)
+    yield from summary.as_others(study.records, folder / AS_OTHERS)
     for group in study.scores:
         yield from _shown(score_tables.seeds_quality_table(group))
     for group in study.classifiers:

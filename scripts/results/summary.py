@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from usgan_cli.core.formats.classifier import ClassifierRecord
 from usgan_cli.core.formats.score import ScoreRecord, SetScores, distance_name, kernel_name
-from usgan_cli.core.store.workspace import TrainingSet
+from usgan_cli.core.store.workspace import GanKey, TrainingSet
 from usgan_cli.core.table import Cell, Column, Interval, Table, Words
 from usgan_cli.core.text import DASH, gan_label, joined, number, training_label
 from usgan_cli.reporting import paper
 from usgan_cli.reporting.copying_tables import VERDICTS
-from usgan_cli.reporting.records import StudyRecords, training_order
+from usgan_cli.reporting.records import StudyRecords, aug_order, training_order
 from usgan_cli.reporting.verdict import Verdict, Verdicts
 
 PUBLISHED_F1 = {(one.n, one.aug): one.f1.mean for one in paper.VALUES}
@@ -166,3 +167,36 @@ def _words(values: dict[str, float | None] | dict[str, float], scale: float, dig
 
 def _line(n: int, found: str, seen: bool, words: str) -> str:
     return f"| {n} | {found} | {'seen' if seen else 'not seen'}: {words} |"
+
+
+def as_others(records: StudyRecords, folder: Path) -> Iterator[str]:
+    """Yield each GAN as is often published beside what it should be: `folder` has its scores against training images.
+
+    See `as_others.py`, which measures them.
+    """
+    against = {
+        key: ScoreRecord.read(path) for path in sorted(folder.glob("*.json")) if (key := GanKey.parse(path.stem))
+    }
+    if not against:
+        return
+    yield from ("### Measured as is often done", "")
+    yield (
+        "Distances to the images that a GAN was trained on, and scores of the images by which a classifier was chosen, "
+        "flatter; a random split does too (the leak, below). Means over repeats: the same GANs and classifiers, "
+        "measured in both ways."
+    )
+    yield from ("", "| n | images | FD, to training images | FD, to test images | F1, validation, % | F1, test, % |")
+    yield "|---:|---|---:|---:|---:|---:|"
+    for n, aug in sorted({(key.n, key.aug) for key in against}, key=lambda one: (-one[0], aug_order(one[1]))):
+        keys = [key for key in against if (key.n, key.aug) == (n, aug) and key in records.scores]
+        name = TrainingSet(aug, paper.RATIO).name
+        made = [of[name] for key in keys if name in (of := records.classifiers.get(key.subset, {}))]
+        values = [
+            (1, 1, [against[key].fake.fd for key in keys]),
+            (1, 1, [records.scores[key].fake.fd for key in keys]),
+            (100, 1, [one.val_micro_f1.mean for one in made]),
+            (100, 1, [one.test_micro_f1.mean for one in made]),
+        ]
+        cells = [number(scale * float(np.mean(of)), digits) if of else DASH for scale, digits, of in values]
+        yield f"| {n} | {gan_label(aug)} | {' | '.join(cells)} |"
+    yield ""
