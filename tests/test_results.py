@@ -97,6 +97,25 @@ def test_the_summary_has_the_means_of_the_repeats(maker: dict[str, Any], tmp_pat
     assert re.search(rf"\| Real alone \|.*\| {f1:.1f} \[", shown), shown
 
 
+def test_scores_against_training_images_stand_beside_those_against_test_images(
+    maker: dict[str, Any], tmp_path: Path
+) -> None:
+    workspace = write_study(tmp_path / "work", seeds=(0, 1), sizes=(100,))
+    records, folder = collect(workspace), tmp_path / "as-others"
+    assert list(maker["summary"].as_others(records, folder)) == []
+    for key, score in records.scores.items():
+        nearer = score.model_copy(update={"fake": score.fake.model_copy(update={"fd": score.fake.fd / 2})})
+        folder.mkdir(exist_ok=True)
+        nearer.write(folder / f"{key.name}.json")
+    lines = list(maker["summary"].as_others(records, folder))
+    rows = [line.split("|") for line in lines if line.startswith("| 100 |")]
+    assert len(rows) == len({key.aug for key in records.scores})
+    for row in rows:
+        near, far, validation, test = (float(cell) if cell.strip() != "–" else None for cell in row[3:7])
+        assert near == pytest.approx(far / 2, abs=0.1)
+        assert (validation is None) == (test is None)
+
+
 def test_records_are_kept_without_images_and_make_the_same_verdict(
     maker: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
