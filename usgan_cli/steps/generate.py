@@ -16,7 +16,6 @@ from usgan_cli.core.formats.generator import GeneratorDocument, read_generator_d
 from usgan_cli.core.formats.synthetic import read_synthetic_manifest
 from usgan_cli.core.images import codec
 from usgan_cli.core.machine import device as devices
-from usgan_cli.core.machine.memory import keep_freed_memory
 from usgan_cli.core.machine.precision import resolve_precision
 from usgan_cli.core.store.lifecycle import making_folder, making_recorded_file
 from usgan_cli.core.store.step import Outcome, Step
@@ -58,8 +57,6 @@ def _find(options: Generate, session: Session) -> Trained:
     folder = find_gan(session, options)
     document = read_generator_document(folder)
     device = devices.resolve_device(options.device)
-    if device.type == "cpu":
-        keep_freed_memory()
     precision = resolve_precision(options.precision, device.type)
     sampling = Sampling(options.truncation, options.noise, precision)
     return Trained(folder, document, device, sampling, _classes(document, options.classes))

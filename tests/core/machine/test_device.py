@@ -18,6 +18,15 @@ def test_auto_is_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> 
     assert devices.resolve_device("auto").type == "cuda"
 
 
+@pytest.mark.parametrize("name", ["cpu", "auto"])
+def test_a_processor_keeps_freed_memory_from_then_on(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(devices, "keep_freed_memory", lambda: asked.append(True))
+    devices.resolve_device(name)
+    assert asked
+
+
 def test_a_named_device_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert devices.resolve_device("cpu") == CPU
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)

@@ -13,9 +13,14 @@ from usgan_cli.core.machine.memory import keep_freed_memory
 
 
 def resolve_device(name: str = "auto") -> torch.device:
-    """Return the device called `name`: "auto" is the first GPU if there is one, otherwise the CPU."""
+    """Return the device called `name`: "auto" is the first GPU if there is one, otherwise the CPU.
+
+    Whatever computes asks here first, so a CPU keeps freed memory from here on.
+    """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        name = "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -24,7 +29,9 @@ def resolve_device(name: str = "auto") -> torch.device:
         count = torch.cuda.device_count()
         if (device.index or 0) >= count:
             raise SettingsError(f"This machine has {count} CUDA devices; {name!r} is not one of them.", "Use cpu.")
-    elif device.type != "cpu":
+    elif device.type == "cpu":
+        keep_freed_memory()
+    else:
         raise SettingsError(f"Devices of the type {device.type!r} are not supported.", "Use auto, cpu or cuda.")
     return device
 
