@@ -44,7 +44,7 @@ def build_report(
     """Write `index.html`, `figures/` and `tables/` of a study, or of the part of it that is done, into `target`.
 
     Equal records give equal files. `missing` are the steps of the study's plan that are not done; `progress` gets the
-    warnings that the page shows; `analysis` is what the study declares, X
+    warnings that the page shows; `analysis` is what the study declares, and `heading` what stands above its answer.
     """
     records = collect(workspace)
     study = Study.of(records)
