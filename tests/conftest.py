@@ -40,6 +40,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(SkipRule(config), "skip-rule")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _first_backward_pass() -> None:
+    """Let torch set up its autograd before any test looks at a network with fake tensors, as an export does.
+
+    The other way round it starts threads for the fake device, and no forked process can compute gradients from then on.
+    """
+    import torch
+
+    torch.ones(1, requires_grad=True).sum().backward()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "reference_dir" in getattr(item, "fixturenames", ()):

@@ -28,11 +28,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path, help="workspace of the study")
     parser.add_argument("name", nargs="?", help="name of its records (default: the workspace's)")
+    parser.add_argument("--seeds", type=int, nargs="+", help="these repeats alone (default: all)")
     options = parser.parse_args()
     workspace = Workspace(options.work)
     target = RECORDS / (options.name or options.work.resolve().name) / FOLDER
     for key in sorted(workspace.listed("scores", GanKey.parse, ".json")):
-        against_training_images(workspace, key, target / f"{key.name}.json")
+        if options.seeds is None or key.seed in options.seeds:
+            against_training_images(workspace, key, target / f"{key.name}.json")
 
 
 def against_training_images(workspace: Workspace, key: GanKey, target: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -169,6 +169,11 @@ def _line(n: int, found: str, seen: bool, words: str) -> str:
     return f"| {n} | {found} | {'seen' if seen else 'not seen'}: {words} |"
 
 
+def _repeats(keys: Iterable[GanKey]) -> str:
+    seeds = sorted({key.seed for key in keys})
+    return f"seeds {joined(map(str, seeds))}" if len(seeds) > 1 else f"seed {seeds[0]} alone"
+
+
 def as_others(records: StudyRecords, folder: Path) -> Iterator[str]:
     """Yield each GAN as is often published beside what it should be: `folder` has its scores against training images.
 
@@ -182,8 +187,8 @@ def as_others(records: StudyRecords, folder: Path) -> Iterator[str]:
     yield from ("### Measured as is often done", "")
     yield (
         "Distances to the images that a GAN was trained on, and scores of the images by which a classifier was chosen, "
-        "flatter; a random split does too (the leak, below). Means over repeats: the same GANs and classifiers, "
-        "measured in both ways."
+        "flatter; a random split does too (the leak, below). The same GANs and classifiers, measured in both ways; "
+        f"means over {_repeats(against)}."
     )
     yield from ("", "| n | images | FD, to training images | FD, to test images | F1, validation, % | F1, test, % |")
     yield "|---:|---|---:|---:|---:|---:|"

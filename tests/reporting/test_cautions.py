@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from types import SimpleNamespace
+
 import pytest
 
 from usgan_cli.core.formats.generator import read_log
 from usgan_cli.core.store.workspace import GanKey, Workspace
-from usgan_cli.reporting.cautions import ada_cautions
+from usgan_cli.reporting.cautions import _trainings, ada_cautions
 from usgan_cli.reporting.records import GanRun
 
 
@@ -31,3 +34,13 @@ def test_what_held_ada_back_is_told_apart(
     texts = list(ada_cautions([(gan, "ada-n100-s0")]))
     assert [text for text in texts if expected is None or not text.startswith(expected)] == []
     assert len(texts) == (expected is not None)
+
+
+def test_weak_gans_are_named_once_with_all_sizes_for_which_it_is_as_many() -> None:
+    keys = [(aug, n, seed) for aug in ("none", "ada", "best") for n in (100, 50) for seed in range(3)]
+    records = SimpleNamespace(scores={GanKey(*key): None for key in keys})
+    counts = Counter({(aug, n): 3 for aug in ("none", "ada") for n in (100, 50)} | {("best", 50): 1})
+    assert _trainings(counts, records) == [  # type: ignore[arg-type]
+        "StyleGAN2 and StyleGAN2 + ADA at n = 100 and 50 (3 of 3 trainings each)",
+        "Projected GAN at n = 50 (1 of 3 trainings)",
+    ]

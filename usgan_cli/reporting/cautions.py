@@ -63,20 +63,32 @@ def _of(names: Sequence[str], text: str) -> list[str]:
 def _weak(records: StudyRecords) -> Iterator[str]:
     weak = {key: score.quality for key, score in records.scores.items() if score.quality.weak}
     if weak:
-        trained = Counter((key.aug, key.n) for key in records.scores)
         counts = Counter((key.aug, key.n) for key in weak)
-        names = joined(
-            (
-                f"{gan_label(aug)} at n = {n}{f' ({count} of {trained[aug, n]} trainings)' * (trained[aug, n] > 1)}"
-                for (aug, n), count in counts.items()
-            ),
-            MOST_NAMED,
-        )
+        names = joined(_trainings(counts, records), MOST_NAMED)
         reasons = joined(next(iter(weak.values())).reasons)
         yield (
             f"Images of {names} are not yet like real ones: {'of the first, ' * (len(counts) > 1)}{reasons}. What they "
             "do to a classifier says nothing about good generated images."
         )
+
+
+def _trainings(counts: Counter[tuple[str, int]], records: StudyRecords) -> list[str]:
+    """Return GANs, by how many of their trainings are counted, with all sizes n for which it is as many.
+
+    "StyleGAN2 and StyleGAN2 + ADA at n = 100 and 50 (3 of 3 trainings each)".
+    """
+    trained = Counter((key.aug, key.n) for key in records.scores)
+    gans: dict[tuple[int, int, int], list[str]] = {}
+    for (aug, n), count in counts.items():
+        gans.setdefault((n, count, trained[aug, n]), []).append(gan_label(aug))
+    sizes: dict[tuple[tuple[str, ...], int, int], list[str]] = {}
+    for (n, count, total), names in gans.items():
+        sizes.setdefault((tuple(names), count, total), []).append(str(n))
+    return [
+        f"{joined(names)} at n = {joined(of)}"
+        + f" ({count} of {total} trainings{' each' * (len(names) * len(of) > 1)})" * (total > 1)
+        for (names, count, total), of in sizes.items()
+    ]
 
 
 def _unreadable(records: StudyRecords) -> Iterator[str]:
