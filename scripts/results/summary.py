@@ -186,8 +186,10 @@ def as_others(records: StudyRecords, folder: Path) -> Iterator[str]:
         return
     yield from ("### Measured as is often done", "")
     yield (
-        "Distances to the images that a GAN was trained on, and scores of the images by which a classifier was chosen, "
-        "flatter; a random split does too (the leak, below). The same GANs and classifiers, measured in both ways; "
+        "Often published are distances to the images that a GAN was trained on, and F1 of the images by which a "
+        "classifier was chosen. These are the same GANs and classifiers, measured in both ways. A distance to few "
+        "images is larger for their number alone, and smaller where a GAN copies, so the first two columns are not one "
+        "measure; what a random split gives is the leak, below. Values are "
         f"means over {_repeats(against)}."
     )
     yield from ("", "| n | images | FD, to training images | FD, to test images | F1, validation, % | F1, test, % |")
