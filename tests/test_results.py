@@ -36,6 +36,12 @@ def test_the_page_is_made_from_the_records(maker: dict[str, Any]) -> None:
     assert maker["page"]() == (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 
 
+def test_the_records_name_no_place_on_a_machine() -> None:
+    for path in RECORDS.rglob("study.json"):
+        source = json.loads(path.read_text(encoding="utf-8"))["study"]["data"]["source"]
+        assert Path(source).name == source
+
+
 def test_the_records_are_small() -> None:
     assert sum(path.stat().st_size for path in RECORDS.rglob("*") if path.is_file()) <= 3_000_000
 

@@ -1,6 +1,6 @@
 """Measure a study's GANs as is often done, against the images they were trained on, beside its own scores.
 
-    python scripts/results/as_others.py WORK [NAME]
+    python scripts/results/as_others.py WORK [NAME] [--seeds 0]
 
 The scores go to `scripts/results/records/NAME/as-others`, one document a GAN with its command and digests; what is
 there is left alone. `make_results.py` sets them beside the scores against test images.

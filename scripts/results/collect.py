@@ -16,6 +16,7 @@ from usgan_cli.core.formats.dataset import read_manifest
 from usgan_cli.core.formats.generator import SAMPLES_FOLDER
 from usgan_cli.core.images import codec
 from usgan_cli.core.store.workspace import GanKey, Workspace
+from usgan_cli.study.document import StudyDocument
 
 RECORDS = Path(__file__).resolve().parent / "records"
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures" / "results"
@@ -63,12 +64,23 @@ def keep(work: Path, target: Path, pictures: Path) -> None:
         for path in sorted(work.glob(pattern)):
             if not path.name.startswith("."):
                 copy(path, target / path.relative_to(work))
+    name_source(target / "study.json")
     gans = Workspace(work).listed("gans", GanKey.parse)
     first = min((key.seed for key in gans), default=0)
     for key, folder in gans.items():
         if key.seed == first and (sheets := sorted((folder / SAMPLES_FOLDER).glob("kimg*.png"))):
             copy(sheets[-1], pictures / f"{key.name}.png")
     write_real_sheet(work / "data", pictures / REAL_SHEET)
+
+
+def name_source(study: Path) -> None:
+    """Let a study's record name the folder of its images alone, not where on a machine that was."""
+    if study.is_file():
+        document = StudyDocument.read(study)
+        data = document.study.get("data", {})
+        if "source" in data:
+            data["source"] = Path(data["source"]).name
+        document.write(study)
 
 
 def write_real_sheet(data: Path, target: Path, columns: int = 8) -> None:
