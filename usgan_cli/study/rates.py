@@ -16,6 +16,7 @@ from usgan_cli.commands.phantom import Phantom
 from usgan_cli.commands.score import DEFAULT_COUNT, Score
 from usgan_cli.commands.train_classifier import TrainClassifier
 from usgan_cli.commands.train_gan import TrainGan
+from usgan_cli.gan.methods import METHODS, feature_size
 from usgan_cli.study.plan import PlannedStep
 
 Kind = Literal["cpu", "gpu"]
@@ -60,12 +61,12 @@ KIMG: dict[Kind, dict[tuple[str, int], Rate]] = {
 }
 """Seconds per thousand images of StyleGAN2, by preset and pixels, in bf16."""
 FEATURES: dict[Kind, dict[int, Rate]] = {
-    "cpu": {64: Rate(17), 128: Rate(40), 256: Rate(130)},
-    "gpu": {64: Rate(0.8), 256: Rate(2.0)},
+    "cpu": {64: Rate(8), 128: Rate(20), 256: Rate(75)},
+    "gpu": {128: Rate(0.12), 256: Rate(0.2)},
 }
 """What a projected discriminator takes, by the pixels that its feature network sees."""
 GENERATOR_SHARE = 0.45
-"""Share of StyleGAN2's time that is left of it beside a projected discriminator (estimated; 13.5 x 0.45 + 17 = 23)."""
+"""Share of StyleGAN2's time that is left of it beside a projected discriminator (estimated)."""
 FLOAT32 = {"narrow": 1.7, "full": 2.5}
 """How many times as long float32 takes on a processor (measured: 1.7 for `small`, 2.7 to 3.5 at full width)."""
 NO_AVX512 = 3.5
@@ -136,8 +137,11 @@ def _count(count: int | None) -> int:
     return count or DEFAULT_COUNT
 
 
-def kimg_rate(preset: str, machine: Machine, *, projected: bool = False) -> float | None:
-    """Return seconds per thousand images of a preset at the machine's pixels; None for a preset without a rate."""
+def kimg_rate(preset: str, machine: Machine, *, features: int | None = None) -> float | None:
+    """Return seconds per thousand images of a preset at the machine's pixels; None for a preset without a rate.
+
+    With a projected discriminator `features` are the pixels that its network sees.
+    """
     known = {pixels: rate for (name, pixels), rate in KIMG[machine.kind].items() if name == preset}
     if not known:
         return None
@@ -145,8 +149,8 @@ def kimg_rate(preset: str, machine: Machine, *, projected: bool = False) -> floa
     if machine.kind == "cpu" and machine.float32:
         seconds *= FLOAT32["narrow" if preset in NARROW else "full"]
         seconds *= NO_AVX512 if machine.narrow_cpu else 1.0
-    if projected:
-        seconds = GENERATOR_SHARE * seconds + _at(FEATURES[machine.kind], max(machine.pixels, 64))
+    if features is not None:
+        seconds = GENERATOR_SHARE * seconds + _at(FEATURES[machine.kind], features)
     return seconds
 
 
@@ -164,8 +168,9 @@ def _at(known: dict[int, Rate], pixels: int) -> float:
 
 
 def _training(options: TrainGan, machine: Machine) -> float | None:
-    projected = "projected" in (options.discriminator, "projected" if options.aug == "best" else None)
-    rate = kimg_rate(options.preset, machine, projected=projected and options.discriminator != "stylegan2")
+    discriminator = options.discriminator or METHODS[options.aug].settings.get("discriminator")
+    features = options.feature_size or feature_size(machine.pixels) if discriminator == "projected" else None
+    rate = kimg_rate(options.preset, machine, features=features)
     limit = None if options.minutes is None else options.minutes * 60
     kimg = options.kimg if options.kimg is not None or limit is not None else machine.kimg_of(options.preset)
     needed = None if rate is None or kimg is None else rate * kimg

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import timm
 import torch
-import torch.nn.functional as F
 from tiny_gan import CPU, config, images, run
 from torch import Tensor, nn
 
@@ -21,8 +19,8 @@ from usgan_cli.gan.config import GanConfig, augmentation, settings_of
 from usgan_cli.gan.init.transfer import apply_source, read_source
 from usgan_cli.gan.launch import Job, Local
 from usgan_cli.gan.losses import Hinge, r1_penalty
+from usgan_cli.gan.methods import settings_of_discriminator
 from usgan_cli.gan.outputs import GanRun
-from usgan_cli.gan.projected import features
 from usgan_cli.gan.projected.discriminator import ProjectedConfig, ProjectedDiscriminator
 from usgan_cli.gan.projected.features import FeatureNetwork
 from usgan_cli.gan.projected.heads import Head, SpectralConv
@@ -354,7 +352,8 @@ def test_what_best_records_names_the_weights_and_not_where_they_lie() -> None:
 
 
 def test_images_are_enlarged_for_the_feature_network_and_never_reduced() -> None:
-    assert projected(feature_size=None).feature_size == 64
+    expected = {16: 64, 64: 64, 128: 128, 256: 256}
+    assert {size: settings_of_discriminator("projected", size)["feature_size"] for size in expected} == expected
     with pytest.raises(SettingsError, match="--feature-size 16"):
         projected(feature_size=8)
 
@@ -378,46 +377,3 @@ def _distance(made: np.ndarray) -> float:
     data = images()
     means = [[float(pixels[data.labels == label].mean()) for label in range(3)] for pixels in (made, data.pixels)]
     return math.sqrt(float(np.mean((np.array(means[0]) - np.array(means[1])) ** 2)))
-
-
-@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "resnet10t", "densenet121"])
-def test_folding_normalisation_into_convolutions_leaves_the_features_as_they_were(name: str) -> None:
-    network = timm.create_model(name, pretrained=False, num_classes=0).eval()
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.running_mean.uniform_(-0.2, 0.2)
-                module.running_var.uniform_(0.5, 2)
-                module.weight.uniform_(0.8, 1.2)
-                module.bias.uniform_(-0.2, 0.2)
-        image = torch.rand(2, 3, 64, 64)
-        before = network.forward_intermediates(image, intermediates_only=True)
-        norms = sum(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
-        features._fold(network, torch.rand(1, 3, 64, 64))
-        after = network.forward_intermediates(image, intermediates_only=True)
-    left = sum(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
-    assert left < norms
-    for one, other in zip(before, after, strict=True):
-        torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-4 * float(one.abs().max()))
-
-
-class DeclaredInAnotherOrder(nn.Module):
-    """Its normalisation does not follow the convolution that it is declared after."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv, self.norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
-        self.norm.running_mean.fill_(0.7)
-
-    def forward_features(self, x: Tensor) -> Tensor:
-        return self.conv(F.relu(self.norm(x)))
-
-
-def test_layers_that_do_not_follow_one_another_are_not_folded() -> None:
-    network = DeclaredInAnotherOrder().eval()
-    image = torch.rand(1, 3, 8, 8)
-    with torch.no_grad():
-        before = network.forward_features(image)
-        features._fold(network, image)
-        assert torch.equal(network.forward_features(image), before)
-    assert isinstance(network.norm, nn.BatchNorm2d)

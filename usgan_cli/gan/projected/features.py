@@ -4,26 +4,22 @@ Faster", section 3.2: multi-scale features of a pretrained representation).
 
 from __future__ import annotations
 
-import copy
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from usgan_cli.core.errors import SettingsError, WeightsError
 from usgan_cli.core.machine.backbones import load_backbone, timm_name
 from usgan_cli.core.machine.seeds import derive_seed
+from usgan_cli.gan.projected.faster import faster
 
 SCALES = 4
 LEAST_REDUCTION = 4
 """Feature maps larger than a quarter of the image's side hold edges alone, and cost the most."""
-FOLDED_ERROR = 1e-4
-"""Largest difference, as a share of a map's largest value, that folding normalisation into convolutions may make."""
 
 
 class FeatureNetwork(nn.Module):
@@ -66,15 +62,15 @@ class FeatureNetwork(nn.Module):
                 f"This training needs the weights {digest}; those found are {loaded.label if loaded else 'random'}.",
                 "Name the right file with --feature-weights, or train again with --force.",
             )
-        self.network = cast("Any", network)
-        self.indices = _scales(name, self.network)
-        self.network.prune_intermediate_layers(self.indices, prune_norm=False, prune_head=True)
+        self.indices = _scales(name, network)
+        self.network: Any = network
+        network.prune_intermediate_layers(self.indices, prune_norm=False, prune_head=True)  # type: ignore[operator]
         shown = timm.data.resolve_model_data_config(network)
         # Of images in [-1, 1]: (x / 2 + 1 / 2 - mean) / std.
         self.register_buffer("shift", 2 * torch.tensor(shown["mean"]).view(1, 3, 1, 1) - 1)
         self.register_buffer("scale", 0.5 / torch.tensor(shown["std"]).view(1, 3, 1, 1))
         self.eval()
-        _fold(self.network, torch.linspace(-1, 1, 3 * size**2).view(1, 3, size, size))
+        self.network = faster(self.network, size)
         self.requires_grad_(False)
         self.to(device=device, dtype=self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         with torch.no_grad():
@@ -103,29 +99,6 @@ def _feature_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
     if dtype == torch.float16 or (dtype == torch.bfloat16 and device.type == "cpu"):
         return torch.float32
     return dtype
-
-
-def _fold(network: nn.Module, image: Tensor) -> None:
-    """Fold each normalisation into the convolution before it, where that leaves the network as it was.
-
-    Which layer follows which is guessed from the order in which they are declared, so the result is compared.
-    """
-    folded = copy.deepcopy(network)
-    for parent in list(folded.modules()):
-        children = list(parent.named_children())
-        for (name, conv), (next_name, norm) in pairwise(children):
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(parent, name, fuse_conv_bn_eval(conv, norm))
-                rest = [getattr(norm, part) for part in ("drop", "act") if hasattr(norm, part)]
-                setattr(parent, next_name, nn.Sequential(*rest))
-    with torch.no_grad():
-        try:
-            before, after = (one.forward_features(image) for one in (network, folded))  # type: ignore[operator]
-        except (AttributeError, RuntimeError):
-            return
-    if before.shape == after.shape and (before - after).abs().max() <= FOLDED_ERROR * before.abs().max():
-        for name, child in folded.named_children():
-            setattr(network, name, child)
 
 
 def _scales(name: str, network: Any) -> list[int]:
