@@ -6,6 +6,7 @@ import json
 import re
 import runpy
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -87,6 +88,22 @@ def test_orderings_are_seen_where_they_are(
     lines = list(maker["summary"]._orderings_at(50, gans, of_f1(0.705, 0)))
     assert tuple(re.findall(r"\| (seen|not seen): ", "\n".join(lines))) == seen
     assert "real images alone 70.5" in lines[1]
+
+
+def test_a_study_without_the_paper_s_gans_says_nothing_of_their_orderings(
+    maker: dict[str, Any], tmp_path: Path
+) -> None:
+    workspace = write_study(tmp_path, seeds=(0, 1), sizes=(100,))
+    study = Study.of(collect(workspace))
+    verdicts = judge_study(study, Analysis())
+    orderings = maker["summary"].orderings
+    assert "ADA and DiffAug nearer" in "\n".join(orderings(study.records, verdicts))
+    one = {
+        key: {name: run for name, run in runs.items() if not name.startswith("ada")}
+        for key, runs in study.records.classifiers.items()
+    }
+    without = Study.of(replace(study.records, classifiers=one))
+    assert list(orderings(without.records, judge_study(without, Analysis()))) == []
 
 
 def test_the_summary_has_the_means_of_the_repeats(maker: dict[str, Any], tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from usgan_cli.reporting.build import build_report
 from usgan_cli.reporting.classifier_tables import class_table, f1_table, scores_table, seeds_table
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.records import StudyRecords, collect
+from usgan_cli.reporting.score_tables import quality_table
 from usgan_cli.reporting.verdict import Analysis, judge_study
 from usgan_cli.reporting.verdict import table as verdicts_table
 
@@ -91,6 +93,15 @@ def test_nearness_with_intervals(records: StudyRecords, report: Path, page: Page
             assert told == ["", ""] if bounds is None else [float(b) / scale for b in told] == pytest.approx(bounds)
             cells.append(ranged(getattr(fake, name), bounds, digits, scale))
         assert shown[1:] == cells
+
+
+def test_real_images_stand_once_though_each_repeat_drew_its_own_pairs_of_them(records: StudyRecords) -> None:
+    keys = list(records.scores)
+    other = records.scores[keys[0]].real.model_copy(update={"kid": 0.5})
+    changed = {**records.scores, keys[0]: records.scores[keys[0]].model_copy(update={"real": other})}
+    for group in Study.of(replace(records, scores=changed)).scores:
+        text = quality_table(group).to_markdown()
+        assert text.count("| Real training images |") == 1
 
 
 def test_variety_and_classes(records: StudyRecords, report: Path, page: Page) -> None:

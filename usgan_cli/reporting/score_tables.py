@@ -82,13 +82,14 @@ def _sections(group: ScoreGroup) -> list[tuple[str, list[ScoreRow]]]:
 
 
 def _yardsticks(group: ScoreGroup) -> list[ScoreRow]:
-    """Return the real images, then the baselines, each once."""
-    rows: list[ScoreRow] = []
+    """Return the real images, then the baselines, each once: repeats differ in the pairs drawn of them alone."""
+    rows: dict[tuple[str, int], ScoreRow] = {}
     for _, score in group.items:
         name = "Real training images" if score.real_name == "train" else f"Real images: {score.real_name}"
         kinds = {name: score.real} | {f"{k.capitalize()} training images": v for k, v in score.baselines.items()}
-        rows += [row for label, scores in kinds.items() if (row := ScoreRow(None, label, scores)) not in rows]
-    return sorted(rows, key=lambda row: not row.label.startswith("Real"))
+        for label, scores in kinds.items():
+            rows.setdefault((label, scores.count), ScoreRow(None, label, scores))
+    return sorted(rows.values(), key=lambda row: not row.label.startswith("Real"))
 
 
 def quality_table(group: ScoreGroup) -> Table:
