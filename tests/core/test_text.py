@@ -65,6 +65,7 @@ def test_lists() -> None:
 
 
 def test_counts_and_names() -> None:
+    assert [text.all_of(n, "image") for n in (1, 2)] == ["the one image", "all 2 images"]
     assert [text.plural(n, "entry", "entries") for n in (0, 1, 2)] == ["0 entries", "1 entry", "2 entries"]
     assert [text.gan_label(aug) for aug in ("none", "ada", "mine")] == ["StyleGAN2", "StyleGAN2 + ADA", "mine"]
     assert text.training_label(None) == "Real alone"

@@ -55,6 +55,11 @@ def plural(count: int, one: str, many: str | None = None) -> str:
     return f"{count} {one if count == 1 else many or one + 's'}"
 
 
+def all_of(count: int, noun: str) -> str:
+    """Return "the one image", "all 2 images"."""
+    return f"the one {noun}" if count == 1 else f"all {plural(count, noun)}"
+
+
 def listed(names: Sequence[str], separator: str = ", ") -> str:
     """Return the first ten names on one line, and how many more there are."""
     few = separator.join(on_one_line(name) for name in names[:_LISTED_AT_MOST])

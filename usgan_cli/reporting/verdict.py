@@ -16,7 +16,7 @@ from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.comparison import ArmEffect, SeedsRecord, SplitsRecord, TTestRecord
 from usgan_cli.core.store.workspace import SeedsKey, SplitsKey, SubsetKey, TrainingSet
 from usgan_cli.core.table import Column, Interval, PValue, Table, Words
-from usgan_cli.core.text import gan_label, joined, number, plural, training_label
+from usgan_cli.core.text import all_of, gan_label, joined, number, plural, training_label
 from usgan_cli.reporting.gan_quality import GanQuality, gan_quality
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.records import training_order
@@ -200,7 +200,7 @@ def _of_all(gans: Sequence[Verdict]) -> str:
         return "Undecided: one repeat cannot say whether generated images help"
     if counts["too weak"]:
         return f"Undecided whether generated images help, in {counts['undecided']} {total}"
-    return f"Undecided whether generated images help, in all {plural(len(gans), 'comparison')}"
+    return f"Undecided whether generated images help, in {all_of(len(gans), 'comparison')}"
 
 
 def counted(verdicts: Verdicts) -> str:
@@ -249,7 +249,7 @@ def _summary(verdicts: Verdicts) -> Iterator[str]:
     of += [f"{len(verdicts.missing)} not made"] * bool(verdicts.missing)
     among = f" ({joined(of)})" if of else ""
     yield (
-        f"Holm’s method covers all {plural(verdicts.total, 'comparison')} of this report{among}: the probability that "
+        f"Holm’s method covers {all_of(verdicts.total, 'comparison')} of this report{among}: the probability that "
         "any “helped” or “hurt” is false is 5 % or less."
     )
 
