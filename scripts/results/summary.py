@@ -134,7 +134,7 @@ def orderings(records: StudyRecords, verdicts: Verdicts) -> Iterator[str]:
             rows += _orderings_at(n, gans, arms["real"])
     if rows:
         yield from ("### The paper’s orderings", "")
-        yield "Orders of means over repeats, untested; what a difference of these means is worth say the verdicts above."
+        yield "Orders of means over repeats, untested: the verdicts above say what a difference of these is worth."
         yield from ("", "| n | the paper found | here |", "|---:|---|---|", *rows, "")
 
 
