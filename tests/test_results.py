@@ -177,7 +177,8 @@ def test_the_readme_s_pictures_are_made_from_records(
         assert 600 < sheet.width <= 1400
     assert all(path.stat().st_size <= 300_000 for path in target.iterdir())
     text = readme.read_text(encoding="utf-8")
-    assert text.count("](docs/pictures/") == 2
+    made = text[text.index(space["BEGIN"]) : text.index(space["END"])]
+    assert made.count("](docs/pictures/") == 2
     assert "n = 100" in text.split("](docs/pictures/samples.png)")[0]
     pictures["main"]()
     assert readme.read_text(encoding="utf-8") == text, "made again it is the same"

@@ -41,19 +41,12 @@ BEST = Method(
 METHODS: dict[GanName, Method] = {name: Method(name) for name in get_args(AugName)} | {"best": BEST}
 
 
-def feature_size(resolution: int) -> int:
-    """Return the pixels to which images are enlarged for a feature network.
-
-    Shown at twice their size they train it no further in the same time on a processor (docs/diary.md).
-    """
-    return max(resolution, LEAST_FEATURE_SIZE)
-
-
 def settings_of_discriminator(name: DiscriminatorName, resolution: int) -> dict[str, Any]:
     """Return what a discriminator's networks and losses are trained with, unless the user says otherwise.
 
     A projected discriminator needs no R1 (Sauer et al. 2021, section 4), and without path length and style mixing the
-    generator learns as well in less time.
+    generator learns as well in less time. Shown at twice their size, images train it no further in the same time on a
+    processor (docs/diary.md).
     """
     if name == "stylegan2":
         return {}
@@ -64,5 +57,5 @@ def settings_of_discriminator(name: DiscriminatorName, resolution: int) -> dict[
         "style_mixing_prob": 0.0,
         "mbstd_group_size": 1,
         "ema_rampup": 0.05,
-        "feature_size": feature_size(resolution),
+        "feature_size": max(resolution, LEAST_FEATURE_SIZE),
     }

@@ -16,7 +16,6 @@ from usgan_cli.commands.phantom import Phantom
 from usgan_cli.commands.score import DEFAULT_COUNT, Score
 from usgan_cli.commands.train_classifier import TrainClassifier
 from usgan_cli.commands.train_gan import TrainGan
-from usgan_cli.gan.methods import METHODS, feature_size
 from usgan_cli.study.plan import PlannedStep
 
 Kind = Literal["cpu", "gpu"]
@@ -168,8 +167,8 @@ def _at(known: dict[int, Rate], pixels: int) -> float:
 
 
 def _training(options: TrainGan, machine: Machine) -> float | None:
-    discriminator = options.discriminator or METHODS[options.aug].settings.get("discriminator")
-    features = options.feature_size or feature_size(machine.pixels) if discriminator == "projected" else None
+    discriminator = options.discriminator or ("projected" if options.aug == "best" else "stylegan2")
+    features = options.feature_size or max(machine.pixels, 64) if discriminator == "projected" else None
     rate = kimg_rate(options.preset, machine, features=features)
     limit = None if options.minutes is None else options.minutes * 60
     kimg = options.kimg if options.kimg is not None or limit is not None else machine.kimg_of(options.preset)
