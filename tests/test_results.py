@@ -184,6 +184,21 @@ def test_the_readme_s_pictures_are_made_from_records(
     assert readme.read_text(encoding="utf-8") == text, "made again it is the same"
 
 
+def test_trainings_stand_beside_real_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = write_study(tmp_path / "study", seeds=(0,), sizes=(40,))
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    script = runpy.run_path(str(SCRIPTS / "side_by_side.py"), run_name="side_by_side")
+    target = tmp_path / "picture.png"
+    words = ["side_by_side.py", str(workspace.data), "--title", "n = 40", "--out", str(target), "--panel", "ADA"]
+    monkeypatch.setattr(sys, "argv", [*words, str(workspace.root / "gans" / "ada-n40-s0")])
+    script["main"]()
+    with Image.open(target) as picture:
+        assert picture.width > picture.height > 100
+    monkeypatch.setattr(sys, "argv", [*words, str(tmp_path)])
+    with pytest.raises(SystemExit, match="2"):
+        script["main"]()
+
+
 def test_sheets_are_cut_where_the_images_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(SCRIPTS))
     cut = runpy.run_path(str(SCRIPTS / "make_pictures.py"), run_name="make_pictures")["cut"]

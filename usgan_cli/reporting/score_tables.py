@@ -82,7 +82,7 @@ def _sections(group: ScoreGroup) -> list[tuple[str, list[ScoreRow]]]:
 
 
 def _yardsticks(group: ScoreGroup) -> list[ScoreRow]:
-    """Return the real images, then the baselines, each once: repeats differ in the pairs drawn of them alone."""
+    """Return the real images, then the baselines, each once: repeats differ in what they drew of them alone."""
     rows: dict[tuple[str, int], ScoreRow] = {}
     for _, score in group.items:
         name = "Real training images" if score.real_name == "train" else f"Real images: {score.real_name}"

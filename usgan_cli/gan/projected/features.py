@@ -63,14 +63,13 @@ class FeatureNetwork(nn.Module):
                 "Name the right file with --feature-weights, or train again with --force.",
             )
         self.indices = _scales(name, network)
-        self.network: Any = network
         network.prune_intermediate_layers(self.indices, prune_norm=False, prune_head=True)  # type: ignore[operator]
         shown = timm.data.resolve_model_data_config(network)
         # Of images in [-1, 1]: (x / 2 + 1 / 2 - mean) / std.
         self.register_buffer("shift", 2 * torch.tensor(shown["mean"]).view(1, 3, 1, 1) - 1)
         self.register_buffer("scale", 0.5 / torch.tensor(shown["std"]).view(1, 3, 1, 1))
+        self.network: Any = faster(network.eval(), size)
         self.eval()
-        self.network = faster(self.network, size)
         self.requires_grad_(False)
         self.to(device=device, dtype=self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         with torch.no_grad():
