@@ -16,6 +16,13 @@ class Networks(Options, panel="Networks and loss"):
     batch: int | None = option("Images a step (default: the preset's).", default=None, unit="images", least=2)
     lr: float | None = option("Adam's learning rate (default: the preset's).", default=None, above=0)
     lr_d: float | None = option("Adam's learning rate of the discriminator (default: --lr).", default=None, above=0)
+    lr_decay: float | None = option(
+        "Last share of the training (of --kimg or --minutes, whichever ends it) in which both learning rates decay "
+        "linearly to 0 (default: 0). From where they begin to, its length can no longer be changed.",
+        default=None,
+        least=0,
+        most=1,
+    )
     r1_gamma: float | None = option(
         "Weight of the R1 penalty (default: the preset's, by size and batch; projected: 0, by its features if set).",
         default=None,
@@ -61,6 +68,13 @@ class Discriminators(Options, panel="Projected discriminator"):
         default=None,
         unit="pixels",
         least=32,
+    )
+    enlarge_last: float | None = option(
+        "Projected: last share of the training in which images are enlarged to twice --feature-size, so that finer "
+        "structure is judged, too. From where it begins, the training's length can no longer be changed.",
+        default=None,
+        least=0,
+        most=1,
     )
     feature_channels: int = option("Projected: width of mixed features and heads.", default=64, least=1)
     feature_weights: str = technical(  # recorded by digest

@@ -54,6 +54,8 @@ class GanConfig:
     """Network whose features a projected discriminator judges; see `FeatureNetwork`."""
     feature_size: int = 0
     """Pixels to which images are enlarged for the feature network."""
+    enlarge_last: float = 0.0
+    """Last share of the training in which they are enlarged to twice as many, so that finer structure is judged."""
     feature_channels: int = 64
     """Width of a projected discriminator's mixed features and heads."""
     feature_weights: str = "auto"
@@ -62,6 +64,8 @@ class GanConfig:
     lr: float
     lr_d: float | None = None
     """Learning rate of the discriminator; None for `lr`."""
+    lr_decay: float = 0.0
+    """Last share of the training in which both learning rates decay linearly to 0."""
     share_images: bool = False
     """Let the discriminator's step judge the images of the generator's step, which comes first, instead of new ones."""
     lecam: float = 0.0
@@ -126,6 +130,20 @@ class GanConfig:
     def augment(self) -> AugName:
         """What the discriminator sees images through."""
         return METHODS[self.aug].augment
+
+    def rate_at(self, progress: float) -> float:
+        """Return what the learning rates are multiplied by once this share of the training, 0 to 1, is done."""
+        left = max(1 - progress, 0.0)
+        return left / self.lr_decay if left < self.lr_decay else 1.0
+
+    def feature_size_at(self, progress: float) -> int:
+        """Return to how many pixels images are enlarged once this share of the training, 0 to 1, is done."""
+        return 2 * self.feature_size if 1 - progress <= self.enlarge_last else self.feature_size
+
+    @property
+    def open_until(self) -> float:
+        """Share of the training from which what is done depends on where its end is."""
+        return min(1 - self.lr_decay, 1 - self.enlarge_last)
 
     @property
     def adapts(self) -> bool:
@@ -226,6 +244,14 @@ def _check(config: GanConfig) -> None:
             raise SettingsError(
                 f"{name} must be greater than 0 and finite; it is {value}.", f"Change --{name.replace('_', '-')}."
             )
+    for name in ("lr_decay", "enlarge_last"):
+        if not 0 <= (value := getattr(config, name)) <= 1:
+            raise SettingsError(
+                f"{name} is a share of the training, 0 to 1; it is {value}.",
+                f"Use --{name.replace('_', '-')} 0.25 for its last quarter, or 0 to do without.",
+            )
+    if config.enlarge_last > 0 and config.discriminator != "projected":
+        raise SettingsError("--enlarge-last is for a projected discriminator.", "Leave it out.")
     augmentation(config)
     if config.discriminator == "projected" and config.feature_size < config.resolution:
         raise SettingsError(
@@ -267,7 +293,7 @@ def settings_of(config: GanConfig) -> dict[str, Any]:
         del values[name]
     values["diffaug_policy"] = list(config.diffaug_policy)
     # What was added later is left out where it is as it was, so that older artefacts stay valid.
-    for name in ("lr_d", "diffaug_cutout", "match_grays", "share_images", "lecam"):
+    for name in ("lr_d", "diffaug_cutout", "match_grays", "share_images", "lecam", "lr_decay", "enlarge_last"):
         if values[name] == GanConfig.__dataclass_fields__[name].default:
             del values[name]
     if config.stop == "limit":

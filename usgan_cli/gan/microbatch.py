@@ -123,6 +123,11 @@ class Microbatches:
                 self.graphs = None
                 error.report()
 
+    def forget_graphs(self) -> None:
+        """Record anew from here on: what is computed has changed."""
+        if self.graphs is not None:
+            self.graphs.clear()
+
     def _split_more(self) -> None:
         finer = [split for split in self.splits if split > self.split]
         if not self.adapts_split or not finer:
@@ -132,8 +137,7 @@ class Microbatches:
                 "Use a lower --batch-gpu, --batch or --channel-base.",
             ) from None
         self.split = finer[0]
-        if self.graphs is not None:
-            self.graphs.clear()
+        self.forget_graphs()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 

@@ -105,6 +105,8 @@ class Training:
     best: BestScore | None = None
     samples: dict[str, str] = field(default_factory=dict)
     """SHA-256 of the sheets of samples so far, by name."""
+    rate: float = 1.0
+    """What the learning rates are multiplied by; follows from how far the training is, so it is not saved."""
     reason_to_stop: str | None = None
     """Why it should end before its limits (`early_stop`); follows from the log, so it is not saved."""
 
@@ -131,6 +133,13 @@ class Training:
             path_length_mean=torch.zeros((), device=device, dtype=generator.mapping.w_avg.dtype),
             lecam=LeCam(device, generator.mapping.w_avg.dtype) if config.lecam > 0 else None,
         )
+
+    def set_rate(self, rate: float) -> None:
+        """Multiply the learning rates at which the optimisers began by this, from the next step on."""
+        for adam in (self.adam_g, self.adam_d):
+            for group in adam.param_groups:
+                group["lr"] = adam.defaults["lr"] * rate
+        self.rate = rate
 
     def tensors(self) -> dict[str, Tensor]:
         """Return every tensor of the state by name."""

@@ -118,6 +118,20 @@ class Steps:
         self._averaged = list[Tensor](average.parameters()), list[Tensor](generator.parameters())
         self._copied = list(average.buffers()), list(generator.buffers())
 
+    def follow(self, progress: float) -> bool:
+        """Do what changes towards the end, of which this share, 0 to 1, is done; return whether features changed.
+
+        These are the learning rates, and how large a projected discriminator sees images.
+        """
+        self.training.set_rate(self.config.rate_at(progress))
+        discriminator = self.training.discriminator
+        if not isinstance(discriminator, ProjectedDiscriminator):
+            return False
+        if not discriminator.look_at(self.config.feature_size_at(progress)):
+            return False
+        self.microbatches.forget_graphs()  # what they replay has the former size in it
+        return True
+
     def generator_step(self) -> None:
         """Move the generator towards images that the discriminator takes for real."""
         config, draws = self.config, self._draws("generator")

@@ -1,4 +1,4 @@
-"""When a training ends: its limits in images and minutes, Ctrl-C and SIGTERM, decided together by all processes."""
+"""How far a training is and when it ends: limits in images and minutes, Ctrl-C and SIGTERM, known by all processes."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class StopSignals:
 
 
 class Limits:
-    """Decides before every iteration whether the training ends; all processes decide the same.
+    """Decides before every iteration whether the training ends, and how far it is; all processes decide the same.
 
     The number of images is the same in all processes. Time (`seconds` of training so far) and signals are not, so the
     processes agree about them after a number of iterations that the main process chooses.
@@ -87,6 +87,19 @@ class Limits:
         self.world, self.device = world, device
         self._last_agreed = training.step, time.perf_counter()
         self._agree_at = training.step
+        self._agreed_seconds = 0.0
+
+    def progress(self) -> float:
+        """Return the share of the training that is done, 0 to 1: of its images or minutes, whichever is further.
+
+        Of the minutes it is the share when the processes last agreed, which one alone does before every iteration.
+        """
+        config, shares = self.config, [0.0]
+        if config.kimg is not None:
+            shares.append(self.training.images / (config.kimg * 1000))
+        if config.minutes is not None:
+            shares.append(self._agreed_seconds / (config.minutes * 60))
+        return min(max(shares), 1.0)
 
     def ending(self) -> Ending | None:
         """Return why the training ends here, or None if it goes on."""
@@ -96,19 +109,22 @@ class Limits:
             return "finished"
         if self.training.step < self._agree_at:
             return None
-        # Of each, the greatest counts: a stop that any process was asked for, and the main one's number of iterations.
-        verdict, iterations = self.world.greatest([self._own_verdict(), self._iterations_apart()], self.device)
+        # Of each, the greatest counts: a stop that any process was asked for, the main one's iterations and time.
+        timed = self.config.minutes is not None and self.world.is_main
+        seconds = self.seconds() if timed else 0.0
+        own = [self._own_verdict(seconds), self._iterations_apart(), int(seconds * 1000)]
+        verdict, iterations, milliseconds = self.world.greatest(own, self.device)
         self._agree_at = self.training.step + iterations
+        self._agreed_seconds = milliseconds / 1000
         if verdict == STOP:
             return "stopped"
         return "finished" if verdict == OUT_OF_TIME else None
 
-    def _own_verdict(self) -> int:
+    def _own_verdict(self, seconds: float) -> int:
         if self.signals.received:
             return STOP
         minutes = self.config.minutes
-        timed_out = minutes is not None and self.world.is_main and self.seconds() >= minutes * 60
-        return OUT_OF_TIME if timed_out else GO_ON
+        return OUT_OF_TIME if minutes is not None and seconds >= minutes * 60 else GO_ON
 
     def _iterations_apart(self) -> int:
         if self.world.size == 1:

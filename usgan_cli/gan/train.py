@@ -94,6 +94,9 @@ def train(
 
             # Train: generator, path length, discriminator, R1, average, p.
             before = clock.start()
+            if steps.follow(limits.progress()):
+                size = config.feature_size_at(limits.progress())
+                run.progress.note(f"{run.name}: from here on the discriminator sees images at {size} pixels.")
             iterate(config, training, steps)
             clock.limit_queue()
             task.advance(config.batch / 1000 if config.kimg is not None else (clock.seconds() - before) / 60)
@@ -192,6 +195,7 @@ def _report(training: Training, steps: Steps, clock: Clock) -> LogRow | None:
         grad_g=float(steps.grad_g),
         grad_d=float(steps.grad_d),
         memory_mb=round(memory_mb(clock.device), 1),
+        rate=training.rate if steps.config.lr_decay > 0 else None,
     )
 
 

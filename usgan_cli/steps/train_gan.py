@@ -23,7 +23,7 @@ from usgan_cli.core.machine.precision import resolve_precision
 from usgan_cli.core.machine.seeds import numpy_generator
 from usgan_cli.core.machine.weights import find_weights
 from usgan_cli.core.options import settings_for
-from usgan_cli.core.store.lifecycle import find_existing, growing_folder
+from usgan_cli.core.store.lifecycle import Growth, find_existing, growing_folder
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.core.store.workspace import gan_name
 from usgan_cli.gan import launch
@@ -85,7 +85,7 @@ def run(options: TrainGan, session: Session) -> Outcome | list[Outcome]:
         if not processes.is_main:
             processes.work()
             return []
-        with growing_folder(target, step, _summary, session.request, reached=reached) as making:
+        with growing_folder(target, step, _summary, session.request, growth=_growth(config)) as making:
             if making.needed:
                 images = _images(options, data, subset)
                 held_out = None
@@ -110,6 +110,14 @@ def resolve(options: TrainGan, resolution: int, channels: int, classes: int, dev
     if config.stop == "limit":
         return config
     return replace(config, stop_every=options.fd_every or config.save_kimg, stop_features=options.extractor)
+
+
+def _growth(config: GanConfig) -> Growth:
+    """Return how a training's length may change: until its last part, which begins at a share of it."""
+    if config.open_until == 1:
+        return Growth(reached)
+    begun = "It has begun what it does last (--lr-decay, --enlarge-last), and that goes by the length it was to have."
+    return Growth(reached, config.open_until, begun)
 
 
 def _step(options: TrainGan, config: GanConfig, inputs: dict[str, str]) -> Step:

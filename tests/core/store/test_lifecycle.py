@@ -18,7 +18,7 @@ from usgan_cli.core.errors import BusyError, FormatError, SettingsError
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store import files, lifecycle
 from usgan_cli.core.store.document import Document, sealed
-from usgan_cli.core.store.lifecycle import Existing
+from usgan_cli.core.store.lifecycle import Existing, Growth
 from usgan_cli.core.store.provenance import package_versions
 from usgan_cli.core.store.step import Outcome, Request, Step
 
@@ -374,7 +374,7 @@ from pathlib import Path
 from usgan_cli.core.store import files, lifecycle
 from usgan_cli.core.store.step import Request, Step
 from usgan_cli.core.store.document import Document, sealed
-from usgan_cli.core.store.lifecycle import Existing
+from usgan_cli.core.store.lifecycle import Existing, Growth
 from usgan_cli.core.progress import Silent
 
 def stop():
@@ -429,16 +429,16 @@ def begun(folder: Path) -> dict[str, float]:
 def test_a_limit_that_is_raised_continues_what_is_there(tmp_path: Path) -> None:
     grown = Maker("grown", tmp_path / "made")
     longer = replace(STEP, settings={**STEP.settings, "count": 9})
-    assert grown(reached=begun).status == "done"
-    assert grown(longer, reached=begun) == Outcome(grown.path, "done", {"value": 2})
+    assert grown(growth=Growth(begun)).status == "done"
+    assert grown(longer, growth=Growth(begun)) == Outcome(grown.path, "done", {"value": 2})
     assert "goes on from count 5 to 9" in grown.progress.notes[-1]
     assert "part.txt" in grown.found[-1], "the work finds what is there"
     assert "run.json" not in grown.found[-1], "what is being continued does not look finished"
-    assert grown(longer, reached=begun).status == "skipped"
+    assert grown(longer, growth=Growth(begun)).status == "skipped"
     with pytest.raises(SettingsError, match="count is 9 there and 5 now"):
-        grown(reached=begun)
+        grown(growth=Growth(begun))
     with pytest.raises(SettingsError, match="has changed since"):
-        grown(replace(OTHER_INPUT, settings={**STEP.settings, "count": 12}), reached=begun)
+        grown(replace(OTHER_INPUT, settings={**STEP.settings, "count": 12}), growth=Growth(begun))
     with pytest.raises(SettingsError, match="count is 9 there and 12 now"):
         grown(replace(STEP, settings={**STEP.settings, "count": 12}))
 
@@ -459,10 +459,10 @@ def test_the_limit_of_an_unfinished_artefact_may_change(tmp_path: Path) -> None:
     grown = Maker("grown", tmp_path / "made")
     grown.failure = RuntimeError("stopped")
     with pytest.raises(RuntimeError):
-        grown(reached=begun)
+        grown(growth=Growth(begun))
     grown.failure = None
     longer = replace(STEP, settings={**STEP.settings, "count": 9})
-    assert grown(longer, reached=begun).status == "done"
+    assert grown(longer, growth=Growth(begun)).status == "done"
     found = lifecycle.find_existing(grown.path)
     assert found is not None
     assert found.step.settings["count"] == 9
@@ -498,10 +498,29 @@ def test_a_limit_may_be_lifted_lowered_or_set_until_it_is_passed(tmp_path: Path)
         return {"count": 4, "hours": 1}
 
     grown = Maker("grown", tmp_path / "made")
-    assert grown(step(4, None), reached=so_far).status == "done"
-    assert grown(step(None, 2), reached=so_far).status == "done"
+    assert grown(step(4, None), growth=Growth(so_far)).status == "done"
+    assert grown(step(None, 2), growth=Growth(so_far)).status == "done"
     assert "goes on from count 4 to unlimited and hours unlimited to 2" in grown.progress.notes[-1]
-    assert grown(step(6, 1.5), reached=so_far).status == "done", "both lower than before, neither passed"
+    assert grown(step(6, 1.5), growth=Growth(so_far)).status == "done", "both lower than before, neither passed"
     for passed in (step(3, 1.5), step(6, 0.5), step(3, 9)):
         with pytest.raises(SettingsError, match="exists and differs"):
-            grown(passed, reached=so_far)
+            grown(passed, growth=Growth(so_far))
+
+
+def test_a_limit_towards_which_the_work_has_turned_stays_as_it_is(tmp_path: Path) -> None:
+    def step(count: float | None) -> Step:
+        return replace(STEP, settings={**STEP.settings, "count": count})
+
+    done = {"count": 4.0}
+    grown = Maker("grown", tmp_path / "made")
+    growth = Growth(lambda _: done, open_until=0.5, closed="It has turned towards its end.")
+    assert grown(step(8), growth=growth).status == "done"
+    assert grown(step(9), growth=growth).status == "done", "half of 8 is where it turns, no sooner"
+    done["count"] = 4.6
+    for end in (10, 9.1, 4.7, None):
+        with pytest.raises(SettingsError, match=r"differs.*It has turned towards its end\."):
+            grown(step(end), growth=growth)
+    assert grown(step(9), growth=growth).status == "skipped"
+    done["count"] = 4.5
+    with pytest.raises(SettingsError, match="turned"):
+        grown(step(8.9), growth=growth)  # of this end, more than half would be over

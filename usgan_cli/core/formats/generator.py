@@ -151,6 +151,8 @@ class LogRow(Part):
     """Norm of the generator's gradient at the last step."""
     grad_d: float
     memory_mb: float
+    rate: float | None = None
+    """With `--lr-decay`, what the learning rates were multiplied by at the last step."""
     diversity: float | None = None
     """Mean distance between samples of one class, as a share of that between real images of one class."""
     fd: float | None = None

@@ -6,6 +6,7 @@ Every step makes its artefact in a `with` block of `making_file`, `making_folder
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,35 +27,61 @@ Summary = Callable[[Path], dict[str, Any]]
 """Reads a finished artefact and returns what `--json` shows."""
 Reached = Callable[[Path], Mapping[str, float]]
 """Returns how far the work in a folder has come, for each setting that limits it (None in a setting: unlimited)."""
-Permission = Callable[[Step, Step], str | None]
-"""Returns why (the step, the differing one on disk) may go ahead without --refresh; None if it may not."""
 
 
-def _never(step: Step, made: Step) -> str | None:  # noqa: ARG001
-    return None
+@dataclass(frozen=True)
+class Growth:
+    """Under which other limits work that grows may go on."""
+
+    reached: Reached
+    open_until: float = math.inf
+    """Share of a limit from which it may not be changed, where what is done depends on how far the end is."""
+    closed: str = ""
+    """What is said, beside the differences, where it may not."""
 
 
-def _new_inputs(step: Step, made: Step) -> str | None:
+@dataclass(frozen=True)
+class Permit:
+    """Whether a step may go ahead where another one has been, without --refresh."""
+
+    why: str | None = None
+    """Why it may; None if it may not."""
+    why_not: str = ""
+    """What explains a refusal, if anything does beside the differences."""
+
+
+Permission = Callable[[Step, Step], Permit]
+"""Decides about the step and the differing one on disk."""
+
+
+def _never(step: Step, made: Step) -> Permit:  # noqa: ARG001
+    return Permit()
+
+
+def _new_inputs(step: Step, made: Step) -> Permit:
     same = not replace(step, inputs=made.inputs).differences(made)
-    return "its inputs have changed" if same else None
+    return Permit("its inputs have changed" if same else None)
 
 
-def _within_limits(path: Path, reached: Reached) -> Permission:
+def _within_limits(path: Path, growth: Growth) -> Permission:
     """Return the permission to change limits that the work on disk has not passed: it then continues."""
 
-    def permit(step: Step, made: Step) -> str | None:
-        so_far = reached(path)
+    def permit(step: Step, made: Step) -> Permit:
+        so_far = growth.reached(path)
         before: dict[str, Any] = {name: made.settings.get(name) for name in so_far}
         if replace(step, settings={**step.settings, **before}).differences(made):
-            return None
+            return Permit()
         changed = {name: step.settings.get(name) for name in so_far if before[name] != step.settings.get(name)}
         for name, limit in changed.items():
+            ends = [end for end in (before[name], limit) if end is not None]
+            if any(so_far[name] > growth.open_until * end for end in ends):
+                return Permit(why_not=growth.closed)
             if limit is None or (before[name] is not None and limit > before[name]):
                 continue
             if limit < so_far[name]:
-                return None
+                return Permit()
         limits = [f"{name} {_limit(before[name])} to {_limit(limit)}" for name, limit in changed.items()]
-        return f"goes on from {' and '.join(limits)}"
+        return Permit(f"goes on from {' and '.join(limits)}")
 
     return permit
 
@@ -189,15 +216,15 @@ def making_folder(
 
 @contextmanager
 def growing_folder(
-    path: Path, step: Step, summary: Summary, request: Request, *, reached: Reached | None = None
+    path: Path, step: Step, summary: Summary, request: Request, *, growth: Growth | None = None
 ) -> Iterator[Making]:
     """Make an artefact that takes so long that it grows in place and continues after an interruption.
 
     The folder holds `config.json` from the start and `run.json` once it is finished; the block writes every file whole
-    and continues from the files of an earlier run, which was interrupted or had other limits: with `reached`, the work
+    and continues from the files of an earlier run, which was interrupted or had other limits: with `growth`, the work
     continues when a limit is raised, or changed without having been passed.
     """
-    permission = _never if reached is None else _within_limits(path, reached)
+    permission = _never if growth is None else _within_limits(path, growth)
     with _settling(path, step, summary, request, permission) as making:
         if not making.needed:
             yield making
@@ -226,7 +253,9 @@ def growing_folder(
 def _is_other(path: Path, step: Step, permission: Permission) -> bool:
     """Return whether the work on disk cannot be continued."""
     existing = find_existing(path)
-    return existing is not None and bool(step.differences(existing.step)) and permission(step, existing.step) is None
+    if existing is None or not step.differences(existing.step):
+        return False
+    return permission(step, existing.step).why is None
 
 
 def _finish(making: Making, clock: Clock) -> None:
@@ -307,14 +336,14 @@ def _permitted_changes(
 ) -> tuple[str, ...]:
     """Report the changes to the artefact and return them in words; raise if it may not be made again."""
     made = existing.step
-    reason = permission(step, made)
-    if reason is not None:
-        request.progress.note(f"{path}: {reason}.")
-        return (reason,)
+    permit = permission(step, made)
+    if permit.why is not None:
+        request.progress.note(f"{path}: {permit.why}.")
+        return (permit.why,)
     changes = tuple(step.differences(made))
     if not request.refresh:
         raise SettingsError(
-            f"{path} exists and differs: {'; '.join(changes)}.",
+            f"{path} exists and differs: {'; '.join(changes)}. {permit.why_not}".rstrip(),
             "Make it again with --refresh, or choose another --out.",
         )
     if request.study is not None and existing.study != request.study and not request.adopt:

@@ -41,11 +41,26 @@ class ProjectedDiscriminator(nn.Module):
         self, config: ProjectedConfig, init: torch.Generator, device: torch.device, dtype: torch.dtype = torch.float32
     ) -> None:
         super().__init__()
-        network = FeatureNetwork(config.network, config.size, config.weights, config.digest, device, dtype)
+
+        def network_at(size: int) -> FeatureNetwork:
+            return FeatureNetwork(config.network, size, config.weights, config.digest, device, dtype)
+
+        network = network_at(config.size)
+        self._network_at = network_at
         self._network = (network,)  # in a tuple, so that torch does not count it among the trained and saved parts
         self.mixing = RandomMixing([channels for channels, _ in network.shapes], config.channels, init)
         self.heads = nn.ModuleList(Head(config.channels, size, config.c_dim, init) for _, size in network.shapes)
         self.to(device)
+
+    def look_at(self, size: int) -> bool:
+        """From now on enlarge images to so many pixels; return whether that is a change.
+
+        The heads are convolutions and stay as they are: of larger maps they judge more places.
+        """
+        if size == self._network[0].size:
+            return False
+        self._network = (self._network_at(size),)
+        return True
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Return mixed features [N, channels, h, w] of images [N, C, H, W] in [-1, 1], the largest scale first."""
