@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def test_fine_tuning_is_timed_over_all_epochs_folds_and_images(tmp_path: Path, m
 
 def config(**changes: Any) -> GanConfig:
     settings = {"preset": "tiny", "resolution": 16, "img_channels": 1, "c_dim": 3, "seed": 0, "precision": "float32"}
-    return make_config(aug="ada", **{**settings, **changes})
+    return make_config(**{"aug": "ada", **settings, **changes})
 
 
 @pytest.mark.parametrize(("tick", "batches"), [(10.0, [4]), (1e-6, [4, 8])])
@@ -108,6 +109,14 @@ def test_regularisers_count_as_often_as_they_come(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
     seconds = seconds_per_kimg(config(batch=4), CPU)
     assert seconds == pytest.approx((1 + 1 + 1 / 4 + 1 / 16 + 1) / 4 * 1000)
+
+
+def test_the_last_part_counts_by_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    per_image = {32: 0.001, 64: 0.003}
+    monkeypatch.setattr(timing, "_seconds_per_image", lambda config, device: per_image[config.feature_size])
+    settings = config(aug="best", feature_network="timm:test_efficientnet", feature_weights="none", feature_size=32)
+    assert seconds_per_kimg(replace(settings, enlarge_last=0.25), CPU) == pytest.approx(0.75 * 1 + 0.25 * 3)
+    assert seconds_per_kimg(replace(settings, enlarge_last=0.0), CPU) == pytest.approx(1)
 
 
 def test_fine_tuning_takes_time_in_proportion_to_nothing_but_its_images(monkeypatch: pytest.MonkeyPatch) -> None:

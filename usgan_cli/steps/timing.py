@@ -95,7 +95,11 @@ class Timing:
 
 
 def seconds_per_kimg(config: GanConfig, device: torch.device) -> float:
-    """Return the seconds that a thousand images of training take, without saving and measuring."""
+    """Return the mean seconds that a thousand images of training take, without saving and measuring."""
+    if share := config.enlarge_last:
+        first = replace(config, enlarge_last=0.0)
+        last = replace(first, feature_size=2 * config.feature_size)
+        return (1 - share) * seconds_per_kimg(first, device) + share * seconds_per_kimg(last, device)
     with devices.prepared(device):
         if device.type != "cpu":
             return _seconds_per_image(config, device) * 1000

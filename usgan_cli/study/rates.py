@@ -16,6 +16,7 @@ from usgan_cli.commands.phantom import Phantom
 from usgan_cli.commands.score import DEFAULT_COUNT, Score
 from usgan_cli.commands.train_classifier import TrainClassifier
 from usgan_cli.commands.train_gan import TrainGan
+from usgan_cli.core.methods import METHODS, settings_of_discriminator
 from usgan_cli.study.plan import PlannedStep
 
 Kind = Literal["cpu", "gpu"]
@@ -136,10 +137,13 @@ def _count(count: int | None) -> int:
     return count or DEFAULT_COUNT
 
 
-def kimg_rate(preset: str, machine: Machine, *, features: int | None = None) -> float | None:
+def kimg_rate(
+    preset: str, machine: Machine, *, features: int | None = None, enlarged: float = 0.0
+) -> float | None:
     """Return seconds per thousand images of a preset at the machine's pixels; None for a preset without a rate.
 
-    With a projected discriminator `features` are the pixels that its network sees.
+    With a projected discriminator `features` are the pixels that its network sees, and `enlarged` is the share of the
+    training in which it sees twice as many.
     """
     known = {pixels: rate for (name, pixels), rate in KIMG[machine.kind].items() if name == preset}
     if not known:
@@ -149,7 +153,8 @@ def kimg_rate(preset: str, machine: Machine, *, features: int | None = None) -> 
         seconds *= FLOAT32["narrow" if preset in NARROW else "full"]
         seconds *= NO_AVX512 if machine.narrow_cpu else 1.0
     if features is not None:
-        seconds = GENERATOR_SHARE * seconds + _at(FEATURES[machine.kind], features)
+        own, twice = (_at(FEATURES[machine.kind], size) for size in (features, 2 * features))
+        seconds = GENERATOR_SHARE * seconds + (1 - enlarged) * own + enlarged * twice
     return seconds
 
 
@@ -167,9 +172,12 @@ def _at(known: dict[int, Rate], pixels: int) -> float:
 
 
 def _training(options: TrainGan, machine: Machine) -> float | None:
-    discriminator = options.discriminator or ("projected" if options.aug == "best" else "stylegan2")
-    features = options.feature_size or max(machine.pixels, 64) if discriminator == "projected" else None
-    rate = kimg_rate(options.preset, machine, features=features)
+    method = METHODS[options.aug].settings
+    discriminator = options.discriminator or method.get("discriminator", "stylegan2")
+    usual = settings_of_discriminator(discriminator, machine.pixels)
+    features = options.feature_size or usual.get("feature_size")
+    enlarged = usual.get("enlarge_last", 0.0) if options.enlarge_last is None else options.enlarge_last
+    rate = kimg_rate(options.preset, machine, features=features, enlarged=enlarged)
     limit = None if options.minutes is None else options.minutes * 60
     kimg = options.kimg if options.kimg is not None or limit is not None else machine.kimg_of(options.preset)
     needed = None if rate is None or kimg is None else rate * kimg

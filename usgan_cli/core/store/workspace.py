@@ -15,7 +15,7 @@ from usgan_cli.core.names import LONGEST_ARTEFACT, folder_name
 AugName = Literal["none", "ada", "diffaug", "ada+diffaug"]
 """What the discriminator sees its images through."""
 GanName = Literal[AugName, "best"]
-"""A GAN: StyleGAN2 by what its discriminator sees images through, or "best" (see `usgan_cli.gan.methods`)."""
+"""A GAN: StyleGAN2 by what its discriminator sees images through, or "best" (see `usgan_cli.core.methods`)."""
 DiscriminatorName = Literal["stylegan2", "projected"]
 StopName = Literal["limit", "auto"]
 ControlName = Literal["real", "copies", "classical", "shuffled"]

@@ -16,6 +16,8 @@ from usgan_cli.core.store.workspace import AugName, DiscriminatorName, GanName
 DISCRIMINATORS: tuple[DiscriminatorName, ...] = get_args(DiscriminatorName)
 LEAST_FEATURE_SIZE = 64
 """Pixels to which smaller images are enlarged for a feature network, which reduces its last maps 32 times."""
+ENLARGED_UP_TO, ENLARGED_LAST = 64, 0.2
+"""Images of at most so many pixels are enlarged further in the last part of a training: this share of it."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,8 @@ def settings_of_discriminator(name: DiscriminatorName, resolution: int) -> dict[
     """Return what a discriminator's networks and losses are trained with, unless the user says otherwise.
 
     A projected discriminator needs no R1 (Sauer et al. 2021, section 4), and without path length and style mixing the
-    generator learns as well in less time. Shown at twice their size, images train it no further in the same time on a
-    processor (docs/diary.md).
+    generator learns as well in less time. Shown at twice their size from the beginning, images train it no further in
+    the same time on a processor; shown so in the last part alone they do. Larger images were not tried (docs/diary.md).
     """
     if name == "stylegan2":
         return {}
@@ -58,4 +60,5 @@ def settings_of_discriminator(name: DiscriminatorName, resolution: int) -> dict[
         "mbstd_group_size": 1,
         "ema_rampup": 0.05,
         "feature_size": max(resolution, LEAST_FEATURE_SIZE),
+        "enlarge_last": ENLARGED_LAST if resolution <= ENLARGED_UP_TO else 0.0,
     }
