@@ -18,7 +18,7 @@ class Networks(Options, panel="Networks and loss"):
     lr_d: float | None = option("Adam's learning rate of the discriminator (default: --lr).", default=None, above=0)
     lr_decay: float | None = option(
         "Last share of the training (of --kimg or --minutes, whichever ends it) in which both learning rates decay "
-        "linearly to 0 (default: 0). From where they begin to, its length can no longer be changed.",
+        "linearly to 0 (default: 0). Once they do, its length can no longer be changed.",
         default=None,
         least=0,
         most=1,
@@ -71,7 +71,8 @@ class Discriminators(Options, panel="Projected discriminator"):
     )
     enlarge_last: float | None = option(
         "Projected: last share of the training in which images are enlarged to twice --feature-size, so that finer "
-        "structure is judged, too. From where it begins, the training's length can no longer be changed.",
+        "structure is judged, too (default: 0.2 up to 64 pixels, else 0). Once it has begun, the training's length "
+        "can no longer be changed.",
         default=None,
         least=0,
         most=1,
@@ -200,7 +201,8 @@ class TrainGan(
     )
     kimg: float | None = option(
         "Length of training, thousands of real images shown (default: the preset's, or unlimited with --minutes). A "
-        "finished training goes on when this is raised.",
+        "finished training goes on when this is raised, unless a last part of its own is over (--enlarge-last, "
+        "--lr-decay).",
         default=None,
         unit="kimg",
         above=0,
