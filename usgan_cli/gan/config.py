@@ -9,9 +9,9 @@ from typing import Any, cast
 
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.generator import ADA_KIMG, Architecture
+from usgan_cli.core.methods import DISCRIMINATORS, METHODS, settings_of_discriminator
 from usgan_cli.core.store.workspace import AugName, DiscriminatorName, GanName, StopName
 from usgan_cli.gan.augment import Augment, make_augment
-from usgan_cli.core.methods import DISCRIMINATORS, METHODS, settings_of_discriminator
 from usgan_cli.gan.presets import settings_of_preset
 
 PUBLISHED_CUTOUT = 0.5

@@ -137,9 +137,7 @@ def _count(count: int | None) -> int:
     return count or DEFAULT_COUNT
 
 
-def kimg_rate(
-    preset: str, machine: Machine, *, features: int | None = None, enlarged: float = 0.0
-) -> float | None:
+def kimg_rate(preset: str, machine: Machine, *, features: int | None = None, enlarged: float = 0.0) -> float | None:
     """Return seconds per thousand images of a preset at the machine's pixels; None for a preset without a rate.
 
     With a projected discriminator `features` are the pixels that its network sees, and `enlarged` is the share of the

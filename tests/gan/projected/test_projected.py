@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from usgan_cli.core.errors import SettingsError, WeightsError
 from usgan_cli.core.formats.generator import latest_state, read_generator
 from usgan_cli.core.formats.tensors import read_tensors
+from usgan_cli.core.methods import settings_of_discriminator
 from usgan_cli.gan.batches import TrainingImages
 from usgan_cli.gan.config import GanConfig, augmentation, settings_of
 from usgan_cli.gan.init.transfer import apply_source, read_source
 from usgan_cli.gan.launch import Job, Local
 from usgan_cli.gan.losses import Hinge, r1_penalty
-from usgan_cli.core.methods import settings_of_discriminator
 from usgan_cli.gan.outputs import GanRun
 from usgan_cli.gan.projected.discriminator import ProjectedConfig, ProjectedDiscriminator
 from usgan_cli.gan.projected.features import FeatureNetwork
