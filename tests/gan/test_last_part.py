@@ -292,7 +292,7 @@ def test_a_training_that_has_begun_to_decay_keeps_its_length(
     assert command(*decays, "--kimg", "0.048") == 1
     said = " ".join(capsys.readouterr().err.split())
     assert "kimg" in said
-    assert "has begun what it does last" in said
+    assert "has begun, which fixes its length" in said
     assert "--refresh" in said
     assert command(*decays, "--kimg", "0.048", "--refresh") == 0
     state = latest_state(tmp_path / "gans" / "none-n12-s0" / "checkpoint")

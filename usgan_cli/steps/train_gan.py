@@ -116,7 +116,7 @@ def _growth(config: GanConfig) -> Growth:
     """Return how a training's length may change: until its last part, which begins at a share of it."""
     if config.open_until == 1:
         return Growth(reached)
-    begun = "It has begun what it does last (--lr-decay, --enlarge-last), and that goes by the length it was to have."
+    begun = "Its last part (--lr-decay, --enlarge-last) has begun, which fixes its length."
     return Growth(reached, config.open_until, begun)
 
 
