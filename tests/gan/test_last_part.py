@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tiny_gan import CPU, config, images, run
+from tiny_gan import CPU, config, images, projected, run
 
 from usgan_cli import cli
 from usgan_cli.core.errors import SettingsError
@@ -31,12 +31,6 @@ from usgan_cli.gan.state import Training
 from usgan_cli.gan.steps import Steps
 from usgan_cli.gan.stop import Limits, StopSignals
 from usgan_cli.gan.train import iterate
-
-
-def projected(**changes: object) -> GanConfig:
-    """A training against heads on random features of a very small network."""
-    few: dict[str, object] = {"feature_network": "timm:test_efficientnet", "feature_weights": "none"}
-    return config(**{"aug": "best", "feature_size": 32, "feature_channels": 8} | few | changes)
 
 
 def make_steps(settings: GanConfig, **how: object) -> Steps:

@@ -30,6 +30,12 @@ def config(**changes: object) -> GanConfig:
     return make_config(preset="tiny", resolution=16, img_channels=1, c_dim=3, **settings)  # type: ignore[arg-type]
 
 
+def projected(**changes: object) -> GanConfig:
+    """A training against heads on random features of a very small network."""
+    few: dict[str, object] = {"feature_network": "timm:test_efficientnet", "feature_weights": "none"}
+    return config(**{"aug": "best", "feature_size": 32, "feature_channels": 8} | few | changes)
+
+
 def images(count: int = 12) -> ImageSet:
     draws = np.random.default_rng(0)
     labels = np.arange(count) % 3

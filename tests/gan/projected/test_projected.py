@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_gan import CPU, config, images, run
+from tiny_gan import CPU, config, images, projected, run
 from torch import Tensor, nn
 
 from usgan_cli.core.errors import SettingsError, WeightsError
@@ -35,12 +35,6 @@ NETWORK = "timm:test_efficientnet"
 
 def draws(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-def projected(**changes: object) -> GanConfig:
-    """A training against heads on random features of a very small network."""
-    few: dict[str, object] = {"feature_network": NETWORK, "feature_weights": "none", "feature_channels": 8}
-    return config(**{"aug": "best", "feature_size": 32} | few | changes)
 
 
 def discriminator(seed: int = 0, **changes: object) -> ProjectedDiscriminator:
