@@ -7,7 +7,7 @@ from typing import Literal
 
 from usgan_cli.commands.common import RUNNING, FromData, OfGan, Precise, StepOptions, ToPlace, WithExtractor
 from usgan_cli.core.options import Options, option, technical
-from usgan_cli.core.store.workspace import DiscriminatorName, GanName, StopName
+from usgan_cli.core.store.workspace import DiffAugP, DiscriminatorName, GanName, StopName
 
 
 class Networks(Options, panel="Networks and loss"):
@@ -101,7 +101,9 @@ class Augmentation(Options, panel="Augmentation"):
         least=-1,
         most=1,
     )
-    ada_target: float = option("ADA: r_t to keep, 0 to 1.", default=0.6, least=0, most=1)
+    ada_target: float | None = option(
+        "ADA: r_t to keep, 0 to 1 (default: 0.6, as published).", default=None, least=0, most=1
+    )
     ada_kimg: float | None = option(
         "ADA: kimg in which p can go from 0 to 1 (default: 500 with the published presets, paper256, lsun256 and auto, "
         "else a quarter of the training, at most 500; with --init at most 100).",
@@ -125,6 +127,11 @@ class Augmentation(Options, panel="Augmentation"):
         default=None,
         least=0,
         most=1,
+    )
+    diffaug_p: DiffAugP | None = option(
+        "DiffAug: apply each operation to each image always, as published, or adaptive: with a probability p that "
+        "follows r_t as ADA's does (see --ada-target and --ada-kimg; default: always).",
+        default=None,
     )
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from usgan_cli.core.errors import SettingsError
-from usgan_cli.core.formats.generator import ADA_KIMG, Architecture
+from usgan_cli.core.formats.generator import ADA_KIMG, ADA_TARGET, Architecture
 from usgan_cli.core.methods import DISCRIMINATORS, METHODS, settings_of_discriminator
-from usgan_cli.core.store.workspace import AugName, DiscriminatorName, GanName, StopName
+from usgan_cli.core.store.workspace import AugName, DiffAugP, DiscriminatorName, GanName, StopName
 from usgan_cli.gan.augment import Augment, make_augment
 from usgan_cli.gan.presets import settings_of_preset
 
@@ -22,6 +22,18 @@ ADA_KIMG_FROM_OTHERS = 100.0
 """Speed of ADA in a training that starts from other networks, as in the published code, which then has no EMA ramp."""
 AUTO_ADA_SHARE = 0.25
 """Where a preset has no speed of ADA: the share of the training in which p can go from 0 to 1, at most `ADA_KIMG`."""
+
+ADDED_LATER = (
+    "lr_d",
+    "diffaug_cutout",
+    "diffaug_p",
+    "match_grays",
+    "share_images",
+    "lecam",
+    "lr_decay",
+    "enlarge_last",
+)
+"""Settings that older artefacts lack: left out of a record where they change nothing, so that those stay valid."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +114,8 @@ class GanConfig:
     """What DiffAug puts in place of what it removes, in [-1, 1]; 0 is the published mid-gray, -1 is black."""
     diffaug_cutout: float = PUBLISHED_CUTOUT
     """Side of DiffAug's cutout as a part of the image's."""
+    diffaug_p: DiffAugP = "always"
+    """Whether DiffAug's operations are applied always, as published, or with ADA's adaptive p."""
     freeze_d: int
     """Number of the discriminator's highest-resolution layers that keep their first parameters (Freeze-D)."""
     half_resolutions: int = 4
@@ -148,7 +162,8 @@ class GanConfig:
     @property
     def adapts(self) -> bool:
         """Whether ADA's controller sets the probability of augmentations."""
-        return self.augment in ("ada", "ada+diffaug")
+        parts = self.augment.split("+")
+        return "ada" in parts or ("diffaug" in parts and self.diffaug_p == "adaptive")
 
     @property
     def penalises_paths(self) -> bool:
@@ -220,7 +235,7 @@ def _with_method(aug: str, preset: dict[str, Any], changes: dict[str, Any], reso
     chosen = given.get("discriminator", method.get("discriminator", "stylegan2"))
     if chosen not in DISCRIMINATORS:
         raise SettingsError(f"{chosen!r} is not a discriminator.", f"Use one of {', '.join(DISCRIMINATORS)}.")
-    values: dict[str, Any] = {"minutes": None, "ada_fill": None, "diffaug_fill": PUBLISHED_FILL}
+    values: dict[str, Any] = {"minutes": None, "ada_fill": None, "diffaug_fill": PUBLISHED_FILL, "ada_target": ADA_TARGET}
     values |= preset | settings_of_discriminator(chosen, resolution) | dict(method) | given
     return values
 
@@ -280,6 +295,7 @@ def augmentation(config: GanConfig) -> Augment:
         policy=config.diffaug_policy,
         fill=config.diffaug_fill,
         cutout=config.diffaug_cutout,
+        adaptive=config.diffaug_p == "adaptive",
     )
 
 
@@ -292,16 +308,19 @@ def settings_of(config: GanConfig) -> dict[str, Any]:
     for name in ("tick_kimg", "save_kimg", "save_minutes", "feature_weights"):
         del values[name]
     values["diffaug_policy"] = list(config.diffaug_policy)
-    # What was added later is left out where it is as it was, so that older artefacts stay valid.
-    for name in ("lr_d", "diffaug_cutout", "match_grays", "share_images", "lecam", "lr_decay", "enlarge_last"):
+    for name in ADDED_LATER:
         if values[name] == GanConfig.__dataclass_fields__[name].default:
             del values[name]
     if config.stop == "limit":
         del values["stop"], values["stop_every"], values["stop_features"]
     if config.discriminator == "stylegan2":
         values = {name: value for name, value in values.items() if not name.startswith(("feature_", "discriminator"))}
-    used = config.augment.split("+")
-    unused = tuple(f"{name}_" for name in ("ada", "diffaug") if name not in used)
+    parts = config.augment.split("+")
+    if "ada" not in parts:
+        unused = ("ada_ops", "ada_fill") if config.adapts else ("ada_",)
+        values = {name: value for name, value in values.items() if not name.startswith(unused)}
+    if "diffaug" not in parts:
+        values = {name: value for name, value in values.items() if not name.startswith("diffaug_")}
     if not config.ada_kimg_auto:
-        del values["ada_kimg_auto"]
-    return {name: value for name, value in values.items() if not name.startswith(unused)}
+        values.pop("ada_kimg_auto", None)
+    return values

@@ -17,6 +17,7 @@ AugName = Literal["none", "ada", "diffaug", "ada+diffaug"]
 GanName = Literal[AugName, "best"]
 """A GAN: StyleGAN2 by what its discriminator sees images through, or "best" (see `usgan_cli.core.methods`)."""
 DiscriminatorName = Literal["stylegan2", "projected"]
+DiffAugP = Literal["always", "adaptive"]
 StopName = Literal["limit", "auto"]
 ControlName = Literal["real", "copies", "classical", "shuffled"]
 """A classifier that shows where a gain comes from, if not from the GAN: the updates, more copies of real images,

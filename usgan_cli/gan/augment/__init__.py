@@ -75,8 +75,9 @@ def make_augment(
     policy: tuple[str, ...] = ("translation", "cutout"),
     fill: float = 0.0,
     cutout: float = 0.5,
+    adaptive: bool = False,
 ) -> Augment:
-    """Return one of `AUGMENTS`: `operations` and `ada_fill` are for ADA, `policy`, `fill` and `cutout` for DiffAug.
+    """Return one of `AUGMENTS`: `operations` and `ada_fill` are for ADA, what follows them for DiffAug.
 
     Raises
     ------
@@ -87,7 +88,7 @@ def make_augment(
         raise SettingsError(f"unknown augmentation: {name}", f"Choose from: {', '.join(AUGMENTS)}.")
     parts = name.split("+")
     ada = AdaAugment(operations, ada_fill) if "ada" in parts else None
-    diffaug = DiffAugment(policy, fill, cutout_ratio=cutout) if "diffaug" in parts else None
+    diffaug = DiffAugment(policy, fill, cutout_ratio=cutout, adaptive=adaptive) if "diffaug" in parts else None
     if ada and diffaug:
         return AdaDiffAugment(ada, diffaug)
     return ada or diffaug or NoAugment()

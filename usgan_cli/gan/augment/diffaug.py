@@ -37,6 +37,8 @@ class DiffAugment(Augment):
     """Largest translation along an axis, as a part of that side, in [0, 1]; whole pixels, both ends included."""
     cutout_ratio: float = 1 / 2
     """Side of the cut-out rectangle as a part of the image's sides, in [0, 1]."""
+    adaptive: bool = False
+    """Apply each policy to each image with probability p, as ADA does. The paper applies them always."""
 
     def __post_init__(self) -> None:
         if unknown := [name for name in self.policy if name not in POLICIES]:
@@ -54,14 +56,15 @@ class DiffAugment(Augment):
     def draw(
         self,
         shape: Sequence[int],
-        p: float | Tensor,  # noqa: ARG002  # the seam's argument; the paper augments every image
+        p: float | Tensor,
         generator: torch.Generator | None,
         device: torch.device,
     ) -> dict[str, Tensor]:
         """Draw what is done to each image, on the generator's device, by policy.
 
         Color is [N, 3], uniform in [0, 1) (brightness, saturation, contrast); for "translation" and "cutout" see
-        `_draw_translations` and `_draw_cutouts`, [N, 2] each.
+        `_draw_translations` and `_draw_cutouts`, [N, 2] each. Where an adaptive policy is not applied, its row is one
+        that changes nothing.
         """
         device = device if generator is None else generator.device
 
@@ -77,6 +80,13 @@ class DiffAugment(Augment):
                 drawn[name] = _draw_translations(shape, self.translation_ratio, integers)
             else:
                 drawn[name] = _draw_cutouts(shape, self.cutout_ratio, integers)
+        if self.adaptive:
+            # For every p the same draws, so that the cut of one training is that of another with the same seed.
+            threshold = to_device(p, device) if isinstance(p, Tensor) else p
+            for name, rows in drawn.items():
+                applied = torch.rand(shape[0], generator=generator, device=device) < threshold
+                neutral = {"color": 0.5, "translation": 0, "cutout": max(shape[2:])}[name]
+                drawn[name] = rows.where(applied[:, None], torch.full_like(rows, neutral))
         return drawn
 
     def apply(self, images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
