@@ -106,6 +106,38 @@ def test_each_image_has_its_own_draws_from_the_generator_alone() -> None:
     assert len({tuple(image.flatten().tolist()) for image in first}) == 16
 
 
+@pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
+def test_adaptive_operations_are_applied_with_probability_p_each_by_itself(p: float) -> None:
+    every = ("color", "translation", "cutout")
+    shape = [DRAWN, 1, 16, 16]
+    always = DiffAugment(every).draw(shape, p, seeded(), CPU)
+    adaptive = DiffAugment(every, adaptive=True).draw(shape, torch.tensor(p, dtype=torch.float64), seeded(), CPU)
+    neutral = {"color": 0.5, "translation": 0, "cutout": 16}
+    changed = []
+    for name, rows in adaptive.items():
+        applied = (rows == always[name]).all(dim=1)
+        assert ((rows == neutral[name]).all(dim=1) | applied).all()
+        changed.append((rows != neutral[name]).any(dim=1).double())
+    rates = [float(one.mean()) for one in changed]
+    some = 1 - 1 / 25  # of 5 x 5 translations one moves nothing
+    assert rates == pytest.approx([p, p * some, p], abs=0.012)
+    if 0 < p < 1:
+        correlations = torch.corrcoef(torch.stack(changed))
+        assert (correlations - torch.eye(3)).abs().max() < 0.03
+
+
+def test_adaptive_operations_that_are_not_applied_leave_the_image_as_it_is() -> None:
+    images = some_images(8)
+    for policy in ("translation", "cutout"):
+        assert torch.equal(DiffAugment((policy,), adaptive=True)(images, 0.0, seeded()), images)
+    kept = DiffAugment(("color",), adaptive=True)(images, 0.0, seeded())
+    assert torch.allclose(kept, images, atol=1e-15)
+    every = ("translation", "cutout", "color")
+    assert torch.equal(
+        DiffAugment(every, adaptive=True)(images, 1.0, seeded()), DiffAugment(every)(images, 0.0, seeded())
+    )
+
+
 def test_derivatives() -> None:
     images = some_images(2, 3, 6).requires_grad_()
     augment = DiffAugment(("color", "translation", "cutout"))

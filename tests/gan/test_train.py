@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_gan import CPU, config, images, run
+from tiny_gan import CPU, config, images, projected, run
 
 from usgan_cli.core.errors import DamagedError, FormatError, MissingError
 from usgan_cli.core.formats.generator import BestScore, LogRow, TrainingState, latest_state, read_generator, read_log
@@ -357,10 +357,10 @@ def a_row(**changes: float) -> LogRow:
 def test_a_collapse_is_told_from_a_beginning(shares: list[float], warns: bool) -> None:
     at_once, resumed = Silent(), Silent()
     rows = [a_row(diversity=share) for share in shares]
-    warnings = Warnings(at_once)
+    warnings = Warnings(at_once, config())
     for row in rows:
         warnings.check(row)
-    Warnings(resumed, rows[:-1]).check(rows[-1])
+    Warnings(resumed, config(), rows[:-1]).check(rows[-1])
     for progress in (at_once, resumed):
         assert [True for text in progress.warnings if "mode collapse" in text] == [True] * warns
 
@@ -387,7 +387,7 @@ def test_a_state_is_saved_by_minutes_too() -> None:
 
 def test_warnings_are_said_once_and_in_words() -> None:
     progress = Silent()
-    warnings = Warnings(progress)
+    warnings = Warnings(progress, config())
     row = a_row(r_t=0.99, p=0.9)
     warnings.check(row)
     warnings.check(row)
@@ -396,7 +396,7 @@ def test_warnings_are_said_once_and_in_words() -> None:
     assert any("overfits" in text for text in progress.warnings)
 
 
-def test_a_projected_discriminator_that_knows_real_images_is_no_warning_sign() -> None:
+def test_what_is_no_warning_sign_of_a_projected_discriminator_with_diffaug() -> None:
     progress = Silent()
-    Warnings(progress, projected=True).check(a_row(r_t=0.99))
+    Warnings(progress, projected()).check(a_row(r_t=0.99, p=1.0))
     assert progress.warnings == []

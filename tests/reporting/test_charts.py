@@ -28,5 +28,5 @@ def test_the_target_of_r_t_is_the_one_that_ada_was_trained_with(
     monkeypatch.setattr(charts, "draw", lambda *arguments: arguments[-1](figure))
     training_chart([plain, ada], {}, ada.key.subset, [ada.key.subset])
     (axes,) = (axes for axes in figure.axes if axes.get_title().startswith("r_t"))
-    assert axes.get_title().endswith("(ADA's target: 0.45)")
+    assert axes.get_title().endswith("(target of adaptive p: 0.45)")
     assert [0.45, 0.45] in [list(line.get_ydata()) for line in axes.lines]

@@ -20,7 +20,7 @@ FIGURES = {
     "copies": "images nearer to a training image than real ones come",
     "G, D": "losses of generator and discriminator",
     "r_t": "how surely the discriminator knows training images (0: not at all, 1: it has learned them by heart)",
-    "p": "probability of ADA's augmentations (0 without ADA)",
+    "p": "adaptive probability of augmentations (0 where they are not adaptive)",
     "path": "length of the generator's paths, which its regularisation keeps even",
     "|grad|": "size of the gradients",
     "micro F1": "share of images classified correctly",

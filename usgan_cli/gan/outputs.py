@@ -115,7 +115,7 @@ class Outputs:
         self.log.truncate(log_bytes)
         self._remove_later_samples()
         self.rows = read_log(folder)
-        self.warnings = Warnings(run.progress, self.rows, projected=config.discriminator == "projected")
+        self.warnings = Warnings(run.progress, config, self.rows)
         self.tensorboard = TensorBoard(folder / "tensorboard", training.images) if run.tensorboard else None
 
     def write(self, row: LogRow | None, due: Due, task: Task) -> None:

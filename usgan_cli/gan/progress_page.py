@@ -26,10 +26,11 @@ FILE = "progress.html"
 REFRESH_S = 60
 CHART = (640, 150)
 """Width and height of a curve's drawing area, pixels."""
+ADAPTIVE_P = "Adaptive p"
 CURVES: tuple[tuple[str, str, Callable[[LogRow], float | None]], ...] = (
     ("Distance to the training images", "lower is better", lambda row: row.fd),
     ("Discriminator on real images, r_t", "near 1 it knows them all", lambda row: row.r_t),
-    ("ADA's p", "above 0.8 its augmentations leak", lambda row: row.p),
+    (ADAPTIVE_P, "how likely augmentations are; ADA's leak above 0.8", lambda row: row.p),
     ("Diversity within a class", "1 is that of real images", lambda row: row.diversity),
     ("Generator's loss", "", lambda row: row.loss_g),
     ("Discriminator's loss", "", lambda row: row.loss_d_real + row.loss_d_fake),
@@ -83,7 +84,7 @@ def write_page(
         f"<title>{escape(name)}: {last.kimg:g} kimg</title><style>{STYLE}</style></head><body>",
         f"<h1>{escape(name)}</h1>",
         f'<p class="state">{escape(state(config, last, ended=ended))}</p>',
-        *(f'<p class="warning">{escape(message)}</p>' for message in warnings_of(rows)),
+        *(f'<p class="warning">{escape(message)}</p>' for message in warnings_of(config, rows)),
         f'<div class="pictures">{pictures}</div>',
         f'<div class="curves">{"".join(_curves(rows))}</div>',
         "</body></html>",
@@ -123,7 +124,7 @@ def _curves(rows: Sequence[LogRow]) -> list[str]:
     drawn = []
     for title, how, value in CURVES:
         points = [(row.kimg, found) for row in rows if (found := value(row)) is not None and np.isfinite(found)]
-        if len(points) > 1 and not (title == "ADA's p" and max(p for _, p in points) == 0):
+        if len(points) > 1 and not (title == ADAPTIVE_P and max(p for _, p in points) == 0):
             drawn.append(
                 f"<div><h2>{escape(title)}: {number(points[-1][1], 3)}</h2>"
                 f'<p class="note">{escape(how)}</p>{_curve(title, points)}</div>'

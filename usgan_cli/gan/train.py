@@ -131,7 +131,7 @@ def iterate(config: GanConfig, training: Training, steps: Steps) -> None:
     training.step += 1
     training.images += config.batch
 
-    # Adjust ADA's p.
+    # Adjust the p of adaptive augmentation.
     if config.adapts and training.step % config.ada_interval == 0:
         training.ada.update(config.batch)
 
@@ -159,12 +159,12 @@ def _start_or_resume(config: GanConfig, folder: Path, run: GanRun, source: Sourc
 
 
 def _reach_of_ada(config: GanConfig, training: Training) -> str:
-    """Return in words how far ADA's p can go until the training ends."""
+    """Return in words how far the adaptive p can go until the training ends."""
     speed = f"p goes from 0 to 1 in {config.ada_kimg:g} kimg or more (--ada-kimg)"
     if config.kimg is None:
-        return f"ADA: {speed}; how far it gets depends on how many kimg fit into {config.minutes:g} minutes."
+        return f"Augmentation: {speed}; how far it gets depends on how many kimg fit into {config.minutes:g} minutes."
     reach = min(training.ada.p + (config.kimg - training.images / 1000) / config.ada_kimg, 1)
-    return f"ADA: p can reach {reach:.2g} by the end at {config.kimg:g} kimg, since {speed}."
+    return f"Augmentation: p can reach {reach:.2g} by the end at {config.kimg:g} kimg, since {speed}."
 
 
 def _progress_bar(config: GanConfig, training: Training, run: GanRun) -> AbstractContextManager[Task]:

@@ -12,6 +12,7 @@ from usgan_cli.core.formats.generator import LEAK_THRESHOLD, WINNING_R_T, LogRow
 from usgan_cli.core.images.codec import Pixels
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.progress import Progress, Silent
+from usgan_cli.gan.config import GanConfig
 
 COLLAPSED_SHARE = 0.5
 """Diversity under this share of real images' and of its own best is a warning sign."""
@@ -60,23 +61,26 @@ class Warnings:
     """Warns once of each problem; `rows` are the lines logged before this run.
 
     A projected discriminator tells real images from generated ones within the first few kimg, while the generator goes
-    on learning: there r_t is no sign of overfitting.
+    on learning: there r_t is no sign of overfitting. And what DiffAug does to images does not show in generated ones,
+    however often it is done (Zhao et al. 2020, section 3.2).
     """
 
-    def __init__(self, progress: Progress, rows: Sequence[LogRow] = (), *, projected: bool = False) -> None:
-        self.progress, self.projected = progress, projected
+    def __init__(self, progress: Progress, config: GanConfig, rows: Sequence[LogRow] = ()) -> None:
+        self.progress = progress
+        self.may_leak = "ada" in config.augment.split("+")
+        self.may_win = config.discriminator != "projected"
         self.warned: dict[str, str] = {}
         self.most_diverse = max((row.diversity for row in rows if row.diversity is not None), default=0.0)
 
     def check(self, row: LogRow) -> None:
         """Warn of problems that a line of the log shows."""
-        if row.p > LEAK_THRESHOLD:
+        if row.p > LEAK_THRESHOLD and self.may_leak:
             self._once(
                 f"At {row.kimg:g} kimg ADA's p is {row.p:.2f}: over {LEAK_THRESHOLD} its augmentations begin to "
                 "show in the generated images. More training images or fewer kimg are the remedy.",
                 "leak",
             )
-        if row.r_t > WINNING_R_T and not self.projected:
+        if row.r_t > WINNING_R_T and self.may_win:
             self._once(
                 f"At {row.kimg:g} kimg the discriminator knows its training images (r_t {row.r_t:.2f}, near 1): "
                 "it overfits, and the generator learns little more.",
@@ -101,9 +105,9 @@ class Warnings:
             self.progress.warn(message)
 
 
-def warnings_of(rows: Sequence[LogRow]) -> list[str]:
+def warnings_of(config: GanConfig, rows: Sequence[LogRow]) -> list[str]:
     """Return what a training has warned of, in words, from its whole log."""
-    replayed = Warnings(Silent())
+    replayed = Warnings(Silent(), config)
     for row in rows:
         replayed.check(row)
     return list(replayed.warned.values())

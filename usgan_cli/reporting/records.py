@@ -140,6 +140,11 @@ class GanRun:
         """Return whether an augmentation ("ada") is part of this GAN's."""
         return aug in self.key.aug.split("+")
 
+    @property
+    def adapts(self) -> bool:
+        """Whether the probability of its augmentations followed r_t."""
+        return self.uses("ada") or "ada_target" in self.settings
+
 
 @dataclass(frozen=True)
 class StudyRecords:

@@ -79,15 +79,15 @@ def _panels(gans: Sequence[GanRun], scored: Snapshots) -> list[Panel]:
                 "Copies of training images among saved generators' images, %", partial(_plot_copies, scored), bottom=0
             )
         )
-    adaptive = [gan for gan in gans if gan.uses("ada")]
+    adaptive = [gan for gan in gans if gan.adapts]
     targets = sorted({gan.settings.get("ada_target", ADA_TARGET) for gan in adaptive} or {ADA_TARGET})
-    overfitting = f"r_t, the discriminator's overfitting (ADA's target: {joined(targets)})"
+    overfitting = f"r_t, the discriminator's overfitting (target of adaptive p: {joined(targets)})"
     panels += [
         Panel("Loss: generator (solid), discriminator (dotted)", _plot_losses),
         Panel(overfitting, partial(_plot_log, value=lambda row: row.r_t), top=1.02, levels=targets),
     ]
     if adaptive:
-        title = f"p of ADA's augmentations (leaks above {LEAK_THRESHOLD})"
+        title = f"Adaptive p of augmentations (ADA's leak above {LEAK_THRESHOLD})"
         panels.append(Panel(title, _plot_p, bottom=-0.02, top=1.02, levels=[LEAK_THRESHOLD]))
     return panels
 
@@ -124,7 +124,7 @@ def _plot_losses(axes: Axes, gan: GanRun) -> None:
 
 
 def _plot_p(axes: Axes, gan: GanRun) -> None:
-    if gan.uses("ada"):
+    if gan.adapts:
         _plot_log(axes, gan, lambda row: row.p)
 
 
