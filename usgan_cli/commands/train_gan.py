@@ -102,11 +102,11 @@ class Augmentation(Options, panel="Augmentation"):
         most=1,
     )
     ada_target: float | None = option(
-        "ADA: r_t to keep, 0 to 1 (default: 0.6, as published).", default=None, least=0, most=1
+        "Adaptive augmentation: r_t to keep, 0 to 1 (default: 0.6, as published for ADA; best: 0.8).", default=None, least=0, most=1
     )
     ada_kimg: float | None = option(
-        "ADA: kimg in which p can go from 0 to 1 (default: 500 with the published presets, paper256, lsun256 and auto, "
-        "else a quarter of the training, at most 500; with --init at most 100).",
+        "Adaptive augmentation: kimg in which p can go from 0 to 1 (default: 500 with the published presets, paper256, "
+        "lsun256 and auto, else a quarter of the training, at most 500; with --init at most 100; best: 50).",
         default=None,
         unit="kimg",
         above=0,
@@ -130,7 +130,7 @@ class Augmentation(Options, panel="Augmentation"):
     )
     diffaug_p: DiffAugP | None = option(
         "DiffAug: apply each operation to each image always, as published, or adaptive: with a probability p that "
-        "follows r_t as ADA's does (see --ada-target and --ada-kimg; default: always).",
+        "rises while r_t is above --ada-target, and falls below it (default: always; best: adaptive).",
         default=None,
     )
 

@@ -36,6 +36,9 @@ BEST = Method(
         "match_grays": True,
         "diffaug_fill": -1.0,
         "diffaug_cutout": 0.375,
+        "diffaug_p": "adaptive",
+        "ada_target": 0.8,
+        "ada_kimg": 50.0,
     },
 )
 """What was tried, how it was judged, and what each part is worth: docs/diary.md."""

@@ -143,7 +143,7 @@ class GanRun:
     @property
     def adapts(self) -> bool:
         """Whether the probability of its augmentations followed r_t."""
-        return self.uses("ada") or "ada_target" in self.settings
+        return self.uses("ada") or self.settings.get("diffaug_p") == "adaptive"
 
 
 @dataclass(frozen=True)

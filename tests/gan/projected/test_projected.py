@@ -12,7 +12,7 @@ from tiny_gan import CPU, config, images, projected, run
 from torch import Tensor, nn
 
 from usgan_cli.core.errors import SettingsError, WeightsError
-from usgan_cli.core.formats.generator import latest_state, read_generator
+from usgan_cli.core.formats.generator import latest_state, read_generator, read_log
 from usgan_cli.core.formats.tensors import read_tensors
 from usgan_cli.core.methods import settings_of_discriminator
 from usgan_cli.gan.batches import TrainingImages
@@ -337,6 +337,25 @@ def test_what_stylegan2_records_is_as_before(aug: str) -> None:
     assert not any(name.startswith(("feature_", "discriminator", "lr_d", "diffaug_cutout")) for name in recorded)
     assert (recorded["pl_weight"], recorded["style_mixing_prob"], recorded["mirror"]) == (2.0, 0.9, False)
     assert recorded.get("diffaug_fill", 0.0) == 0.0
+
+
+def test_best_augments_adaptively_and_records_what_that_takes() -> None:
+    best = config(aug="best", kimg=40.0)
+    assert best.adapts and (best.diffaug_p, best.ada_target, best.ada_kimg) == ("adaptive", 0.8, 50.0)
+    recorded = settings_of(best)
+    assert {name for name in recorded if name.startswith("ada_")} == {"ada_target", "ada_kimg", "ada_interval"}
+    always = config(aug="best", diffaug_p="always")
+    assert not always.adapts
+    assert not any(name.startswith("ada_") or name == "diffaug_p" for name in settings_of(always)), "as it was before"
+    assert settings_of(config(aug="ada", diffaug_p="adaptive")) == settings_of(config(aug="ada"))
+
+
+def test_the_adaptive_p_of_best_follows_what_its_discriminator_knows(tmp_path: Path) -> None:
+    ends = []
+    for target in (-1.0, 1.0):
+        run(tmp_path / str(target), projected(ada_target=target, ada_kimg=0.02))
+        ends.append(read_log(tmp_path / str(target))[-1].p)
+    assert ends[0] > 0.5 and ends[1] == 0, "above the lowest target it knows too much, below the highest never"
 
 
 def test_what_best_records_names_the_weights_and_not_where_they_lie() -> None:
