@@ -102,7 +102,10 @@ class Augmentation(Options, panel="Augmentation"):
         most=1,
     )
     ada_target: float | None = option(
-        "Adaptive augmentation: r_t to keep, 0 to 1 (default: 0.6, as published for ADA; best: 0.8).", default=None, least=0, most=1
+        "Adaptive augmentation: r_t to keep, 0 to 1 (default: 0.6, as published for ADA; best: 0.8).",
+        default=None,
+        least=0,
+        most=1,
     )
     ada_kimg: float | None = option(
         "Adaptive augmentation: kimg in which p can go from 0 to 1 (default: 500 with the published presets, paper256, "

@@ -235,7 +235,12 @@ def _with_method(aug: str, preset: dict[str, Any], changes: dict[str, Any], reso
     chosen = given.get("discriminator", method.get("discriminator", "stylegan2"))
     if chosen not in DISCRIMINATORS:
         raise SettingsError(f"{chosen!r} is not a discriminator.", f"Use one of {', '.join(DISCRIMINATORS)}.")
-    values: dict[str, Any] = {"minutes": None, "ada_fill": None, "diffaug_fill": PUBLISHED_FILL, "ada_target": ADA_TARGET}
+    values: dict[str, Any] = {
+        "minutes": None,
+        "ada_fill": None,
+        "diffaug_fill": PUBLISHED_FILL,
+        "ada_target": ADA_TARGET,
+    }
     values |= preset | settings_of_discriminator(chosen, resolution) | dict(method) | given
     return values
 

@@ -25,6 +25,19 @@ from usgan_cli.reporting.records import GanRun
 from usgan_cli.reporting.verdict import Verdicts
 
 TO_FILL_IN = "*To fill in.*"
+SETTINGS = (
+    "batch",
+    "lr",
+    "r1_gamma",
+    "ema_kimg",
+    "mirror",
+    "ada_ops",
+    "ada_target",
+    "ada_kimg",
+    "diffaug_policy",
+    "diffaug_p",
+)
+"""Settings of a training that its card names, where it has them."""
 LIMITS = (
     "The check does not find rotated or cropped copies and mixtures of several images, and it says nothing about "
     "whether a person can be recognised. Sharing images that are made from patients' images may need the consent or "
@@ -137,8 +150,7 @@ def _listed(items: Iterable[str]) -> list[str]:
 
 
 def _settings(settings: dict[str, Any], preset: str) -> str:
-    names = ("batch", "lr", "r1_gamma", "ema_kimg", "mirror", "ada_ops", "ada_target", "ada_kimg", "diffaug_policy")
-    said = [f"{name} {settings[name]}" for name in names if settings.get(name) is not None]
+    said = [f"{name} {settings[name]}" for name in SETTINGS if settings.get(name) is not None]
     return ", ".join([f"preset {preset}", *(plain(text) for text in said)])
 
 

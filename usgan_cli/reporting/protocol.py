@@ -25,6 +25,7 @@ TREATMENTS: tuple[tuple[str, str, str, object, str], ...] = (
     ("ada", "ada_fill", "ADA's border", None, "reflection"),
     ("diffaug", "diffaug_policy", "DiffAug's operations", ["translation", "cutout"], "translation, cutout"),
     ("diffaug", "diffaug_fill", "DiffAug's fill", 0.0, "zero (mid-gray)"),
+    ("diffaug", "diffaug_p", "How often DiffAug's operations are applied", "always", "always"),
 )
 """Augmentation, the setting that a training records, its name, its published value, and that value in words."""
 
