@@ -61,8 +61,8 @@ class Warnings:
     """Warns once of each problem; `rows` are the lines logged before this run.
 
     A projected discriminator tells real images from generated ones within the first few kimg, while the generator goes
-    on learning: there r_t is no sign of overfitting. And what DiffAug does to images does not show in generated ones,
-    however often it is done (Zhao et al. 2020, section 3.2).
+    on learning: there r_t is no sign of overfitting. And of DiffAug, published with every image augmented, it is not
+    known that what it does shows in generated images.
     """
 
     def __init__(self, progress: Progress, config: GanConfig, rows: Sequence[LogRow] = ()) -> None:

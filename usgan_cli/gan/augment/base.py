@@ -25,7 +25,7 @@ class Augment(ABC):
         Parameters
         ----------
         p : float or Tensor
-            Probability of each operation, in [0, 1], or a scalar tensor of it; only ADA looks at it.
+            Probability of each operation, in [0, 1], or a scalar tensor of it; only what is adaptive looks at it.
         generator : torch.Generator or None
             Source of every draw; the default generator of `device` without one.
 

@@ -81,12 +81,11 @@ class DiffAugment(Augment):
             else:
                 drawn[name] = _draw_cutouts(shape, self.cutout_ratio, integers)
         if self.adaptive:
-            # For every p the same draws, so that the cut of one training is that of another with the same seed.
-            threshold = to_device(p, device) if isinstance(p, Tensor) else p
+            neutral = {"color": 0.5, "translation": 0, "cutout": max(shape[2:])}
+            probability = to_device(p, device) if isinstance(p, Tensor) else p
             for name, rows in drawn.items():
-                applied = torch.rand(shape[0], generator=generator, device=device) < threshold
-                neutral = {"color": 0.5, "translation": 0, "cutout": max(shape[2:])}[name]
-                drawn[name] = rows.where(applied[:, None], torch.full_like(rows, neutral))
+                applied = torch.rand(shape[0], generator=generator, device=device) < probability
+                drawn[name] = rows.where(applied[:, None], torch.full_like(rows, neutral[name]))
         return drawn
 
     def apply(self, images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
