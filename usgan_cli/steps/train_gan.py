@@ -127,7 +127,7 @@ def _step(options: TrainGan, config: GanConfig, inputs: dict[str, str]) -> Step:
 def _with_speed_of(
     target: Path, options: TrainGan, config: GanConfig, inputs: dict[str, str], session: Session
 ) -> GanConfig:
-    """Return the configuration with the ADA speed at which the training in `target` began, if this one continues it.
+    """Return the configuration with the speed of augmentation at which the training in `target` began, if continued.
 
     That speed may follow from the training's length. A training that is made longer keeps it, since the images seen so
     far were augmented at that speed.
@@ -144,7 +144,7 @@ def _with_speed_of(
     if replace(step, settings={**step.settings, **limits}).differences(made):
         return config  # another training, with a speed of its own
     session.progress.note(
-        f"ADA keeps the speed at which this training began: --ada-kimg {began_at:g} "
+        f"Augmentation keeps the speed at which this training began: --ada-kimg {began_at:g} "
         f"(a new training of this length would have {config.ada_kimg:g})."
     )
     return kept
