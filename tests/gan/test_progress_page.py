@@ -72,6 +72,15 @@ def test_real_images_stand_in_a_row_for_each_class() -> None:
     assert sheet.shape[1] == len(data.classes) * (side + 2) - 2
 
 
+def test_the_page_warns_of_what_is_a_problem_for_this_training(tmp_path: Path) -> None:
+    pages = []
+    for name, settings in (("own", tiny_gan.config()), ("projected", tiny_gan.projected())):
+        write_page(tmp_path / name, name, settings, tiny_gan.images(), [row(1), row(2, r_t=0.99, p=0.9)], ended=False)
+        pages.append((tmp_path / name / FILE).read_text())
+    assert "overfits" in pages[0] and "begin to show" in pages[0]
+    assert 'class="warning"' not in pages[1]
+
+
 def test_a_training_leaves_the_page(tmp_path: Path) -> None:
     tiny_gan.run(tmp_path / "gan", tiny_gan.config())
     assert "Finished" in (tmp_path / "gan" / FILE).read_text()

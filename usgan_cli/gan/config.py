@@ -162,8 +162,11 @@ class GanConfig:
     @property
     def adapts(self) -> bool:
         """Whether ADA's controller sets the probability of augmentations."""
-        parts = self.augment.split("+")
-        return "ada" in parts or ("diffaug" in parts and self.diffaug_p == "adaptive")
+        return self.uses("ada") or (self.uses("diffaug") and self.diffaug_p == "adaptive")
+
+    def uses(self, augmentation: str) -> bool:
+        """Return whether "ada" or "diffaug" is part of what the discriminator sees images through."""
+        return augmentation in self.augment.split("+")
 
     @property
     def penalises_paths(self) -> bool:
@@ -320,11 +323,10 @@ def settings_of(config: GanConfig) -> dict[str, Any]:
         del values["stop"], values["stop_every"], values["stop_features"]
     if config.discriminator == "stylegan2":
         values = {name: value for name, value in values.items() if not name.startswith(("feature_", "discriminator"))}
-    parts = config.augment.split("+")
-    if "ada" not in parts:
+    if not config.uses("ada"):
         unused = ("ada_ops", "ada_fill") if config.adapts else ("ada_",)
         values = {name: value for name, value in values.items() if not name.startswith(unused)}
-    if "diffaug" not in parts:
+    if not config.uses("diffaug"):
         values = {name: value for name, value in values.items() if not name.startswith("diffaug_")}
     if not config.ada_kimg_auto:
         values.pop("ada_kimg_auto", None)

@@ -152,13 +152,13 @@ def _start_or_resume(config: GanConfig, folder: Path, run: GanRun, source: Sourc
             f"(it ends at {' or '.join(limits)})."
         )
     if config.adapts:
-        run.progress.note(_reach_of_ada(config, training))
+        run.progress.note(_reach_of_p(config, training))
     # Every process has read the state before the first one writes another.
     run.world.wait()
     return training, 0 if state is None else state.log_bytes
 
 
-def _reach_of_ada(config: GanConfig, training: Training) -> str:
+def _reach_of_p(config: GanConfig, training: Training) -> str:
     """Return in words how far the adaptive p can go until the training ends."""
     speed = f"p goes from 0 to 1 in {config.ada_kimg:g} kimg or more (--ada-kimg)"
     if config.kimg is None:

@@ -61,13 +61,13 @@ class Warnings:
     """Warns once of each problem; `rows` are the lines logged before this run.
 
     A projected discriminator tells real images from generated ones within the first few kimg, while the generator goes
-    on learning: there r_t is no sign of overfitting. And of DiffAug, published with every image augmented, it is not
-    known that what it does shows in generated images.
+    on learning: there r_t is no sign of overfitting. DiffAug was
+    published with every image augmented: a high p is nothing unusual there.
     """
 
     def __init__(self, progress: Progress, config: GanConfig, rows: Sequence[LogRow] = ()) -> None:
         self.progress = progress
-        self.may_leak = "ada" in config.augment.split("+")
+        self.may_leak = config.uses("ada")
         self.may_win = config.discriminator != "projected"
         self.warned: dict[str, str] = {}
         self.most_diverse = max((row.diversity for row in rows if row.diversity is not None), default=0.0)
