@@ -15,9 +15,10 @@ from usgan_cli.cli import run
 ROOT = Path(__file__).resolve().parent.parent
 SHORTER = {
     "prepare": ["--size", "32", "--test", "40"],
-    "train-gan": ["--preset", "tiny", "--kimg", "0.2"],
+    "train-gan": ["--preset", "tiny", "--kimg", "0.2", "--extractor", "efficientnet-lite0"],
     "generate": ["--at-least", "100", "--ratio", "1"],
-    "score": ["--count", "100", "--repeats", "10", "--ssim-pairs", "50"],
+    "score": ["--count", "100", "--repeats", "10", "--ssim-pairs", "50", "--extractor", "efficientnet-lite0"],
+    "train-cls": ["--backbone", "tf_efficientnet_lite0"],
 }
 """Options that are given once more, which replaces the tutorial's."""
 

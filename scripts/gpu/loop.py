@@ -15,7 +15,7 @@ from usgan_cli.gan.config import GanConfig
 from usgan_cli.gan.steps import Steps
 from usgan_cli.gan.train import iterate
 
-FEW, FEWER = 12, 5
+FEW, FEWER = 12, 3
 """Iterations of each training; fewer in the small form."""
 EXACT = 1e-6
 """How far two trainings in float64 may drift apart in so few iterations, relative to the norm: where sums have no

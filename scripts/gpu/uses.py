@@ -105,7 +105,7 @@ def real_training(check: Check, section: Section) -> None:
     rates = [row["value"] for row in _rows(section, "training") if row["unit"] == "s/kimg" and "ada" in row["what"]]
     rate = min(rates) if rates else (200.0 if check.small else 3.0)
     distances = 4 if section.left() < 90 else 8
-    seconds = 5.0 if check.small else max(section.left() * 0.85 - distances * SECONDS_A_DISTANCE, 5.0)
+    seconds = 2.0 if check.small else max(section.left() * 0.85 - distances * SECONDS_A_DISTANCE, 5.0)
     interval = max(seconds / rate / distances, 0.05)
     options = TrainGan(
         aug="ada",
