@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from usgan_cli.core.progress import Pace
 from usgan_cli.core.text import duration, on_one_line
 from usgan_cli.terminal import console
 from usgan_cli.terminal.console import Terminal
@@ -97,6 +98,40 @@ def test_the_time_left_is_said_once_a_rate_is_known(
         now[0] += 40
         task.advance(0)
     assert capsys.readouterr().err.splitlines()[0] == "train ada: 20 of 100 kimg"
+
+
+SLOWER = Pace(slower_from=60, factor=3)
+"""Of 80 units the last 20 take three times as long: in these tests six seconds each, the others two."""
+
+
+@pytest.mark.parametrize(("start", "done", "left"), [(0, 20, 200), (0, 70, 60), (65, 70, 60), (40, 60, 120)])
+def test_the_time_left_counts_slower_units_more(
+    start: int, done: int, left: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with Terminal().task("train best", 80, "kimg", done=start, pace=SLOWER) as task:
+        now[0] += 2 * (min(done, 60) - min(start, 60)) + 6 * (max(done, 60) - max(start, 60))
+        task.advance(done - start)
+    assert capsys.readouterr().err.splitlines()[0].endswith(f"{duration(left)} left")
+
+
+@pytest.mark.parametrize(("done", "left"), [(20, 200), (70, 60), (80, None)])
+def test_a_bar_counts_slower_units_more(
+    done: int, left: int | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    now = [100.0]
+    terminal = Terminal()
+    terminal.console.get_time = lambda: now[0]  # type: ignore[method-assign, assignment]
+    with terminal.task("train best", 80, "kimg", pace=SLOWER) as task:
+        for unit in range(done):
+            now[0] += 2 if unit < 60 else 6
+            task.advance(1)
+        capsys.readouterr()
+    shown = re.findall(r"[\d ]*(?:min|s)[\d s]* left", capsys.readouterr().err)
+    assert [text.strip() for text in shown[-1:]] == ([f"{duration(left)} left"] if left else [])
 
 
 @pytest.mark.parametrize(("within", "left"), [(100, "1 min 00 s"), (1000, "2 min 40 s"), (10, "0 s")])

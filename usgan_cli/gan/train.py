@@ -19,7 +19,7 @@ from usgan_cli.core.formats.generator import CHECKPOINT_FOLDER, GeneratorDocumen
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.machine import device as devices
 from usgan_cli.core.machine.memory import memory_mb
-from usgan_cli.core.progress import Task
+from usgan_cli.core.progress import EVEN, Pace, Task
 from usgan_cli.gan.batches import TrainingImages
 from usgan_cli.gan.config import GanConfig, augmentation
 from usgan_cli.gan.cuda_graph import resolve_graphs
@@ -33,6 +33,10 @@ from usgan_cli.gan.warnings import check_finite
 
 TUNED_FROM_KIMG, TUNED_FROM_MINUTES = 1200, 30
 """Measured on an H200 at 256 px and batch 64: the search takes 19 s and saves 0.017 of 1.48 s per thousand images."""
+
+ENLARGED_COST = 1.9
+"""How many times as long an iteration takes whose images the frozen network sees at twice their size: measured at 64
+pixels on two cores. The time left is told by it."""
 
 ITERATIONS_AHEAD = 3
 """Iterations that the host may have given to a GPU before it waits, so that time and signals are acted on soon."""
@@ -170,7 +174,9 @@ def _reach_of_p(config: GanConfig, training: Training) -> str:
 def _progress_bar(config: GanConfig, training: Training, run: GanRun) -> AbstractContextManager[Task]:
     if config.kimg is not None:
         within = math.inf if config.minutes is None else config.minutes * 60 - training.seconds
-        return run.progress.task(f"train {run.name}", config.kimg, "kimg", done=training.images / 1000, within=within)
+        pace = Pace((1 - config.enlarge_last) * config.kimg, ENLARGED_COST) if config.enlarge_last else EVEN
+        done = training.images / 1000
+        return run.progress.task(f"train {run.name}", config.kimg, "kimg", done=done, within=within, pace=pace)
     return run.progress.task(f"train {run.name}", config.minutes or 0, "minutes", done=training.seconds / 60)
 
 

@@ -11,6 +11,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Literal
 
 from usgan_cli.core.glossary import explained
+from usgan_cli.core.progress import EVEN, Pace
 from usgan_cli.core.text import duration, on_one_line
 
 if TYPE_CHECKING:
@@ -120,14 +121,14 @@ class Terminal:
 
     @contextmanager
     def task(
-        self, title: str, total: float, unit: str, done: float = 0, within: float = inf
+        self, title: str, total: float, unit: str, done: float = 0, within: float = inf, pace: Pace = EVEN
     ) -> Iterator[BarTask | PlainTask]:
         """Begin work of `total` units, or of `within` seconds; an earlier run finished `done` of the units."""
         if self.console.is_terminal and not self.quiet:
             with make_bars(self.console) as bars:
-                yield add_bar(bars, title, total, unit, done, within)
+                yield add_bar(bars, title, total, unit, done, within, pace)
         else:
-            task = PlainTask(self, title, total, unit, done, within)
+            task = PlainTask(self, title, total, unit, done, within, pace)
             yield task
             task.finish()
 
@@ -190,7 +191,11 @@ def make_bars(console: Console) -> RichProgress:
         """The time left, once a rate is known."""
 
         def render(self, task: Task) -> Text:
-            by_rate = inf if task.time_remaining is None else task.time_remaining
+            by_rate = inf
+            if task.time_remaining is not None and task.remaining:
+                pace: Pace = task.fields["pace"]
+                costs = pace.cost(task.total or 0) - pace.cost(task.completed)
+                by_rate = task.time_remaining * costs / (task.remaining * pace.at(task.completed))
             left = min(by_rate, task.fields["within"] - (task.elapsed or 0))
             known = left < inf and not task.finished
             return Text(f"{duration(left)} left" if known else "", "progress.remaining")
@@ -215,9 +220,9 @@ def make_bars(console: Console) -> RichProgress:
     )
 
 
-def add_bar(bars: RichProgress, title: str, total: float, unit: str, done: float, within: float) -> BarTask:
+def add_bar(bars: RichProgress, title: str, total: float, unit: str, done: float, within: float, pace: Pace) -> BarTask:
     """Add a bar for work of `total` units, or of `within` seconds, and return what moves it on."""
-    bar = bars.add_task(on_one_line(title), total=total, unit=unit, within=within, figures="")
+    bar = bars.add_task(on_one_line(title), total=total, unit=unit, within=within, pace=pace, figures="")
     bars.update(bar, completed=done)
     return BarTask(bars, bar)
 
@@ -245,9 +250,11 @@ class BarTask:
 class PlainTask:
     """A plain line now and then."""
 
-    def __init__(self, terminal: Terminal, title: str, total: float, unit: str, done: float, within: float) -> None:
+    def __init__(
+        self, terminal: Terminal, title: str, total: float, unit: str, done: float, within: float, pace: Pace
+    ) -> None:
         self.terminal = terminal
-        self.title, self.total, self.unit, self.within = title, total, unit, within
+        self.title, self.total, self.unit, self.within, self.pace = title, total, unit, within, pace
         self.first = self.done = done
         self.begin = self.last_line = time.monotonic()
         self.figures = ""
@@ -262,9 +269,10 @@ class PlainTask:
             self.last_line = now
             line = f"{self.title}: {self.done:.4g} of {self.total:g} {self.unit}"
             if self.done > self.first:  # before that no rate is known
-                rate = (now - self.begin) / (self.done - self.first)
-                left = min((self.total - self.done) * rate, self.within - (now - self.begin))
-                line += f", {rate:.3g} s each, {duration(left)} left"
+                spent = now - self.begin
+                first, done, total = (self.pace.cost(units) for units in (self.first, self.done, self.total))
+                left = min((total - done) * spent / (done - first), self.within - spent)
+                line += f", {spent / (self.done - self.first):.3g} s each, {duration(left)} left"
             self.terminal.note(line + self.figures)
 
     def finish(self) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from math import inf
 from typing import TYPE_CHECKING
 
+from usgan_cli.core.progress import EVEN, Pace
 from usgan_cli.core.text import duration
 from usgan_cli.study.estimate import Estimator
 from usgan_cli.study.grid import MARKS, WORDS, Cell, Grid, make_grid
@@ -79,14 +80,14 @@ class StudyTerminal(console.Terminal):
 
     @contextmanager
     def task(
-        self, title: str, total: float, unit: str, done: float = 0, within: float = inf
+        self, title: str, total: float, unit: str, done: float = 0, within: float = inf, pace: Pace = EVEN
     ) -> Iterator[console.BarTask | console.PlainTask]:
         """Begin work of `total` units; its bar stands below the grid."""
         if not self._live:
-            with super().task(title, total, unit, done, within) as task:
+            with super().task(title, total, unit, done, within, pace) as task:
                 yield task
             return
-        bar = console.add_bar(self.bars, title, total, unit, done, within)
+        bar = console.add_bar(self.bars, title, total, unit, done, within, pace)
         try:
             yield bar
         finally:
