@@ -109,7 +109,9 @@ def write_data(
     return manifest
 
 
-def write_gan(workspace: Workspace, data: DataManifest, aug: str, n: int, seed: int) -> SyntheticManifest:
+def write_gan(
+    workspace: Workspace, data: DataManifest, aug: str, n: int, seed: int, **recorded: object
+) -> SyntheticManifest:
     """Write a finished training with its log and last sheet of samples, and a few of its images."""
     folder, rng = workspace.gan(aug, n, seed), np.random.default_rng([n, AUGS.index(aug), seed])
     architecture = Architecture(
@@ -135,7 +137,7 @@ def write_gan(workspace: Workspace, data: DataManifest, aug: str, n: int, seed: 
         tensors=DIGEST,
     )
     document.write(folder / "generator.json")
-    settings = {"aug": aug, "n": n, "seed": seed, "batch": 16} | ({"ada_ops": "bg"} if aug == "ada" else {})
+    settings = {"aug": aug, "n": n, "seed": seed, "batch": 16} | ({"ada_ops": "bg"} if aug == "ada" else {}) | recorded
     PlanDocument(command="train-gan", revision=1, settings=settings, inputs={}).write(folder / "config.json")
     RunDocument(content=document.content_digest(), run=run_of("train-gan")).write(folder / "run.json")
     rows = [_log_row(rng, aug, n, float(kimg)) for kimg in np.arange(0.25, 6.01, 0.25)]

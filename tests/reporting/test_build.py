@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from configs import make_config
@@ -141,6 +142,26 @@ def test_protocol_differences_come_from_the_records(report: Path) -> None:
     assert ours["Dataset"].startswith("own images: ")
     same = next(word for word in page.words if word.startswith("As published:"))
     assert "Folds" in same and "ADA's operations" in same and "Dataset" not in same
+
+
+@pytest.mark.parametrize(
+    ("recorded", "ours"),
+    [({}, "always"), ({"diffaug_p": "adaptive"}, "adaptive"), ({0: {"diffaug_p": "adaptive"}}, "adaptive and always")],
+    ids=str,
+)
+def test_how_often_diffaug_augments_is_told_from_settings_or_their_absence(
+    tmp_path: Path, undrawn: None, recorded: dict[Any, Any], ours: str
+) -> None:
+    workspace = Workspace(tmp_path)
+    data = write_data(workspace)
+    for seed in range(2):
+        write_gan(workspace, data, "diffaug", 40, seed, **recorded.get(seed, {} if 0 in recorded else recorded))
+    build_report(workspace, workspace.report, Silent())
+    rows = {cells[0]: cells[1:] for cells in Page(workspace.report).tables["protocol"][1:]}
+    same = [word for word in Page(workspace.report).words if word.startswith("As published:")]
+    name = "How often DiffAug's operations are applied"
+    assert rows.get(name) == (None if ours == "always" else ["always", ours])
+    assert any(name in word for word in same) == (ours == "always")
 
 
 def test_the_audit_names_copies_and_conflicts(report: Path) -> None:

@@ -28,6 +28,8 @@ TREATMENTS: tuple[tuple[str, str, str, object, str], ...] = (
     ("diffaug", "diffaug_p", "How often DiffAug's operations are applied", "always", "always"),
 )
 """Augmentation, the setting that a training records, its name, its published value, and that value in words."""
+UNRECORDED = {"diffaug_p": "always"}
+"""What a training without a record of a setting did: some are recorded only where they change something."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ def _gan_points(study: Study) -> Iterator[Point]:
         yield _point("Length of GAN training, kimg", paper.NOT_STATED, joined(lengths))
         yield _point("How a GAN is told the class", paper.NOT_STATED, _conditioning(gans))
     for aug, setting, aspect, expected, words in TREATMENTS:
-        values = [gan.settings[setting] for gan in gans if gan.uses(aug) and setting in gan.settings]
+        settings = [UNRECORDED | gan.settings for gan in gans if gan.uses(aug)]
+        values = [found[setting] for found in settings if setting in found]
         if values:
             same = all(value == expected for value in values)
             shown = dict.fromkeys(", ".join(value) if isinstance(value, list) else str(value) for value in values)
