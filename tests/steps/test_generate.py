@@ -21,7 +21,7 @@ from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.generator import read_generator_document
 from usgan_cli.core.formats.synthetic import read_synthetic_manifest
 from usgan_cli.core.images.sets import load_synthetic
-from usgan_cli.core.store.lifecycle import FileRecord
+from usgan_cli.core.store.recorded_file import FileRecord
 from usgan_cli.gan import onnx as exporting
 from usgan_cli.gan.sample import make_images
 from usgan_cli.steps.generate import parse_seeds, spell_seeds

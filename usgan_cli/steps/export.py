@@ -7,7 +7,7 @@ import torch
 from usgan_cli.commands.export import Export
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.generator import read_generator_document
-from usgan_cli.core.store.lifecycle import making_recorded_file
+from usgan_cli.core.store.recorded_file import making_recorded_file
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.gan.onnx import export_onnx, require_packages
 from usgan_cli.gan.sample import load_generator

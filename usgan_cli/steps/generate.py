@@ -17,7 +17,8 @@ from usgan_cli.core.formats.synthetic import read_synthetic_manifest
 from usgan_cli.core.images import codec
 from usgan_cli.core.machine import device as devices
 from usgan_cli.core.machine.precision import resolve_precision
-from usgan_cli.core.store.lifecycle import making_folder, making_recorded_file
+from usgan_cli.core.store.lifecycle import making_folder
+from usgan_cli.core.store.recorded_file import making_recorded_file
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.gan import pictures
 from usgan_cli.gan.sample import Sampling, generate, load_generator, pick_classes, row_of_seeds

@@ -32,7 +32,8 @@ from usgan_cli.core.formats.synthetic import SyntheticManifest
 from usgan_cli.core.formats.tensors import is_intact
 from usgan_cli.core.store import files
 from usgan_cli.core.store.document import Document, PlanDocument, RunDocument, RunRecord, read_sealed
-from usgan_cli.core.store.lifecycle import FileRecord, find_existing, folder_files
+from usgan_cli.core.store.lifecycle import find_existing, folder_files
+from usgan_cli.core.store.recorded_file import FileRecord
 from usgan_cli.core.store.remedy import remedy
 from usgan_cli.core.store.workspace import SNAPSHOTS, SeedsKey, SplitsKey, SubsetKey, Workspace, work_option
 from usgan_cli.reporting.cards import CardsSummary

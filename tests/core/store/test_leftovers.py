@@ -125,25 +125,25 @@ def test_who_guesses_the_name_of_a_machine_cannot_check_it(tmp_path: Path, monke
 def killed(path: Path, at: str, size: int) -> int:
     """Draw a picture in a process that ends at once at a moment; to be forked."""
     from usgan_cli.core.progress import Silent
-    from usgan_cli.core.store import lifecycle
+    from usgan_cli.core.store import recorded_file
     from usgan_cli.core.store.step import Request, Step
 
     if at == "before the record":
-        lifecycle.FileRecord.write = lambda *_: os._exit(9)  # type: ignore[method-assign]
+        recorded_file.FileRecord.write = lambda *_: os._exit(9)  # type: ignore[method-assign]
     if at == "before the file":
         replace = Path.replace
         Path.replace = lambda self, to: os._exit(9) if to.name == "a.png" else replace(self, to)  # type: ignore[method-assign]
     if at == "while drawing":
-        lifecycle.files.sha256_file = lambda *_: os._exit(9)  # type: ignore[assignment]
+        recorded_file.files.sha256_file = lambda *_: os._exit(9)  # type: ignore[assignment]
     step = Step("draw", 1, {"size": size})
-    with lifecycle.making_recorded_file(path, step, Request(Silent(), force=True)) as making:
+    with recorded_file.making_recorded_file(path, step, Request(Silent(), force=True)) as making:
         making.place.write_text("picture")
     return 0
 
 
 def test_a_picture_killed_at_any_moment_is_made_by_the_same_command(tmp_path: Path) -> None:
     from usgan_cli.core.progress import Silent
-    from usgan_cli.core.store.lifecycle import making_recorded_file
+    from usgan_cli.core.store.recorded_file import making_recorded_file
     from usgan_cli.core.store.step import Request, Step
 
     for moment in ("while drawing", "before the record", "before the file"):

@@ -9,7 +9,7 @@ import pytest
 
 from usgan_cli.core.errors import DataError, SettingsError
 from usgan_cli.core.progress import Silent
-from usgan_cli.core.store.lifecycle import FileRecord, making_recorded_file, record_path
+from usgan_cli.core.store.recorded_file import FileRecord, making_recorded_file, record_path
 from usgan_cli.core.store.step import Request, Step
 
 STEP = Step("draw", 1, {"size": 4}, {"gan": "g"})

@@ -1,7 +1,7 @@
 """The life of an artefact: made once, skipped when nothing has changed, refused when something has.
 
 Every step makes its artefact in a `with` block of `making_file`, `making_folder`, `growing_folder` or
-`making_recorded_file`, which skip, refuse, redo, lock, plan and publish in the same way.
+`making_recorded_file` (`recorded_file.py`), which skip, refuse, redo, lock, plan and publish in the same way.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ Permission = Callable[[Step, Step], Permit]
 """Decides about the step and the differing one on disk."""
 
 
-def _never(step: Step, made: Step) -> Permit:  # noqa: ARG001
+def never(step: Step, made: Step) -> Permit:  # noqa: ARG001
+    """Permit no difference."""
     return Permit()
 
 
@@ -182,7 +183,7 @@ def making_file(
 
     `on_new_inputs` says what to do if only inputs have changed: "redo" is for artefacts that are cheap to derive again.
     """
-    with _settling(path, step, summary, request, _new_inputs if on_new_inputs == "redo" else _never) as making:
+    with settling(path, step, summary, request, _new_inputs if on_new_inputs == "redo" else never) as making:
         clock = Clock(step, request.study)
         yield making
         if making.needed:
@@ -204,7 +205,7 @@ def making_folder(
     The block fills the empty folder `making.place` and sets the folder's main document, whose content digest is
     recorded. See `making_file` for `on_new_inputs`.
     """
-    with _settling(path, step, summary, request, _new_inputs if on_new_inputs == "redo" else _never) as making:
+    with settling(path, step, summary, request, _new_inputs if on_new_inputs == "redo" else never) as making:
         if not making.needed:
             yield making
             return
@@ -224,8 +225,8 @@ def growing_folder(
     and continues from the files of an earlier run, which was interrupted or had other limits: with `growth`, the work
     continues when a limit is raised, or changed without having been passed.
     """
-    permission = _never if growth is None else _within_limits(path, growth)
-    with _settling(path, step, summary, request, permission) as making:
+    permission = never if growth is None else _within_limits(path, growth)
+    with settling(path, step, summary, request, permission) as making:
         if not making.needed:
             yield making
             return
@@ -283,7 +284,7 @@ def folder_files(folder: Path) -> dict[str, Path]:
 
 
 @contextmanager
-def _settling(path: Path, step: Step, summary: Summary, request: Request, permission: Permission) -> Iterator[Making]:
+def settling(path: Path, step: Step, summary: Summary, request: Request, permission: Permission) -> Iterator[Making]:
     """Hold the artefact's lock for the block, unless there is nothing to do; check again once the lock is held."""
     making, quiet = Making(path), Silent()
     making._outcome = _settled(path, step, summary, replace(request, progress=quiet), permission)
@@ -354,54 +355,3 @@ def _permitted_changes(
         )
     request.progress.note(f"{path} is out of date ({'; '.join(changes)}); making it again.")
     return changes
-
-
-class FileRecord(Document):
-    """`NAME.png.json`, `NAME.onnx.json`: the record of the file beside it."""
-
-    FORMAT = "usgan/file"
-
-    file: str
-    sha256: str
-    about: dict[str, Any]
-
-    def beside(self) -> dict[str, str]:
-        """Return the digest of the file."""
-        return {self.file: self.sha256}
-
-
-def record_path(path: Path) -> Path:
-    """Return the path of a file's record."""
-    return path.with_name(f"{path.name}.json")
-
-
-@contextmanager
-def making_recorded_file(path: Path, step: Step, request: Request) -> Iterator[Making]:
-    """Make an artefact that is one binary file: the block writes it to `making.place` and fills `making.about`."""
-    record = record_path(path)
-    if path.is_dir() or (path.exists() and not record.exists()):
-        raise SettingsError(f"{path} exists and was not made by usgan.", "Choose another place, or move it away.")
-    if record.exists() and not path.exists():
-        # An earlier run was interrupted between its record and its file (see below).
-        request = replace(request, force=True)
-    with _settling(record, step, _about, request, _never) as making:
-        if not making.needed:
-            yield making
-        else:
-            files.clear_temporary(path)
-            clock = Clock(step, request.study)
-            with files.atomic_path(path) as making.place:
-                yield making
-                sha256 = files.sha256_file(making.place)
-                # Whenever this is interrupted, a record without its file stays: it is made again.
-                path.unlink(missing_ok=True)
-                about = FileRecord(file=path.name, sha256=sha256, about=making.about, run=clock.record())
-                about.write(record)
-    making._outcome = replace(making.outcome, path=path)
-
-
-def _about(record: Path) -> dict[str, Any]:
-    """Return the contents of a file's record, and check that the file is still the same."""
-    document = FileRecord.read(record)
-    document.check_beside(record)
-    return document.about
