@@ -29,6 +29,7 @@ from usgan_cli.commands.ttest import Ttest
 from usgan_cli.commands.verify import Verify
 from usgan_cli.commands.weights import Weights
 from usgan_cli.core.errors import UsganError
+from usgan_cli.core.machine.threads import sleep_soon
 from usgan_cli.core.system_errors import as_message
 from usgan_cli.terminal import console
 from usgan_cli.terminal.options import as_command
@@ -96,6 +97,7 @@ def run(arguments: list[str] | None = None) -> int:
     A UsganError becomes one message; a bug keeps its traceback.
     """
     signal.signal(signal.SIGTERM, _terminated)
+    sleep_soon()  # before a step loads torch
     terminal = console.Terminal()
     try:
         app(args=arguments)

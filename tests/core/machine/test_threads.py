@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from usgan_cli.core.machine import device as devices
+from usgan_cli.core.machine.threads import sleep_soon
 
 LIMITED = """
 import numpy, torch
@@ -38,3 +39,24 @@ def test_the_speedup_is_that_of_the_quickest_attempts(
     monkeypatch.setattr(devices, "_time_small_work", lambda: seconds.pop(0))
     assert devices.speedup_by_threads() == speedup
     assert numbers == ([] if count == 1 else [4, 1, 4])
+
+
+@pytest.mark.parametrize(
+    ("has", "spins"),
+    [({}, "2000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
+    ids=str,
+)
+def test_waiting_threads_soon_sleep_unless_the_user_said_how(
+    monkeypatch: pytest.MonkeyPatch, has: dict[str, str], spins: str | None
+) -> None:
+    monkeypatch.setattr(os, "environ", dict(has))
+    sleep_soon()
+    assert os.environ.get("GOMP_SPINCOUNT") == spins
+
+
+def test_the_program_says_so_before_torch_is_loaded() -> None:
+    """Trap: the library reads it once, when it is loaded."""
+    script = "import sys\nfrom usgan_cli import cli\n"
+    script += "cli.sleep_soon = lambda: sys.exit(7 if 'torch' not in sys.modules else 1)\n"
+    script += "from usgan_cli.__main__ import main\nmain()\n"
+    assert subprocess.run([sys.executable, "-c", script, "doctor"], check=False).returncode == 7

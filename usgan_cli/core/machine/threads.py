@@ -5,12 +5,25 @@ from __future__ import annotations
 import os
 import sys
 
+SPINS = "2000"
+"""How often a waiting thread tries again before it sleeps; scripts/bench/busy.py measures it."""
+
 
 def available_cores() -> int:
     """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def sleep_soon() -> None:
+    """Let threads that wait for one another soon sleep, in libraries that are loaded from now on.
+
+    GNU OpenMP's threads try again for milliseconds, in which a thread that they wait for may have no core: where other
+    programs compute too, that happens at every step. What the user has set stays.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 
 def limit_threads(count: int) -> None:
