@@ -28,8 +28,8 @@ OWN = "300000"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--spins", nargs="+", default=["20000", "2000", "0"], help="values of GOMP_SPINCOUNT")
-    parser.add_argument("--busy", type=int, nargs="+", default=[0, 2], help="other programs that compute")
+    parser.add_argument("--spins", nargs="+", default=["20000", "2000"], help="values of GOMP_SPINCOUNT")
+    parser.add_argument("--busy", type=int, nargs="+", default=[0, 1], help="other programs that compute")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--kimg", type=float, default=0.32, help="length of each training")
     parser.add_argument("--repeats", type=int, default=2)

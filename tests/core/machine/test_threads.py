@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from usgan_cli.core.machine import device as devices
-from usgan_cli.core.machine.threads import sleep_soon
+from usgan_cli.core.machine.threads import SPINS, sleep_soon
 
 LIMITED = """
 import numpy, torch
@@ -43,7 +43,7 @@ def test_the_speedup_is_that_of_the_quickest_attempts(
 
 @pytest.mark.parametrize(
     ("has", "spins"),
-    [({}, "2000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
+    [({}, SPINS), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
     ids=str,
 )
 def test_waiting_threads_soon_sleep_unless_the_user_said_how(

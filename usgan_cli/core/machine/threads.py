@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
-SPINS = "2000"
-"""How often a waiting thread tries again before it sleeps; scripts/bench/busy.py measures it."""
+SPINS = "20000"
+"""How often a waiting thread tries again before it sleeps: with fewer, trainings on an idle machine are slower. Measured
+by scripts/bench/busy.py."""
 
 
 def available_cores() -> int:
