@@ -6,8 +6,8 @@ import os
 import sys
 
 SPINS = "20000"
-"""How often a waiting thread tries again before it sleeps: with fewer, trainings on an idle machine are slower. Measured
-by scripts/bench/busy.py."""
+"""How often a waiting thread tries again before it sleeps: with fewer, trainings on an idle machine are slower, as
+scripts/bench/busy.py shows."""
 
 
 def available_cores() -> int:
