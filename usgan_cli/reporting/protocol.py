@@ -83,8 +83,8 @@ def _gan_points(study: Study) -> Iterator[Point]:
         yield _point("Length of GAN training, kimg", paper.NOT_STATED, joined(lengths))
         yield _point("How a GAN is told the class", paper.NOT_STATED, _conditioning(gans))
     for aug, setting, aspect, expected, words in TREATMENTS:
-        settings = [UNRECORDED | gan.settings for gan in gans if gan.uses(aug)]
-        values = [found[setting] for found in settings if setting in found]
+        records = [UNRECORDED | gan.settings for gan in gans if gan.uses(aug)]
+        values = [record[setting] for record in records if setting in record]
         if values:
             same = all(value == expected for value in values)
             shown = dict.fromkeys(", ".join(value) if isinstance(value, list) else str(value) for value in values)
