@@ -433,7 +433,7 @@ def test_a_study_can_be_printed_and_planned(run: Run, tmp_path: Path) -> None:
     code, out, err = run("study", tmp_path / "my.toml", "--dry-run", "--work", tmp_path / "w")
     assert (code, out) == (0, f"{tmp_path / 'w' / 'report' / 'index.html'}\n")
     assert "usgan train-gan --aug diffaug --n 40" in err
-    assert "43 to make" in err
+    assert "53 to make" in err
     assert not (tmp_path / "w").exists()
 
 
