@@ -21,6 +21,7 @@ from usgan_cli.core.store import files
 from usgan_cli.core.store.workspace import TrainingSet, Workspace
 from usgan_cli.gan.config import settings_of
 from usgan_cli.reporting.build import build_report
+from usgan_cli.reporting.findings import lengths
 from usgan_cli.reporting.protocol import gan_settings
 from usgan_cli.reporting.records import Missing
 
@@ -124,6 +125,15 @@ def test_settings_are_compared_not_names_of_presets(preset: str, reading: str) -
 
     assert training() == f"{reading} for LSUN cat"
     assert training(lr=0.001) == f"{reading} for LSUN cat, but lr 0.001 (preset mine)"
+
+
+@pytest.mark.parametrize(
+    ("kimg", "said"),
+    [([6.0, 6.0], ["6"]), ([8.0, 2.5, 6.0], ["2.5", "6", "8"]), ([8.08, 4.032, 8.0, 7.92], ["4.03 to 8.08"])],
+)
+def test_many_lengths_of_training_are_told_by_their_ends(kimg: list[float], said: list[str]) -> None:
+    records = SimpleNamespace(finished_gans=lambda: [SimpleNamespace(kimg=one) for one in kimg])
+    assert lengths(records) == said  # type: ignore[arg-type]
 
 
 def test_protocol_differences_come_from_the_records(report: Path) -> None:

@@ -21,6 +21,8 @@ from usgan_cli.reporting.verdict import Verdicts, counted
 
 MOST_NAMED = 2
 """Copies that are named; the data's own audit has all of them."""
+MOST_LENGTHS = 3
+"""Lengths of training that the head of the page lists."""
 
 
 def dataset_name(data: DataManifest) -> str:
@@ -31,8 +33,11 @@ def dataset_name(data: DataManifest) -> str:
 
 
 def lengths(records: StudyRecords) -> list[str]:
-    """Return how long the finished trainings were, kimg, from short to long."""
-    return [f"{kimg:g}" for kimg in sorted({round(gan.kimg, 3) for gan in records.finished_gans()})]
+    """Return how long the finished trainings were, kimg, from short to long; of many lengths the ends alone."""
+    found = sorted({round(gan.kimg, 3) for gan in records.finished_gans()})
+    if len(found) > MOST_LENGTHS:
+        return [f"{found[0]:.3g} to {found[-1]:.3g}"]
+    return [f"{kimg:g}" for kimg in found]
 
 
 def facts(study: Study, verdicts: Verdicts) -> Iterator[tuple[str, str]]:
