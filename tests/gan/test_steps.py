@@ -180,7 +180,7 @@ def test_cuts_that_would_tear_groups_apart_are_refused() -> None:
         make_steps(wide(), world=World(0, 3))
 
 
-@pytest.mark.parametrize("changes", [{}, {"share_images": True, "lecam": 0.1}], ids=str)
+@pytest.mark.parametrize("changes", [{}, {"share_images": True, "lecam": 0.1, "spectrum_weight": 5.0}], ids=str)
 def test_fixed_buffers_give_the_same_steps(monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]) -> None:
     """What a CUDA graph does, with a recorder that computes again: gradients stay where they are, inputs are copied."""
     recorded: list[str] = []

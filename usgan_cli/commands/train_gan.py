@@ -33,6 +33,12 @@ class Networks(Options, panel="Networks and loss"):
         default=0.0,
         least=0,
     )
+    spectrum_weight: float = option(
+        "Weight of a penalty on generated images whose power spectrum is not that of the training images, so that "
+        "speckle and edges become as fine as theirs (after Durall et al. 2020).",
+        default=0.0,
+        least=0,
+    )
     share_images: bool = option(
         "Let the discriminator judge the images that the generator's step has just made instead of new ones: about a "
         "fifth less arithmetic.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -73,6 +73,14 @@ class TrainingImages:
         if not self.config.mirror:
             return batch
         return torch.where(drawn["flip"][:, None, None, None], batch.flip(3), batch)
+
+    def everything(self, at_once: int = 64) -> Iterator[Tensor]:
+        """Yield all images, so many at once, float in [-1, 1]; where training mirrors them, each of them both ways."""
+        for some in torch.split(self.pixels, at_once):
+            batch = codec.to_float(some)
+            yield batch
+            if self.config.mirror:
+                yield batch.flip(3)
 
     def draw_labels(self, count: int, draws: torch.Generator) -> Tensor:
         """Return one-hot labels [count, c_dim] drawn from the training set's labels, on the host."""

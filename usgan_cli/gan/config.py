@@ -30,6 +30,7 @@ ADDED_LATER = (
     "match_grays",
     "share_images",
     "lecam",
+    "spectrum_weight",
     "lr_decay",
     "enlarge_last",
 )
@@ -82,6 +83,8 @@ class GanConfig:
     """Let the discriminator's step judge the images of the generator's step, which comes first, instead of new ones."""
     lecam: float = 0.0
     """Weight of LeCam's regularisation of the discriminator."""
+    spectrum_weight: float = 0.0
+    """Weight of the generator's penalty on a power spectrum unlike the training images'; see `SpectrumPenalty`."""
     r1_gamma: float
     """Weight of R1; of a projected discriminator the gradient is with respect to the mixed features."""
     ema_kimg: float
@@ -281,7 +284,7 @@ def _check(config: GanConfig) -> None:
             f"The feature network would see images of {config.resolution} pixels reduced to {config.feature_size}.",
             f"Use --feature-size {config.resolution} or more.",
         )
-    for name in ("r1_gamma", "lecam"):
+    for name in ("r1_gamma", "lecam", "spectrum_weight"):
         if (value := getattr(config, name)) < 0:
             raise SettingsError(
                 f"{name} must not be negative; it is {value}.", f"Use --{name.replace('_', '-')} 0 or more."

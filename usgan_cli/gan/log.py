@@ -41,6 +41,7 @@ def show(task: Task, row: LogRow) -> None:
         "r_t": row.r_t,
         "p": row.p,
         "path": row.path_length,
+        **({} if row.spectrum is None else {"spectrum": f"{row.spectrum:.2g} dB"}),
         "|grad G|": row.grad_g,
         "|grad D|": row.grad_d,
         "memory": f"{row.memory_mb / 1000:.2g} GB",

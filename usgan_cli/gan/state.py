@@ -99,6 +99,8 @@ class Training:
     path_length_mean: Tensor
     lecam: LeCam | None = None
     """Averages of the discriminator's opinions, where LeCam's regularisation needs them."""
+    spectrum: Tensor | None = None
+    """Ratio of the generator's power spectrum to the training images' [H, W], where it is penalised."""
     step: int = 0
     images: int = 0
     seconds: float = 0.0
@@ -131,6 +133,9 @@ class Training:
                 target=config.ada_target, interval=config.ada_interval, kimg=config.ada_kimg, device=device
             ),
             path_length_mean=torch.zeros((), device=device, dtype=generator.mapping.w_avg.dtype),
+            spectrum=torch.ones([config.resolution] * 2, device=device, dtype=generator.mapping.w_avg.dtype)
+            if config.spectrum_weight > 0
+            else None,
             lecam=LeCam(device, generator.mapping.w_avg.dtype) if config.lecam > 0 else None,
         )
 
@@ -146,6 +151,8 @@ class Training:
         tensors: dict[str, Tensor] = {"path_length_mean": self.path_length_mean}
         if self.lecam is not None:
             tensors["lecam"] = self.lecam.means
+        if self.spectrum is not None:
+            tensors["spectrum"] = self.spectrum
         for prefix, network in self._networks().items():
             tensors |= named(prefix, network.state_dict())
         for prefix, (network, adam) in self._optimisers().items():
@@ -201,6 +208,8 @@ class Training:
         self.path_length_mean.copy_(tensors["path_length_mean"])
         if self.lecam is not None:
             self.lecam.means.copy_(tensors["lecam"])
+        if self.spectrum is not None:
+            self.spectrum.copy_(tensors["spectrum"])
         self.ada.load_state_dict(state.augment)
         self.step, self.images, self.seconds = state.step, state.images, state.seconds
         self.best, self.samples = state.best, dict(state.samples)

@@ -28,6 +28,7 @@ from usgan_cli.gan.distributed import ALONE, World
 from usgan_cli.gan.losses import AdversarialLoss
 from usgan_cli.gan.microbatch import Gradients, Microbatches
 from usgan_cli.gan.projected.discriminator import ProjectedDiscriminator
+from usgan_cli.gan.spectrum import SpectrumPenalty
 from usgan_cli.gan.state import Training
 
 
@@ -108,6 +109,7 @@ class Steps:
             blocks = [*self.g_gradients.tensors(), *self.d_gradients.tensors()]
             recorded = Graphs(blocks, warn if graphs == "auto" else None)
         self.loss: AdversarialLoss[Any] = losses.LOSSES[config.discriminator]()
+        self.spectrum = None if training.spectrum is None else SpectrumPenalty(data.everything(), training.spectrum)
         self.microbatches = Microbatches(config, device, world, at_once, recorded)
         self._batch_length: Tensor | None = None
         self._shared: Batch = {}
@@ -144,6 +146,9 @@ class Steps:
             )
             self.grad_g = self._update(self.training.adam_g, self.g_gradients, totals)
         self._update_w_avg(totals["w"] / config.batch)
+        if self.spectrum is not None:
+            self.spectrum.observe(totals["spectrum"] / config.batch, config.batch)
+            self.means.add("spectrum", self.spectrum.decibels())
         self.means.add("loss_g", totals["loss_g"] / config.batch)
 
     def path_length_step(self) -> None:
@@ -254,9 +259,14 @@ class Steps:
         generated, ws = self._generate(part)
         if "row" in part:
             self._shared["images"].index_copy_(0, part["row"], generated.detach())
-        loss = self.loss.generator(self._logits(generated, part)).sum()
-        torch.autograd.backward(loss / self.config.batch)
-        return {"loss_g": loss.detach(), "w": ws[:, 0].detach().sum(dim=0)}
+        loss = penalised = self.loss.generator(self._logits(generated, part)).sum()
+        sums: Batch = {}
+        if self.spectrum is not None:
+            ratios = self.spectrum.ratios(generated)
+            penalised = loss + self.config.spectrum_weight * self.spectrum.of_generated(ratios).sum()
+            sums["spectrum"] = ratios.detach().sum(dim=0)
+        torch.autograd.backward(penalised / self.config.batch)
+        return sums | {"loss_g": loss.detach(), "w": ws[:, 0].detach().sum(dim=0)}
 
     def _generated_part(self, part: Batch) -> Batch:
         sums: Batch = {}

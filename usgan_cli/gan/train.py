@@ -198,6 +198,7 @@ def _report(training: Training, steps: Steps, clock: Clock) -> LogRow | None:
         p=training.ada.p,
         r1=means.get("r1", 0.0),
         path_length=means.get("path_length", 0.0),
+        spectrum=means.get("spectrum"),
         grad_g=float(steps.grad_g),
         grad_d=float(steps.grad_d),
         memory_mb=round(memory_mb(clock.device), 1),

@@ -147,6 +147,8 @@ class LogRow(Part):
     r1: float
     """Mean R1 penalty, before its weight."""
     path_length: float
+    spectrum: float | None = None
+    """With `--spectrum-weight`, how far the power spectrum of generated images is from the training images', dB."""
     grad_g: float
     """Norm of the generator's gradient at the last step."""
     grad_d: float
