@@ -236,6 +236,12 @@ class TrainGan(
         "images (best: always).",
         default=False,
     )
+    spread: float | None = option(
+        "How many times as far from their average as in training the finished generator's latents w lie: above 1 its "
+        "images differ more from each other (default: 1; best: 1.2).",
+        default=None,
+        above=0,
+    )
     init: Path | None = technical(
         "Start from these networks: a GAN's folder, a generator.safetensors, or a published StyleGAN2-ADA .pkl "
         "(nothing in it is executed). Layers that fit are taken.",

@@ -34,6 +34,7 @@ BEST = Method(
         "discriminator": "projected",
         "mirror": True,
         "match_grays": True,
+        "spread": 1.2,
         "diffaug_fill": -1.0,
         "diffaug_cutout": 0.375,
         "diffaug_p": "adaptive",

@@ -28,6 +28,7 @@ ADDED_LATER = (
     "diffaug_cutout",
     "diffaug_p",
     "match_grays",
+    "spread",
     "share_images",
     "lecam",
     "spectrum_weight",
@@ -95,6 +96,8 @@ class GanConfig:
     """Show every training image also mirrored left to right."""
     match_grays: bool = False
     """Give the finished generator a curve that makes its images' gray levels those of the training images."""
+    spread: float = 1.0
+    """How many times as far from its average as in training the finished generator's w lies; see `Generator.spread`."""
     style_mixing_prob: float = 0.9
     w_avg_decay: float = 0.995
     r1_interval: int = 16
@@ -264,7 +267,18 @@ def _check(config: GanConfig) -> None:
             "deviation is taken.",
             f"Use --batch {math.ceil(config.batch / group) * group}.",
         )
-    for name in ("kimg", "minutes", "lr", "lr_d", "tick_kimg", "save_kimg", "save_minutes", "ema_kimg", "ada_kimg"):
+    for name in (
+        "kimg",
+        "minutes",
+        "lr",
+        "lr_d",
+        "tick_kimg",
+        "save_kimg",
+        "save_minutes",
+        "ema_kimg",
+        "ada_kimg",
+        "spread",
+    ):
         value = getattr(config, name)
         if value is not None and not 0 < value < math.inf:
             raise SettingsError(

@@ -280,6 +280,20 @@ class Generator(nn.Module):
         mean = ws[:, 0].detach().mean(dim=0)
         self.mapping.w_avg.copy_(mean.lerp(self.mapping.w_avg, decay))
 
+    @torch.no_grad()
+    def spread(self, factor: float) -> None:
+        """Let every image be made from a w that lies `factor` times as far from the average w.
+
+        It is written into the layers that read w, which are linear in it, so the generator has the same parts as
+        before. A `truncation_psi` then is a share of the distance that this makes.
+        """
+        average = self.mapping.w_avg.double()
+        for block in self.synthesis.blocks:
+            for read in [*(layer.affine for layer in block.convolutions), block.torgb.affine]:
+                at_average = read.weight.double() @ average * (read.weight_gain / read.bias_gain)
+                read.bias.copy_(read.bias.double() + (1 - factor) * at_average)
+                read.weight.mul_(factor)
+
     def forward(self, z: Tensor, c: Tensor, truncation_psi: float = 1.0, noise: Noise = "const") -> Tensor:
         """Make images [N, img_channels, resolution, resolution] from z [N, z_dim] and one-hot c [N, c_dim]."""
         ws = self.mapping(z, c, truncation_psi=truncation_psi)

@@ -168,14 +168,17 @@ class Outputs:
                 sheet.unlink()
 
     def _finished_generator(self) -> Generator:
-        """Return the averaged generator as it is published: with its curve of gray levels, if it gets one."""
-        average = self.training.average
-        if not self.config.match_grays:
+        """Return the averaged generator as it is published: its w spread, and with a curve of gray levels."""
+        config, average = self.config, self.training.average
+        if config.spread == 1 and not config.match_grays:
             return average
-        labels = class_order(list(self.data.class_counts().values()), CURVE_IMAGES)
-        made = np.stack(list(make_levels(average, CURVE_SEEDS, labels)))
         finished = copy.deepcopy(average)
-        finished.synthesis.gray_curve = fit_curve(made, self.data.pixels).to(self.run.device)
+        if config.spread != 1:
+            finished.spread(config.spread)
+        if config.match_grays:
+            labels = class_order(list(self.data.class_counts().values()), CURVE_IMAGES)
+            made = np.stack(list(make_levels(finished, CURVE_SEEDS, labels)))
+            finished.synthesis.gray_curve = fit_curve(made, self.data.pixels).to(self.run.device)
         return finished
 
     def _write_page(self, *, ended: bool) -> None:
