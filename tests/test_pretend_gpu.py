@@ -175,10 +175,14 @@ def test_all_parts_of_a_step_are_fit_for_a_gpu(gpu: Gpu, aug: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("aug", ["best", "ada"])
-def test_a_projected_discriminator_is_fit_for_a_gpu(gpu: Gpu, aug: str) -> None:
-    few = {"feature_network": "timm:test_efficientnet", "feature_weights": "none", "feature_size": 32}
-    settings = config(aug=aug, discriminator="projected", r1_gamma=0.1, precision="bf16", ada_kimg=0.01, **few)
+@pytest.mark.parametrize(
+    ("aug", "changes"), [("best", {"pixel_weight": 1.0}), ("best", {"spectrum_weight": 5.0}), ("ada", {})], ids=str
+)
+def test_a_projected_discriminator_is_fit_for_a_gpu(gpu: Gpu, aug: str, changes: dict[str, float]) -> None:
+    few: dict[str, object] = {"feature_network": "timm:test_efficientnet", "feature_weights": "none"}
+    few |= {"feature_size": 32}
+    few |= {"r1_gamma": 0.1, "precision": "bf16", "ada_kimg": 0.01}
+    settings = config(aug=aug, discriminator="projected", **few, **changes)
     (eager, waits), (recorded, more) = (trained(settings, gpu, graphs=graphs) for graphs in (False, True))
     assert eager == recorded
     assert (waits, more) == ([], []), "the host goes on without waiting"

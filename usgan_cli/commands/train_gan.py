@@ -24,7 +24,8 @@ class Networks(Options, panel="Networks and loss"):
         most=1,
     )
     r1_gamma: float | None = option(
-        "Weight of the R1 penalty (default: the preset's, by size and batch; projected: 0, by its features if set).",
+        "Weight of the R1 penalty (default: the preset's, by size and batch; projected without --pixel-weight: 0, by "
+        "its features if set).",
         default=None,
         least=0,
     )
@@ -74,6 +75,12 @@ class Discriminators(Options, panel="Projected discriminator"):
         default=None,
         unit="pixels",
         least=32,
+    )
+    pixel_weight: float | None = option(
+        "Projected: weight, to the generator, of StyleGAN2's own discriminator beside it (Kumari et al. 2022), which "
+        "knows how fine speckle and edges are; with the preset's R1 (default: 0, there is none).",
+        default=None,
+        least=0,
     )
     enlarge_last: float | None = option(
         "Projected: last share of the training in which images are enlarged to twice --feature-size, so that finer "

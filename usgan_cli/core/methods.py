@@ -47,21 +47,21 @@ BEST = Method(
 METHODS: dict[GanName, Method] = {name: Method(name) for name in get_args(AugName)} | {"best": BEST}
 
 
-def settings_of_discriminator(name: DiscriminatorName, resolution: int) -> dict[str, Any]:
+def settings_of_discriminator(name: DiscriminatorName, resolution: int, *, pixels: bool = False) -> dict[str, Any]:
     """Return what a discriminator's networks and losses are trained with, unless the user says otherwise.
 
     A projected discriminator needs no R1 (Sauer et al. 2021, section 4), and without path length and style mixing the
     generator learns as well in less time. Shown at twice their size from the beginning, images train it no further in
     the same time on a processor; shown so in the last part alone they do. Larger images were not tried (docs/diary.md).
+    With `pixels`, StyleGAN2's own discriminator beside it keeps the R1 and minibatch statistics of the preset.
     """
     if name == "stylegan2":
         return {}
     return {
+        **({} if pixels else {"r1_gamma": 0.0, "mbstd_group_size": 1}),
         "lr": 0.002,
-        "r1_gamma": 0.0,
         "pl_weight": 0.0,
         "style_mixing_prob": 0.0,
-        "mbstd_group_size": 1,
         "ema_rampup": 0.05,
         "feature_size": max(resolution, LEAST_FEATURE_SIZE),
         "enlarge_last": ENLARGED_LAST if resolution <= ENLARGED_UP_TO else 0.0,

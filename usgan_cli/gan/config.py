@@ -31,6 +31,7 @@ ADDED_LATER = (
     "spread",
     "share_images",
     "lecam",
+    "pixel_weight",
     "spectrum_weight",
     "lr_decay",
     "enlarge_last",
@@ -75,6 +76,8 @@ class GanConfig:
     feature_weights: str = "auto"
     """Where the feature network's weights are; `feature_digest` says which they are."""
     feature_digest: str | None = None
+    pixel_weight: float = 0.0
+    """Weight, to the generator, of StyleGAN2's discriminator beside a projected one's heads; 0: there is none."""
     lr: float
     lr_d: float | None = None
     """Learning rate of the discriminator; None for `lr`."""
@@ -87,7 +90,8 @@ class GanConfig:
     spectrum_weight: float = 0.0
     """Weight of the generator's penalty on a power spectrum unlike the training images'; see `SpectrumPenalty`."""
     r1_gamma: float
-    """Weight of R1; of a projected discriminator the gradient is with respect to the mixed features."""
+    """Weight of R1: the gradient of StyleGAN2's discriminator with respect to the image, or, where there is none, of a
+    projected discriminator's heads with respect to the mixed features."""
     ema_kimg: float
     ema_rampup: float | None
     """The average's half-life is at most this share of the images seen so far; None for no limit."""
@@ -250,7 +254,8 @@ def _with_method(aug: str, preset: dict[str, Any], changes: dict[str, Any], reso
         "diffaug_fill": PUBLISHED_FILL,
         "ada_target": ADA_TARGET,
     }
-    values |= preset | settings_of_discriminator(chosen, resolution) | dict(method) | given
+    pixels = given.get("pixel_weight", method.get("pixel_weight", 0)) > 0
+    values |= preset | settings_of_discriminator(chosen, resolution, pixels=pixels) | dict(method) | given
     return values
 
 
@@ -292,13 +297,15 @@ def _check(config: GanConfig) -> None:
             )
     if config.enlarge_last > 0 and config.discriminator != "projected":
         raise SettingsError("--enlarge-last is for a projected discriminator.", "Leave it out.")
+    if config.pixel_weight > 0 and config.discriminator != "projected":
+        raise SettingsError("--pixel-weight is for a projected discriminator.", "Leave it out.")
     augmentation(config)
     if config.discriminator == "projected" and config.feature_size < config.resolution:
         raise SettingsError(
             f"The feature network would see images of {config.resolution} pixels reduced to {config.feature_size}.",
             f"Use --feature-size {config.resolution} or more.",
         )
-    for name in ("r1_gamma", "lecam", "spectrum_weight"):
+    for name in ("r1_gamma", "lecam", "spectrum_weight", "pixel_weight"):
         if (value := getattr(config, name)) < 0:
             raise SettingsError(
                 f"{name} must not be negative; it is {value}.", f"Use --{name.replace('_', '-')} 0 or more."

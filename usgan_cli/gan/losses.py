@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -101,11 +101,44 @@ class Hinge(AdversarialLoss[Sequence[Tensor]]):
         return _over_heads(logits) / len(logits)
 
 
+class HingeAndLogistic(AdversarialLoss[Sequence[Tensor]]):
+    """The hinge loss of several heads, and the logistic loss of a discriminator of pixels beside them.
+
+    The last of the logits, [N, 1], are those of the pixels. To the generator they count `pixel_weight` times (Kumari et
+    al. 2022, "Ensembling Off-the-shelf Models for GAN Training", who keep StyleGAN2's discriminator in the same way).
+    An image's `opinion` is that of the heads alone.
+    """
+
+    def __init__(self, pixel_weight: float) -> None:
+        self.pixel_weight = pixel_weight
+        self.heads = Hinge()
+
+    def generator(self, logits: Sequence[Tensor]) -> Tensor:
+        """Return [N]: the sum of both, the second times its weight."""
+        return self.heads.generator(logits[:-1]) + self.pixel_weight * generator_loss(logits[-1]).flatten()
+
+    def fake(self, logits: Sequence[Tensor]) -> Tensor:
+        """Return [N]: the sum of both, which have no weights in common to balance."""
+        return self.heads.fake(logits[:-1]) + discriminator_loss_fake(logits[-1]).flatten()
+
+    def real(self, logits: Sequence[Tensor]) -> Tensor:
+        """Return [N]: the sum of both."""
+        return self.heads.real(logits[:-1]) + discriminator_loss_real(logits[-1]).flatten()
+
+    def opinion(self, logits: Sequence[Tensor]) -> Tensor:
+        """Return [N]: the mean logit of the heads."""
+        return self.heads.opinion(logits[:-1])
+
+
 def _over_heads(values: Sequence[Tensor]) -> Tensor:
     return torch.stack([one.mean(dim=1) for one in values]).sum(dim=0)
 
 
-LOSSES: dict[DiscriminatorName, type[AdversarialLoss]] = {"stylegan2": Logistic, "projected": Hinge}  # type: ignore[type-arg]
+def loss_of(discriminator: DiscriminatorName, pixel_weight: float) -> AdversarialLoss[Any]:
+    """Return what a discriminator is trained with, and the generator against it."""
+    if discriminator == "stylegan2":
+        return Logistic()
+    return HingeAndLogistic(pixel_weight) if pixel_weight > 0 else Hinge()
 
 
 class LeCam:

@@ -68,6 +68,7 @@ def make_discriminator(
             c_dim=config.c_dim,
             weights=config.feature_weights,
             digest=config.feature_digest,
+            pixels=discriminator_config(config) if config.pixel_weight > 0 else None,
         )
         return ProjectedDiscriminator(projected, init, device, dtype)
     discriminator = Discriminator(discriminator_config(config), init=init).to(device)

@@ -108,7 +108,7 @@ class Steps:
         if graphs != "off":
             blocks = [*self.g_gradients.tensors(), *self.d_gradients.tensors()]
             recorded = Graphs(blocks, warn if graphs == "auto" else None)
-        self.loss: AdversarialLoss[Any] = losses.LOSSES[config.discriminator]()
+        self.loss: AdversarialLoss[Any] = losses.loss_of(config.discriminator, config.pixel_weight)
         self.spectrum = None if training.spectrum is None else SpectrumPenalty(data.everything(), training.spectrum)
         self.microbatches = Microbatches(config, device, world, at_once, recorded)
         self._batch_length: Tensor | None = None
@@ -300,8 +300,9 @@ class Steps:
         config = self.config
         inputs, logits = self._penalised(part)
         penalty = losses.r1_penalty(logits, *inputs).sum()
-        # The term in the logits keeps every parameter in the graph, as the published loss does.
-        loss = penalty * (config.r1_gamma / 2 * config.r1_interval / config.batch) + logits.sum() * 0
+        # The last term keeps every parameter in the graph, as the published loss does.
+        nothing = 0 * (logits.sum() + sum(one.sum() for one in self._besides()))
+        loss = penalty * (config.r1_gamma / 2 * config.r1_interval / config.batch) + nothing
         torch.autograd.backward(loss)
         return {"r1": penalty.detach()}
 
@@ -365,11 +366,20 @@ class Steps:
     def _penalised(self, part: Batch) -> tuple[list[Tensor], Tensor]:
         """Return what R1 takes the gradient by, of real images, and the logits computed from it."""
         discriminator, real = self.training.discriminator, self.data.images(part)
+        if isinstance(discriminator, ProjectedDiscriminator) and discriminator.pixels is not None:
+            real.requires_grad_(True)
+            return [real], discriminator.pixels(self._augmented(real, part), part["labels"])
         if isinstance(discriminator, ProjectedDiscriminator):
             inputs = [one.requires_grad_(True) for one in discriminator.features(self._augmented(real, part))]
             return inputs, self.loss.opinion(discriminator.judge(inputs, part["labels"]))
         real.requires_grad_(True)
         return [real], self.loss.opinion(self._logits(real, part))
+
+    def _besides(self) -> Iterator[Tensor]:
+        """Yield the parameters that `_penalised` leaves out: those of heads beside a discriminator of pixels."""
+        discriminator = self.training.discriminator
+        if isinstance(discriminator, ProjectedDiscriminator) and discriminator.pixels is not None:
+            yield from discriminator.heads.parameters()
 
     # Updates
 

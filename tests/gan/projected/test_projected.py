@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -237,7 +238,7 @@ VARIANTS: tuple[dict[str, object], ...] = (
     {"aug": "ada", "discriminator": "projected", "ada_kimg": 0.05},
     {"aug": "ada+diffaug", "discriminator": "projected", "r1_gamma": 0.1},
     {"pl_weight": 2.0, "lr_d": 0.0005, "diffaug_cutout": 0.25},
-    {"share_images": True, "lecam": 0.1, "spectrum_weight": 5.0},
+    {"share_images": True, "lecam": 0.1, "spectrum_weight": 5.0, "pixel_weight": 0.5},
 )
 
 
@@ -263,12 +264,14 @@ def test_an_interrupted_training_ends_in_the_same_bytes(
 
 def test_what_is_drawn_and_learned_depends_on_the_seed_and_the_options(tmp_path: Path) -> None:
     changes: list[dict[str, object]] = [{}, {"seed": 1}, {"lr_d": 0.001}, {"feature_size": 64}]
-    changes += [{"lecam": 0.1}, {"spectrum_weight": 5.0}]
+    changes += [{"lecam": 0.1}, {"spectrum_weight": 5.0}, {"pixel_weight": 0.5}]
     variants = [projected(**one) for one in [*changes, {"share_images": True}]]
     assert len({run(tmp_path / str(i), variant) for i, variant in enumerate(variants)}) == len(variants)
 
 
-@pytest.mark.parametrize("changes", [{}, {"share_images": True, "lecam": 0.1, "spectrum_weight": 5.0}], ids=str)
+@pytest.mark.parametrize(
+    "changes", [{}, {"share_images": True, "lecam": 0.1, "spectrum_weight": 5.0}, {"pixel_weight": 0.5}], ids=str
+)
 def test_a_batch_computed_in_parts_takes_the_same_steps(changes: dict[str, object]) -> None:
     settings = projected(batch=16, precision="float64", r1_gamma=0.1, pl_weight=2.0, **changes)
     whole, parts = make_steps(settings), make_steps(settings, at_once=4)
@@ -283,6 +286,7 @@ def test_a_batch_computed_in_parts_takes_the_same_steps(changes: dict[str, objec
 @pytest.mark.slow
 def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
     settings = projected(batch=8, precision="float64", kimg=0.064, share_images=True, lecam=0.1, spectrum_weight=5.0)
+    settings = replace(settings, pixel_weight=0.5, mbstd_group_size=4)
     (tmp_path / "two").mkdir()
     run(tmp_path / "one", settings)
     Local(2, CPU).train(Job(settings, images(), tmp_path / "two", GanRun("toy", 12, CPU)))

@@ -1,5 +1,6 @@
 """The projected discriminator (Sauer et al. 2021, "Projected GANs Converge Faster"): frozen features of a pretrained
-network, frozen random mixing, and a small trained head for each scale.
+network, frozen random mixing, and a small trained head for each scale. StyleGAN2's discriminator may judge beside it
+(Kumari et al. 2022, "Ensembling Off-the-shelf Models for GAN Training").
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from usgan_cli.gan.networks import Discriminator, DiscriminatorConfig
 from usgan_cli.gan.projected.features import FeatureNetwork
 from usgan_cli.gan.projected.heads import Head, SpectralConv
 from usgan_cli.gan.projected.mixing import RandomMixing
@@ -29,10 +31,12 @@ class ProjectedConfig:
     c_dim: int
     weights: str | Path = "auto"
     digest: str | None = None
+    pixels: DiscriminatorConfig | None = None
+    """The discriminator that judges the images' pixels beside the features, if there is one."""
 
 
 class ProjectedDiscriminator(nn.Module):
-    """Judges images by their features at several scales; only the heads are trained.
+    """Judges images by their features at several scales; of these parts only the heads are trained.
 
     State and parameters do not include the feature network, which is found again by its digest.
     """
@@ -50,6 +54,10 @@ class ProjectedDiscriminator(nn.Module):
         self._network = (network,)  # in a tuple, so that torch does not count it among the trained and saved parts
         self.mixing = RandomMixing([channels for channels, _ in network.shapes], config.channels, init)
         self.heads = nn.ModuleList(Head(config.channels, size, config.c_dim, init) for _, size in network.shapes)
+        self.pixels: Discriminator | None = None
+        if config.pixels is not None:
+            self.pixels = Discriminator(config.pixels, init)
+            self.pixels.compute_dtype = dtype
         self.to(device)
 
     def look_at(self, size: int) -> bool:
@@ -72,8 +80,12 @@ class ProjectedDiscriminator(nn.Module):
         return [head(one, c) for head, one in zip(self.heads, features, strict=True)]
 
     def forward(self, img: Tensor, c: Tensor) -> list[Tensor]:
-        """Return each head's logits [N, places], positive for real, of images in [-1, 1] and one-hot c."""
-        return self.judge(self.features(img), c)
+        """Return each head's logits [N, places], positive for real, of images in [-1, 1] and one-hot c.
+
+        Where there is a discriminator of pixels, its logits [N, 1] come last.
+        """
+        logits = self.judge(self.features(img), c)
+        return logits if self.pixels is None else [*logits, self.pixels(img, c)]
 
     def update_norms(self) -> None:
         """Follow the heads' weights with the estimates of their largest singular values."""
