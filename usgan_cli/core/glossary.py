@@ -22,6 +22,7 @@ FIGURES = {
     "r_t": "how surely the discriminator knows training images (0: not at all, 1: it has learned them by heart)",
     "p": "adaptive probability of augmentations (0 where they are not adaptive)",
     "path": "length of the generator's paths, which its regularisation keeps even",
+    "spectrum": "how far the power spectrum of generated images is from the training images'",
     "|grad|": "size of the gradients",
     "micro F1": "share of images classified correctly",
     "macro F1": "the classes' F1, each counting the same",

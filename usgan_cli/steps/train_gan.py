@@ -92,7 +92,8 @@ def run(options: TrainGan, session: Session) -> Outcome | list[Outcome]:
                 if config.stop == "auto":
                     images, held_out = _held_out(images, options.seed)
                 _advise_on_threads(session, device)
-                session.explain(("G, D", "r_t", "p", "path", "|grad|"))
+                spectrum = ("spectrum",) if config.spectrum_weight > 0 else ()
+                session.explain(("G, D", "r_t", "p", "path", *spectrum, "|grad|"))
                 gan_run = replace(gan_run, scorer=_scorer(options, session, images, held_out, device))
                 making.document = processes.train(Job(config, images, making.place, gan_run, source))
         return making.outcome
