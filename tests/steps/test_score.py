@@ -28,6 +28,7 @@ from usgan_cli.data.source import folders
 from usgan_cli.data.source.folders import content_digest
 from usgan_cli.gan.networks import Generator
 from usgan_cli.metrics import features
+from usgan_cli.steps.score import _subset_of
 from usgan_cli.terminal.session import Session
 
 ARCHITECTURE = Architecture(
@@ -308,6 +309,27 @@ def test_without_the_subset_the_test_images_choose_and_it_is_said(trained: Works
     trained.subset(20, 0).unlink()
     record = SnapshotsRecord.read(snapshots(trained).path)
     assert (record.best_by, record.train_count, record.snapshots[0].fd_train) == ("fd", None, None)
+
+
+@pytest.mark.parametrize("name", ["ada-n20-s0", "ada-n20-s0-fold0of5", "best-n20-s0"])
+def test_the_training_images_of_a_gan_are_known_by_its_name_wherever_it_lies(trained: Workspace, name: str) -> None:
+    own = _subset_of(name, session(trained.root))
+    assert own is not None
+    assert (own.n, own.seed) == (20, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("ada-n20-s1", "subset that ada-n20-s1 was trained on is not in"), ("mine", "not known which subset mine")],
+)
+def test_where_they_are_not_known_it_is_said(trained: Workspace, name: str, words: str) -> None:
+    said: list[str] = []
+    asking = session(trained.root)
+    asking.progress.note = said.append  # type: ignore[method-assign]
+    assert _subset_of(name, asking) is None
+    assert len(said) == 1
+    assert words in said[0]
+    assert "copies are looked for among all training images" in said[0]
 
 
 def test_snapshots_that_are_not_there_or_do_not_fit_are_refused(trained: Workspace) -> None:

@@ -13,9 +13,8 @@ import numpy as np
 from usgan_cli.commands.score import DEFAULT_COUNT, Score
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.dataset import Subset
-from usgan_cli.core.formats.generator import GeneratorDocument, read_generator_document
 from usgan_cli.core.formats.score import Quality, ScoreRecord, SetScores, distance_name, kernel_name, network_name
-from usgan_cli.core.formats.synthetic import SyntheticManifest, read_synthetic_manifest
+from usgan_cli.core.formats.synthetic import read_synthetic_manifest
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.sets import ImageSet, load_synthetic
 from usgan_cli.core.machine.device import resolve_device
@@ -131,7 +130,7 @@ def _workspace(options: Score, session: Session) -> Compared:
         return _of_another_program(options.synthetic, options, session)
     folder = find_images(session, options, options.synthetic)
     data, made = find_data(session, options.data), read_synthetic_manifest(folder)
-    subset = _subset_of(session, made)
+    subset = _subset_of(made.gan_name, session)
     asked = options.count or DEFAULT_COUNT
     count = min(asked, len(made.images))
     if count < asked:
@@ -154,15 +153,10 @@ def _of_another_program(folder: Path, options: Score, session: Session) -> Compa
     if options.n is not None:
         subset: Subset | None = read_subset(session, options.n, options.seed)
         name = gan_name(generator_of(name, options.n, options.seed), options.n, options.seed)
-    elif (key := GanKey.parse(name)) is not None:
-        subset = find_subset(session, key.n, key.seed)
-        generator_of(name, key.n, key.seed)
     else:
-        subset = None
-        session.progress.note(
-            f"It is not known which subset {name} was trained on, so copies are looked for among all training images "
-            "and the report leaves this score out. Say it with --n (and --seed)."
-        )
+        if (key := GanKey.parse(name)) is not None:
+            generator_of(name, key.n, key.seed)
+        subset = _subset_of(name, session, "The report leaves this score out. Say it with --n (and --seed).")
     shares = data.manifest.class_counts("train") if subset is None else subset.class_counts(data.manifest)
     foreign = load_foreign(folder, name, data.manifest, list(shares.values()), options.bits, session.progress)
     asked = options.count or DEFAULT_COUNT
@@ -186,13 +180,19 @@ def _load_workspace(load_fake: Callable[[], ImageSet], data: Dataset, subset: Su
     return ImageSets(load_fake(), test, real, own, leaked)
 
 
-def _subset_of(session: Session, made: SyntheticManifest) -> Subset | None:
-    """Return the training images of a GAN of this workspace; None for a GAN from elsewhere."""
-    folder = session.workspace.named_gan(made.gan_name)
-    if not (folder / GeneratorDocument.FILE).is_file():
-        return None
-    document = read_generator_document(folder)
-    return find_subset(session, document.n, document.seed)
+def _subset_of(name: str, session: Session, unknown: str = "") -> Subset | None:
+    """Return the training images of a GAN by its name, wherever it lies; None, which is said, where it does not tell.
+
+    `unknown` is added where the name is no GAN's.
+    """
+    if (key := GanKey.parse_with_folds(name)) is None:
+        subset, why = None, f"It is not known which subset {name} was trained on"
+    else:
+        subset, unknown = find_subset(session, key.n, key.seed), ""
+        why = f"The subset that {name} was trained on is not in this workspace"
+    if subset is None:
+        session.progress.note(f"{why}: copies are looked for among all training images. {unknown}".rstrip())
+    return subset
 
 
 def _folders(options: Score, session: Session) -> Compared:

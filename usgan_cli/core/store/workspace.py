@@ -127,6 +127,11 @@ class GanKey(NamedTuple):
         return match and cls(match[1], int(match[2]), int(match[3]))
 
     @classmethod
+    def parse_with_folds(cls, name: str) -> GanKey | None:
+        """Return the GAN of that name, or the one that a fold's GAN of that name stands for."""
+        return cls.parse(re.sub(r"-fold\d+of\d+$", "", name))
+
+    @classmethod
     def parse_snapshots(cls, name: str) -> GanKey | None:
         """Return the GAN whose saved generators have scores of that name."""
         return cls.parse(name.removesuffix(SNAPSHOTS)) if name.endswith(SNAPSHOTS) else None
