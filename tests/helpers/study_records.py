@@ -113,7 +113,7 @@ def write_gan(
     workspace: Workspace, data: DataManifest, aug: str, n: int, seed: int, **recorded: object
 ) -> SyntheticManifest:
     """Write a finished training with its log and last sheet of samples, and a few of its images."""
-    folder, rng = workspace.gan(aug, n, seed), np.random.default_rng([n, AUGS.index(aug), seed])
+    folder, rng = workspace.gan(aug, n, seed), np.random.default_rng([n, (*AUGS, "best").index(aug), seed])
     architecture = Architecture(
         resolution=data.size,
         img_channels=1,

@@ -174,6 +174,30 @@ def test_how_often_diffaug_augments_is_told_from_settings_or_their_absence(
     assert any(name in word for word in same) == (ours == "always")
 
 
+@pytest.mark.parametrize(
+    ("aug", "recorded", "ours"),
+    [
+        ("ada", {}, None),
+        ("ada", {"freeze_d": 0, "lr_d": None}, None),
+        (
+            "ada",
+            {"spread": 1.2, "match_grays": True},
+            "curve of gray levels, latents 1.2 times as far from their average",
+        ),
+        ("none", {"discriminator": "projected", "lecam": 0.1}, "projected discriminator, LeCam's regularisation 0.1"),
+        ("best", {"spread": 1.2}, None),
+    ],
+)
+def test_what_is_added_to_the_studys_gans_is_a_point_of_the_protocol(
+    tmp_path: Path, undrawn: None, aug: str, recorded: dict[str, Any], ours: str | None
+) -> None:
+    workspace = Workspace(tmp_path)
+    write_gan(workspace, write_data(workspace), aug, 40, 0, **recorded)
+    build_report(workspace, workspace.report, Silent())
+    rows = {cells[0]: cells[1:] for cells in Page(workspace.report).tables["protocol"][1:]}
+    assert rows.get("Added to the training of the study's GANs") == (None if ours is None else ["nothing", ours])
+
+
 def test_the_audit_names_copies_and_conflicts(report: Path) -> None:
     words = Page(report).words
     assert "4 files are copies of one another, exact or near, in 2 groups." in words

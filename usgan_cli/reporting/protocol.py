@@ -28,6 +28,18 @@ TREATMENTS: tuple[tuple[str, str, str, object, str], ...] = (
     ("diffaug", "diffaug_p", "How often DiffAug's operations are applied", "always", "always"),
 )
 """Augmentation, the setting that a training records, its name, its published value, and that value in words."""
+ADDITIONS = {
+    "discriminator": "{} discriminator",
+    "lecam": "LeCam's regularisation {}",
+    "spectrum_weight": "penalty on the power spectrum {}",
+    "lr_d": "discriminator's learning rate {}",
+    "lr_decay": "learning rates decay over the last {}",
+    "share_images": "both steps see the same generated images",
+    "freeze_d": "{} frozen layers of the discriminator",
+    "match_grays": "curve of gray levels",
+    "spread": "latents {} times as far from their average",
+}
+"""What trainings record only where they do what StyleGAN2's do not, in words."""
 UNRECORDED = {"diffaug_p": "always"}
 """What a training without a record of a setting did: some are recorded only where they change something."""
 
@@ -82,6 +94,8 @@ def _gan_points(study: Study) -> Iterator[Point]:
         lengths = dict.fromkeys(f"{gan.kimg:g}" for gan in gans)
         yield _point("Length of GAN training, kimg", paper.NOT_STATED, joined(lengths))
         yield _point("How a GAN is told the class", paper.NOT_STATED, _conditioning(gans))
+    if added := [words for gan in gans if (words := _additions(gan))]:
+        yield _point("Added to the training of the study's GANs", "nothing", joined(dict.fromkeys(added)), False)
     for aug, setting, aspect, expected, words in TREATMENTS:
         records = [UNRECORDED | gan.settings for gan in gans if gan.uses(aug)]
         values = [record[setting] for record in records if setting in record]
@@ -119,6 +133,14 @@ def gan_settings(gan: GanRun) -> str:
         f"{key} {'?' if value is None else format(value, 'g')}" for key, value in different[nearest].items()
     )
     return f"{nearest}, but {own} (preset {gan.document.preset})"
+
+
+def _additions(gan: GanRun) -> str:
+    """Return in words what was added to the training of one of the study's own GANs; nothing is said of others."""
+    if gan.key.aug not in paper.AUGS:
+        return ""
+    made = {name: gan.settings.get(name) for name in ADDITIONS}
+    return ", ".join(ADDITIONS[name].format(value) for name, value in made.items() if value)
 
 
 def _conditioning(gans: Sequence[GanRun]) -> str:
