@@ -1,13 +1,36 @@
-"""What a training reports beside its log: TensorBoard, and the figures of the progress bar."""
+"""What a training reports: the means of its log, TensorBoard, and the figures of the progress bar."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from torch import Tensor
 
 from usgan_cli.core.errors import MissingError
 from usgan_cli.core.formats.generator import LogRow
 from usgan_cli.core.images.codec import Pixels
 from usgan_cli.core.progress import Task
+
+
+@dataclass
+class Means:
+    """Running means of what the log reports, kept on the device so that training need not wait for them."""
+
+    totals: dict[str, Tensor] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, name: str, value: Tensor) -> None:
+        """Add one batch's mean."""
+        self.totals[name] = self.totals[name] + value if name in self.totals else value
+        self.counts[name] = self.counts.get(name, 0) + 1
+
+    def take(self) -> dict[str, float]:
+        """Return the mean of each, and start over."""
+        means = {name: float(total) / self.counts[name] for name, total in self.totals.items()}
+        self.totals.clear()
+        self.counts.clear()
+        return means
 
 
 class TensorBoard:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -25,31 +25,12 @@ from usgan_cli.gan.batches import Batch, TrainingImages, named, under
 from usgan_cli.gan.config import GanConfig
 from usgan_cli.gan.cuda_graph import Graphs, GraphsWanted
 from usgan_cli.gan.distributed import ALONE, World
+from usgan_cli.gan.log import Means
 from usgan_cli.gan.losses import AdversarialLoss
 from usgan_cli.gan.microbatch import Gradients, Microbatches
 from usgan_cli.gan.projected.discriminator import ProjectedDiscriminator
 from usgan_cli.gan.spectrum import SpectrumPenalty
 from usgan_cli.gan.state import Training
-
-
-@dataclass
-class Means:
-    """Running means of what the log reports, kept on the device so that training need not wait for them."""
-
-    totals: dict[str, Tensor] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
-
-    def add(self, name: str, value: Tensor) -> None:
-        """Add one batch's mean."""
-        self.totals[name] = self.totals[name] + value if name in self.totals else value
-        self.counts[name] = self.counts.get(name, 0) + 1
-
-    def take(self) -> dict[str, float]:
-        """Return the mean of each, and start over."""
-        means = {name: float(total) / self.counts[name] for name, total in self.totals.items()}
-        self.totals.clear()
-        self.counts.clear()
-        return means
 
 
 @dataclass(frozen=True)
