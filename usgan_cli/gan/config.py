@@ -101,7 +101,7 @@ class GanConfig:
     match_grays: bool = False
     """Give the finished generator a curve that makes its images' gray levels those of the training images."""
     spread: float = 1.0
-    """How many times as far from its average as in training the finished generator's w lies; see `Generator.spread`."""
+    """How many times as far from its average as in training the finished generator's w lies."""
     style_mixing_prob: float = 0.9
     w_avg_decay: float = 0.995
     r1_interval: int = 16

@@ -34,6 +34,8 @@ from usgan_cli.gan.layers import (
 MAPPING_LR_MULTIPLIER = 0.01
 GRAY_CURVE = "synthesis.gray_curve"
 """Name of a finished generator's curve of gray levels among its tensors, where it has one."""
+SPREAD = "mapping.spread"
+"""Name of how many times as far as in training a finished generator's w lies from its average, where it is not 1."""
 
 Noise = Sequence[Tensor] | Literal["const", "none"]
 """What is added after the generator's convolutions: drawn planes in order of use, constant ones, or nothing."""
@@ -68,6 +70,8 @@ class MappingNetwork(nn.Module):
     """From a latent z and a class c to an intermediate latent w; without z it only embeds the class."""
 
     w_avg: Tensor
+    spread: Tensor | None
+    """Scalar by which every distance to `w_avg` is multiplied, also a truncated one."""
 
     def __init__(
         self,
@@ -90,6 +94,8 @@ class MappingNetwork(nn.Module):
             features = w_dim
         if num_ws is not None:
             self.register_buffer("w_avg", torch.zeros([w_dim]))
+        # As a curve of gray levels, only a finished generator may have one.
+        self.register_buffer("spread", None)
 
     def forward(
         self, z: Tensor | None, c: Tensor, truncation_psi: float = 1.0, truncation_cutoff: int | None = None
@@ -113,7 +119,7 @@ class MappingNetwork(nn.Module):
         if truncation_psi != 1:
             cut = self.num_ws if truncation_cutoff is None else truncation_cutoff
             ws = torch.cat([self.w_avg.lerp(ws[:, :cut], truncation_psi), ws[:, cut:]], dim=1)
-        return ws
+        return ws if self.spread is None else torch.lerp(self.w_avg, ws, self.spread)
 
 
 class SynthesisBlock(nn.Module):
@@ -279,20 +285,6 @@ class Generator(nn.Module):
         """Let the average w follow the mean of ws [N, num_ws, w_dim]."""
         mean = ws[:, 0].detach().mean(dim=0)
         self.mapping.w_avg.copy_(mean.lerp(self.mapping.w_avg, decay))
-
-    @torch.no_grad()
-    def spread(self, factor: float) -> None:
-        """Let every image be made from a w that lies `factor` times as far from the average w.
-
-        It is written into the layers that read w, which are linear in it, so the generator has the same parts as
-        before. A `truncation_psi` then is a share of the distance that this makes.
-        """
-        average = self.mapping.w_avg.double()
-        for block in self.synthesis.blocks:
-            for read in [*(layer.affine for layer in block.convolutions), block.torgb.affine]:
-                at_average = read.weight.double() @ average * (read.weight_gain / read.bias_gain)
-                read.bias.copy_(read.bias.double() + (1 - factor) * at_average)
-                read.weight.mul_(factor)
 
     def forward(self, z: Tensor, c: Tensor, truncation_psi: float = 1.0, noise: Noise = "const") -> Tensor:
         """Make images [N, img_channels, resolution, resolution] from z [N, z_dim] and one-hot c [N, c_dim]."""

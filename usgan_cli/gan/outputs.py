@@ -174,7 +174,7 @@ class Outputs:
             return average
         finished = copy.deepcopy(average)
         if config.spread != 1:
-            finished.spread(config.spread)
+            finished.mapping.spread = torch.full_like(finished.mapping.w_avg[0], config.spread)
         if config.match_grays:
             labels = class_order(list(self.data.class_counts().values()), CURVE_IMAGES)
             made = np.stack(list(make_levels(finished, CURVE_SEEDS, labels)))

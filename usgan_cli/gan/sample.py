@@ -25,7 +25,7 @@ from usgan_cli.core.machine.placement import copy_to_host, to_device
 from usgan_cli.core.machine.seeds import torch_generator
 from usgan_cli.core.progress import Progress
 from usgan_cli.gan.grays import LEVELS, Levels, levels_of
-from usgan_cli.gan.networks import GRAY_CURVE, Generator, Noise
+from usgan_cli.gan.networks import GRAY_CURVE, SPREAD, Generator, Noise
 
 BLOCK = 8
 """Images computed together on a CPU, always this many, so that an image's arithmetic never depends on how many."""
@@ -36,6 +36,8 @@ def build_generator(architecture: Architecture, tensors: dict[str, Tensor], devi
     generator = Generator(architecture)
     if GRAY_CURVE in tensors:
         generator.synthesis.gray_curve = torch.zeros(LEVELS)
+    if SPREAD in tensors:
+        generator.mapping.spread = torch.zeros(())
     try:
         generator.load_state_dict(tensors)
     except RuntimeError as error:

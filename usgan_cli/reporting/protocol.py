@@ -30,6 +30,7 @@ TREATMENTS: tuple[tuple[str, str, str, object, str], ...] = (
 """Augmentation, the setting that a training records, its name, its published value, and that value in words."""
 ADDITIONS = {
     "discriminator": "{} discriminator",
+    "pixel_weight": "StyleGAN2's own beside it {}",
     "lecam": "LeCam's regularisation {}",
     "spectrum_weight": "penalty on the power spectrum {}",
     "lr_d": "discriminator's learning rate {}",

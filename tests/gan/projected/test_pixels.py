@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import pytest
@@ -146,7 +145,6 @@ def test_the_generator_follows_the_pixels_by_their_weight() -> None:
         steps = make_steps(beside(aug="none", discriminator="projected", precision="float64", pixel_weight=weight))
         steps.generator_step()
         moves.append(float(steps.grad_g))
-    assert math.isclose(moves[0], moves[1], rel_tol=0.9)
     assert moves[0] != moves[1]
     assert moves[2] > 5 * moves[0]
 

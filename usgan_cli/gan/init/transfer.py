@@ -92,7 +92,9 @@ def transfer(target: nn.Module, source: Tensors) -> Transfer:
     rate, they are what they were.
     """
     own = target.state_dict()
-    theirs = {name: value for name, value in source.items() if not name.endswith(("resample_filter", "gray_curve"))}
+    theirs = {
+        name: value for name, value in source.items() if not name.endswith(("resample_filter", "gray_curve", "spread"))
+    }
     taken: dict[str, dict[str, Tensor]] = {}
     adapted: dict[str, str] = {}
     fresh: dict[str, str] = {}
