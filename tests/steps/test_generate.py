@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -21,6 +22,8 @@ from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.generator import read_generator_document
 from usgan_cli.core.formats.synthetic import read_synthetic_manifest
 from usgan_cli.core.images.sets import load_synthetic
+from usgan_cli.core.store.document import PlanDocument
+from usgan_cli.core.store.files import digest_json
 from usgan_cli.core.store.recorded_file import FileRecord
 from usgan_cli.gan import onnx as exporting
 from usgan_cli.gan.sample import make_images
@@ -73,6 +76,23 @@ def test_what_was_made_before_there_were_formats_still_stands(run: Run, work: Pa
     run("generate", "--count", 4)
     settings = json.loads((work / "synthetic" / NAME / "run.json").read_text())["run"]["settings"]
     assert settings == {"count": 4, "truncation_psi": 1.0, "noise": "random", "precision": "float32", "seed": 1}
+
+
+def test_images_tell_which_subset_their_gan_was_trained_on_if_its_folder_does(run: Run, work: Path) -> None:
+    gan = work / "gans" / NAME
+    run("generate", "--count", 4, "--out", work / "untold")
+    plan = PlanDocument(command="train-gan", revision=1, settings={}, inputs={"data": "d", "subset": "its digest"})
+    plan.write(gan / "config.json")
+    run("generate", "--count", 4, "--out", work / "told")
+    shutil.copytree(gan, gan / "best", ignore=shutil.ignore_patterns("config.json"))
+    assert cli.run(["generate", "--gan", str(gan / "best"), "--count", "4", "--out", str(work / "best")]) == 0
+    told = [read_synthetic_manifest(work / name).subset for name in ("untold", "told", "best")]
+    assert told == [None, "its digest", "its digest"]
+    # Records from before there was this field, and what was made from them, stay valid.
+    assert "subset" not in json.loads((work / "untold" / "manifest.json").read_text())
+    manifest = read_synthetic_manifest(work / "untold")
+    body = manifest.model_dump(mode="json", by_alias=True, exclude={"run", "subset"})
+    assert manifest.content_digest() == digest_json(body)
 
 
 def test_another_format_in_the_same_place_is_refused(run: Run, work: Path) -> None:

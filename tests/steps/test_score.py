@@ -332,6 +332,27 @@ def test_where_they_are_not_known_it_is_said(trained: Workspace, name: str, word
     assert "copies are looked for among all training images" in said[0]
 
 
+def test_a_subset_of_that_name_with_other_images_is_not_taken_for_the_gans(trained: Workspace) -> None:
+    """Splits and workspaces each have a subset of the same n and seed."""
+    drawn = Subset.read(trained.subset(20, 0)).content_digest()
+    said: list[str] = []
+    asking = session(trained.root)
+    asking.progress.note = said.append  # type: ignore[method-assign]
+    assert _subset_of("ada-n20-s0", asking, trained_on=drawn) is not None
+    assert said == []
+    assert _subset_of("ada-n20-s0", asking, trained_on="another's") is None
+    assert "is not in this workspace: copies are looked for among all training images" in said[0]
+
+
+def test_snapshots_are_not_measured_against_another_subset_of_that_name(trained: Workspace) -> None:
+    plan = trained.gan("ada", 20, 0) / "config.json"
+    document = PlanDocument.read(plan)
+    document.model_copy(update={"inputs": {"subset": Subset.read(trained.subset(20, 0)).content_digest()}}).write(plan)
+    assert SnapshotsRecord.read(snapshots(trained).path).train_count == 20
+    document.model_copy(update={"inputs": {"subset": "another's"}}).write(plan)
+    assert SnapshotsRecord.read(snapshots(trained).path).train_count is None
+
+
 def test_snapshots_that_are_not_there_or_do_not_fit_are_refused(trained: Workspace) -> None:
     with pytest.raises(MissingError, match="--fd-every"):
         gan = trained.root / "other"

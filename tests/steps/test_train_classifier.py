@@ -103,6 +103,26 @@ def test_asking_for_more_than_exists_says_how_to_generate_the_rest(trained: Work
         train_cls(Session(trained, Silent()), n=N, aug="ada", ratio=84 / N, select="distance", **FAST)
 
 
+def test_images_of_a_gan_that_was_trained_on_other_images_do_not_join_unsaid(tmp_path: Path) -> None:
+    own = new_workspace(tmp_path)
+    made, drawn = write_synthetic(own, "ada"), Subset.read(own.subset(N, 0)).content_digest()
+    folder = own.synthetic("ada", N, 0)
+
+    def trained_on(subset: str, **which: Any) -> list[str]:
+        made.model_copy(update={"subset": subset}).write(folder / "manifest.json")
+        train_cls(Session(own, heard := Silent(), force=True), n=N, **which, **FAST)
+        return heard.warnings
+
+    assert trained_on(drawn, aug="ada") == []
+    with pytest.raises(
+        DataError, match="ada-n36-s0 was trained on other images than the subset n=36, seed 0"
+    ) as caught:
+        trained_on("another's", aug="ada")
+    assert f"usgan train-gan --aug ada --n {N} --seed 0 --force" in (caught.value.hint or "")
+    assert trained_on(drawn, synthetic=folder) == []
+    assert ["was trained on other images" in one for one in trained_on("another's", synthetic=folder)] == [True]
+
+
 @pytest.mark.parametrize("named", [False, True], ids=["by --aug", "by --synthetic"])
 def test_the_command_that_an_error_prints_mends_it(
     named: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]

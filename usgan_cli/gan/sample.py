@@ -15,7 +15,7 @@ from torch import Tensor
 
 from usgan_cli.core.apportion import class_order
 from usgan_cli.core.errors import FormatError, SettingsError
-from usgan_cli.core.formats.generator import Architecture, GeneratorDocument, read_generator
+from usgan_cli.core.formats.generator import Architecture, GeneratorDocument, read_generator, subset_trained_on
 from usgan_cli.core.formats.synthetic import SyntheticFormat, SyntheticManifest
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.codec import Pixels
@@ -290,6 +290,7 @@ def generate(
         channels=channels,
         gan=document.content_digest(),
         gan_name=document.name,
+        subset=subset_trained_on(folder),
         truncation_psi=sampling.truncation_psi,
         noise=sampling.noise,
         class_shares={name: shares.get(i, 0) / total for i, name in enumerate(document.classes)},

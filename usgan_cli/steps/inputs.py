@@ -66,15 +66,18 @@ def read_subset(session: Session, n: int, seed: int) -> Subset:
     )
 
 
-def find_subset(session: Session, n: int, seed: int) -> Subset | None:
-    """Return the subset of n images; None if it has not been drawn."""
+def find_subset(session: Session, n: int, seed: int, trained_on: str | None = None) -> Subset | None:
+    """Return the subset of n images; None if it has not been drawn, or its content digest is not `trained_on`.
+
+    A subset of the same n and seed has other images where the dataset or its split is another.
+    """
     path = session.workspace.subset(n, seed)
     if not path.is_file():
         return None
     subset = Subset.read(path)
     if (subset.n, subset.seed) != (n, seed):
         raise DamagedError(f"{path} is the subset n={subset.n}, seed {subset.seed}.", remedy(path))
-    return subset
+    return subset if trained_on in {None, subset.content_digest()} else None
 
 
 def find_gan(session: Session, options: NamedGan) -> Path:

@@ -130,7 +130,7 @@ def _workspace(options: Score, session: Session) -> Compared:
         return _of_another_program(options.synthetic, options, session)
     folder = find_images(session, options, options.synthetic)
     data, made = find_data(session, options.data), read_synthetic_manifest(folder)
-    subset = _subset_of(made.gan_name, session)
+    subset = _subset_of(made.gan_name, session, trained_on=made.subset)
     asked = options.count or DEFAULT_COUNT
     count = min(asked, len(made.images))
     if count < asked:
@@ -180,15 +180,16 @@ def _load_workspace(load_fake: Callable[[], ImageSet], data: Dataset, subset: Su
     return ImageSets(load_fake(), test, real, own, leaked)
 
 
-def _subset_of(name: str, session: Session, unknown: str = "") -> Subset | None:
+def _subset_of(name: str, session: Session, unknown: str = "", trained_on: str | None = None) -> Subset | None:
     """Return the training images of a GAN by its name, wherever it lies; None, which is said, where it does not tell.
 
-    `unknown` is added where the name is no GAN's.
+    `trained_on` is the content digest of its subset, if that is on record. `unknown` is added where the name is no
+    GAN's.
     """
     if (key := GanKey.parse_with_folds(name)) is None:
         subset, why = None, f"It is not known which subset {name} was trained on"
     else:
-        subset, unknown = find_subset(session, key.n, key.seed), ""
+        subset, unknown = find_subset(session, key.n, key.seed, trained_on), ""
         why = f"The subset that {name} was trained on is not in this workspace"
     if subset is None:
         session.progress.note(f"{why}: copies are looked for among all training images. {unknown}".rstrip())

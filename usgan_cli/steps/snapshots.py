@@ -20,6 +20,7 @@ from usgan_cli.core.formats.generator import (
     GeneratorDocument,
     read_generator_document,
     saved_generators,
+    subset_trained_on,
 )
 from usgan_cli.core.formats.score import (
     SnapshotScore,
@@ -73,7 +74,7 @@ def score_snapshots_of(folder: Path, options: Score, session: Session) -> Outcom
     training = _read_training(folder)
     data = find_data(session, options.data)
     _check_size(training, data)
-    subset = find_subset(session, training.n, training.seed)
+    subset = find_subset(session, training.n, training.seed, subset_trained_on(folder))
     target = options.out or session.workspace.score(training.name + SNAPSHOTS)
     inputs = {"data": data.digest, "snapshots": files.digest_json(training.digests), **weights_input(options.weights)}
     if subset is not None:

@@ -221,8 +221,30 @@ def _find_generated(options: TrainClassifier, session: Session, subset: Subset) 
                 f"Make them: usgan generate {which}{more}",
             )
         generated = Generated(folder, read_synthetic_manifest(folder))
+    _check_trained_on(options, generated, subset, session)
     _check_enough(options, generated, which)
     return [generated]
+
+
+def _check_trained_on(options: TrainClassifier, generated: Generated, subset: Subset, session: Session) -> None:
+    """Refuse the subset's own GAN where it was trained on other images under this name; warn of another one's.
+
+    A GAN that has seen more or other images brings what it learned of them to the classifier.
+    """
+    made = generated.manifest
+    if made.subset in {None, subset.content_digest()}:
+        return
+    which = f"the subset n={options.n}, seed {options.seed}"
+    if options.synthetic is None:
+        whose = f"--aug {options.aug} --n {options.n} --seed {options.seed}"
+        raise DataError(
+            f"{made.gan_name} was trained on other images than {which} has now: the data or the subset was made again.",
+            f"Train it and make its images again: usgan train-gan {whose} --force && usgan generate {whose} --force",
+        )
+    session.progress.warn(
+        f"The GAN of {generated.folder} ({made.gan_name}) was trained on other images than {which}. If these include "
+        "images of the classifier's validation or test parts, its scores are too good."
+    )
 
 
 def _of_fold(options: TrainClassifier, session: Session, fold: int, subset: Subset) -> Generated:

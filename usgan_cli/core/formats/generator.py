@@ -197,6 +197,15 @@ def read_generator_document(folder: Path) -> GeneratorDocument:
     return read_main(folder, GeneratorDocument)
 
 
+def subset_trained_on(folder: Path) -> str | None:
+    """Return the content digest of the subset that a generator was trained on; None if its folder does not say.
+
+    `folder` is that of a training, finished or not, or of a generator that the training keeps in it (`BEST_FOLDER`).
+    """
+    path = (folder.parent if folder.name == BEST_FOLDER else folder) / PlanDocument.FILE
+    return PlanDocument.read(path).inputs.get("subset") if path.is_file() else None
+
+
 def kimg_file(kimg: float, suffix: str) -> str:
     """Return the name of a file of one moment of a training: names sort by time."""
     return f"kimg{kimg:09.3f}{suffix}"

@@ -39,6 +39,8 @@ class SyntheticManifest(Document):
     gan: str
     """Content digest of the generator."""
     gan_name: str
+    subset: str | None = Field(default=None, exclude_if=lambda subset: subset is None)
+    """Content digest of the subset that the GAN was trained on, where its folder says so; older sets do not have it."""
     truncation_psi: float
     noise: str
     class_shares: dict[str, float]
