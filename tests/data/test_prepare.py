@@ -174,6 +174,7 @@ def test_what_was_enlarged_is_reported(source: Path, tmp_path: Path) -> None:
     progress = Silent()
     prepare(prepare_config(32, 1, 12), source, tmp_path / "data", progress)
     # All are 30 wide, below 32.
+    assert any(note.startswith("Patients are not known") and "--groups FILE.csv" in note for note in progress.notes)
     assert "30 images with a side below 32 pixels had to be enlarged." in progress.notes
 
 

@@ -166,6 +166,13 @@ def test_an_honest_generator_is_not_and_its_closest_pairs_are_shown() -> None:
     assert abs(record.authenticity - record.authenticity_test) < 0.2
 
 
+def test_images_nearer_to_the_training_images_as_a_whole_are_named_though_none_is_a_copy() -> None:
+    near = np.clip(TRAIN + 0.4 * (FRESH[: len(TRAIN)].astype(float) - TRAIN), 0, 255).astype(np.uint8)
+    for made, where in ((FRESH, "as far from the training images as"), (near, "nearer to the training images than")):
+        record = look(embedded(made, "made"), embedded(TRAIN, "train"), embedded(TEST, "test")).record
+        assert f"As a whole the generated images lie {where} test images do (C_T {record.c_t:.1f})." in record.words
+
+
 def disguised(pixels: Pixels) -> Pixels:
     """Mirrored, moved, blurred and noisy: further from the original than a leaked test image is."""
     moved = gaussian_filter(np.roll(pixels[..., ::-1], (2, -2), (2, 3)), (0, 0, 0.7, 0.7))

@@ -65,6 +65,11 @@ def report_decoded(source: ImageSource, decoded: Sequence[Decoded], size: int, p
             f"{plural(source.nested, 'image lies', 'images lie')} in folders inside the class folders. "
             "If these are patients, --groups folder keeps each on one side of the split."
         )
+    else:
+        progress.note(
+            "Patients are not known: if one has several images, some may be for training and others for testing. "
+            "--groups FILE.csv keeps them together."
+        )
     small = sum(min(item.height, item.width) < size for item in decoded)
     if small:
         progress.note(f"{plural(small, 'image')} with a side below {size} pixels had to be enlarged.")

@@ -36,7 +36,7 @@ from usgan_cli.core.images.codec import Pixels, fit, sheet
 from usgan_cli.core.text import plural
 from usgan_cli.metrics.features import Embedded, Features
 from usgan_cli.metrics.prdc import Matrix, euclidean
-from usgan_cli.metrics.three_sample import c_t
+from usgan_cli.metrics.three_sample import NEARER, c_t
 
 PERCENTILE = 1.0
 COPYING_SHARE = 0.05
@@ -203,7 +203,7 @@ def look_for_copies(
         authenticity=authentic,
         authenticity_test=authenticity(test.features, train.features),
         verdict=worst([*to_train.values(), *to_test.values()]),
-        words=_words(len(generated), to_train, to_test, authentic, left_out),
+        words=_words(len(generated), to_train, to_test, authentic, left_out, shift),
         closest=[
             NearestPair(
                 generated=generated.images.files[i],
@@ -231,9 +231,10 @@ def closest_by_measure(generated: dict[Measure, Nearest], other_real: dict[Measu
 
 def _closest(nearest: dict[Measure, Nearest], thresholds: dict[Measure, Copying]) -> list[tuple[int, Measure]]:
     """Return the generated images that are closest to a training image relative to the threshold, and by what."""
-    relative = {
-        by: near.distance / max(thresholds[by].threshold, np.finfo(np.float64).tiny) for by, near in nearest.items()
-    }
+    with np.errstate(over="ignore"):  # a threshold of 0: any distance is infinitely many of it
+        relative = {
+            by: near.distance / max(thresholds[by].threshold, np.finfo(np.float64).tiny) for by, near in nearest.items()
+        }
     order = np.argsort(np.minimum(relative["features"], relative["pixels"]), kind="stable")[:SHEET_PAIRS]
     return [(int(i), "features" if relative["features"][i] <= relative["pixels"][i] else "pixels") for i in order]
 
@@ -244,7 +245,12 @@ def worst(closenesses: Iterable[Copying]) -> Verdict:
 
 
 def _words(
-    count: int, to_train: dict[Measure, Copying], to_test: dict[Measure, Copying], authentic: float, left_out: int
+    count: int,
+    to_train: dict[Measure, Copying],
+    to_test: dict[Measure, Copying],
+    authentic: float,
+    left_out: int,
+    shift: float | None,
 ) -> str:
     """Return the verdict on `count` images with its threshold and its limits."""
     by_set = {"training": to_train, "test": to_test}
@@ -272,6 +278,10 @@ def _words(
         f"and chance gives as many in fewer than one of {1 / CHANCE:g} samples. Authentic (further from the nearest "
         f"training image than that one's own nearest): {100 * authentic:.3g} %. {COPIES_FOUND}"
     )
+    if shift is not None:
+        where = "nearer to the training images than" if shift < NEARER else "further away from the training images than"
+        where = where if abs(shift) > -NEARER else "as far from the training images as"
+        sentences.append(f"As a whole the generated images lie {where} test images do (C_T {shift:.1f}).")
     return " ".join(sentences)
 
 

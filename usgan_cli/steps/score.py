@@ -31,6 +31,7 @@ from usgan_cli.metrics.config import ScoreConfig
 from usgan_cli.metrics.features import make_extractor
 from usgan_cli.metrics.pictures import gray_values, nearest_distances
 from usgan_cli.metrics.score import KNN_NAMES, ImageSets, Scored, score
+from usgan_cli.metrics.three_sample import NEARER
 from usgan_cli.steps.foreign import generator_of, is_foreign, load_foreign, name_of
 from usgan_cli.steps.inputs import Dataset, find_data, find_gan, find_images, find_subset, read_subset, weights_input
 from usgan_cli.steps.snapshots import score_snapshots_of
@@ -270,7 +271,8 @@ def _show(session: Session, record: ScoreRecord) -> None:
         session.progress.note(note)
     _show_quality(session, record.quality)
     if (copies := record.memorization) is not None:
-        (session.progress.note if copies.verdict == "none" else session.progress.warn)(copies.words)
+        suspicious = copies.verdict != "none" or (copies.c_t is not None and copies.c_t < NEARER)
+        (session.progress.warn if suspicious else session.progress.note)(copies.words)
 
 
 def _show_quality(session: Session, quality: Quality) -> None:
