@@ -102,6 +102,9 @@ def test_a_training_from_other_networks_has_a_faster_ada_and_no_ramp_as_publishe
     assert config(initialised=True, ada_kimg=500.0).ada_kimg == 500
     short, long = (config(preset="small", kimg=kimg, initialised=True) for kimg in (80.0, 1000.0))
     assert (short.ada_kimg, long.ada_kimg, short.ema_rampup) == (20, 100, None)
+    # A projected discriminator has a ramp of its own, which would replace the source's average by the first steps'.
+    assert config(aug="best", preset="small").ema_rampup == 0.05
+    assert config(aug="best", preset="small", initialised=True).ema_rampup is None
 
 
 def test_a_speed_that_was_given_is_recorded_without_a_word_on_where_it_came_from() -> None:

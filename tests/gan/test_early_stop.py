@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tiny_gan import CPU, config, images, run
 
-from usgan_cli.core.formats.generator import LogRow, read_generator, read_log, saved_generators
+from usgan_cli.core.formats.generator import GeneratorDocument, LogRow, read_generator, read_log, saved_generators
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store.files import sha256_file
 from usgan_cli.gan.config import GanConfig, settings_of
 from usgan_cli.gan.early_stop import PATIENCE, best_of, reason_to_stop
 from usgan_cli.gan.launch import Job, Local
 from usgan_cli.gan.outputs import GanRun, Measured
+from usgan_cli.gan.state import Training
 from usgan_cli.gan.steps import Steps
+from usgan_cli.gan.stop import Ending, Limits
 
 
 def row(kimg: float, held_out: float | None, *, copied: bool = False) -> LogRow:
@@ -119,6 +122,78 @@ def test_an_interruption_changes_neither_the_end_nor_the_best(
     monkeypatch.setattr(Steps, "average_step", average_step)
     assert trained(tmp_path / "b", auto()) == undisturbed
     assert [one.held_out for one in read_log(tmp_path / "b")] == [one.held_out for one in read_log(tmp_path / "a")]
+
+
+@pytest.mark.parametrize("images_shown", [16, 32, 48, 52])
+def test_a_stop_where_something_is_due_leaves_it_to_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images_shown: int
+) -> None:
+    """A stop is quick: it measures nothing and draws no samples, but neither may be lost."""
+    undisturbed = trained(tmp_path / "a", auto())
+    ending = Limits.ending
+
+    def stops(limits: Limits) -> Ending | None:
+        return "stopped" if limits.training.images == images_shown else ending(limits)
+
+    monkeypatch.setattr(Limits, "ending", stops)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "b", auto())
+    stopped = read_log(tmp_path / "b")[-1]
+    assert (1000 * stopped.kimg, stopped.held_out) == (images_shown, None)
+    monkeypatch.setattr(Limits, "ending", ending)
+    assert trained(tmp_path / "b", auto()) == undisturbed
+    for known in ("held_out", "diversity"):
+        there, again = (
+            {row.kimg: getattr(row, known) for row in read_log(tmp_path / name) if getattr(row, known) is not None}
+            for name in "ab"
+        )
+        assert again == there
+    sheets = [{path.name: path.read_bytes() for path in (tmp_path / name / "samples").glob("*.png")} for name in "ab"]
+    assert sheets[0] == sheets[1]
+
+
+def test_a_stop_at_the_end_leaves_the_last_measurement_to_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = trained(tmp_path / "a", auto(kimg=0.032))
+    with monkeypatch.context() as patch:
+        patch.setattr(Limits, "ending", lambda limits: "stopped" if limits.training.images == 32 else None)
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path / "b", auto(kimg=0.032))
+    assert trained(tmp_path / "b", auto(kimg=0.032)) == undisturbed
+    assert [row.held_out for row in read_log(tmp_path / "b") if row.held_out is not None] == DISTANCES[:2]
+
+
+def test_the_best_of_after_the_saved_state_is_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process is killed after it has measured and before it has saved; then the training is made shorter."""
+    folder, save = tmp_path / "g", Training.save
+
+    def dies(training: Training, *where: Any) -> None:
+        if training.images == 32:
+            raise InterruptedError
+        save(training, *where)
+
+    monkeypatch.setattr(Training, "save", dies)
+    with pytest.raises(InterruptedError):
+        trained(folder, auto(save_kimg=0.016))
+    assert read_generator(folder / "best")[0].kimg == pytest.approx(0.032)
+    assert list(saved_generators(folder)) == [0.016, 0.032]
+    monkeypatch.setattr(Training, "save", save)
+    digest = trained(folder, auto(save_kimg=0.016, kimg=0.02))
+    assert read_generator(folder)[0].kimg == read_generator(folder / "best")[0].kimg == pytest.approx(0.02)
+    assert list(saved_generators(folder)) == [0.016, 0.02]
+    assert sha256_file(saved_generators(folder)[0.02]) == digest
+
+
+def test_the_best_of_before_is_restored_from_what_was_saved_then(tmp_path: Path) -> None:
+    folder = tmp_path / "g"
+    trained(folder, auto(kimg=0.064))
+    best = {path.name: path.read_bytes() for path in (folder / "best").iterdir()}
+    document = GeneratorDocument.read(folder / "best" / "generator.json")
+    document.model_copy(update={"kimg": 0.5}).write(folder / "best" / "generator.json")
+    (folder / "best" / "generator.safetensors").write_bytes(b"of a process that was killed")
+    trained(folder, auto(kimg=0.068))
+    assert {path.name: path.read_bytes() for path in (folder / "best").iterdir()} == best
 
 
 def test_at_its_limit_it_publishes_the_best_too(tmp_path: Path) -> None:

@@ -213,6 +213,8 @@ def test_gradients_that_are_not_finite_are_replaced() -> None:
 def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DivergedError, match="loss_g"):
         check_finite({"loss_g": float("nan"), "loss_d_real": 0.0, "loss_d_fake": 0.0})
+    with pytest.raises(DivergedError, match="r1 is inf"):  # a weight of 0 keeps it out of the losses
+        check_finite({"loss_g": 0.0, "loss_d_real": 0.0, "loss_d_fake": 0.0, "r1": float("inf")})
     from usgan_cli.gan import losses
 
     monkeypatch.setattr(losses, "generator_loss", lambda logits: logits * float("inf"))

@@ -215,10 +215,11 @@ def make_config(
     values = settings_of_preset(preset, resolution)
     if aug not in METHODS:
         raise SettingsError(f"{aug!r} is not a GAN of the study.", f"Use one of {', '.join(METHODS)}.")
-    if initialised:
-        values["ema_rampup"] = None
-        values["ada_kimg"] = ADA_KIMG_FROM_OTHERS if values["ada_kimg"] is not None else None
+    if initialised and values["ada_kimg"] is not None:
+        values["ada_kimg"] = ADA_KIMG_FROM_OTHERS
     values = _with_method(aug, values, changes, resolution)
+    if initialised:  # whatever the discriminator's own ramp: the average is the source's from the first image on
+        values["ema_rampup"] = changes.get("ema_rampup")
     values["ada_kimg_auto"] = values["ada_kimg"] is None
     if values["ada_kimg_auto"]:
         most = ADA_KIMG_FROM_OTHERS if initialised else ADA_KIMG

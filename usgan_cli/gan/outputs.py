@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,11 +23,13 @@ from usgan_cli.core.formats.generator import (
     Log,
     LogRow,
     kimg_file,
+    kimg_of_file,
     read_generator,
     read_log,
+    saved_generators,
     write_generator,
 )
-from usgan_cli.core.formats.tensors import write_tensors
+from usgan_cli.core.formats.tensors import read_tensors, write_tensors
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.progress import Progress, Silent, Task
@@ -113,7 +116,7 @@ class Outputs:
         (folder / GeneratorDocument.FILE).unlink(missing_ok=True)
         self.log = Log(folder)
         self.log.truncate(log_bytes)
-        self._remove_later_samples()
+        self._remove_later()
         self.rows = read_log(folder)
         self.warnings = Warnings(run.progress, config, self.rows)
         self.tensorboard = TensorBoard(folder / "tensorboard", training.images) if run.tensorboard else None
@@ -123,6 +126,7 @@ class Outputs:
 
         The state comes last, because it holds the length of the log and the best score.
         """
+        row = row or self._line_left_short(due)
         generator = self._finished_generator() if due.samples or due.score else self.training.average
         samples = self._write_samples(generator) if due.samples else []
         if row is not None:
@@ -160,12 +164,37 @@ class Outputs:
         self._write_page(ended=True)
         return write_generator(self.folder, document, tensors)
 
-    def _remove_later_samples(self) -> None:
-        """Remove the sheets that were written after the state from which training continues."""
-        newest = kimg_file(self.training.images / 1000, ".png")
-        for sheet in (self.folder / SAMPLES_FOLDER).glob("kimg*.png"):
-            if sheet.name > newest:
-                sheet.unlink()
+    def _line_left_short(self, due: Due) -> LogRow | None:
+        """Return the log's last line to be written again with what a stop left out of it; None if that is nothing."""
+        last = self.rows[-1] if self.rows else None
+        if last is None or last.kimg != self.training.images / 1000 or last.fd is not None:
+            return None
+        unmeasured = due.score and self.run.scorer is not None
+        unseen = due.samples and kimg_file(last.kimg, ".png") not in self.training.samples
+        return last if unmeasured or unseen else None
+
+    def _remove_later(self) -> None:
+        """Remove sheets and generators that were written after the state from which training continues."""
+        kimg = self.training.images / 1000
+        sheets = (self.folder / SAMPLES_FOLDER).glob("kimg*.png")
+        for path in (*sheets, *saved_generators(self.folder).values()):
+            if kimg_of_file(path.name) > kimg:
+                path.unlink()
+        self._restore_best()
+
+    def _restore_best(self) -> None:
+        """Make the best generator the one that the state names, where a later one has taken its place."""
+        best, folder = self.training.best, self.folder / BEST_FOLDER
+        if not (folder / GeneratorDocument.FILE).is_file():
+            return
+        if best is not None and GeneratorDocument.read(folder / GeneratorDocument.FILE).kimg == best.kimg:
+            return
+        saved = None if best is None else saved_generators(self.folder).get(best.kimg)
+        if best is None or saved is None:
+            shutil.rmtree(folder)
+            self.training.best = None
+        else:
+            write_generator(folder, self._document(best.kimg), read_tensors(saved))
 
     def _finished_generator(self) -> Generator:
         """Return the averaged generator as it is published: its w spread, and with a curve of gray levels."""

@@ -15,7 +15,14 @@ from pathlib import Path
 
 import torch
 
-from usgan_cli.core.formats.generator import CHECKPOINT_FOLDER, GeneratorDocument, LogRow, latest_state
+from usgan_cli.core.formats.generator import (
+    CHECKPOINT_FOLDER,
+    GeneratorDocument,
+    LogRow,
+    kimg_of_file,
+    latest_state,
+    read_log,
+)
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.machine import device as devices
 from usgan_cli.core.machine.memory import memory_mb
@@ -59,7 +66,7 @@ def train(
     SettingsError
         The batch cannot be cut as asked, or does not fit into memory.
     """
-    training, log_bytes = _start_or_resume(config, folder, run, source)
+    training, log_bytes, measured = _start_or_resume(config, folder, run, source)
     images = TrainingImages(data, config, run.device)
     graphs = resolve_graphs(run.graphs, run.device)
     steps = Steps(
@@ -69,7 +76,7 @@ def train(
         run.progress.warn(f"Training is slower than it could be: Triton's kernels are not used, since {problem}.")
     outputs = Outputs(config, training, data, folder, run, log_bytes)
     clock = Clock(training, run.device)
-    schedule = Schedule(config, run, training)
+    schedule = Schedule(config, run, training, measured)
     if config.stop == "auto":
         training.reason_to_stop = outputs.reason_to_stop()
 
@@ -87,7 +94,7 @@ def train(
             # Report, with samples and a score where they are due, and save the state.
             if due.report:
                 row = _report(training, steps, clock)
-                if run.world.is_main and (row is not None or ending == "finished"):
+                if run.world.is_main and (row is not None or due.samples or due.score):
                     outputs.write(row, due, task)
                 if due.score and config.stop == "auto":
                     training.reason_to_stop = outputs.reason_to_stop()
@@ -140,15 +147,19 @@ def iterate(config: GanConfig, training: Training, steps: Steps) -> None:
         training.ada.update(config.batch)
 
 
-def _start_or_resume(config: GanConfig, folder: Path, run: GanRun, source: Source | None) -> tuple[Training, int]:
-    """Return the training at its start or as last saved, and the length of its log in bytes."""
+def _start_or_resume(
+    config: GanConfig, folder: Path, run: GanRun, source: Source | None
+) -> tuple[Training, int, float]:
+    """Return the training at its start or as last saved, its log's length in bytes, and the kimg last measured at."""
     training = Training.start(config, run.device)
     if source is not None:
         networks = training.generator, training.discriminator, training.average
         run.progress.note(apply_source(source, *networks, freeze=config.freeze_d))
-    state = latest_state(folder / CHECKPOINT_FOLDER)
+    state, measured = latest_state(folder / CHECKPOINT_FOLDER), 0.0
     if state is not None:
         training.load(state, folder / CHECKPOINT_FOLDER)
+        rows = [row for row in read_log(folder) if row.kimg <= training.images / 1000]
+        measured = max((row.kimg for row in rows if row.fd is not None), default=0.0)
         ends = {"kimg": config.kimg, "minutes": config.minutes}
         limits = [f"{value:g} {unit}" for unit, value in ends.items() if value is not None]
         run.progress.note(
@@ -159,7 +170,7 @@ def _start_or_resume(config: GanConfig, folder: Path, run: GanRun, source: Sourc
         run.progress.note(_reach_of_p(config, training))
     # Every process has read the state before the first one writes another.
     run.world.wait()
-    return training, 0 if state is None else state.log_bytes
+    return training, 0 if state is None else state.log_bytes, measured
 
 
 def _reach_of_p(config: GanConfig, training: Training) -> str:
@@ -209,18 +220,25 @@ def _report(training: Training, steps: Steps, clock: Clock) -> LogRow | None:
 class Schedule:
     """When a line of the log, samples, a score and a saved state are due.
 
-    Each interval is counted in images from zero, so that a resumed training writes at the same counts. A state is also
-    due when `save_minutes` of training have passed since the last one.
+    Each interval is counted in images from zero, so that a resumed training writes at the same counts. A stop saves
+    the state alone, so that it is quick; what else was due then is due when the training goes on: `measured` is the
+    kimg at which it was last measured. A state is also due when `save_minutes` of training have passed since the last.
     """
 
-    def __init__(self, config: GanConfig, run: GanRun, training: Training) -> None:
+    def __init__(self, config: GanConfig, run: GanRun, training: Training, measured: float = 0.0) -> None:
         self.intervals = {
             "tick": config.tick_kimg,
             "save": config.save_kimg,
             "score": run.score_kimg,
         }
         self.decides = config.stop == "auto"
-        self.passed = {name: self._intervals_passed(name, training.images) for name in self.intervals}
+        sheets = [1000 * kimg_of_file(name) for name in training.samples]
+        self.passed = {
+            # Its line was written at the stop; whether the count is a tick's decides what else is due.
+            "tick": self._intervals_passed("tick", max(training.images - config.batch, 0)),
+            "save": self._intervals_passed("save", max(sheets, default=0.0)),
+            "score": self._intervals_passed("score", 1000 * measured),
+        }
         self.save_seconds = config.save_minutes * 60
         self.saved_at = training.seconds
 
@@ -239,7 +257,7 @@ class Schedule:
         before, self.passed[name] = self.passed[name], self._intervals_passed(name, images)
         return self.passed[name] > before
 
-    def _intervals_passed(self, name: str, images: int) -> int:
+    def _intervals_passed(self, name: str, images: float) -> int:
         interval = self.intervals[name]
         return int(images / 1000 / interval + 1e-9) if interval > 0 else 0
 

@@ -25,11 +25,11 @@ class DivergedError(UsganError):
 
 
 def check_finite(means: Mapping[str, float]) -> None:
-    """Raise DivergedError if a loss is not a finite number."""
-    for name in ("loss_g", "loss_d_real", "loss_d_fake"):
-        if not math.isfinite(means[name]):
+    """Raise DivergedError if a mean of losses and penalties is not a finite number."""
+    for name, mean in means.items():
+        if not math.isfinite(mean):
             raise DivergedError(
-                f"Training diverged: {name} is {means[name]}.",
+                f"Training diverged: {name} is {mean}.",
                 "Try --precision float32, a larger --r1-gamma or a lower --lr; the last good state is kept.",
             )
 

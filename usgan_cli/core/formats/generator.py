@@ -211,10 +211,15 @@ def kimg_file(kimg: float, suffix: str) -> str:
     return f"kimg{kimg:09.3f}{suffix}"
 
 
+def kimg_of_file(name: str) -> float:
+    """Return the moment of a training that a file is of (see `kimg_file`)."""
+    return float(Path(name).stem.removeprefix("kimg"))
+
+
 def saved_generators(folder: Path) -> dict[float, Path]:
     """Return the tensors of the generators saved during a training, by kimg, in order."""
     paths = sorted((folder / SNAPSHOT_FOLDER).glob("kimg*.safetensors"))
-    return {float(path.stem.removeprefix("kimg")): path for path in paths}
+    return {kimg_of_file(path.name): path for path in paths}
 
 
 def latest_state(folder: Path) -> TrainingState | None:
