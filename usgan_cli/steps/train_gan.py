@@ -22,10 +22,11 @@ from usgan_cli.core.machine.backbones import timm_name
 from usgan_cli.core.machine.precision import resolve_precision
 from usgan_cli.core.machine.seeds import numpy_generator
 from usgan_cli.core.machine.weights import find_weights
-from usgan_cli.core.options import settings_for
+from usgan_cli.core.options import options_of, settings_for
 from usgan_cli.core.store.lifecycle import Growth, find_existing, growing_folder
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.core.store.workspace import gan_name
+from usgan_cli.core.text import listed
 from usgan_cli.gan import launch
 from usgan_cli.gan.config import GanConfig, make_config, settings_of
 from usgan_cli.gan.early_stop import reason_to_stop
@@ -40,13 +41,18 @@ from usgan_cli.metrics.frechet import frechet_distance
 from usgan_cli.metrics.kid import SUBSETS, kernel_distance, subset_size
 from usgan_cli.metrics.memorization import closeness, nearest_by_features
 from usgan_cli.metrics.prdc import euclidean
-from usgan_cli.steps.inputs import Dataset, find_data, read_subset
+from usgan_cli.steps.inputs import Dataset, find_data, read_subset, weights_input
 from usgan_cli.terminal.session import Session
 
 REVISION = 2
 SCORE_IMAGES = 500
 HELD_OUT_FOLDS = 5
 """With `--stop auto` one of so many folds of the training images is held out."""
+OF_A_PART = ("ada_", "diffaug_", "feature_")
+"""How settings begin that belong to an augmentation or to the projected discriminator."""
+RECORDED_AS = {"policy": "diffaug_policy"}
+"""Options whose setting has another name."""
+LEAST_HELD_OUT = 2
 LEAST_GAIN_OF_THREADS = 0.7
 
 
@@ -78,6 +84,8 @@ def run(options: TrainGan, session: Session) -> Outcome | list[Outcome]:
     inputs = {"data": data.digest, "subset": subset.content_digest()}
     if source is not None:
         inputs["init"] = source.digest
+    if config.stop == "auto":  # it decides which generator is kept
+        inputs |= weights_input(options.weights)
     target = options.out or session.workspace.gan(options.aug, options.n, options.seed, part)
     config = _with_speed_of(target, options, config, inputs, session)
     step = _step(options, config, inputs)
@@ -92,6 +100,8 @@ def run(options: TrainGan, session: Session) -> Outcome | list[Outcome]:
                 if config.stop == "auto":
                     images, held_out = _held_out(images, options.seed)
                 _advise_on_threads(session, device)
+                if idle := without_effect(options, config):
+                    session.progress.note(f"{listed(idle)}: no effect on this GAN ({name}).")
                 spectrum = ("spectrum",) if config.spectrum_weight > 0 else ()
                 session.explain(("G, D", "r_t", "p", "path", *spectrum, "|grad|"))
                 gan_run = replace(gan_run, scorer=_scorer(options, session, images, held_out, device))
@@ -113,6 +123,19 @@ def resolve(options: TrainGan, resolution: int, channels: int, classes: int, dev
     return replace(config, stop_every=options.fd_every or config.save_kimg, stop_features=options.extractor)
 
 
+def without_effect(options: TrainGan, config: GanConfig) -> list[str]:
+    """Return the options given that change nothing in this GAN: of augmentations or a discriminator it is without."""
+    fields, used = vars(config), {"feature_weights", *settings_of(config)}  # those are recorded by their digest
+    idle = []
+    for one in options_of(TrainGan):
+        name = RECORDED_AS.get(one.name, one.name)
+        given = getattr(options, one.name) != one.default
+        if given and name in fields and name.startswith(OF_A_PART) and name not in used:
+            default = GanConfig.__dataclass_fields__[name].default
+            idle += [one.flag] if fields[name] != default else []
+    return idle
+
+
 def _growth(config: GanConfig) -> Growth:
     """Return how a training's length may change: until its last part, which begins at a share of it."""
     if config.open_until == 1:
@@ -122,7 +145,10 @@ def _growth(config: GanConfig) -> Growth:
 
 
 def _step(options: TrainGan, config: GanConfig, inputs: dict[str, str]) -> Step:
-    return Step("train-gan", REVISION, {"n": options.n, **options.recorded(config, settings_of(config))}, inputs)
+    settings = {"n": options.n, **options.recorded(config, settings_of(config))}
+    if options.fold is None:
+        settings.pop("folds", None)
+    return Step("train-gan", REVISION, settings, inputs)
 
 
 def _with_speed_of(
@@ -165,7 +191,13 @@ def with_feature_weights(config: GanConfig, options: TrainGan, session: Session)
     try:
         weights = find_weights(timm_name(config.feature_network), place, progress=session.progress)
     except WeightsError as error:
-        instead = options.replace(aug="ada" if options.aug == "best" else options.aug, discriminator="stylegan2")
+        instead = options.replace(
+            aug="ada" if options.aug == "best" else options.aug,
+            discriminator="stylegan2",
+            feature_size=None,
+            pixel_weight=None,
+            enlarge_last=None,
+        )
         without = shlex.join(["usgan", *instead.words()])
         raise WeightsError(error.message, f"{error.hint or ''} Or train without them: {without}".lstrip()) from None
     return replace(config, feature_weights=str(weights.path), feature_digest=weights.label)
@@ -185,13 +217,19 @@ def _held_out(images: ImageSet, seed: int) -> tuple[ImageSet, ImageSet]:
     DataError
         A class has too few images for it.
     """
+    why = ""
     try:
-        return training_side(images, 0, HELD_OUT_FOLDS, seed), validation_side(images, 0, HELD_OUT_FOLDS, seed)
+        training, held_out = (side(images, 0, HELD_OUT_FOLDS, seed) for side in (training_side, validation_side))
+        if len(held_out) < LEAST_HELD_OUT:
+            why = f"there would be {len(held_out)}, and a distance takes {LEAST_HELD_OUT}."
     except DataError as error:
+        why = error.message
+    if why:
         raise DataError(
-            f"--stop auto cannot hold out a fifth of the training images: {error.message}",
+            f"--stop auto cannot hold out a fifth of the training images: {why}",
             "Use --stop limit, or a larger subset (usgan subsample --n).",
-        ) from None
+        )
+    return training, held_out
 
 
 def _advise_on_threads(session: Session, device: torch.device) -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 SNAPSHOT_FOLDER = "snapshots"
 """Folder of the generators that a training has saved and measured."""
 BEST_FOLDER = "best"
-"""Folder of the generator that was closest to the training images."""
+"""Folder of the generator that was closest to the training images, with `--stop auto` to those held out."""
 SAMPLES_FOLDER = "samples"
 CHECKPOINT_FOLDER = "checkpoint"
 
@@ -79,7 +79,7 @@ class GeneratorDocument(Document):
 
 
 class BestScore(Part):
-    """When a training's generator was closest to the training images."""
+    """When a training's generator was closest to the training images, with `--stop auto` to those held out."""
 
     kimg: float
     fd: float
@@ -97,7 +97,7 @@ class TrainingState(Document):
     p: float
     """Probability of ADA's augmentations."""
     augment: dict[str, float | int | None]
-    """The rest of the state of ADA's controller."""
+    """The state of ADA's controller, p included."""
     path_length_mean: float
     seconds: float
     """Time spent training, over all runs."""
