@@ -23,12 +23,13 @@ from usgan_cli.core.progress import Silent
 from usgan_cli.core.store import files
 from usgan_cli.core.store.document import PlanDocument
 from usgan_cli.core.store.step import Outcome
-from usgan_cli.core.store.workspace import Workspace
+from usgan_cli.core.store.workspace import Workspace, fold_left_out
 from usgan_cli.data.source import folders
 from usgan_cli.data.source.folders import content_digest
 from usgan_cli.gan.networks import Generator
 from usgan_cli.metrics import features
-from usgan_cli.steps.score import _subset_of
+from usgan_cli.steps.inputs import find_data
+from usgan_cli.steps.score import _load_workspace, _subset_of
 from usgan_cli.terminal.session import Session
 
 ARCHITECTURE = Architecture(
@@ -351,6 +352,31 @@ def test_snapshots_are_not_measured_against_another_subset_of_that_name(trained:
     assert SnapshotsRecord.read(snapshots(trained).path).train_count == 20
     document.model_copy(update={"inputs": {"subset": "another's"}}).write(plan)
     assert SnapshotsRecord.read(snapshots(trained).path).train_count is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "count"), [({}, 20), ({"fold": 1, "folds": 4}, 15), ({"fold": 0}, 16), ({"stop": "auto"}, 16)]
+)
+def test_images_that_were_left_out_of_a_training_are_not_its_training_images(
+    trained: Workspace, changes: dict[str, Any], count: int
+) -> None:
+    plan = trained.gan("ada", 20, 0) / "config.json"
+    document = PlanDocument.read(plan)
+    document.model_copy(update={"settings": document.settings | changes}).write(plan)
+    assert SnapshotsRecord.read(snapshots(trained).path).train_count == count
+
+
+def test_images_of_a_folds_gan_are_compared_with_what_it_saw(trained: Workspace) -> None:
+    session_ = session(trained.root)
+    data = find_data(session_, None)
+    subset = Subset.read(trained.subset(20, 0))
+    whole, part = (
+        _load_workspace(data.test_images, data, subset, fold_left_out(f"ada-n20-s0{of}")) for of in ("", "-fold1of4")
+    )
+    assert whole.subset is not None
+    assert part.subset is not None
+    assert (len(whole.subset), len(part.subset)) == (20, 15)
+    assert set(part.subset.files) < set(whole.subset.files)
 
 
 def test_snapshots_that_are_not_there_or_do_not_fit_are_refused(trained: Workspace) -> None:

@@ -24,7 +24,7 @@ from usgan_cli.core.store.step import Step
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.gan import train
 from usgan_cli.steps import train_gan as steps_of_training
-from usgan_cli.steps.train_gan import _held_out, resolve, without_effect
+from usgan_cli.steps.train_gan import held_out, resolve, without_effect
 from usgan_cli.terminal.session import Session
 
 
@@ -185,7 +185,7 @@ def test_one_image_is_too_few_to_hold_out() -> None:
     pixels, labels = np.zeros((5, 1, 16, 16), np.uint8), np.zeros(5, np.int64)
     images = ImageSet("few", pixels, labels, ("one",), tuple("abcde"), np.arange(5))
     with pytest.raises(DataError, match="there would be 1, and a distance takes 2"):
-        _held_out(images, seed=0)
+        held_out(images, seed=0)
 
 
 def test_weights_that_decide_when_to_stop_are_an_input(

@@ -23,7 +23,7 @@ from usgan_cli.core.options import settings_for
 from usgan_cli.core.progress import Progress
 from usgan_cli.core.store.lifecycle import making_file
 from usgan_cli.core.store.step import Outcome, Step
-from usgan_cli.core.store.workspace import GanKey, gan_name
+from usgan_cli.core.store.workspace import FoldOf, GanKey, fold_left_out, gan_name
 from usgan_cli.data.copies.across import listed_copies, search_copies
 from usgan_cli.data.source.folders import content_digest, load_folders
 from usgan_cli.data.source.names import shown
@@ -35,6 +35,7 @@ from usgan_cli.metrics.three_sample import NEARER
 from usgan_cli.steps.foreign import generator_of, is_foreign, load_foreign, name_of
 from usgan_cli.steps.inputs import Dataset, find_data, find_gan, find_images, find_subset, read_subset, weights_input
 from usgan_cli.steps.snapshots import score_snapshots_of
+from usgan_cli.steps.train_gan import load_trained_on
 from usgan_cli.terminal.session import Session
 
 REVISION = 4
@@ -144,7 +145,7 @@ def _workspace(options: Score, session: Session) -> Compared:
     inputs = {"data": data.digest, "synthetic": used.content_digest()}
     if subset is not None:
         inputs["subset"] = subset.content_digest()
-    load = partial(_load_workspace, partial(load_synthetic, folder, count), data, subset)
+    load = partial(_load_workspace, partial(load_synthetic, folder, count), data, subset, fold_left_out(made.gan_name))
     return Compared(folder.name, made.gan_name, count, data.digest, inputs, load)
 
 
@@ -171,12 +172,15 @@ def _of_another_program(folder: Path, options: Score, session: Session) -> Compa
     inputs = {"data": data.digest, "images": content_digest(used)}
     if subset is not None:
         inputs["subset"] = subset.content_digest()
-    load = partial(_load_workspace, lambda: used, data, subset)
+    load = partial(_load_workspace, lambda: used, data, subset, fold_left_out(name))
     return Compared(name, name, count, data.digest, inputs, load)
 
 
-def _load_workspace(load_fake: Callable[[], ImageSet], data: Dataset, subset: Subset | None) -> ImageSets:
-    own, test, real = None if subset is None else data.load(subset), data.test_images(), data.training_images()
+def _load_workspace(
+    load_fake: Callable[[], ImageSet], data: Dataset, subset: Subset | None, fold: FoldOf | None
+) -> ImageSets:
+    own = None if subset is None else load_trained_on(data, subset, fold)
+    test, real = data.test_images(), data.training_images()
     leaked = listed_copies(data.manifest, test, real if own is None else own)
     return ImageSets(load_fake(), test, real, own, leaked)
 

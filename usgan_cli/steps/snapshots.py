@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from usgan_cli.commands.score import Score
+from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.core.apportion import class_order
 from usgan_cli.core.errors import DamagedError, DataError, FormatError, MissingError
 from usgan_cli.core.formats.generator import (
@@ -38,7 +39,7 @@ from usgan_cli.core.store.document import PlanDocument, RunDocument
 from usgan_cli.core.store.lifecycle import making_file
 from usgan_cli.core.store.remedy import remedy
 from usgan_cli.core.store.step import Outcome, Step
-from usgan_cli.core.store.workspace import SNAPSHOTS
+from usgan_cli.core.store.workspace import SNAPSHOTS, FoldOf
 from usgan_cli.core.table import Column, Interval, Table
 from usgan_cli.data.copies.across import listed_copies
 from usgan_cli.gan.sample import build_generator, make_images, row_of_seeds
@@ -46,6 +47,7 @@ from usgan_cli.metrics.features import Extractor, make_extractor
 from usgan_cli.metrics.pictures import snapshot_curve
 from usgan_cli.metrics.snapshots import Snapshot, score_snapshots
 from usgan_cli.steps.inputs import Dataset, find_data, find_subset, weights_input
+from usgan_cli.steps.train_gan import held_out, load_trained_on
 from usgan_cli.terminal.session import Session
 
 REVISION = 2
@@ -67,6 +69,10 @@ class Training:
     """By kimg."""
     digests: dict[str, str]
     """Digest of each saved generator, by its file's name."""
+    fold: FoldOf | None
+    """Fold of the subset that was left out."""
+    stop: str
+    """"auto" if some of the subset's images were held out to end it by them."""
 
 
 def score_snapshots_of(folder: Path, options: Score, session: Session) -> Outcome:
@@ -83,7 +89,10 @@ def score_snapshots_of(folder: Path, options: Score, session: Session) -> Outcom
     step = Step("score", REVISION, settings, inputs)
     with making_file(target, step, _summary, session.request, on_new_inputs="redo") as making:
         if making.needed:
-            train, test = None if subset is None else data.load(subset), data.test_images()
+            train = None if subset is None else load_trained_on(data, subset, training.fold)
+            if train is not None and training.stop == "auto":
+                train, _ = held_out(train, training.seed)
+            test = data.test_images()
             device = resolve_device(options.device)
             progress = session.progress
             extractor = make_extractor(options.extractor, weights=options.weights, device=device, progress=progress)
@@ -117,18 +126,21 @@ def _read_training(folder: Path) -> Training:
     digests = {path.name: files.sha256_file(path) for path in saved.values()}
     if (run := RunDocument.find(folder)) is not None:
         _check_recorded(folder, run, digests)
-    if (folder / GeneratorDocument.FILE).is_file() or not (folder / PlanDocument.FILE).is_file():
+    plan = folder / PlanDocument.FILE
+    settings = PlanDocument.read(plan).settings if plan.is_file() else {}
+    stop, fold = str(settings.get("stop", "limit")), settings.get("fold")
+    fold = None if fold is None else (fold, settings.get("folds", TrainGan.folds))
+    if (folder / GeneratorDocument.FILE).is_file() or not plan.is_file():
         document = read_generator_document(folder)
         architecture, counts = document.architecture, document.class_counts
-        training = Training(document.name, architecture, document.n, document.seed, counts, saved, digests)
+        training = Training(document.name, architecture, document.n, document.seed, counts, saved, digests, fold, stop)
     else:
-        settings = PlanDocument.read(folder / PlanDocument.FILE).settings
         missing = [name for name in (*Architecture.model_fields, "n", "seed") if name not in settings]
         if missing:
-            raise FormatError(f"{folder / PlanDocument.FILE}: field 'settings.{missing[0]}' is missing.")
+            raise FormatError(f"{plan}: field 'settings.{missing[0]}' is missing.")
         architecture = Architecture(**{name: settings[name] for name in Architecture.model_fields})
         n, seed = settings["n"], settings["seed"]
-        training = Training(folder.resolve().name, architecture, n, seed, None, saved, digests)
+        training = Training(folder.resolve().name, architecture, n, seed, None, saved, digests, fold, stop)
     if not saved:
         raise MissingError(
             f"There are no saved generators in {folder / SNAPSHOT_FOLDER}.",

@@ -25,7 +25,7 @@ from usgan_cli.core.machine.weights import find_weights
 from usgan_cli.core.options import options_of, settings_for
 from usgan_cli.core.store.lifecycle import Growth, find_existing, growing_folder
 from usgan_cli.core.store.step import Outcome, Step
-from usgan_cli.core.store.workspace import gan_name
+from usgan_cli.core.store.workspace import FoldOf, gan_name
 from usgan_cli.core.text import listed
 from usgan_cli.gan import launch
 from usgan_cli.gan.config import GanConfig, make_config, settings_of
@@ -95,16 +95,16 @@ def run(options: TrainGan, session: Session) -> Outcome | list[Outcome]:
             return []
         with growing_folder(target, step, _summary, session.request, growth=_growth(config)) as making:
             if making.needed:
-                images = _images(options, data, subset)
-                held_out = None
+                images = load_trained_on(data, subset, part)
+                judges = None
                 if config.stop == "auto":
-                    images, held_out = _held_out(images, options.seed)
+                    images, judges = held_out(images, options.seed)
                 _advise_on_threads(session, device)
                 if idle := without_effect(options, config):
                     session.progress.note(f"{listed(idle)}: no effect on this GAN ({name}).")
                 spectrum = ("spectrum",) if config.spectrum_weight > 0 else ()
                 session.explain(("G, D", "r_t", "p", "path", *spectrum, "|grad|"))
-                gan_run = replace(gan_run, scorer=_scorer(options, session, images, held_out, device))
+                gan_run = replace(gan_run, scorer=_scorer(options, session, images, judges, device))
                 making.document = processes.train(Job(config, images, making.place, gan_run, source))
         return making.outcome
 
@@ -203,13 +203,13 @@ def with_feature_weights(config: GanConfig, options: TrainGan, session: Session)
     return replace(config, feature_weights=str(weights.path), feature_digest=weights.label)
 
 
-def _images(options: TrainGan, data: Dataset, subset: Subset) -> ImageSet:
-    """Load the subset's images, without the validation images of a fold that is left out."""
+def load_trained_on(data: Dataset, subset: Subset, fold: FoldOf | None) -> ImageSet:
+    """Return the images that a GAN was trained on: its subset, without the validation images of a fold left out."""
     images = data.load(subset)
-    return images if options.fold is None else training_side(images, options.fold, options.folds, options.seed)
+    return images if fold is None else training_side(images, *fold, subset.seed)
 
 
-def _held_out(images: ImageSet, seed: int) -> tuple[ImageSet, ImageSet]:
+def held_out(images: ImageSet, seed: int) -> tuple[ImageSet, ImageSet]:
     """Return the images to train on and those by which `--stop auto` judges: one fold, groups of copies kept together.
 
     Raises
@@ -219,9 +219,9 @@ def _held_out(images: ImageSet, seed: int) -> tuple[ImageSet, ImageSet]:
     """
     why = ""
     try:
-        training, held_out = (side(images, 0, HELD_OUT_FOLDS, seed) for side in (training_side, validation_side))
-        if len(held_out) < LEAST_HELD_OUT:
-            why = f"there would be {len(held_out)}, and a distance takes {LEAST_HELD_OUT}."
+        training, judges = (side(images, 0, HELD_OUT_FOLDS, seed) for side in (training_side, validation_side))
+        if len(judges) < LEAST_HELD_OUT:
+            why = f"there would be {len(judges)}, and a distance takes {LEAST_HELD_OUT}."
     except DataError as error:
         why = error.message
     if why:
@@ -229,7 +229,7 @@ def _held_out(images: ImageSet, seed: int) -> tuple[ImageSet, ImageSet]:
             f"--stop auto cannot hold out a fifth of the training images: {why}",
             "Use --stop limit, or a larger subset (usgan subsample --n).",
         )
-    return training, held_out
+    return training, judges
 
 
 def _advise_on_threads(session: Session, device: torch.device) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
-from tiny_gan import write_generator
+from tiny_gan import CPU, config, projected, write_generator
 from torch import Tensor, nn
 
 from usgan_cli.core.errors import FormatError, MissingError, SettingsError
@@ -26,6 +26,7 @@ from usgan_cli.gan.init.transfer import (
     transfer,
 )
 from usgan_cli.gan.networks import Discriminator, DiscriminatorConfig, Generator
+from usgan_cli.gan.state import Training
 
 G16 = Architecture(
     resolution=16, img_channels=1, c_dim=2, z_dim=8, w_dim=6, mapping_layers=2, channel_base=128, channel_max=16
@@ -161,6 +162,24 @@ def test_a_discriminators_eyes_move_to_another_resolution_only_where_they_fit() 
     loaded = transfer(target, capped.state_dict())
     assert loaded.adapted == {"b8.fromrgb": "from another resolution"} and not loaded.fresh
     assert torch.equal(target.state_dict()["b8.fromrgb.weight"], capped.state_dict()["b16.fromrgb.weight"])
+
+
+@pytest.mark.parametrize("resolution", [16, 8])
+def test_a_discriminator_of_pixels_is_stylegan2s_whichever_stands_beside_it(resolution: int) -> None:
+    """From StyleGAN2's alone to one beside a projected discriminator, back, and between two of them."""
+    alone, both = config(channel_max=4), projected(pixel_weight=1.0, channel_max=4)
+    sources = [Training.start(settings, CPU).discriminator.state_dict() for settings in (alone, both)]
+    for i, source in enumerate(sources):
+        for j, settings in enumerate((alone, both)):
+            training = Training.start(dataclasses.replace(settings, resolution=resolution, seed=1), CPU)
+            start = Source(training.generator.state_dict(), source, None, "source", "digest")
+            said = apply_source(start, training.generator, training.discriminator, training.average)
+            judge = training.discriminator if j == 0 else training.discriminator.pixels
+            assert isinstance(judge, Discriminator)
+            taken, there = judge.state_dict(), {name.removeprefix("pixels."): value for name, value in source.items()}
+            assert torch.equal(taken["b4.conv.weight"], there["b4.conv.weight"])
+            assert torch.equal(taken[f"b{resolution}.fromrgb.weight"], there["b16.fromrgb.weight"])
+            assert ("fresh (not in the source)" in said) == (j > i), "only the heads may be new"
 
 
 def test_other_widths_keep_a_layers_parameters_together() -> None:

@@ -38,6 +38,12 @@ def gan_name(aug: str, n: int, seed: int, fold: FoldOf | None = None) -> str:
     return f"{aug}-{SubsetKey(n, seed).name}{part}"
 
 
+def fold_left_out(name: str) -> FoldOf | None:
+    """Return which fold, of how many, the GAN of that name was trained without; None if it saw its whole subset."""
+    match = re.search(r"-fold(\d+)of(\d+)$", name)
+    return match and (int(match[1]), int(match[2]))
+
+
 def generator_words(aug: str) -> list[str]:
     """Return the option that names a generator: --aug for usgan's own GANs, the folder of images for another's."""
     own = typing.get_args(AugName) + typing.get_args(GanName)

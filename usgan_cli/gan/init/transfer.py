@@ -36,7 +36,11 @@ Tensors = Mapping[str, Tensor]
 
 W_AVG = "mapping.w_avg"
 EMBED = "mapping.embed.weight"
-FROM_RGB = re.compile(r"b\d+\.fromrgb\.(weight|bias)")
+LAST_CONV = "b4.conv.weight"
+"""A layer that StyleGAN2's discriminator has at every size."""
+PIXELS = "pixels."
+"""Begins the names of a discriminator of pixels inside a projected one."""
+FROM_RGB = re.compile(r"((?:pixels\.)?)b\d+\.fromrgb\.(weight|bias)")
 MOST_NAMED = 8
 """Number of layers named in a message before the rest are counted."""
 
@@ -149,7 +153,8 @@ def _layer(name: str) -> str:
 def _origin(name: str, theirs: Tensors) -> str:
     """Return a tensor's name in the source, where `fromrgb` stands at the source's own resolution."""
     if name not in theirs and (match := FROM_RGB.fullmatch(name)):
-        return next((other for other in theirs if (m := FROM_RGB.fullmatch(other)) and m[1] == match[1]), name)
+        at_others = (other for other in theirs if (m := FROM_RGB.fullmatch(other)) and m.groups() == match.groups())
+        return next(at_others, name)
     return name
 
 
@@ -228,7 +233,7 @@ def _check(path: Path, source: Source) -> None:
     for network, needed in (
         (source.generator, ("synthesis.b4.const",)),
         (source.average, ("synthesis.b4.const",)),
-        (source.discriminator, ("b4.conv.weight", "mixing.across_channels.0.weight")),
+        (source.discriminator, (LAST_CONV, "mixing.across_channels.0.weight")),
     ):
         if network is not None and not any(name in network for name in needed):
             raise FormatError(f"{path} does not hold StyleGAN2 networks: there is no {' or '.join(needed)} in it.")
@@ -262,7 +267,7 @@ def apply_source(
     if source.discriminator is None:
         lines.append("Discriminator: fresh, the source has none.")
     else:
-        loaded_d = transfer(discriminator, source.discriminator)
+        loaded_d = transfer(discriminator, _named_for(discriminator, source.discriminator))
         lines.append(f"Discriminator: {loaded_d.describe()}.")
     if freeze > 0:
         if isinstance(discriminator, ProjectedDiscriminator):
@@ -280,6 +285,19 @@ def apply_source(
         freeze_discriminator(discriminator, freeze)
         lines.append(f"Frozen: {_listed(frozen)}.")
     return " ".join(lines)
+
+
+def _named_for(discriminator: Discriminator | ProjectedDiscriminator, theirs: Tensors) -> Tensors:
+    """Return a source's discriminator under the names of another: StyleGAN2's may judge pixels beside a projected one.
+
+    It is then the part `PIXELS` of that one.
+    """
+    inside = any(name.startswith(PIXELS) for name in theirs)
+    if isinstance(discriminator, Discriminator) and inside:
+        return {name.removeprefix(PIXELS): value for name, value in theirs.items() if name.startswith(PIXELS)}
+    if isinstance(discriminator, ProjectedDiscriminator) and discriminator.pixels is not None and LAST_CONV in theirs:
+        return {f"{PIXELS}{name}": value for name, value in theirs.items()}
+    return theirs
 
 
 def freezable_layers(discriminator: Discriminator) -> list[str]:
