@@ -1,6 +1,7 @@
 """Write the reference pages from the program itself: python scripts/update_docs.py.
 
-`docs/reference/commands.md` has every option, `studies.md` every key of a study's file, `files.md` every file format.
+`docs/reference/commands.md` has every option, `studies.md` every key of a study's file, `files.md` every file format,
+`words.md` what words and figures mean.
 `docs/tutorial.ipynb` is `docs/tutorial.md` as a notebook.
 """
 
@@ -20,6 +21,7 @@ from typing import get_args
 import usgan_cli
 from usgan_cli.cli import COMMANDS
 from usgan_cli.commands.common import StepOptions
+from usgan_cli.core.glossary import FIGURES, WORDS
 from usgan_cli.core.store.document import Document, Part
 from usgan_cli.study.config import TABLES, Hours
 from usgan_cli.terminal.options import key_table, option_table
@@ -31,7 +33,12 @@ MADE = "<!-- made by scripts/update_docs.py -->"
 
 def pages() -> dict[str, str]:
     """Return the text of each page by its file's name."""
-    made = {"commands.md": commands_page(), "studies.md": studies_page(), "files.md": files_page()}
+    made = {
+        "commands.md": commands_page(),
+        "studies.md": studies_page(),
+        "files.md": files_page(),
+        "words.md": words_page(),
+    }
     return {name: f"{MADE}\n\n" + "\n".join(lines).rstrip() + "\n" for name, lines in made.items()}
 
 
@@ -90,6 +97,14 @@ def files_page() -> list[str]:
     for cls in sorted(parts, key=lambda cls: cls.__name__):
         lines += ["", f"### {cls.__name__}", "", _docstring(cls), "", *_field_table(cls)]
     return lines
+
+
+def words_page() -> list[str]:
+    """Return what the words and figures of tables and documents mean."""
+    lines = ["# Words and figures", "", "| word | what it means |", "|---|---|"]
+    lines += [f"| {word} | {meaning} |" for word, meaning in WORDS.items()]
+    lines += ["", "| figure | what it is |", "|---|---|"]
+    return lines + [f"| {name.replace('|', chr(92) + '|')} | {meaning} |" for name, meaning in FIGURES.items()]
 
 
 def notebook() -> str:

@@ -1,4 +1,4 @@
-"""What the figures in the terminal's tables and lines of progress are, each in a few words."""
+"""What figures and other words of the tables, the lines of progress and the documents mean, each in a few words."""
 
 from __future__ import annotations
 
@@ -36,6 +36,25 @@ FIGURES = {
     "d": "difference in standard deviations of the folds' differences",
     "b:c": "images that only the baseline, and only the other, classifies correctly",
 }
+
+WORDS = {
+    "kimg": "a thousand real images shown to the discriminator, repeats counted: the length of a training",
+    "subset": "the training images that an experiment may use, as if there were no more",
+    "repeat, seed": "the whole experiment again with another subset, other GANs and other classifiers",
+    "ratio": "generated images per real training image of a classifier",
+    "baseline": "the classifier that is trained on real images alone",
+    "control": "a classifier with as many further images as a GAN's that hold nothing new, such as copies of real ones",
+    "floor": "the figures of real training images against the test images: what the best GAN could reach",
+    "weak": "said of a GAN whose images are not yet like real ones, so that what they do to a classifier says little",
+    "fold": "one of the equal parts of the subset, of which a classifier leaves one out to be validated on it",
+    "strict": "of classifiers whose GANs never saw their validation images",
+    "snapshot": "a generator that was saved and measured during its training",
+    "latents, w": "the random numbers that an image is made from; w is what the generator's mapping makes of them",
+    "spread, truncation": "how far w lies from its average, in parts of what it is in training: more is more variety, "
+    "less is more of what is usual",
+    "C_T": "whether images as a whole lie nearer to the training images than test images do; below -3 they do",
+}
+"""Other words, for readers."""
 
 
 def explained(names: Iterable[str]) -> str:
