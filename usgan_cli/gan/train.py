@@ -67,7 +67,7 @@ def train(
         The batch cannot be cut as asked, or does not fit into memory.
     """
     training, log_bytes, measured = _start_or_resume(config, folder, run, source)
-    images = TrainingImages(data, config, run.device)
+    began_at, images = training.images, TrainingImages(data, config, run.device)
     graphs = resolve_graphs(run.graphs, run.device)
     steps = Steps(
         config, training, images, augmentation(config), run.device, run.world, run.at_once, graphs, run.progress.warn
@@ -105,7 +105,7 @@ def train(
 
             # Train: generator, path length, discriminator, R1, average, p.
             before = clock.start()
-            if steps.follow(limits.progress()):
+            if steps.follow(limits.progress()) and training.images > began_at:
                 size = config.feature_size_at(limits.progress())
                 run.progress.note(f"{run.name}: from here on the discriminator sees images at {size} pixels.")
             iterate(config, training, steps)
