@@ -75,12 +75,14 @@ def run(options: TrainGan, session: Session) -> Outcome | list[Outcome]:
     )
     if options.threads is not None and device.type == "cpu":
         torch.set_num_threads(options.threads)
+    workspace = session.workspace
     inputs = {"data": data.digest, "subset": subset.content_digest()}
-    if source is not None:
-        inputs["init"] = source.digest
-    target = options.out or session.workspace.gan(options.aug, options.n, options.seed, part)
+    paths = {"data": data.folder, "subset": workspace.subset(options.n, options.seed)}
+    if source is not None and options.init is not None:
+        inputs["init"], paths["init"] = source.digest, options.init
+    target = options.out or workspace.gan(options.aug, options.n, options.seed, part)
     config = _with_speed_of(target, options, config, inputs, session)
-    step = _step(options, config, inputs)
+    step = replace(_step(options, config, inputs), places=workspace.places(target, paths))
     with launch.processes(options.gpus, device) as processes:
         if not processes.is_main:
             processes.work()
