@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from usgan_cli.core.formats.classifier import ClassifierRecord
 from usgan_cli.core.formats.generator import ADA_KIMG, ADA_TARGET, LEAK_THRESHOLD, WINNING_R_T
 from usgan_cli.core.formats.score import Memorization, distance_name
-from usgan_cli.core.formats.synthetic import used_digest
-from usgan_cli.core.store.workspace import GanKey
+from usgan_cli.core.formats.synthetic import SyntheticManifest, used_digest
+from usgan_cli.core.store.workspace import SubsetKey
 from usgan_cli.core.text import gan_label, joined, number, plural
 from usgan_cli.reporting import paper
 from usgan_cli.reporting.groups import Study
-from usgan_cli.reporting.records import GanRun, StudyRecords
+from usgan_cli.reporting.records import GanRun, StudyRecords, fold_gans
 from usgan_cli.reporting.verdict import Verdicts, doubts
 
 IDLE_P = 0.01
@@ -104,9 +104,14 @@ def _stale(records: StudyRecords) -> Iterator[str]:
     if records.data is not None:
         digest = records.data.content_digest()
         subsets = [key.name for key, subset in records.subsets.items() if subset.data != digest]
-    images = []
+    work, images = records.workspace, []
+    sets: dict[str | None, SyntheticManifest] = {}
     for key, manifest in records.synthetic.items():
+        folder, gan_folder = work.named_synthetic(key.name), work.named_gan(key.name)
+        sets[work.place_of(folder)] = manifest
         gan = records.gans.get(key)
+        if records.place_of_input(folder, "gan", gan_folder) != work.place_of(gan_folder):
+            continue  # another generator made them
         if gan is not None and gan.document is not None and manifest.gan != gan.document.content_digest():
             images.append(key.name)
     drawn = {key: subset.content_digest() for key, subset in records.subsets.items()}
@@ -115,7 +120,11 @@ def _stale(records: StudyRecords) -> Iterator[str]:
         name = f"{subset.name}/{record.name}"
         if subset in drawn and record.settings.subset != drawn[subset]:
             other_subset.append(name)
-        if record.aug is not None and _has_other_images(records, GanKey(record.aug, *subset), record):
+        if record.aug is None:
+            continue
+        folder, named = work.classifiers(*subset) / record.name, work.synthetic(record.aug, *subset)
+        added = sets.get(records.place_of_input(folder, "synthetic", named))
+        if _has_other_images(records, subset, record, added):
             other_images.append(name)
     yield from _of(subsets, "Subsets drawn from another version of the dataset")
     yield from _of(images, "Images made by an earlier version of their GAN")
@@ -123,10 +132,16 @@ def _stale(records: StudyRecords) -> Iterator[str]:
     yield from _of(other_images, "Classifiers trained on other images than their GAN's folder has now")
 
 
-def _has_other_images(records: StudyRecords, key: GanKey, record: ClassifierRecord) -> bool:
-    """Return whether a classifier was trained on other images than its GAN's folder has now."""
-    manifest, subset = records.synthetic.get(key), records.subsets.get(key.subset)
-    if manifest is None or record.protocol != "standard":
+def _has_other_images(
+    records: StudyRecords, key: SubsetKey, record: ClassifierRecord, manifest: SyntheticManifest | None
+) -> bool:
+    """Return whether a classifier was trained on other images than its GAN's folder, or that of a fold's, has now."""
+    if record.protocol == "strict":
+        there = [records.fold_images.get(name) for name in fold_gans(key, record)]
+        then = [fold.synthetic for fold in record.folds]
+        return any(made is not None and made.content_digest() != one for made, one in zip(there, then, strict=True))
+    subset = records.subsets.get(key)
+    if manifest is None:
         return False
     if record.select is not None:
         return record.synthetic != manifest.content_digest()

@@ -27,7 +27,16 @@ from usgan_cli.core.formats.synthetic import SyntheticManifest
 from usgan_cli.core.store import files
 from usgan_cli.core.store.document import Document, PlanDocument, RunDocument, RunRecord
 from usgan_cli.core.store.remedy import remedy
-from usgan_cli.core.store.workspace import ControlName, GanKey, SeedsKey, SplitsKey, SubsetKey, Workspace, work_option
+from usgan_cli.core.store.workspace import (
+    ControlName,
+    GanKey,
+    SeedsKey,
+    SplitsKey,
+    SubsetKey,
+    Workspace,
+    gan_name,
+    work_option,
+)
 from usgan_cli.core.text import GAN_NAMES
 
 Key = SubsetKey | GanKey | SeedsKey | SplitsKey
@@ -165,7 +174,11 @@ class StudyRecords:
     """Comparisons over several splits; all else here is of the first split."""
     split_classifiers: dict[int, dict[SubsetKey, dict[str, ClassifierRecord]]] = field(default_factory=dict)
     """Classifiers of the further splits that these comparisons name, by the splits' seeds."""
+    fold_images: dict[str, SyntheticManifest] = field(default_factory=dict)
+    """Images of the GANs that each leave out a fold of a strict classifier here, by name."""
     runs: list[RunRecord] = field(default_factory=list)
+    made_by: dict[Path, RunRecord] = field(default_factory=dict)
+    """The run that made each artefact that is a folder."""
     digests: dict[str, str] = field(default_factory=dict)
     """Digests of everything that was read, by its place in the workspace: what a report depends on."""
     unreadable: list[str] = field(default_factory=list)
@@ -175,6 +188,13 @@ class StudyRecords:
         """Return every subset that anything was made for."""
         keys = {*self.subsets, *self.classifiers, *self.ttests}
         return sorted(keys | {key.subset for key in [*self.gans, *self.synthetic, *self.scores]}, key=order)
+
+    def place_of_input(self, artefact: Path, role: str, by_name: Path) -> str | None:
+        """Return where in the workspace an artefact's input lies; by its name, where an older record does not say."""
+        run = self.made_by.get(artefact)
+        if run is None or run.places is None:
+            return self.workspace.place_of(by_name)
+        return run.places.get(role)
 
     def sizes(self) -> list[int]:
         """Return the numbers of training images, from many to few."""
@@ -212,6 +232,7 @@ class _Reader:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.runs: list[RunRecord] = []
+        self.made_by: dict[Path, RunRecord] = {}
         self.digests: dict[str, str] = {}
         self.unreadable: list[str] = []
         self.damaged: list[DamagedError] = []
@@ -261,7 +282,9 @@ class _Reader:
         """Return the main document of an artefact that is a folder."""
         record = self.file(path / name, kind)
         run = self.file(path / RunDocument.FILE, RunDocument)
-        self.runs += [] if run is None else [run.run]
+        if run is not None:
+            self.runs.append(run.run)
+            self.made_by[path] = run.run
         if record is not None and run is not None:
             self.keep_damage(lambda: run.check(path, record, name))
         return record
@@ -321,6 +344,20 @@ class _Reader:
         read = [self.folder(folder, ClassifierRecord.FILE, ClassifierRecord) for folder in folders]
         return {record.name: record for record in sorted(filter(None, read), key=training_order)}
 
+    def fold_images(self, key: SubsetKey, record: ClassifierRecord) -> dict[str, SyntheticManifest]:
+        """Return the images that are there of the GANs which each leave out a fold of a strict classifier, by name."""
+        names = fold_gans(key, record)
+        paths = {name: self.workspace.named_synthetic(name) / SyntheticManifest.FILE for name in names}
+        read = {name: self.file(path, SyntheticManifest) for name, path in paths.items()}
+        return {name: manifest for name, manifest in read.items() if manifest is not None}
+
+
+def fold_gans(key: SubsetKey, record: ClassifierRecord) -> list[str]:
+    """Return the names of the GANs that each leave out a fold of a strict classifier, in the order of its folds."""
+    if record.aug is None or record.protocol != "strict":
+        return []
+    return [gan_name(record.aug, *key, (fold.fold, len(record.folds))) for fold in record.folds]
+
 
 def _in_order(record: C) -> C:
     """Return a record with its comparisons by GAN and ratio, as every table and figure shows them."""
@@ -342,6 +379,12 @@ def collect(workspace: Workspace) -> StudyRecords:
     }
     scores = reader.documents("scores", GanKey.parse, ScoreRecord)
     classifiers = {key: reader.classifiers(path) for key, path in reader.paths("classifiers", SubsetKey.parse)}
+    fold_images = {
+        name: manifest
+        for key, records in classifiers.items()
+        for record in records.values()
+        for name, manifest in reader.fold_images(key, record).items()
+    }
     snapshots = reader.documents("scores", GanKey.parse_snapshots, SnapshotsRecord)
     ttests = reader.documents("ttests", SubsetKey.parse, TTestRecord)
     seeds = reader.documents("ttests", SeedsKey.parse, SeedsRecord)
@@ -362,7 +405,9 @@ def collect(workspace: Workspace) -> StudyRecords:
         seeds={key: _in_order(record) for key, record in seeds.items()},
         splits=splits,
         split_classifiers=split_classifiers,
+        fold_images=fold_images,
         runs=reader.runs,
+        made_by=reader.made_by,
         digests=reader.digests,
         unreadable=reader.unreadable,
     )

@@ -19,6 +19,8 @@ from usgan_cli.steps.report import declared_analysis
 from usgan_cli.terminal.session import Session
 
 REVISION = 1
+PLANNED = "planned"
+"""The input of cards that is not the place of a record."""
 
 
 def run(options: Card, session: Session) -> Outcome:
@@ -29,7 +31,7 @@ def run(options: Card, session: Session) -> Outcome:
         raise MissingError(f"{workspace.data} holds no prepared dataset.", "Make one: usgan prepare SOURCE")
     analysis = declared_analysis(workspace)
     settings = options.recorded() | {"margin": analysis.margin, "primary": analysis.primary}
-    inputs = records.digests | {"planned": files.digest_json(list(analysis.planned))}
+    inputs = records.digests | {PLANNED: files.digest_json(list(analysis.planned))}
     step = Step("card", REVISION, settings, inputs)
     with making_folder(options.out or workspace.cards, step, _summary, session.request, on_new_inputs="redo") as making:
         if making.needed:

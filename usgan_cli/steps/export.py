@@ -23,7 +23,8 @@ def run(options: Export, session: Session) -> Outcome:
         raise SettingsError(f"{options.onnx} does not end in .onnx.", "Give --onnx FILE.onnx.")
     folder = find_gan(session, options)
     document = read_generator_document(folder)
-    step = Step("export", REVISION, options.recorded(), {"gan": document.content_digest()})
+    inputs, places = {"gan": document.content_digest()}, session.workspace.places(options.onnx, {"gan": folder})
+    step = Step("export", REVISION, options.recorded(), inputs, places)
     with making_recorded_file(options.onnx, step, session.request) as making:
         if making.needed:
             require_packages()

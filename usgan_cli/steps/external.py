@@ -86,8 +86,9 @@ def _prepare_set(
     config = ExternalConfig(name, mapped, reading.bits)
     settings: dict[str, Any] = {"external": name, "classes": dict(sorted(mapped.items())), "frames": reading.frames}
     settings |= {"bits": reading.bits, "class_level": reading.class_level, "format": source.format}
-    step = Step("prepare", REVISION, settings, {"data": data.digest, "source": source.digest()})
-    with making_folder(session.workspace.external(name), step, _summary, session.request) as making:
+    target, inputs = session.workspace.external(name), {"data": data.digest, "source": source.digest()}
+    step = Step("prepare", REVISION, settings, inputs, session.workspace.places(target, {"data": data.folder}))
+    with making_folder(target, step, _summary, session.request) as making:
         if making.needed:
             training = data.training_images()
             making.document = prepare_external(config, source, data.manifest, training, making.place, session.progress)
@@ -107,6 +108,11 @@ def find_external(session: Session, data: Dataset) -> list[External]:
             )
         found.append(External(load_external(folder), manifest.content_digest(), manifest.near_training))
     return found
+
+
+def external_paths(sets: Sequence[External], session: Session) -> dict[str, Path]:
+    """Return where external test sets lie, by the same roles as `external_inputs`."""
+    return {f"{EXTERNAL}{one.images.name}": session.workspace.external(one.images.name) for one in sets}
 
 
 def external_inputs(sets: Sequence[External]) -> dict[str, str]:

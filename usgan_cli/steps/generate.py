@@ -38,11 +38,12 @@ class Trained:
     sampling: Sampling
     classes: list[str] | None
 
-    def step(self, options: Generate, about: dict[str, Any]) -> Step:
-        """Return the step that makes these images; `about` says which they are."""
+    def step(self, options: Generate, about: dict[str, Any], target: Path, session: Session) -> Step:
+        """Return the step that makes these images in `target`; `about` says which they are."""
         settings = options.recorded(self.sampling) | {"seed": self.document.seed}
         settings |= {} if self.classes is None else {"classes": self.classes}
-        return Step("generate", REVISION, settings | about, {"gan": self.document.content_digest()})
+        inputs, places = {"gan": self.document.content_digest()}, session.workspace.places(target, {"gan": self.folder})
+        return Step("generate", REVISION, settings | about, inputs, places)
 
 
 def run(options: Generate, session: Session) -> Outcome:
@@ -67,11 +68,12 @@ def _make_images(options: Generate, session: Session, trained: Trained) -> Outco
     document = trained.document
     seeds = _seeds(options, document)
     own = options.seeds is not None
-    step = trained.step(options, {"count": len(seeds)} | ({"seeds": spell_seeds(seeds)} if own else {}))
     # The name of the GAN alone is that of the set which later steps look for.
     form = options.format_
     words = [document.name, *(trained.classes or []), *(["seeds"] * own), *([form] * (form != "png"))]
     target = options.out or session.workspace.named_synthetic("-".join(words))
+    about = {"count": len(seeds)} | ({"seeds": spell_seeds(seeds)} if own else {})
+    step = trained.step(options, about, target, session)
     with making_folder(target, step, _summary, session.request) as making:
         if making.needed:
             making.document = generate(
@@ -117,7 +119,7 @@ def _make_picture(options: Generate, session: Session, trained: Trained) -> Outc
     suffix = Path(name).suffix
     if path.suffix.lower() != suffix:
         raise SettingsError(f"{path} would be a {suffix[1:].upper()} file.", f"Give --out FILE{suffix}.")
-    with making_recorded_file(path, trained.step(options, about), session.request) as making:
+    with making_recorded_file(path, trained.step(options, about, path, session), session.request) as making:
         if making.needed:
             _, generator = load_generator(trained.folder, trained.device)
             generator.compute_dtype = devices.torch_dtype(trained.sampling.precision)

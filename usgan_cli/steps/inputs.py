@@ -12,10 +12,16 @@ from usgan_cli.core.formats.dataset import DataManifest, Subset, read_manifest
 from usgan_cli.core.images.sets import ImageSet, load_listed, load_split
 from usgan_cli.core.store import files
 from usgan_cli.core.store.remedy import remedy
+from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.terminal.session import Session
 
 EXTERNAL = "external test set "
 """Begins the role of an external test set among a classifier's inputs; its name follows."""
+
+SYNTHETIC_OF_FOLD = "synthetic of fold "
+"""Begins the role of one fold's generated images among the inputs of a strict classifier; the fold follows."""
+SPLIT = "split "
+"""Begins the role of a classifier of one of several splits among a comparison's inputs; seed and classifier follow."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,16 @@ def _named_or_selected(session: Session, options: OfGan, named: Path | None, kin
         which = f"--aug {options.aug} --n {options.n} --seed {options.seed}"
         raise MissingError(f"There is no {folder}.", f"Make it: usgan {command} {which}")
     return folder
+
+
+def compared_folder(workspace: Workspace, role: str, own_split: int | None = None) -> Path:
+    """Return where a compared classifier lies, by its role among the inputs: "n50-s0/real", or "split 1 n50-s0/real".
+
+    `own_split` is the split of the workspace itself, where several are compared.
+    """
+    *split, name = role.removeprefix(SPLIT).split(" ", maxsplit=1) if role.startswith(SPLIT) else (role,)
+    home = workspace.split(int(split[0])) if split and int(split[0]) != own_split else workspace
+    return home.root / "classifiers" / name
 
 
 def weights_input(weights: str | None) -> dict[str, str]:

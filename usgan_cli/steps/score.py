@@ -51,7 +51,8 @@ def run(options: Score, session: Session) -> Outcome:
     target = options.out or session.workspace.score(compared.name)
     config = ScoreConfig(**settings_for(options, ScoreConfig) | {"count": None})
     settings = options.recorded(config) | {"count": compared.count, "weights": options.weights or "auto"}
-    step = Step("score", REVISION, settings, {**compared.inputs, **weights_input(options.weights)})
+    inputs = {**compared.inputs, **weights_input(options.weights)}
+    step = Step("score", REVISION, settings, inputs, session.workspace.places(target, compared.paths))
     with making_file(target, step, _summary, session.request) as making:
         if making.needed:
             device = resolve_device(options.device)
@@ -121,6 +122,8 @@ class Compared:
     """Content digest of what the real images are."""
     inputs: dict[str, str]
     """Content digest of everything that is read, by role."""
+    paths: dict[str, Path]
+    """Where what usgan has made of it lies, by role."""
     load: Callable[[], ImageSets]
     notes: Sequence[str] = ()
     """What was changed for the comparison."""
@@ -145,8 +148,9 @@ def _workspace(options: Score, session: Session) -> Compared:
     inputs = {"data": data.digest, "synthetic": used.content_digest()}
     if subset is not None:
         inputs["subset"] = subset.content_digest()
+    paths = {"data": data.folder, "synthetic": folder, **_path_of(subset, session)}
     load = partial(_load_workspace, partial(load_synthetic, folder, count), data, subset, fold_left_out(made.gan_name))
-    return Compared(folder.name, made.gan_name, count, data.digest, inputs, load)
+    return Compared(folder.name, made.gan_name, count, data.digest, inputs, paths, load)
 
 
 def _of_another_program(folder: Path, options: Score, session: Session) -> Compared:
@@ -172,8 +176,13 @@ def _of_another_program(folder: Path, options: Score, session: Session) -> Compa
     inputs = {"data": data.digest, "images": content_digest(used)}
     if subset is not None:
         inputs["subset"] = subset.content_digest()
+    paths = {"data": data.folder, **_path_of(subset, session)}
     load = partial(_load_workspace, lambda: used, data, subset, fold_left_out(name))
-    return Compared(name, name, count, data.digest, inputs, load)
+    return Compared(name, name, count, data.digest, inputs, paths, load)
+
+
+def _path_of(subset: Subset | None, session: Session) -> dict[str, Path]:
+    return {} if subset is None else {"subset": session.workspace.subset(subset.n, subset.seed)}
 
 
 def _load_workspace(
@@ -216,7 +225,7 @@ def _folders(options: Score, session: Session) -> Compared:
     inputs = {role: content_digest(images) for role, images in sets.items()}
     name = shown(given["fake"].resolve().name.removesuffix(".zip"))
     load = partial(_with_copies, fake.take(chosen), sets["real"], sets.get("train"), session.progress)
-    return Compared(name, name, count, inputs["real"], inputs, load, said)
+    return Compared(name, name, count, inputs["real"], inputs, {}, load, said)
 
 
 def _with_copies(fake: ImageSet, test: ImageSet, train: ImageSet | None, progress: Progress) -> ImageSets:

@@ -20,6 +20,7 @@ from usgan_cli.core.formats.generator import (
     Architecture,
     GeneratorDocument,
     read_generator_document,
+    saved_digests,
     saved_generators,
     subset_trained_on,
 )
@@ -86,7 +87,10 @@ def score_snapshots_of(folder: Path, options: Score, session: Session) -> Outcom
     if subset is not None:
         inputs["subset"] = subset.content_digest()
     settings = {name: getattr(options, name) for name in SETTINGS} | {"weights": options.weights or "auto"}
-    step = Step("score", REVISION, settings, inputs)
+    paths = {"data": data.folder, "snapshots": folder}
+    if subset is not None:
+        paths["subset"] = session.workspace.subset(training.n, training.seed)
+    step = Step("score", REVISION, settings, inputs, session.workspace.places(target, paths))
     with making_file(target, step, _summary, session.request, on_new_inputs="redo") as making:
         if making.needed:
             train = None if subset is None else load_trained_on(data, subset, training.fold)
@@ -122,8 +126,7 @@ def score_snapshots_of(folder: Path, options: Score, session: Session) -> Outcom
 
 def _read_training(folder: Path) -> Training:
     """Read `generator.json`, or while the training is unfinished its `config.json`."""
-    saved = saved_generators(folder)
-    digests = {path.name: files.sha256_file(path) for path in saved.values()}
+    saved, digests = saved_generators(folder), saved_digests(folder)
     if (run := RunDocument.find(folder)) is not None:
         _check_recorded(folder, run, digests)
     plan = folder / PlanDocument.FILE

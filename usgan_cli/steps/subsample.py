@@ -24,8 +24,9 @@ def run(options: Subsample, session: Session) -> list[Outcome]:
     for n in options.n:
         check_size(data.manifest, n)
         settings = {**options.recorded(), "n": n, "seed": options.seed}
-        step = Step("subsample", REVISION, settings, {"data": data.digest})
         target, summary = session.workspace.subset(n, options.seed), partial(_summary, data.manifest)
+        places = session.workspace.places(target, {"data": data.folder})
+        step = Step("subsample", REVISION, settings, {"data": data.digest}, places)
         with making_file(target, step, summary, session.request) as making:
             if making.needed:
                 making.document = subsample(data.manifest, n, options.seed)

@@ -25,9 +25,9 @@ from usgan_cli.core.store.document import RunDocument, read_main
 from usgan_cli.core.store.lifecycle import growing_folder
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.core.store.workspace import TrainingSet
-from usgan_cli.steps.external import external_inputs, find_external
+from usgan_cli.steps.external import external_inputs, external_paths, find_external
 from usgan_cli.steps.foreign import generator_of, is_foreign, load_foreign, name_of
-from usgan_cli.steps.inputs import find_data, quoted, read_subset, weights_input
+from usgan_cli.steps.inputs import SYNTHETIC_OF_FOLD, find_data, quoted, read_subset, weights_input
 from usgan_cli.terminal.session import Session
 
 REVISION = 5
@@ -62,6 +62,8 @@ class Added:
     load: Callable[[], ImageSet]
     role: Literal["synthetic", "images"] = "synthetic"
     """As which input they are recorded: a GAN's images, or those of another program."""
+    folder: Path | None = None
+    """Where a GAN's images lie."""
 
 
 def run(options: TrainClassifier, session: Session) -> Outcome:
@@ -80,11 +82,15 @@ def run(options: TrainClassifier, session: Session) -> Outcome:
     inputs = {"data": data.digest, "subset": subset.content_digest(), **weights_input(options.weights)}
     external = find_external(session, data) if data.folder == session.workspace.data else []
     inputs |= external_inputs(external)
-    for i, digest in enumerate(digests):
-        inputs[f"{added[i].role} of fold {i}" if options.strict else added[i].role] = digest
+    paths = {"data": data.folder, "subset": session.workspace.subset(options.n, options.seed)}
+    paths |= external_paths(external, session)
+    for i, one in enumerate(added):
+        role = f"{SYNTHETIC_OF_FOLD}{i}" if options.strict else one.role
+        inputs[role] = one.digest
+        paths |= {} if one.folder is None else {role: one.folder}
     settings = options.recorded(config, settings_of(config)) | {"n": options.n, "aug": aug, "ratio": ratio}
     settings |= {} if options.control is None else {"control": options.control}
-    step = Step("train-cls", REVISION, settings, inputs)
+    step = Step("train-cls", REVISION, settings, inputs, session.workspace.places(target, paths))
     with growing_folder(target, step, _summary, session.request) as making:
         if making.needed:
             making.document = train_classifier(
@@ -181,6 +187,7 @@ def _find_added(options: TrainClassifier, session: Session, manifest: DataManife
                 one.manifest.gan_name,
                 _digest(one.manifest, options, manifest, subset),
                 partial(load_synthetic, one.folder),
+                folder=one.folder,
             )
             for one in _find_generated(options, session, subset)
         ]

@@ -81,14 +81,16 @@ def run(options: TrainGan, session: Session) -> Outcome | list[Outcome]:
     )
     if options.threads is not None and device.type == "cpu":
         torch.set_num_threads(options.threads)
+    workspace = session.workspace
     inputs = {"data": data.digest, "subset": subset.content_digest()}
-    if source is not None:
-        inputs["init"] = source.digest
+    paths = {"data": data.folder, "subset": workspace.subset(options.n, options.seed)}
+    if source is not None and options.init is not None:
+        inputs["init"], paths["init"] = source.digest, options.init
     if config.stop == "auto":  # it decides which generator is kept
         inputs |= weights_input(options.weights)
-    target = options.out or session.workspace.gan(options.aug, options.n, options.seed, part)
+    target = options.out or workspace.gan(options.aug, options.n, options.seed, part)
     config = _with_speed_of(target, options, config, inputs, session)
-    step = _step(options, config, inputs)
+    step = replace(_step(options, config, inputs), places=workspace.places(target, paths))
     with launch.processes(options.gpus, device) as processes:
         if not processes.is_main:
             processes.work()

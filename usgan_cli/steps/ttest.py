@@ -35,6 +35,7 @@ from usgan_cli.stats.arms import arm_effects, pooled_effects
 from usgan_cli.stats.compare import Classified, check_alike, compare, compare_seeds
 from usgan_cli.stats.exchange import exchange_rates, on_one_curve
 from usgan_cli.stats.export import comparison_table, seeds_table
+from usgan_cli.steps.inputs import SPLIT, compared_folder
 from usgan_cli.terminal.session import Session
 
 REVISION = 4
@@ -58,7 +59,8 @@ def run(options: Ttest, session: Session) -> Outcome:
                 "Give both, without --n and --seeds.",
             )
         others = [_read(folder) for folder in options.classifier]
-        return _compare_one_seed(options, session, (_read(options.baseline), others), {})
+        folders = [options.baseline, *options.classifier]
+        return _compare_one_seed(options, session, (_read(options.baseline), others), folders, {})
     if options.n is None:
         raise SettingsError("Which classifiers? Give --n (and --seed), or --baseline DIR and --classifier DIR.")
     if options.splits:
@@ -67,15 +69,21 @@ def run(options: Ttest, session: Session) -> Outcome:
         families = [_family(session, options.n, seed) for seed in options.seeds]
         return _compare_seeds(options, session, options.n, families)
     family = _family(session, options.n, options.seed)
-    return _compare_one_seed(options, session, family, _clusters(session, [family]))
+    place = session.workspace.classifiers(options.n, options.seed)
+    folders = [place / one.name for one in (family[0], *family[1])]
+    return _compare_one_seed(options, session, family, folders, _clusters(session, [family]))
 
 
-def _compare_one_seed(options: Ttest, session: Session, family: Family, clusters: Mapping[str, int]) -> Outcome:
-    """Compare the classifiers of one subset; without clusters by the study's own tests alone."""
+def _compare_one_seed(
+    options: Ttest, session: Session, family: Family, folders: Sequence[Path], clusters: Mapping[str, int]
+) -> Outcome:
+    """Compare classifiers of one subset, which lie in `folders`; without clusters by the study's own tests alone."""
     baseline, others = family
     n, seed = baseline.record.n, baseline.record.settings.seed
     target = options.out or session.workspace.ttest(n, seed)
-    step = Step("ttest", REVISION, options.recorded() | {"n": n, "seed": seed}, _digests(family))
+    paths = {one.name: folder for one, folder in zip([baseline, *others], folders, strict=True)}
+    places = session.workspace.places(target, paths)
+    step = Step("ttest", REVISION, options.recorded() | {"n": n, "seed": seed}, _digests(family), places)
     with making_file(target, step, _summary, session.request, on_new_inputs="redo") as making:
         if making.needed:
             record = compare(baseline, others)
@@ -93,7 +101,8 @@ def _compare_seeds(options: Ttest, session: Session, n: int, families: list[Fami
     clusters, readers = _clusters(session, families), [[family] for family in families]
     real = _real_alone([(session, (seed,)) for seed in seeds], readers)
     inputs = _inputs(readers, real)
-    step = Step("ttest", REVISION, options.recorded() | {"n": n, "seeds": seeds}, inputs)
+    places = session.workspace.places(target, {role: compared_folder(session.workspace, role) for role in inputs})
+    step = Step("ttest", REVISION, options.recorded() | {"n": n, "seeds": seeds}, inputs, places)
     with making_file(target, step, _seeds_summary, session.request, on_new_inputs="redo") as making:
         if making.needed:
             record = compare_seeds(families)
@@ -122,7 +131,9 @@ def _compare_splits(options: Ttest, session: Session, n: int) -> Outcome:
     inputs = _inputs(readers, real, splits)
     key = SplitsKey(n, seeds, splits)
     target = options.out or session.workspace.pooled(key)
-    step = Step("ttest", REVISION, options.recorded() | {"n": n, "seeds": seeds, "splits": splits}, inputs)
+    paths = {role: compared_folder(session.workspace, role, splits[0]) for role in inputs}
+    places = session.workspace.places(target, paths)
+    step = Step("ttest", REVISION, options.recorded() | {"n": n, "seeds": seeds, "splits": splits}, inputs, places)
     with making_file(target, step, _splits_summary, session.request, on_new_inputs="redo") as making:
         if making.needed:
             families = [family for repeats in readers for family in repeats]
@@ -173,7 +184,7 @@ def _inputs(readers: Sequence[Sequence[Family]], real: Baselines, splits: Sequen
     """Return the digests of the compared classifiers, and of the baselines of every size: "split 1 n50-s0/real"."""
     inputs = {}
     for i, repeats in enumerate(readers):
-        split = f"split {splits[i]} " if splits else ""
+        split = f"{SPLIT}{splits[i]} " if splits else ""
         there = [one for baseline, others in repeats for one in (baseline, *others)]
         for one in there + [one for trained in real.values() for one in trained[i]]:
             subset = SubsetKey(one.record.n, one.record.settings.seed).name

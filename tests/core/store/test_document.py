@@ -52,6 +52,17 @@ class Example(Document):
 EXAMPLE = Example(name="ä", inner=Inner(size=3), items=(Inner(size=1), Inner(size=2, share=0.25)))
 
 
+def test_a_run_that_does_not_say_where_its_inputs_lie_is_written_as_it_always_was(tmp_path: Path) -> None:
+    path = tmp_path / "example.json"
+    for places in (None, {}, {"data": "data"}):
+        document = EXAMPLE.model_copy(update={"run": RUN.model_copy(update={"places": places})})
+        document.write(path)
+        assert json.loads(path.read_text(encoding="utf-8"))["run"].get("places") == places
+        assert Example.read(path).run == document.run
+        assert document.content_digest() == EXAMPLE.content_digest()
+    assert "places" not in RUN.model_dump(mode="json")
+
+
 def test_a_document_comes_back_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "example.json"
     for document in (EXAMPLE, EXAMPLE.model_copy(update={"run": RUN})):

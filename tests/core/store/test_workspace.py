@@ -52,6 +52,24 @@ def test_names_do_not_collide() -> None:
     assert len({TrainingSet(aug, ratio).name for aug in ("none", "ada") for ratio in (0.5, 1, 1.5, 2)}) == 8
 
 
+def test_an_input_lies_in_the_workspace_however_it_is_spelled_and_elsewhere_it_has_no_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "work").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "work")
+    for root in (Path("work"), tmp_path / "work", Path("link")):
+        work = Workspace(root)
+        for spelled in ("work/gans/a", "work/x/../gans/a", "link/gans/a", str(tmp_path / "work" / "gans" / "a")):
+            assert work.place_of(Path(spelled)) == "gans/a"
+        for spelled in ("gans/a", "work2/gans/a", "work", "work/..", "work/../gans/a"):
+            assert work.place_of(Path(spelled)) is None
+    inputs = {"data": Path("work/data"), "gan": Path("gans/a")}
+    assert Workspace(Path("work")).places(Path("work/synthetic/a"), inputs) == {"data": "data"}
+    for elsewhere in ("synthetic/a", "work/mine/a", "work/splits/s1/synthetic/a"):
+        assert Workspace(Path("work")).places(Path(elsewhere), inputs) == {}, "of another workspace, or of none"
+
+
 NUMBERS = st.integers(0, 10**6)
 
 

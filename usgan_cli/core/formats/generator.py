@@ -197,6 +197,12 @@ def read_generator_document(folder: Path) -> GeneratorDocument:
     return read_main(folder, GeneratorDocument)
 
 
+def networks_digest(state: TrainingState | None, document: GeneratorDocument | None) -> str:
+    """Return the digest of what another training starts from in a GAN's folder: its state, its generator, or both."""
+    tensors = [one.tensors for one in (state, document) if one is not None]
+    return tensors[0] if len(tensors) == 1 else files.digest_json(tensors)
+
+
 def subset_trained_on(folder: Path) -> str | None:
     """Return the content digest of the subset that a generator was trained on; None if its folder does not say.
 
@@ -220,6 +226,11 @@ def saved_generators(folder: Path) -> dict[float, Path]:
     """Return the tensors of the generators saved during a training, by kimg, in order."""
     paths = sorted((folder / SNAPSHOT_FOLDER).glob("kimg*.safetensors"))
     return {kimg_of_file(path.name): path for path in paths}
+
+
+def saved_digests(folder: Path) -> dict[str, str]:
+    """Return the digest of each generator saved during a training, by its file's name."""
+    return {path.name: files.sha256_file(path) for path in saved_generators(folder).values()}
 
 
 def latest_state(folder: Path) -> TrainingState | None:

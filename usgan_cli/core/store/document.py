@@ -72,6 +72,9 @@ class RunRecord(Part):
     peak_memory_mb: float
     study: str | None = None
     """Name of the study that this was a step of; None for a command that a person gave."""
+    places: dict[str, str] | None = Field(default=None, exclude_if=lambda places: places is None)
+    """Where in the artefact's workspace each input lies ("gans/ada-n100-s0"), by role; those that lie elsewhere are not
+    listed. Older records do not have it, nor do those of steps that take no folder of a workspace."""
 
 
 class Document(Part):

@@ -233,7 +233,14 @@ def growing_folder(
         old = files.set_aside(path) if path.exists() and (request.force or _is_other(path, step, permission)) else None
         path.mkdir(parents=True, exist_ok=True)
         files.clear_partial(path)
-        PlanDocument(**vars(step), study=request.study).write(path / PlanDocument.FILE)
+        plan = PlanDocument(
+            command=step.command,
+            revision=step.revision,
+            settings=dict(step.settings),
+            inputs=dict(step.inputs),
+            study=request.study,
+        )
+        plan.write(path / PlanDocument.FILE)
         (path / RunDocument.FILE).unlink(missing_ok=True)
         try:
             clock = Clock(step, request.study)

@@ -111,13 +111,16 @@ def _score(root: Path, name: str) -> list[str]:
     return ["score", "--synthetic", str(root / "synthetic" / stem)]
 
 
-def _classifier(root: Path, name: str) -> list[str] | None:  # noqa: ARG001
+def _classifier(root: Path, name: str) -> list[str] | None:
     subset, _, training = name.partition("/")
     key, added = SubsetKey.parse(subset), TrainingSet.parse(training)
     if key is None or added is None:
         return None
     words = ["train-cls", *_of_subset(key)]
-    words += [] if added.aug is None else generator_words(added.aug)
+    if added.aug is not None:
+        option, which = generator_words(added.aug)
+        folder = root / "synthetic" / which
+        words += [option, str(folder) if option == "--synthetic" and folder.is_dir() else which]
     words += [] if added.control is None else ["--control", added.control]
     words += [] if added.aug is None and added.control is None else ["--ratio", f"{added.ratio:g}"]
     words += ["--synthetic-only"] * added.synthetic_only + ["--strict"] * added.strict

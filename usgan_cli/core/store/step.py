@@ -31,6 +31,8 @@ class Step:
     """Resolved settings that decide the result, JSON-able."""
     inputs: Mapping[str, str] = field(default_factory=dict)
     """Content digest of each input, by role."""
+    places: Mapping[str, str] | None = field(default=None, compare=False)
+    """As in `RunRecord`. The same input may lie anywhere, so this is no difference between steps."""
 
     @classmethod
     def of(cls, record: RunRecord | PlanDocument) -> Step:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar, cast
@@ -281,6 +282,27 @@ class Workspace:
     def pooled(self, key: SplitsKey) -> Path:
         """Comparison of all classifiers over several splits."""
         return self.root / "ttests" / f"{key.name}.json"
+
+    def place_of(self, path: Path) -> str | None:
+        """Return where in the workspace something lies ("gans/ada-n100-s0"); None for what lies elsewhere.
+
+        A link in the workspace lies in it, wherever it leads.
+        """
+        root, there = (Path(os.path.normpath(one.absolute())) for one in (self.root, path))
+        if root not in there.parents:
+            root, there = self.root.resolve(), path.resolve()
+        return there.relative_to(root).as_posix() if root in there.parents else None
+
+    def places(self, artefact: Path, inputs: Mapping[str, Path]) -> dict[str, str]:
+        """Return where in the workspace the inputs of an artefact lie, by role; those that lie elsewhere are left out.
+
+        None lies there for an artefact that is written elsewhere.
+        """
+        own = self.place_of(artefact)
+        if own is None or own.partition("/")[0] not in ARTEFACTS:
+            return {}
+        found = {role: self.place_of(path) for role, path in inputs.items()}
+        return {role: place for role, place in found.items() if place is not None}
 
     def listed(self, folder: str, parse: Callable[[str], K | None], suffix: str = "") -> dict[K, Path]:
         """Return the artefacts in a folder of the workspace ("gans") whose names `parse` understands."""

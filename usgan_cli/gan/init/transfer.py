@@ -23,6 +23,7 @@ from usgan_cli.core.formats.generator import (
     CHECKPOINT_FOLDER,
     GeneratorDocument,
     latest_state,
+    networks_digest,
     read_generator,
 )
 from usgan_cli.core.formats.tensors import check_finite, read_tensors
@@ -216,14 +217,13 @@ def _from_folder(folder: Path) -> Source:
     state = latest_state(folder / CHECKPOINT_FOLDER)
     if state is None:
         document, average = read_generator(folder)
-        return Source(None, None, average, f"the generator of {folder}", document.tensors)
+        return Source(None, None, average, f"the generator of {folder}", networks_digest(None, document))
     tensors = read_tensors(state.tensor_file(folder / CHECKPOINT_FOLDER), state.tensors)
     generator, discriminator, average = (under(prefix, tensors) for prefix in ("g", "d", "ema"))
-    digest, description = state.tensors, f"the training in {folder} at {state.images / 1000:g} kimg"
+    digest, description = networks_digest(state, None), f"the training in {folder} at {state.images / 1000:g} kimg"
     if (folder / GeneratorDocument.FILE).is_file():
         document, average = read_generator(folder)
-        digest = files.digest_json([state.tensors, document.tensors])
-        description = f"the GAN {folder}"
+        digest, description = networks_digest(state, document), f"the GAN {folder}"
     return Source(generator, discriminator, average, description, digest)
 
 
