@@ -21,9 +21,9 @@ from torch.autograd import gradcheck, gradgradcheck
 from usgan_cli.core.errors import FormatError, SettingsError
 from usgan_cli.gan.augment import AdaAugment, AdaController, AdaOperations, Fill
 from usgan_cli.gan.augment.color import band_taps, filter_images
-from usgan_cli.gan.augment.operations import OPERATION_GROUPS, PIPES
 from usgan_cli.gan.augment.warp import fitted_window, sample_bilinear, warp
 from usgan_cli.gan.augment.wavelets import SYM2, SYM6, band_bank
+from usgan_cli.gan.presets import OPERATION_GROUPS, PIPES
 
 DRAWN = 20_000
 

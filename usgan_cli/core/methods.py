@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
+from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.store.workspace import AugName, DiscriminatorName, GanName
 
 DISCRIMINATORS: tuple[DiscriminatorName, ...] = get_args(DiscriminatorName)
@@ -18,6 +19,11 @@ LEAST_FEATURE_SIZE = 64
 """Pixels to which smaller images are enlarged for a feature network, which reduces its last maps 32 times."""
 ENLARGED_UP_TO, ENLARGED_LAST = 64, 0.2
 """Images of at most so many pixels are enlarged further in the last part of a training: this share of it."""
+
+
+TIMM = "timm:"
+LITES = ("efficientnet-lite0", "efficientnet-lite2")
+"""Feature networks with a short name: their weights come from the package index."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,12 @@ BEST = Method(
 METHODS: dict[GanName, Method] = {name: Method(name) for name in get_args(AugName)} | {"best": BEST}
 
 
+def discriminator_of(aug: GanName, chosen: DiscriminatorName | None = None) -> DiscriminatorName:
+    """Return the discriminator of a GAN: the one that the user chose, or else the GAN's own."""
+    own: DiscriminatorName = METHODS[aug].settings.get("discriminator", "stylegan2")
+    return chosen or own
+
+
 def settings_of_discriminator(name: DiscriminatorName, resolution: int, *, pixels: bool = False) -> dict[str, Any]:
     """Return what a discriminator's networks and losses are trained with, unless the user says otherwise.
 
@@ -66,3 +78,12 @@ def settings_of_discriminator(name: DiscriminatorName, resolution: int, *, pixel
         "feature_size": max(resolution, LEAST_FEATURE_SIZE),
         "enlarge_last": ENLARGED_LAST if resolution <= ENLARGED_UP_TO else 0.0,
     }
+
+
+def timm_name(name: str) -> str:
+    """Return what timm calls a network of features: one of `LITES`, or "timm:" and timm's own name."""
+    if name in LITES:
+        return f"tf_{name.replace('-', '_')}"
+    if name.startswith(TIMM):
+        return name.removeprefix(TIMM)
+    raise SettingsError(f"There is no network {name!r}.", f"Choose {', '.join(LITES)} or {TIMM}NAME of timm's models.")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.generator import ADA_KIMG, ADA_TARGET, Architecture
 from usgan_cli.core.methods import DISCRIMINATORS, METHODS, settings_of_discriminator
 from usgan_cli.core.store.workspace import AugName, DiffAugP, DiscriminatorName, GanName, StopName
-from usgan_cli.gan.augment import Augment, make_augment
-from usgan_cli.gan.presets import settings_of_preset
+from usgan_cli.gan.presets import check_policies, operations_of, settings_of_preset
+
+if TYPE_CHECKING:  # loads torch, without which a study is planned
+    from usgan_cli.gan.augment import Augment
 
 PUBLISHED_CUTOUT = 0.5
 """Side of DiffAug's cutout, as a part of the image's, in Zhao et al. 2020."""
@@ -300,7 +303,7 @@ def _check(config: GanConfig) -> None:
         raise SettingsError("--enlarge-last is for a projected discriminator.", "Leave it out.")
     if config.pixel_weight > 0 and config.discriminator != "projected":
         raise SettingsError("--pixel-weight is for a projected discriminator.", "Leave it out.")
-    augmentation(config)
+    _check_augmentation(config)
     if config.discriminator == "projected" and config.feature_size < config.resolution:
         raise SettingsError(
             f"The feature network would see images of {config.resolution} pixels reduced to {config.feature_size}.",
@@ -313,14 +316,18 @@ def _check(config: GanConfig) -> None:
             )
 
 
-def augmentation(config: GanConfig) -> Augment:
-    """Return what the discriminator is shown images through.
+def _check_augmentation(config: GanConfig) -> None:
+    """Refuse names of operations that there are not; the ranges of numbers are the options' own."""
+    if config.uses("ada"):
+        operations_of(config.ada_ops)
+    if config.uses("diffaug"):
+        check_policies(config.diffaug_policy)
 
-    Raises
-    ------
-    SettingsError
-        An operation or a policy is unknown.
-    """
+
+def augmentation(config: GanConfig) -> Augment:
+    """Return what the discriminator is shown images through."""
+    from usgan_cli.gan.augment import make_augment
+
     return make_augment(
         config.augment,
         operations=config.ada_ops,
@@ -330,6 +337,34 @@ def augmentation(config: GanConfig) -> Augment:
         cutout=config.diffaug_cutout,
         adaptive=config.diffaug_p == "adaptive",
     )
+
+
+def possible_splits(config: GanConfig, processes: int) -> list[int]:
+    """Return into how many parts each process's rows of a batch can be cut, rising; `SettingsError` if in none."""
+    columns = config.batch // min(config.mbstd_group_size, config.batch)
+    regularised = config.batch // config.pl_batch_shrink
+    cuts = [split for split in range(1, columns + 1) if columns % (processes * split) == 0]
+    possible = [split for split in cuts if regularised % (processes * split) == 0]
+    if not possible:
+        raise SettingsError(
+            f"A batch of {config.batch} in groups of {config.mbstd_group_size} cannot be shared by {processes} "
+            "processes.",
+            f"Use a --batch that is a multiple of {2 * config.mbstd_group_size * processes}.",
+        )
+    return possible
+
+
+def chosen_split(config: GanConfig, processes: int, possible: Sequence[int], at_once: int | None) -> int:
+    """Return the possible split for so many images at once (None: the coarsest); `SettingsError` if there is none."""
+    if at_once is None:
+        return possible[0]
+    by_size = {config.batch // (processes * split): split for split in possible}
+    if at_once not in by_size:
+        raise SettingsError(
+            f"--batch-gpu {at_once} does not divide the batch of {config.batch} evenly.",
+            f"Use --batch-gpu {', '.join(str(size) for size in sorted(by_size))}.",
+        )
+    return by_size[at_once]
 
 
 def settings_of(config: GanConfig) -> dict[str, Any]:

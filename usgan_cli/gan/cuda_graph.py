@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from usgan_cli.core.errors import SettingsError
+from usgan_cli.core.machine.precision import check_graphs
 from usgan_cli.gan.batches import Batch
 
 WARM_UP_RUNS = 2
@@ -42,8 +42,7 @@ def resolve_graphs(choice: GraphsWanted, device: torch.device) -> GraphsWanted:
     """Return the choice where the device can record graphs, else "off"; there "on" is a SettingsError."""
     if device.type == "cuda":
         return choice
-    if choice == "on":
-        raise SettingsError(f"--cuda-graphs on needs a GPU; this training runs on {device}.", "Use --cuda-graphs auto.")
+    check_graphs(choice, device.type)
     return "off"
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.gan.batches import Batch, cut
-from usgan_cli.gan.config import GanConfig
+from usgan_cli.gan.config import GanConfig, chosen_split, possible_splits
 from usgan_cli.gan.cuda_graph import Compute, GraphError, Graphs
 from usgan_cli.gan.distributed import ALONE, World
 
@@ -86,8 +86,8 @@ class Microbatches:
         graphs: Graphs | None = None,
     ) -> None:
         self.config, self.device, self.world, self.graphs = config, device, world, graphs
-        self.splits = _possible_splits(config, world)
-        self.split = _chosen_split(config, world, self.splits, at_once)
+        self.splits = possible_splits(config, world.size)
+        self.split = chosen_split(config, world.size, self.splits, at_once)
         self.adapts_split = at_once is None
 
     def parts(self, inputs: Batch, group: int | None = None) -> Iterator[Batch]:
@@ -140,30 +140,3 @@ class Microbatches:
         self.forget_graphs()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-
-
-def _possible_splits(config: GanConfig, world: World) -> list[int]:
-    """Return into how many parts each process's rows can be cut, in rising order."""
-    columns = config.batch // min(config.mbstd_group_size, config.batch)
-    regularised = config.batch // config.pl_batch_shrink
-    cuts = [split for split in range(1, columns + 1) if columns % (world.size * split) == 0]
-    possible = [split for split in cuts if regularised % (world.size * split) == 0]
-    if not possible:
-        raise SettingsError(
-            f"A batch of {config.batch} in groups of {config.mbstd_group_size} cannot be shared by {world.size} "
-            "processes.",
-            f"Use a --batch that is a multiple of {2 * config.mbstd_group_size * world.size}.",
-        )
-    return possible
-
-
-def _chosen_split(config: GanConfig, world: World, possible: Sequence[int], at_once: int | None) -> int:
-    if at_once is None:
-        return possible[0]
-    by_size = {config.batch // (world.size * split): split for split in possible}
-    if at_once not in by_size:
-        raise SettingsError(
-            f"--batch-gpu {at_once} does not divide the batch of {config.batch} evenly.",
-            f"Use --batch-gpu {', '.join(str(size) for size in sorted(by_size))}.",
-        )
-    return by_size[at_once]

@@ -1,4 +1,4 @@
-"""How large the networks of each preset are, and how they are trained.
+"""How large the networks of each preset are, how they are trained, and which augmentations a name stands for.
 
 The study (Maack et al. 2022) says that it took StyleGAN2's settings for LSUN, which can mean two: `paper256`, the
 published setting of StyleGAN2-ADA (Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data")
@@ -10,10 +10,29 @@ processors without a GPU (see scripts/bench/train_step.py).
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.generator import ADA_KIMG
+
+OPERATION_GROUPS: dict[str, tuple[str, ...]] = {
+    "blit": ("xflip", "rotate90", "xint"),
+    "geom": ("scale", "rotate", "aniso", "xfrac"),
+    "color": ("brightness", "contrast", "lumaflip", "hue", "saturation"),
+    "filter": ("imgfilter",),
+    "noise": ("noise",),
+    "cutout": ("cutout",),
+}
+"""ADA's operations (Karras et al. 2020, appendix B)."""
+# The paper's cumulative names: each letter adds a group.
+PIPES: dict[str, tuple[str, ...]] = {
+    name: tuple(OPERATION_GROUPS)[: len(name)] for name in ("b", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc")
+}
+# What a B-mode image bears, with its own strengths; see `AdaOperations.named`.
+ULTRASOUND = ("xflip", "xint", "scale", "rotate", "aniso", "xfrac", "brightness", "contrast")
+POLICIES = ("color", "translation", "cutout")
+"""What DiffAug can do (Zhao et al. 2020)."""
 
 
 def _auto(resolution: int) -> dict[str, Any]:
@@ -122,3 +141,38 @@ def settings_of_preset(preset: str, resolution: int) -> dict[str, Any]:
             "Prepare them with --size 64 (or 32, 128, 256).",
         )
     return _PRESETS[preset](resolution)
+
+
+def split_names(names: str | Iterable[str]) -> list[str]:
+    """Return the names that one or several texts join ("blit+color", "xflip,xint")."""
+    texts = [names] if isinstance(names, str) else names
+    return [part.strip() for text in texts for part in text.replace("+", ",").split(",")]
+
+
+def operations_of(names: str | Iterable[str]) -> set[str]:
+    """Return ADA's operations by their names, or by those of pipes and groups; see `AdaOperations.named`.
+
+    Raises
+    ------
+    SettingsError
+        If a name is unknown.
+    """
+    operations: set[str] = set()
+    for part in split_names(names):
+        for group in ULTRASOUND if part == "ultrasound" else PIPES.get(part, (part,)):
+            operations.update(OPERATION_GROUPS.get(group, (group,)))
+    known = {name for group in OPERATION_GROUPS.values() for name in group}
+    if unknown := sorted(operations - known):
+        choices = ", ".join([*PIPES, "ultrasound", *OPERATION_GROUPS, *sorted(known - set(OPERATION_GROUPS))])
+        raise SettingsError(
+            f"unknown ADA operations: {', '.join(map(repr, unknown))}", f"Choose from: {choices}; join several with +."
+        )
+    return operations
+
+
+def check_policies(policies: Sequence[str]) -> None:
+    """Raise a `SettingsError` if one of DiffAug's policies is unknown, or named twice."""
+    if unknown := [name for name in policies if name not in POLICIES]:
+        raise SettingsError(f"unknown DiffAug policies: {', '.join(unknown)}", f"Choose from: {', '.join(POLICIES)}.")
+    if len(set(policies)) < len(policies):
+        raise SettingsError(f"DiffAug's policies repeat: {', '.join(policies)}", "Name each of them once.")

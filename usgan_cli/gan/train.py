@@ -43,7 +43,9 @@ TUNED_FROM_KIMG, TUNED_FROM_MINUTES = 1200, 30
 
 ENLARGED_COST = 1.9
 """How many times as long an iteration takes whose images the frozen network sees at twice their size: measured at 64
-pixels on two cores. The time left is told by it."""
+pixels on two cores. The time left is computed with it."""
+PIXELS_COST = 0.6
+"""What StyleGAN2's discriminator beside the frozen network adds to an iteration, whatever that network sees (there)."""
 
 ITERATIONS_AHEAD = 3
 """Iterations that the host may have given to a GPU before it waits, so that time and signals are acted on soon."""
@@ -185,10 +187,18 @@ def _reach_of_p(config: GanConfig, training: Training) -> str:
 def _progress_bar(config: GanConfig, training: Training, run: GanRun) -> AbstractContextManager[Task]:
     if config.kimg is not None:
         within = math.inf if config.minutes is None else config.minutes * 60 - training.seconds
-        pace = Pace((1 - config.enlarge_last) * config.kimg, ENLARGED_COST) if config.enlarge_last else EVEN
+        pace = _pace(config, config.kimg)
         done = training.images / 1000
         return run.progress.task(f"train {run.name}", config.kimg, "kimg", done=done, within=within, pace=pace)
     return run.progress.task(f"train {run.name}", config.minutes or 0, "minutes", done=training.seconds / 60)
+
+
+def _pace(config: GanConfig, kimg: float) -> Pace:
+    """Return how much slower the last part of a training is."""
+    if config.enlarge_last == 0:
+        return EVEN
+    pixels = PIXELS_COST if config.pixel_weight > 0 else 0.0
+    return Pace((1 - config.enlarge_last) * kimg, (ENLARGED_COST + pixels) / (1 + pixels))
 
 
 def _report(training: Training, steps: Steps, clock: Clock) -> LogRow | None:

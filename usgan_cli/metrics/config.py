@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+
+from usgan_cli.core.errors import SettingsError
+from usgan_cli.core.methods import LITES, TIMM
+
+EXTRACTORS = ("inception", *LITES)
+"""Feature extractors with a name of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,3 +28,14 @@ class ScoreConfig:
     repeats: int
     seed: int = 0
     """Seed of the pairs, of the draws and of the choice among more real images than `count`."""
+
+
+def check_extractor(name: str, weights: str | Path | None) -> None:
+    """Raise a `SettingsError` for a name that no feature extractor has, or one without pretrained weights."""
+    if str(weights) == "none":
+        raise SettingsError(
+            f"The feature extractor {name} means nothing without its pretrained weights.", "Use --weights auto."
+        )
+    if name not in EXTRACTORS and not name.startswith(TIMM):
+        hint = f"Choose one of {', '.join(EXTRACTORS)}, or {TIMM}NAME with a model of timm."
+        raise SettingsError(f"There is no feature extractor {name!r}.", hint)

@@ -32,12 +32,12 @@ from usgan_cli.core.images.codec import Pixels, to_float
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.machine.backbones import load_backbone
 from usgan_cli.core.machine.weights import find_weights, read_state
+from usgan_cli.core.methods import timm_name
 from usgan_cli.core.progress import Progress, Silent
+from usgan_cli.metrics.config import check_extractor
 
 Features = NDArray[np.float32]
 
-EXTRACTORS = ("inception", "efficientnet-lite0", "efficientnet-lite2")
-TIMM = "timm:"
 LITE_SIZES = {"efficientnet-lite0": 224, "efficientnet-lite2": 260}
 BATCH_SIZE = 16
 
@@ -149,19 +149,12 @@ def make_extractor(
     fetches nothing.
     """
     device = torch.device(device)
-    if str(weights) == "none":
-        raise SettingsError(
-            f"The feature extractor {name} means nothing without its pretrained weights.", "Use --weights auto."
-        )
+    check_extractor(name, weights)
     path = None if weights is None or str(weights) == "auto" else Path(weights)
     if name == "inception":
         located = find_weights("inception", path, offline=offline, progress=progress)
         return NetworkExtractor(f"{name}@{located.sha256[:12]}", _Inception(located.path), 2048, device)
-    if name not in LITE_SIZES and not name.startswith(TIMM):
-        hint = f"Choose one of {', '.join(EXTRACTORS)}, or {TIMM}NAME with a model of timm."
-        raise SettingsError(f"There is no feature extractor {name!r}.", hint)
-    backbone = name.removeprefix(TIMM) if name.startswith(TIMM) else f"tf_{name.replace('-', '_')}"
-    model, loaded = load_backbone(backbone, path or "auto", num_classes=0, offline=offline, progress=progress)
+    model, loaded = load_backbone(timm_name(name), path or "auto", num_classes=0, offline=offline, progress=progress)
     assert loaded is not None  # only "none" gives none
     if name in LITE_SIZES:
         network = _Resized(model, (LITE_SIZES[name], LITE_SIZES[name]))

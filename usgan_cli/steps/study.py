@@ -21,6 +21,7 @@ from usgan_cli.core.text import duration
 from usgan_cli.data.copies.groups import clusters_of
 from usgan_cli.stats.prospect import Prospect, prospects
 from usgan_cli.steps.estimates import Estimates, table_for
+from usgan_cli.steps.planning import absent_file, check_study
 from usgan_cli.study.config import PHANTOM, StudyConfig, load_study, study_text
 from usgan_cli.study.document import claim_workspace, study_file
 from usgan_cli.study.estimate import Estimator, learn_from_records
@@ -72,6 +73,10 @@ class Planned:
         """Plan a study in the session's workspace."""
         session = replace(session, study=config.name, adopt=options.adopt)
         steps = plan_study(config, session.workspace)
+        try:
+            check_study(config, steps, elsewhere=options.engine != "local")
+        except SettingsError as error:
+            raise SettingsError(f"{options.name}: {error.message}", error.hint) from None
         chosen = select_steps(steps, options.only, options.begin)
         estimator = Estimator()
         learn_from_records(estimator, steps)
@@ -141,6 +146,8 @@ class Planned:
                 options = self.steps[i].options
                 absent = isinstance(options, Prepare) and options.source is not None and not options.source.exists()
                 return f"{self.steps[i].line}\n{self.states[i].why}{SOURCE_HINT if absent else ''}"
+            if (file := absent_file(self.steps[i], self.steps)) is not None:
+                return f"{self.steps[i].line}\n{file}"
         return None
 
     def _summary(self) -> str:

@@ -10,13 +10,16 @@ from usgan_cli.commands.study import Study as StudyOptions
 from usgan_cli.commands.train_classifier import TrainClassifier
 from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.commands.ttest import Ttest
-from usgan_cli.core.errors import MissingWeightsError
+from usgan_cli.core.errors import MissingWeightsError, SettingsError
+from usgan_cli.core.machine.weights import source_of
+from usgan_cli.core.methods import TIMM
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.records import collect
 from usgan_cli.reporting.verdict import headline, judge_study
 from usgan_cli.steps.report import declared_analysis
 from usgan_cli.steps.study import Planned
+from usgan_cli.study.config import StudyConfig
 from usgan_cli.study.plan import PlannedStep
 from usgan_cli.study.run import run_plan
 from usgan_cli.study.snakemake import run_snakemake
@@ -31,6 +34,7 @@ TABLE_OF = {"extractor": "score", "backbone": "classifier"}
 def carry_out(planned: Planned, options: StudyOptions) -> None:
     """Carry out the steps that are not done."""
     session = planned.session
+    check_networks(planned.config)
     if options.engine == "snakemake":
         run_snakemake(options, planned.config, planned.steps, planned.todo, session.workspace)
         return
@@ -47,6 +51,21 @@ def carry_out(planned: Planned, options: StudyOptions) -> None:
             chosen=planned.chosen,
             keep_going=options.keep_going,
         )
+
+
+def check_networks(config: StudyConfig) -> None:
+    """Raise a `SettingsError` for the first network of a study's file that timm does not have."""
+    named = {"classifier.backbone": config.classifier.backbone, "score.extractor": config.score.extractor}
+    for aug in config.grid.gans:
+        own, gan = config.gans.get(aug, {}), config.gan_of(aug)
+        for key in ("feature_network", "extractor"):
+            named[f"gan.{aug}.{key}" if key in own else f"gan.{key}"] = getattr(gan, key)
+    for place, name in named.items():
+        if place == "classifier.backbone" or name.startswith(TIMM):
+            try:
+                source_of(name.removeprefix(TIMM))
+            except SettingsError as error:
+                raise SettingsError(f"{place}: {error.message}", error.hint) from None
 
 
 def _run_step(session: Session, terminal: StudyTerminal, step: PlannedStep) -> None:

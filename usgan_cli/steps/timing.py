@@ -25,7 +25,7 @@ from usgan_cli.gan.config import GanConfig, augmentation
 from usgan_cli.gan.cuda_graph import resolve_graphs
 from usgan_cli.gan.state import Training
 from usgan_cli.gan.steps import Steps
-from usgan_cli.steps.train_classifier import resolve as resolve_classifier
+from usgan_cli.steps.options import resolve_classifier
 from usgan_cli.steps.train_gan import resolve
 from usgan_cli.study.config import StudyConfig
 from usgan_cli.study.estimate import work_units

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from usgan_cli.classify.config import ClassifierConfig, check_config, settings_of
+from usgan_cli.classify.config import settings_of
 from usgan_cli.classify.fold_images import Treatment, synthetic_count
 from usgan_cli.classify.train import Origin, train_classifier
 from usgan_cli.commands.train_classifier import TrainClassifier
 from usgan_cli.commands.train_gan import TrainGan
-from usgan_cli.core.budget import updates_of_epochs
 from usgan_cli.core.errors import DataError, MissingError, SettingsError
 from usgan_cli.core.formats.classifier import ClassifierRecord
 from usgan_cli.core.formats.dataset import DataManifest, Subset
 from usgan_cli.core.formats.synthetic import SyntheticManifest, read_synthetic_manifest, used_digest
 from usgan_cli.core.images.sets import ImageSet, load_synthetic
-from usgan_cli.core.options import settings_for
 from usgan_cli.core.store.document import RunDocument, read_main
 from usgan_cli.core.store.lifecycle import growing_folder
 from usgan_cli.core.store.step import Outcome, Step
@@ -28,10 +25,10 @@ from usgan_cli.core.store.workspace import TrainingSet
 from usgan_cli.steps.external import external_inputs, external_paths, find_external
 from usgan_cli.steps.foreign import generator_of, is_foreign, load_foreign, name_of
 from usgan_cli.steps.inputs import SYNTHETIC_OF_FOLD, find_data, quoted, read_subset, weights_input
+from usgan_cli.steps.options import ratio_of, resolve_classifier
 from usgan_cli.terminal.session import Session
 
 REVISION = 5
-DEFAULT_RATIO = 1.0
 SHOWN = (
     "test_micro_f1",
     "test_macro_f1",
@@ -70,9 +67,7 @@ def run(options: TrainClassifier, session: Session) -> Outcome:
     """Train one classifier a fold on the subset and the generated images asked for."""
     data = find_data(session, options.data)
     subset = read_subset(session, options.n, options.seed)
-    _check_together(options)
-    config = resolve(options)
-    check_config(config)
+    config = resolve_classifier(options)
     added = _find_added(options, session, data.manifest, subset)
     digests = [one.digest for one in added]
     aug = options.aug or (added[0].generator if added else None)
@@ -123,58 +118,6 @@ def run(options: TrainClassifier, session: Session) -> Outcome:
     if making.outcome.status == "done":
         _show(session, making.outcome.result, options)
     return making.outcome
-
-
-def resolve(options: TrainClassifier) -> ClassifierConfig:
-    """Return the classifier's configuration, with the number of updates where it is fixed."""
-    config = ClassifierConfig(**settings_for(options, ClassifierConfig))
-    if config.freeze:
-        return config
-    how = config.epochs, config.batch, options.n, config.folds
-    if options.control == "real":
-        return dataclasses.replace(config, updates=updates_of_epochs(*how, ratio_of(options)))
-    if config.budget == "updates" and config.updates is None:
-        return dataclasses.replace(config, updates=updates_of_epochs(*how, DEFAULT_RATIO))
-    return config
-
-
-def ratio_of(options: TrainClassifier) -> float:
-    """Return the number of generated images, or copies, per real training image; 0 for the baseline."""
-    if options.aug is None and options.synthetic is None and options.control is None:
-        return 0.0
-    return DEFAULT_RATIO if options.ratio is None else options.ratio
-
-
-def _check_together(options: TrainClassifier) -> None:
-    """Refuse contradictory options."""
-    if options.aug is not None and options.synthetic is not None:
-        raise SettingsError("--synthetic names the images outright; leave out --aug.")
-    if options.updates is not None and (options.budget == "epochs" or options.freeze):
-        why = "a linear head has none" if options.freeze else "--budget epochs lets the images decide"
-        raise SettingsError(f"--updates fixes the number of optimiser updates, and {why}: leave it out.")
-    if options.control == "real" and (options.budget == "updates" or options.freeze):
-        raise SettingsError(
-            "With equal updates, or a linear head, the baseline is the control 'real' itself.",
-            "Leave out --control and --ratio, or give --budget epochs without --freeze.",
-        )
-    if options.control == "shuffled" and options.aug is None and options.synthetic is None:
-        raise SettingsError("--control shuffled needs generated images: give --aug, or --synthetic DIR.")
-    if options.control not in {None, "shuffled"} and (options.aug is not None or options.synthetic is not None):
-        raise SettingsError(f"--control {options.control} has no generated images: leave out --aug and --synthetic.")
-    if options.aug is None and options.synthetic is None:
-        needing = {
-            "--ratio": options.ratio if options.control is None else None,
-            "--synthetic-only": options.synthetic_only,
-            "--strict": options.strict,
-            "--select": options.select,
-        }
-        for option, value in needing.items():
-            if value:
-                raise SettingsError(f"{option} needs generated images: give --aug, or --synthetic DIR.")
-    if options.ratio == 0 and ratio_of(options) == 0 and (options.aug or options.synthetic or options.control):
-        raise SettingsError("--ratio 0 adds no images: leave out --aug and --control for the baseline.")
-    if options.strict and options.aug is None:
-        raise SettingsError("--strict takes one set of generated images a fold: give --aug, not --synthetic.")
 
 
 def _find_added(options: TrainClassifier, session: Session, manifest: DataManifest, subset: Subset) -> list[Added]:

@@ -13,22 +13,21 @@ import torch
 from usgan_cli.classify.folds import training_side, validation_side
 from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.core.apportion import class_order
-from usgan_cli.core.errors import DataError, SettingsError, WeightsError
+from usgan_cli.core.errors import DataError, WeightsError
 from usgan_cli.core.formats.dataset import Subset
 from usgan_cli.core.formats.generator import CHECKPOINT_FOLDER, latest_state, read_generator_document, read_log
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.machine import device as devices
-from usgan_cli.core.machine.backbones import timm_name
-from usgan_cli.core.machine.precision import resolve_precision
 from usgan_cli.core.machine.seeds import numpy_generator
 from usgan_cli.core.machine.weights import find_weights
-from usgan_cli.core.options import options_of, settings_for
+from usgan_cli.core.methods import timm_name
+from usgan_cli.core.options import options_of
 from usgan_cli.core.store.lifecycle import Growth, find_existing, growing_folder
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.core.store.workspace import FoldOf, gan_name
 from usgan_cli.core.text import listed
 from usgan_cli.gan import launch
-from usgan_cli.gan.config import GanConfig, make_config, settings_of
+from usgan_cli.gan.config import GanConfig, settings_of
 from usgan_cli.gan.early_stop import reason_to_stop
 from usgan_cli.gan.init.transfer import read_source
 from usgan_cli.gan.launch import Job
@@ -42,6 +41,7 @@ from usgan_cli.metrics.kid import SUBSETS, kernel_distance, subset_size
 from usgan_cli.metrics.memorization import closeness, nearest_by_features
 from usgan_cli.metrics.prdc import euclidean
 from usgan_cli.steps.inputs import Dataset, find_data, read_subset, weights_input
+from usgan_cli.steps.options import resolve_gan
 from usgan_cli.terminal.session import Session
 
 REVISION = 2
@@ -62,8 +62,6 @@ def run(options: TrainGan, session: Session) -> Outcome | list[Outcome]:
     subset = read_subset(session, options.n, options.seed)
     device = devices.resolve_device(options.device)
     config = resolve(options, data.manifest.size, data.manifest.channels, len(data.manifest.classes), device)
-    if options.freeze_d and options.init is None:
-        raise SettingsError("--freeze-d keeps layers as --init brings them; there is no --init.", "Leave it out.")
     config = with_feature_weights(config, options, session)
     source = None if options.init is None else read_source(options.init)
     part = None if options.fold is None else (options.fold, options.folds)
@@ -113,16 +111,7 @@ def run(options: TrainGan, session: Session) -> Outcome | list[Outcome]:
 
 def resolve(options: TrainGan, resolution: int, channels: int, classes: int, device: torch.device) -> GanConfig:
     """Return the configuration that the options and their preset give for a dataset."""
-    policy = tuple(name.strip() for name in options.policy.split(","))
-    precision = resolve_precision(options.precision, device.type)
-    settings = settings_for(options, GanConfig) | {"precision": precision, "diffaug_policy": policy}
-    initialised = options.init is not None
-    config = make_config(
-        **settings, resolution=resolution, img_channels=channels, c_dim=classes, initialised=initialised
-    )
-    if config.stop == "limit":
-        return config
-    return replace(config, stop_every=options.fd_every or config.save_kimg, stop_features=options.extractor)
+    return resolve_gan(options, resolution, channels, classes, "cpu" if device.type == "cpu" else "cuda")
 
 
 def without_effect(options: TrainGan, config: GanConfig) -> list[str]:

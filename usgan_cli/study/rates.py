@@ -16,7 +16,7 @@ from usgan_cli.commands.phantom import Phantom
 from usgan_cli.commands.score import DEFAULT_COUNT, Score
 from usgan_cli.commands.train_classifier import TrainClassifier
 from usgan_cli.commands.train_gan import TrainGan
-from usgan_cli.core.methods import METHODS, settings_of_discriminator
+from usgan_cli.core.methods import METHODS, discriminator_of, settings_of_discriminator
 from usgan_cli.study.plan import PlannedStep
 
 Kind = Literal["cpu", "gpu"]
@@ -61,12 +61,19 @@ KIMG: dict[Kind, dict[tuple[str, int], Rate]] = {
 }
 """Seconds per thousand images of StyleGAN2, by preset and pixels, in bf16."""
 FEATURES: dict[Kind, dict[int, Rate]] = {
-    "cpu": {64: Rate(8), 128: Rate(20), 256: Rate(75)},
+    "cpu": {64: Rate(4), 128: Rate(12), 256: Rate(45)},
     "gpu": {128: Rate(0.12), 256: Rate(0.2)},
 }
-"""What a projected discriminator takes, by the pixels that its feature network sees."""
+"""What a projected discriminator takes, by the pixels that its feature network sees.
+
+64 and 128 on a processor are what is left, without the generator's share, of the 10 and 18 s that `best` took (`small`,
+64 pixels, two threads: 109 kimg in 20 minutes); 256 is estimated from them.
+"""
 GENERATOR_SHARE = 0.45
 """Share of StyleGAN2's time that is left of it beside a projected discriminator (estimated)."""
+PIXELS_SHARE = 0.47
+"""Share of StyleGAN2's time that its discriminator takes beside a projected one, with R1 (measured: 11 of 23 s of a
+thread, `small` at 64 pixels, and as many whatever the feature network sees)."""
 FLOAT32 = {"narrow": 1.7, "full": 2.5}
 """How many times as long float32 takes on a processor (measured: 1.7 for `small`, 2.7 to 3.5 at full width)."""
 NO_AVX512 = 3.5
@@ -137,11 +144,13 @@ def _count(count: int | None) -> int:
     return count or DEFAULT_COUNT
 
 
-def kimg_rate(preset: str, machine: Machine, *, features: int | None = None, enlarged: float = 0.0) -> float | None:
+def kimg_rate(
+    preset: str, machine: Machine, *, features: int | None = None, enlarged: float = 0.0, pixels: bool = False
+) -> float | None:
     """Return seconds per thousand images of a preset at the machine's pixels; None for a preset without a rate.
 
     With a projected discriminator `features` are the pixels that its network sees, and `enlarged` is the share of the
-    training in which it sees twice as many.
+    training in which it sees twice as many; `pixels` means StyleGAN2's discriminator beside it.
     """
     known = {pixels: rate for (name, pixels), rate in KIMG[machine.kind].items() if name == preset}
     if not known:
@@ -152,7 +161,8 @@ def kimg_rate(preset: str, machine: Machine, *, features: int | None = None, enl
         seconds *= NO_AVX512 if machine.narrow_cpu else 1.0
     if features is not None:
         own, twice = (_at(FEATURES[machine.kind], size) for size in (features, 2 * features))
-        seconds = GENERATOR_SHARE * seconds + (1 - enlarged) * own + enlarged * twice
+        share = GENERATOR_SHARE + (PIXELS_SHARE if pixels else 0.0)
+        seconds = share * seconds + (1 - enlarged) * own + enlarged * twice
     return seconds
 
 
@@ -170,12 +180,14 @@ def _at(known: dict[int, Rate], pixels: int) -> float:
 
 
 def _training(options: TrainGan, machine: Machine) -> float | None:
-    method = METHODS[options.aug].settings
-    discriminator = options.discriminator or method.get("discriminator", "stylegan2")
-    usual = settings_of_discriminator(discriminator, machine.pixels)
-    features = options.feature_size or usual.get("feature_size")
-    enlarged = usual.get("enlarge_last", 0.0) if options.enlarge_last is None else options.enlarge_last
-    rate = kimg_rate(options.preset, machine, features=features, enlarged=enlarged)
+    if (discriminator := discriminator_of(options.aug, options.discriminator)) == "projected":
+        usual = settings_of_discriminator(discriminator, machine.pixels) | dict(METHODS[options.aug].settings)
+        features = options.feature_size or usual["feature_size"]
+        enlarged = usual["enlarge_last"] if options.enlarge_last is None else options.enlarge_last
+        weight = usual.get("pixel_weight", 0.0) if options.pixel_weight is None else options.pixel_weight
+        rate = kimg_rate(options.preset, machine, features=features, enlarged=enlarged, pixels=weight > 0)
+    else:
+        rate = kimg_rate(options.preset, machine)
     limit = None if options.minutes is None else options.minutes * 60
     kimg = options.kimg if options.kimg is not None or limit is not None else machine.kimg_of(options.preset)
     needed = None if rate is None or kimg is None else rate * kimg

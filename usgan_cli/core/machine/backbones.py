@@ -17,18 +17,6 @@ from usgan_cli.core.machine.weights import PACKAGES, Weights, find_weights, read
 from usgan_cli.core.progress import Progress
 
 PRETRAINED = ("auto", "imagenet")
-TIMM = "timm:"
-LITES = ("efficientnet-lite0", "efficientnet-lite2")
-"""Networks with a short name: their weights come from the package index."""
-
-
-def timm_name(name: str) -> str:
-    """Return what timm calls a network: one of `LITES`, or "timm:" and timm's own name."""
-    if name in LITES:
-        return f"tf_{name.replace('-', '_')}"
-    if name.startswith(TIMM):
-        return name.removeprefix(TIMM)
-    raise SettingsError(f"There is no network {name!r}.", f"Choose {', '.join(LITES)} or {TIMM}NAME of timm's models.")
 
 
 def load_backbone(

@@ -1,4 +1,4 @@
-"""The kind of device that an option means, and its fastest precision.
+"""The kind of device that an option means, its fastest precision, and what it cannot do.
 
 A study is planned without loading torch, which takes seconds: torch is asked only where there may be a GPU.
 """
@@ -74,3 +74,9 @@ def resolve_precision(name: str, kind: str) -> Precision:
     if name not in {"float32", "bf16", "fp16"}:
         raise SettingsError(f"{name!r} is not a precision.", "Use auto, float32, bf16 or fp16.")
     return name  # type: ignore[return-value]
+
+
+def check_graphs(choice: str, kind: str) -> None:
+    """Raise a `SettingsError` where CUDA graphs must be recorded ("on"), on a device of a kind that has none."""
+    if choice == "on" and kind != "cuda":
+        raise SettingsError(f"--cuda-graphs on needs a GPU; this training runs on {kind}.", "Use --cuda-graphs auto.")

@@ -16,8 +16,7 @@ from torch import Tensor
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.machine.placement import to_device
 from usgan_cli.gan.augment.base import Augment
-
-POLICIES = ("color", "translation", "cutout")
+from usgan_cli.gan.presets import check_policies
 
 
 @dataclass(frozen=True)
@@ -41,12 +40,7 @@ class DiffAugment(Augment):
     """Apply each policy to each image with probability p, as ADA does. The paper applies them always."""
 
     def __post_init__(self) -> None:
-        if unknown := [name for name in self.policy if name not in POLICIES]:
-            raise SettingsError(
-                f"unknown DiffAug policies: {', '.join(unknown)}", f"Choose from: {', '.join(POLICIES)}."
-            )
-        if len(set(self.policy)) < len(self.policy):
-            raise SettingsError(f"DiffAug's policies repeat: {', '.join(self.policy)}", "Name each of them once.")
+        check_policies(self.policy)
         for name, ratio in (("translation", self.translation_ratio), ("cutout", self.cutout_ratio)):
             if not 0 <= ratio <= 1:
                 raise SettingsError(f"DiffAug's {name}_ratio must lie in [0, 1]: {ratio}")

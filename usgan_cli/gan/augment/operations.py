@@ -11,22 +11,10 @@ from dataclasses import dataclass, fields
 
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.gan.augment import color
+from usgan_cli.gan.presets import operations_of, split_names
 
-OPERATION_GROUPS: dict[str, tuple[str, ...]] = {
-    "blit": ("xflip", "rotate90", "xint"),
-    "geom": ("scale", "rotate", "aniso", "xfrac"),
-    "color": ("brightness", "contrast", "lumaflip", "hue", "saturation"),
-    "filter": ("imgfilter",),
-    "noise": ("noise",),
-    "cutout": ("cutout",),
-}
-# The paper's cumulative names: each letter adds a group.
-PIPES: dict[str, tuple[str, ...]] = {
-    name: tuple(OPERATION_GROUPS)[: len(name)] for name in ("b", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc")
-}
-# What a B-mode image bears, with its own strengths; see `AdaOperations.named`.
-ULTRASOUND = ("xflip", "xint", "scale", "rotate", "aniso", "xfrac", "brightness", "contrast")
 ULTRASOUND_STRENGTHS = {"rotate_max": 5 / 180, "brightness_std": 0.1, "contrast_std": 0.25}
+"""What `ULTRASOUND` has in place of the paper's; see `AdaOperations.named`."""
 
 
 @dataclass(frozen=True)
@@ -112,19 +100,8 @@ class AdaOperations:
         SettingsError
             If a name or a field is unknown.
         """
-        texts = [names] if isinstance(names, str) else names
-        parts = [part.strip() for text in texts for part in text.replace("+", ",").split(",")]
-        operations: set[str] = set()
-        for part in parts:
-            for group in ULTRASOUND if part == "ultrasound" else PIPES.get(part, (part,)):
-                operations.update(OPERATION_GROUPS.get(group, (group,)))
-        known = {name for group in OPERATION_GROUPS.values() for name in group}
-        if unknown := sorted(operations - known):
-            choices = ", ".join([*PIPES, "ultrasound", *OPERATION_GROUPS, *sorted(known - set(OPERATION_GROUPS))])
-            raise SettingsError(
-                f"unknown ADA operations: {', '.join(map(repr, unknown))}",
-                f"Choose from: {choices}; join several with +.",
-            )
+        parts = split_names(names)
+        operations = operations_of(parts)
         if unknown := sorted(set(strengths) - {field.name for field in fields(cls)}):
             raise SettingsError(f"unknown ADA settings: {', '.join(unknown)}")
         own = ULTRASOUND_STRENGTHS if "ultrasound" in parts else {}

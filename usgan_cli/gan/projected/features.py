@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from usgan_cli.core.errors import SettingsError, WeightsError
-from usgan_cli.core.machine.backbones import load_backbone, timm_name
+from usgan_cli.core.machine.backbones import load_backbone
 from usgan_cli.core.machine.seeds import derive_seed
+from usgan_cli.core.methods import timm_name
 from usgan_cli.gan.projected.faster import faster
 
 SCALES = 4
