@@ -314,7 +314,7 @@ def test_without_the_subset_the_test_images_choose_and_it_is_said(trained: Works
 
 @pytest.mark.parametrize("name", ["ada-n20-s0", "ada-n20-s0-fold0of5", "best-n20-s0"])
 def test_the_training_images_of_a_gan_are_known_by_its_name_wherever_it_lies(trained: Workspace, name: str) -> None:
-    own = _subset_of(name, session(trained.root))
+    own = _subset_of(name, find_data(session(trained.root), None), session(trained.root))
     assert own is not None
     assert (own.n, own.seed) == (20, 0)
 
@@ -327,7 +327,7 @@ def test_where_they_are_not_known_it_is_said(trained: Workspace, name: str, word
     said: list[str] = []
     asking = session(trained.root)
     asking.progress.note = said.append  # type: ignore[method-assign]
-    assert _subset_of(name, asking) is None
+    assert _subset_of(name, find_data(asking, None), asking) is None
     assert len(said) == 1
     assert words in said[0]
     assert "copies are looked for among all training images" in said[0]
@@ -339,9 +339,9 @@ def test_a_subset_of_that_name_with_other_images_is_not_taken_for_the_gans(train
     said: list[str] = []
     asking = session(trained.root)
     asking.progress.note = said.append  # type: ignore[method-assign]
-    assert _subset_of("ada-n20-s0", asking, trained_on=drawn) is not None
+    assert _subset_of("ada-n20-s0", find_data(asking, None), asking, trained_on=drawn) is not None
     assert said == []
-    assert _subset_of("ada-n20-s0", asking, trained_on="another's") is None
+    assert _subset_of("ada-n20-s0", find_data(asking, None), asking, trained_on="another's") is None
     assert "is not in this workspace: copies are looked for among all training images" in said[0]
 
 

@@ -72,18 +72,29 @@ def read_subset(session: Session, n: int, seed: int) -> Subset:
     )
 
 
-def find_subset(session: Session, n: int, seed: int, trained_on: str | None = None) -> Subset | None:
-    """Return the subset of n images; None if it has not been drawn, or its content digest is not `trained_on`.
-
-    A subset of the same n and seed has other images where the dataset or its split is another.
-    """
+def find_subset(session: Session, n: int, seed: int) -> Subset | None:
+    """Return the subset of n images; None if it has not been drawn."""
     path = session.workspace.subset(n, seed)
     if not path.is_file():
         return None
     subset = Subset.read(path)
     if (subset.n, subset.seed) != (n, seed):
         raise DamagedError(f"{path} is the subset n={subset.n}, seed {subset.seed}.", remedy(path))
-    return subset if trained_on in {None, subset.content_digest()} else None
+    return subset
+
+
+def find_trained_on(session: Session, data: Dataset, n: int, seed: int, digest: str | None) -> Subset | None:
+    """Return the subset that a GAN was trained on; None if the workspace has none of that n and seed, or another one.
+
+    `digest` is the content digest of the GAN's, if it is on record: a subset of the same n and seed has other images
+    where the dataset or its split is another.
+    """
+    subset = find_subset(session, n, seed)
+    if subset is None or digest in {None, subset.content_digest()}:
+        return subset
+    if subset.data == data.digest:
+        subset.pick(data.manifest)  # of this dataset it must be, whichever GAN is looked at
+    return None
 
 
 def find_gan(session: Session, options: NamedGan) -> Path:

@@ -33,7 +33,15 @@ from usgan_cli.metrics.pictures import gray_values, nearest_distances
 from usgan_cli.metrics.score import KNN_NAMES, ImageSets, Scored, score
 from usgan_cli.metrics.three_sample import NEARER
 from usgan_cli.steps.foreign import generator_of, is_foreign, load_foreign, name_of
-from usgan_cli.steps.inputs import Dataset, find_data, find_gan, find_images, find_subset, read_subset, weights_input
+from usgan_cli.steps.inputs import (
+    Dataset,
+    find_data,
+    find_gan,
+    find_images,
+    find_trained_on,
+    read_subset,
+    weights_input,
+)
 from usgan_cli.steps.snapshots import score_snapshots_of
 from usgan_cli.steps.train_gan import load_trained_on
 from usgan_cli.terminal.session import Session
@@ -135,7 +143,7 @@ def _workspace(options: Score, session: Session) -> Compared:
         return _of_another_program(options.synthetic, options, session)
     folder = find_images(session, options, options.synthetic)
     data, made = find_data(session, options.data), read_synthetic_manifest(folder)
-    subset = _subset_of(made.gan_name, session, trained_on=made.subset)
+    subset = _subset_of(made.gan_name, data, session, trained_on=made.subset)
     asked = options.count or DEFAULT_COUNT
     count = min(asked, len(made.images))
     if count < asked:
@@ -162,7 +170,7 @@ def _of_another_program(folder: Path, options: Score, session: Session) -> Compa
     else:
         if (key := GanKey.parse(name)) is not None:
             generator_of(name, key.n, key.seed)
-        subset = _subset_of(name, session, "The report leaves this score out. Say it with --n (and --seed).")
+        subset = _subset_of(name, data, session, "The report leaves this score out. Say it with --n (and --seed).")
     shares = data.manifest.class_counts("train") if subset is None else subset.class_counts(data.manifest)
     foreign = load_foreign(folder, name, data.manifest, list(shares.values()), options.bits, session.progress)
     asked = options.count or DEFAULT_COUNT
@@ -194,7 +202,9 @@ def _load_workspace(
     return ImageSets(load_fake(), test, real, own, leaked)
 
 
-def _subset_of(name: str, session: Session, unknown: str = "", trained_on: str | None = None) -> Subset | None:
+def _subset_of(
+    name: str, data: Dataset, session: Session, unknown: str = "", trained_on: str | None = None
+) -> Subset | None:
     """Return the training images of a GAN by its name, wherever it lies; None, which is said, where it does not tell.
 
     `trained_on` is the content digest of its subset, if that is on record. `unknown` is added where the name is no
@@ -203,7 +213,7 @@ def _subset_of(name: str, session: Session, unknown: str = "", trained_on: str |
     if (key := GanKey.parse_with_folds(name)) is None:
         subset, why = None, f"It is not known which subset {name} was trained on"
     else:
-        subset, unknown = find_subset(session, key.n, key.seed, trained_on), ""
+        subset, unknown = find_trained_on(session, data, key.n, key.seed, trained_on), ""
         why = f"The subset that {name} was trained on is not in this workspace"
     if subset is None:
         session.progress.note(f"{why}: copies are looked for among all training images. {unknown}".rstrip())

@@ -47,7 +47,7 @@ from usgan_cli.gan.sample import build_generator, make_images, row_of_seeds
 from usgan_cli.metrics.features import Extractor, make_extractor
 from usgan_cli.metrics.pictures import snapshot_curve
 from usgan_cli.metrics.snapshots import Snapshot, score_snapshots
-from usgan_cli.steps.inputs import Dataset, find_data, find_subset, weights_input
+from usgan_cli.steps.inputs import Dataset, find_data, find_trained_on, weights_input
 from usgan_cli.steps.train_gan import held_out, load_trained_on
 from usgan_cli.terminal.session import Session
 
@@ -81,7 +81,7 @@ def score_snapshots_of(folder: Path, options: Score, session: Session) -> Outcom
     training = _read_training(folder)
     data = find_data(session, options.data)
     _check_size(training, data)
-    subset = find_subset(session, training.n, training.seed, subset_trained_on(folder))
+    subset = find_trained_on(session, data, training.n, training.seed, subset_trained_on(folder))
     target = options.out or session.workspace.score(training.name + SNAPSHOTS)
     inputs = {"data": data.digest, "snapshots": files.digest_json(training.digests), **weights_input(options.weights)}
     if subset is not None:
