@@ -139,3 +139,18 @@ def test_half_a_character_in_a_listed_name_is_shown_and_not_raised(tmp_path: Pat
     (tmp_path / "dataset.json").write_text(json.dumps({"labels": list(tree.items())}))
     absent = [item.source for item in scan(tmp_path).left_out if item.reason == trainer_labels.ABSENT]
     assert sorted(absent) == ["\\ud800.png", "a/\\xff.png"]
+
+
+def test_corrected_labels_change_the_digest(tmp_path: Path) -> None:
+    before = scan(dataset(tmp_path / "s", LISTED[:])).digest()
+    assert scan(tmp_path / "s").digest() == before
+    # The last of one class and the first of the next change places, which leaves the order of all images as it was.
+    listed = [[name, int(i >= 6)] for i, name in enumerate(NAMES)]
+    order = [image.relative for image in scan(dataset(tmp_path / "s", listed)).images]
+    first = scan(tmp_path / "s").digest()
+    corrected = [[name, int(i >= 5)] for i, name in enumerate(NAMES)]
+    assert [image.relative for image in scan(dataset(tmp_path / "s", corrected)).images] == order
+    second = scan(tmp_path / "s").digest()
+    named = [[name, "ab"[label]] for name, label in corrected]
+    third = scan(dataset(tmp_path / "s", named)).digest()
+    assert len({before, first, second, third}) == 4

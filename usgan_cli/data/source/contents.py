@@ -95,6 +95,8 @@ class ImageSource:
     groups_from: GroupsFrom = "none"
     unused_groups: int = 0
     """Lines of the CSV file of groups that name no image."""
+    listed_classes: bool = False
+    """Whether the trainers' dataset.json names the classes, which the paths then do not say."""
     archive: Path | None = None
     """The file that holds all images."""
     head: Callable[[str, int], bytes] = field(repr=False, compare=False, default=lambda _, __: b"")
@@ -114,7 +116,7 @@ class ImageSource:
         names = list(dict.fromkeys(image.name for image in self.images))
         with ThreadPoolExecutor() as pool:
             content = dict(zip(names, pool.map(self._digest_of, names), strict=True))
-        if self.format == "csv":
+        if self.format == "csv" or self.listed_classes:
             return files.digest_json([(i.relative, i.class_, i.side, i.group, content[i.name]) for i in self.images])
         return files.digest_json([(image.relative, content[image.name]) for image in self.images])
 

@@ -139,6 +139,7 @@ def _scan_tree(tree: Tree, source_format: Format, options: SourceOptions) -> Ima
         left_out,
         layout.nested,
         "PatientID" if any(image.group for image in images) else "none",
+        listed_classes=labels is not None,
         archive=tree.top if isinstance(tree, ZipTree) else None,
         head=tree.head,
         read=tree.read,
