@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -58,8 +59,13 @@ def report_decoded(source: ImageSource, decoded: Sequence[Decoded], size: int, p
     if source.unused_groups:
         progress.warn(f"{plural(source.unused_groups, 'path')} of the table of groups name no image.")
     if source.groups_from != "none":
-        count = len({item.source.group for item in decoded})
-        progress.note(f"{plural(count, 'group')} of images by {_GROUPS_FROM[source.groups_from]} stay together.")
+        classes_of: dict[str | None, set[str]] = defaultdict(set)
+        for item in decoded:
+            classes_of[item.source.group].add(item.source.class_)
+        mixed = sum(len(classes) > 1 for classes in classes_of.values())
+        several = f"; {mixed} of them have images of several classes" if mixed else ""
+        count = plural(len(classes_of), "group")
+        progress.note(f"{count} of images by {_GROUPS_FROM[source.groups_from]} stay together{several}.")
     elif source.nested:
         progress.note(
             f"{plural(source.nested, 'image lies', 'images lie')} in folders inside the class folders. "

@@ -23,6 +23,8 @@ from usgan_cli.steps.external import check_alone, parse_sets, prepare_sets
 from usgan_cli.terminal.session import Session
 
 REVISION = 3
+FOLDERS_REVISION = 4
+"""Of datasets whose patients are folders: before, one with images of two classes was two patients."""
 DEFAULT_TEST = Prepare().test
 
 
@@ -56,7 +58,8 @@ def _prepare_data(options: Prepare, place: Path, session: Session) -> Outcome:
     inputs = {"source": source.digest()}
     if isinstance(reading.groups, Path):
         inputs["groups"] = files.sha256_file(reading.groups)
-    step = Step("prepare", REVISION, _settings(options, config, source), inputs)
+    revision = FOLDERS_REVISION if source.groups_from == "folder" else REVISION
+    step = Step("prepare", revision, _settings(options, config, source), inputs)
     audits: list[Audit] = []
     with making_folder(target, step, _summary, session.request) as making:
         if making.needed:

@@ -52,6 +52,8 @@ class Layout:
     left_out: tuple[LeftOut, ...]
     nested: int
     """How many of the images lie in folders inside their class folder."""
+    named_levels: tuple[int, ...] = ()
+    """Which folders on an image's way, from 0, name its class or its side of a split."""
 
 
 def split_word(word: str) -> Literal["train", "test", "val"] | None:
@@ -126,7 +128,8 @@ def arrange(listing: Listing, images: Collection[str], top: Path, level: int | N
         item.source.removeprefix(prefix): item.reason for item in listing.left_out if item.source.startswith(prefix)
     }
     nested = sum(image.relative.count("/") > depth for image in arranged)
-    return Layout(root, classes, in_order(arranged, classes), _listed_in_order(left_out), nested)
+    levels = (depth - 1, *([split.place] if split else []))
+    return Layout(root, classes, in_order(arranged, classes), _listed_in_order(left_out), nested, levels)
 
 
 def arrange_labelled(

@@ -92,6 +92,8 @@ class ImageSource:
     left_out: tuple[LeftOut, ...]
     nested: int = 0
     """How many images lie in folders inside their class folder."""
+    named_levels: tuple[int, ...] = ()
+    """Which folders of `relative`, from 0, name the class or the side of a split."""
     groups_from: GroupsFrom = "none"
     unused_groups: int = 0
     """Lines of the CSV file of groups that name no image."""

@@ -138,6 +138,7 @@ def _scan_tree(tree: Tree, source_format: Format, options: SourceOptions) -> Ima
         tuple(images),
         left_out,
         layout.nested,
+        layout.named_levels,
         "PatientID" if any(image.group for image in images) else "none",
         listed_classes=labels is not None,
         archive=tree.top if isinstance(tree, ZipTree) else None,
@@ -192,8 +193,18 @@ def _groups_from_folders(source: ImageSource) -> ImageSource:
             f"--groups folder: the images of {source.root} do not lie in folders inside their class folders.",
             "Name a CSV file with the columns path and group.",
         )
-    grouped = tuple(replace(image, group=image.relative.rpartition("/")[0]) for image in source.images)
+    grouped = tuple(replace(image, group=_patient_folder(image, source.named_levels)) for image in source.images)
     return replace(source, images=grouped, groups_from="folder")
+
+
+def _patient_folder(image: SourceImage, named_levels: Sequence[int]) -> str:
+    """Return an image's folder without those that name its class and side, which say nothing of the patient.
+
+    Images without another folder are of one group for each class and side.
+    """
+    folders = image.relative.split("/")[:-1]
+    own = [folder for level, folder in enumerate(folders) if level not in named_levels]
+    return "/".join(own or ["", *folders])
 
 
 def _groups_from_table(source: ImageSource, table: Path) -> ImageSource:
