@@ -127,3 +127,32 @@ def test_broken_files_count_for_nothing(tmp_path: Path) -> None:
     (found / "a" / "broken.png").write_bytes(whole[: len(whole) // 2])
     assert measure_bits(scan(found)).of == {"integers": 10}
     assert measure_bits(scan(found), workers=1).of == {"integers": 10}
+
+
+@pytest.mark.parametrize(
+    ("name", "colours"),
+    [
+        ("{}_tumor", [0, 65535]),
+        ("{}_tumor", [65535]),
+        ("{}_tumor", [0, 30000, 65535]),
+        ("outline of {}", [0, 65535]),
+    ],
+)
+def test_masks_by_content_do_not_widen_the_range(tmp_path: Path, name: str, colours: list[int]) -> None:
+    found = source(tmp_path / "s", ".png", dict.fromkeys(range(4), 4095))
+    for path in sorted(found.rglob("*.png")):
+        mask = np.resize(np.array(colours, np.uint16), (16, 16))
+        Image.fromarray(mask).save(path.with_stem(name.format(path.stem)))
+    manifest, brightest, progress = made(found, tmp_path)
+    assert manifest.bits == {"integers": 12}
+    assert list(brightest.values()) == [255] * 8
+    assert not any("dark" in words for words in progress.warnings)
+
+
+def test_images_of_two_values_alone_count(tmp_path: Path) -> None:
+    for class_ in "ab":
+        (tmp_path / "s" / class_).mkdir(parents=True)
+        for i in range(4):
+            values = np.random.default_rng(i + 10 * (class_ == "b")).choice(np.array([0, 1023], np.uint16), (16, 16))
+            Image.fromarray(values).save(tmp_path / "s" / class_ / f"{i}.png")
+    assert measure_bits(scan(tmp_path / "s")).of == {"integers": 10}

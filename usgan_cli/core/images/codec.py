@@ -18,7 +18,7 @@ from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 
 from usgan_cli.core.errors import DamagedError, DataError, UndecodableError
 from usgan_cli.core.images import deep
-from usgan_cli.core.images.deep import Bits, Carrier
+from usgan_cli.core.images.deep import Bits, Deep
 from usgan_cli.core.store import files
 from usgan_cli.core.store.remedy import remedy
 
@@ -75,14 +75,13 @@ def decode_bytes(data: bytes, channels: Literal[1, 3] = 1, frame: int = 0, bits:
         return to_picture(deep.of_few_bits(image, bits) if numbers is None else numbers.to_image(bits), channels)
 
 
-def measure_bytes(data: bytes, frame: int = 0) -> tuple[Carrier, int] | None:
-    """Return how many bits an image file uses where it holds more than 8, None where it does not.
+def read_deep(data: bytes, frame: int = 0) -> Deep | None:
+    """Return the numbers of an image file that holds more than 8 bits, None where it does not.
 
     Raises `UndecodableError` as `decode_bytes` does.
     """
     with _opened(data, frame) as image:
-        numbers = deep.read_deep(image, data, frame)
-        return None if numbers is None else (numbers.carrier, numbers.used())
+        return deep.read_deep(image, data, frame)
 
 
 @contextmanager

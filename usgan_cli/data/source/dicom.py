@@ -21,7 +21,7 @@ from PIL import Image
 from usgan_cli.core.errors import DataError, UndecodableError
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.codec import Picture
-from usgan_cli.core.images.deep import Bits, Carrier, Deep, scale
+from usgan_cli.core.images.deep import Bits, Deep, scale
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -107,11 +107,11 @@ def decode_frames(
         yield codec.to_picture(shown.to_image(bits) if isinstance(shown, Deep) else shown, channels)
 
 
-def measure_frames(data: bytes, frames: Sequence[int]) -> Iterator[tuple[Carrier, int]]:
-    """Yield how many bits each frame uses, of those that have more than 8 and no window; errors as `decode_frames`."""
+def read_deep(data: bytes, frames: Sequence[int]) -> Iterator[Deep]:
+    """Yield the numbers of each frame that has more than 8 bits and no window; errors as `decode_frames`."""
     for shown in _frames(data, frames, windows=True):
         if isinstance(shown, Deep) and shown.declared > 8:
-            yield shown.carrier, shown.used()
+            yield shown
 
 
 def _frames(data: bytes, frames: Sequence[int], *, windows: bool) -> Iterator[Deep | Image.Image]:
