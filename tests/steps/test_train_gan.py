@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from calls import phantom, prepare, subsample, train_gan
+from tiny_data import noise_folders
 from tiny_gan import CPU
 
 from usgan_cli import cli
 from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.core.errors import DataError, SettingsError, WeightsError
+from usgan_cli.core.formats.dataset import Subset
 from usgan_cli.core.formats.generator import read_generator_document, read_log
 from usgan_cli.core.images.sets import ImageSet
 from usgan_cli.core.progress import Silent
@@ -23,8 +25,10 @@ from usgan_cli.core.store.files import sha256_file
 from usgan_cli.core.store.step import Step
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.gan import train
+from usgan_cli.gan.outputs import Measured
 from usgan_cli.steps import train_gan as steps_of_training
-from usgan_cli.steps.train_gan import held_out, resolve, without_effect
+from usgan_cli.steps.inputs import find_data
+from usgan_cli.steps.train_gan import held_out, load_trained_on, resolve, without_effect
 from usgan_cli.terminal.session import Session
 
 
@@ -207,6 +211,24 @@ def test_weights_that_decide_when_to_stop_are_an_input(
     assert [step.inputs.get("weights") for step in seen] == [None, sha256_file(weights)]
 
 
+@pytest.mark.parametrize("fold", [None, 0])
+def test_a_generator_knows_the_class_shares_of_the_images_held_out_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fold: int | None
+) -> None:
+    """Equal numbers of generated images then serve every ratio, whichever fifth is held out."""
+    monkeypatch.setattr(steps_of_training, "_scorer", lambda *_: lambda _: Measured(0.0, "toy@0", 1.0, 0.0, False))
+    session = Session(Workspace(tmp_path / "work"), Silent())
+    noise_folders(tmp_path / "source", {"a": 28, "b": 13}, size=16)
+    prepare(session, source=tmp_path / "source", size=16, test=11)
+    subsample(session, n=[27])
+    options = ADA | {"aug": "none", "n": 27, "stop": "auto", "kimg": 0.008, "fold": fold, "folds": 4}
+    outcome = train_gan(session, **options, seed=0)
+    data = find_data(session, None)
+    part = None if fold is None else (fold, 4)
+    seen = load_trained_on(data, Subset.read(session.workspace.subset(27, 0)), part)
+    assert read_generator_document(outcome.path).class_counts == seen.class_counts()
+
+
 @pytest.mark.slow
 def test_a_training_that_stops_by_itself_measures_by_images_it_never_saw(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -223,7 +245,7 @@ def test_a_training_that_stops_by_itself_measures_by_images_it_never_saw(
     assert len(rows) == 3
     assert all(row.held_out is not None and row.held_out > 0 and row.copied is False for row in rows)
     document = read_generator_document(outcome.path)
-    assert sum(document.class_counts.values()) == 32, "a fifth is held out"
+    assert sum(document.class_counts.values()) == 40, "the fifth that is held out counts"
     assert document.kimg == min(rows, key=lambda row: row.held_out or 0).kimg
     settings = PlanDocument.read(outcome.path / PlanDocument.FILE).settings
     assert (settings["stop"], settings["stop_every"], settings["stop_features"]) == ("auto", 0.02, "efficientnet-lite0")

@@ -91,6 +91,8 @@ class GanRun:
     graphs: GraphsWanted = "auto"
     """Whether the parts of a step are recorded as CUDA graphs."""
     tensorboard: bool = False
+    class_counts: dict[str, int] | None = None
+    """Images of each class whose shares the generator is to keep; None for those that it is trained on."""
 
 
 class Due(NamedTuple):
@@ -262,7 +264,8 @@ class Outputs:
             )
             return document, tensors
         self.run.progress.note(f"{ended}. The generator of {best.kimg:g} kimg, nearest to held-out images, is kept.")
-        return read_generator(self.folder / BEST_FOLDER)
+        kept, tensors = read_generator(self.folder / BEST_FOLDER)
+        return kept.model_copy(update={"class_counts": document.class_counts}), tensors
 
     def _document(self, kimg: float) -> GeneratorDocument:
         config = self.config
@@ -270,7 +273,7 @@ class Outputs:
             name=self.run.name,
             architecture=config.architecture,
             classes=list(self.data.classes),
-            class_counts=self.data.class_counts(),
+            class_counts=self.run.class_counts or self.data.class_counts(),
             aug=config.aug,
             n=self.run.n,
             seed=config.seed,

@@ -98,6 +98,8 @@ def run(options: TrainGan, session: Session) -> Outcome | list[Outcome]:
                 images = load_trained_on(data, subset, part)
                 judges = None
                 if config.stop == "auto":
+                    # Its images are added to all of these, so they are to have the classes' shares among all.
+                    gan_run = replace(gan_run, class_counts=images.class_counts())
                     images, judges = held_out(images, options.seed)
                 _advise_on_threads(session, device)
                 if idle := without_effect(options, config):

@@ -64,7 +64,7 @@ class GeneratorDocument(Document):
     architecture: Architecture
     classes: list[ClassName]
     class_counts: dict[str, int]
-    """Training images of each class."""
+    """Images of each class that it is for: its training images, and those held out of them for `--stop auto`."""
     aug: str
     n: int
     seed: int
