@@ -18,7 +18,7 @@ from usgan_cli.commands.train_gan import TrainGan
 from usgan_cli.commands.ttest import Ttest
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.store.workspace import Workspace
-from usgan_cli.study.config import SHIPPED, STEP_ORDER, StudyConfig, load_study, parse_study
+from usgan_cli.study.config import SHIPPED, STEP_ORDER, StudyConfig, load_study, parse_study, study_body
 from usgan_cli.study.plan import PlannedStep, plan_study, planned_comparisons
 
 WORK = Workspace(Path("some work"))
@@ -189,10 +189,15 @@ def test_snapshots_are_a_score_of_their_own() -> None:
 def test_a_training_is_measured_as_the_study_scores_unless_it_says_otherwise() -> None:
     def extractors(**gan: Any) -> set[str]:
         config = study(gan=gan, score={"extractor": "efficientnet-lite0"})
+        assert plan_study(parse_study(study_body(config)), WORK) == plan_study(config, WORK)
         return {s.options.extractor for s in plan_study(config, WORK) if isinstance(s.options, TrainGan)}
 
     assert extractors(fd_every=1) == {"efficientnet-lite0"}
     assert extractors(fd_every=1, extractor="efficientnet-lite2") == {"efficientnet-lite2"}
+    assert extractors(fd_every=1, extractor="inception") == {"inception"}
+    assert extractors(stop="auto") == {"efficientnet-lite0"}
+    assert extractors(stop="auto", extractor="inception") == {"inception"}
+    assert extractors(stop="auto", none={"extractor": "inception"}) == {"efficientnet-lite0", "inception"}
     assert extractors() == {"inception"}
 
 

@@ -174,11 +174,17 @@ class StudyConfig:
     hours: Hours
     gans: Mapping[GanName, Mapping[str, Any]] = field(default_factory=dict)
     """Keys of the tables `gan.NAME`, by GAN."""
+    gan_extractor: str | None = None
+    """The extractor that the table `gan` names, even where it is the default; None if it names none."""
 
     def gan_of(self, aug: GanName) -> TrainGan:
         """Return the settings of one GAN: those of `gan`, and above them those of its own table."""
         table = to_table(self.gan) | dict(self.gans.get(aug, {}))
         return from_table(TrainGan, table, f"gan.{aug}", **DECIDED_BY_GRID["gan"])
+
+    def names_extractor(self, aug: GanName) -> bool:
+        """Return whether the study names the extractor by which a GAN is measured while it is trained."""
+        return self.gan_extractor is not None or "extractor" in self.gans.get(aug, {})
 
     @property
     def gpus(self) -> int:
@@ -217,7 +223,8 @@ def parse_study(body: Mapping[str, Any]) -> StudyConfig:
     made: dict[str, Any] = {
         name: from_table(cls, given[name], name, **DECIDED_BY_GRID.get(name, {})) for name, cls in TABLES.items()
     }
-    config = StudyConfig(name=body["name"], hours=from_table(Hours, hours, "cluster.hours"), gans=gans, **made)
+    own: dict[str, Any] = {"gans": gans, "gan_extractor": given["gan"].get("extractor")}
+    config = StudyConfig(name=body["name"], hours=from_table(Hours, hours, "cluster.hours"), **own, **made)
     _check_gans(config)
     _check_splits(config)
     _check_external(config.data)
@@ -258,8 +265,9 @@ def _table(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def study_body(config: StudyConfig) -> dict[str, Any]:
-    """Return what `parse_study` reads: every key that is not the command's default."""
+    """Return what `parse_study` reads: every key that is not the command's default, or that means more than it."""
     body: dict[str, Any] = {name: to_table(getattr(config, name)) for name in TABLES}
+    body["gan"] |= {} if config.gan_extractor is None else {"extractor": config.gan_extractor}
     body["gan"] |= {aug: dict(table) for aug, table in config.gans.items()}
     body["cluster"] |= {"hours": to_table(config.hours)}
     return {"name": config.name, **body}

@@ -230,7 +230,7 @@ class _Plan:
 
     def _training(self, n: int, seed: int, aug: GanName, part: tuple[int, int] | None = None) -> PlannedStep:
         gan, score = self.config.gan_of(aug), self.config.score
-        if gan.fd_every and gan.extractor == type(gan).extractor:
+        if (gan.fd_every or gan.stop == "auto") and not self.config.names_extractor(aug):
             gan = gan.replace(extractor=score.extractor, weights=gan.weights or score.weights)
         options = gan.replace(aug=aug, n=n, seed=seed, work=self.work)
         if part is not None:
