@@ -35,7 +35,7 @@ from usgan_cli.core.store.document import Document, PlanDocument, RunDocument, R
 from usgan_cli.core.store.lifecycle import find_existing, folder_files
 from usgan_cli.core.store.recorded_file import FileRecord
 from usgan_cli.core.store.remedy import remedy
-from usgan_cli.core.store.workspace import SNAPSHOTS, SeedsKey, SplitsKey, SubsetKey, Workspace, work_option
+from usgan_cli.core.store.workspace import SNAPSHOTS, SPLITS, SeedsKey, SplitsKey, SubsetKey, Workspace, work_option
 from usgan_cli.reporting.cards import CardsSummary
 
 State = Literal["damaged", "missing", "older version", "newer version", "out of date", "orphaned", "leftover"]
@@ -108,6 +108,11 @@ def state_of(error: UsganError) -> State:
 def take_inventory(workspace: Workspace) -> list[Artefact]:
     """Read and check every artefact of a workspace, in the order in which they are made."""
     return [check_artefact(folder, path) for folder, path in workspace.artefacts()]
+
+
+def further_splits(workspace: Workspace) -> list[Workspace]:
+    """Return the workspaces of a study's further splits, each of which has artefacts of its own."""
+    return [Workspace(path) for path in sorted((workspace.root / SPLITS).glob("s*")) if path.is_dir()]
 
 
 def check_artefact(folder: str, path: Path) -> Artefact:

@@ -12,7 +12,7 @@ from usgan_cli.core.store.leftovers import find_leftovers
 from usgan_cli.core.store.step import Outcome
 from usgan_cli.core.store.workspace import Workspace, work_option
 from usgan_cli.core.text import joined, plural
-from usgan_cli.steps.inventory import Artefact, Finding, State, damaged_caches, state_of, take_inventory
+from usgan_cli.steps.inventory import Artefact, Finding, State, damaged_caches, further_splits, state_of, take_inventory
 from usgan_cli.steps.outdated import find_outdated, find_report_inputs_changed
 from usgan_cli.study.document import read_study, study_file
 from usgan_cli.study.plan import plan_study
@@ -30,7 +30,12 @@ def run(options: Verify, session: Session) -> list[Outcome]:
     workspace = Workspace(options.folder) if options.folder is not None else session.workspace
     if not workspace.root.is_dir():
         raise MissingError(f"There is no workspace {workspace.root}.", "Name another one: usgan verify WORK")
-    artefacts = take_inventory(workspace)
+    splits = further_splits(workspace)
+    in_splits = [artefact for split in splits for artefact in take_inventory(split)]
+    artefacts = [*take_inventory(workspace), *in_splits]
+    count = plural(len(artefacts), "artefact")
+    if splits:
+        count += f" ({len(in_splits)} in {plural(len(splits), 'further split')})"
     findings = sorted(examine(workspace, artefacts), key=lambda one: (ORDER.index(one.state), str(one.path)))
     counts = Counter(one.state for one in findings)
     if options.json:
@@ -38,23 +43,28 @@ def run(options: Verify, session: Session) -> list[Outcome]:
         console.emit_json({"workspace": str(workspace.root), "artefacts": len(artefacts), "findings": rows})
     elif findings:
         session.table(
-            f"{workspace.root}: {plural(len(artefacts), 'artefact')} checked",
+            f"{workspace.root}: {count} checked",
             ("state", "what", "what mends it"),
             [(one.state, one.why, one.mend) for one in findings],
         )
     bad = [f"{counts[name]} {PHRASES.get(name, name)}" for name in UNREADABLE if counts[name]]
     if bad:
         words = joined(bad)
-        raise DamagedError(f"{workspace.root}: {words} of {plural(len(artefacts), 'artefact')}.", findings[0].mend)
-    session.progress.note(f"{workspace.root}: {plural(len(artefacts), 'artefact')}, nothing damaged or missing.")
+        raise DamagedError(f"{workspace.root}: {words} of {count}.", findings[0].mend)
+    session.progress.note(f"{workspace.root}: {count}, nothing damaged or missing.")
     return [] if options.json else [Outcome(workspace.root, "done", {})]
 
 
 def examine(workspace: Workspace, artefacts: list[Artefact]) -> list[Finding]:
-    """Return all that is not as it should be, with the study's own commands where a study made it."""
+    """Return all that is not as it should be, with the study's own commands where a study made it.
+
+    Among the `artefacts` may be those of further splits.
+    """
     findings = [finding for artefact in artefacts for finding in artefact.findings]
     findings += find_outdated(artefacts)
-    findings += find_report_inputs_changed(workspace, artefacts)
+    for one in (workspace, *further_splits(workspace)):
+        own = [artefact for artefact in artefacts if artefact.path in {one.report, one.cards}]
+        findings += find_report_inputs_changed(one, own)
     findings += damaged_caches(workspace)
     clear = f"usgan clean --only leftovers --yes{work_option(workspace.root)}"
     findings += [
