@@ -13,7 +13,7 @@ from usgan_cli.core.formats.dataset import Phantoms, read_manifest
 from usgan_cli.core.options import settings_for
 from usgan_cli.core.store import files
 from usgan_cli.core.store.document import check_digest
-from usgan_cli.core.store.lifecycle import making_folder
+from usgan_cli.core.store.lifecycle import find_existing, making_folder
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.data.audit import Audit
 from usgan_cli.data.prepare import PrepareConfig, prepare
@@ -49,17 +49,18 @@ def run(options: Prepare, session: Session) -> Outcome:
 def _prepare_data(options: Prepare, place: Path, session: Session) -> Outcome:
     """Write the dataset, and show the audit of its source."""
     target = options.out or session.workspace.data
-    reading = _reading(options)
+    config = _config(options)
+    reading = config.reading
     check_phantoms(place)
     source = scan(place, reading, exclude=[target, session.workspace.root])
     _check_split(options, source)
-    chosen = settings_for(options, PrepareConfig)
-    config = PrepareConfig(**{**chosen, "split": options.split or "own", "reading": reading})
     inputs = {"source": source.digest()}
     if isinstance(reading.groups, Path):
         inputs["groups"] = files.sha256_file(reading.groups)
     revision = FOLDERS_REVISION if source.groups_from == "folder" else REVISION
-    step = Step("prepare", revision, _settings(options, config, source), inputs)
+    own_split = source.has_split and config.split != "new"
+    settings = _settings(options, config, source.groups_from, source.format, own_split=own_split)
+    step = Step("prepare", revision, settings, inputs)
     audits: list[Audit] = []
     with making_folder(target, step, _summary, session.request) as making:
         if making.needed:
@@ -74,6 +75,11 @@ def check_phantoms(place: Path) -> None:
     if (place / Phantoms.FILE).is_file():
         for name, sha256 in Phantoms.read(place / Phantoms.FILE).images.items():
             check_digest(place / name, sha256)
+
+
+def _config(options: Prepare) -> PrepareConfig:
+    chosen = settings_for(options, PrepareConfig)
+    return PrepareConfig(**{**chosen, "split": options.split or "own", "reading": _reading(options)})
 
 
 def _reading(options: Prepare) -> SourceOptions:
@@ -98,13 +104,36 @@ def _check_split(options: Prepare, source: ImageSource) -> None:
         )
 
 
-def _settings(options: Prepare, config: PrepareConfig, source: ImageSource) -> dict[str, Any]:
+def _settings(
+    options: Prepare, config: PrepareConfig, groups_from: str, source_format: str, *, own_split: bool
+) -> dict[str, Any]:
     """Return the settings that decide the dataset; a split that the source brings needs neither count nor seed."""
     settings = options.recorded(config.reading, asdict(config.reading)) | asdict(config)
-    settings |= settings.pop("reading") | {"groups": source.groups_from, "format": source.format}
-    if source.has_split and config.split != "new":
+    settings |= settings.pop("reading") | {"groups": groups_from, "format": source_format}
+    if own_split:
         return settings | {"test": None, "seed": None}
     return settings | {"split": "new"}
+
+
+def is_made_as_asked(options: Prepare, target: Path) -> bool:
+    """Return whether a finished dataset has these settings, as far as they can be compared without its source."""
+    existing = find_existing(target)
+    if existing is None or not existing.finished:
+        return False
+    made, config = existing.step.settings, _config(options)
+    groups, own_split = config.reading.groups, "test" in made and made["test"] is None
+    possible = {"none", "column", "PatientID"} if groups is None else {"csv" if isinstance(groups, Path) else groups}
+    fits = made.get("groups") in possible and options.format in {None, made.get("format")}
+    if own_split and (options.split == "new" or options.test != DEFAULT_TEST):
+        return False
+    if not own_split and options.split == "own":
+        return False
+    settings = _settings(options, config, str(made.get("groups")), str(made.get("format")), own_split=own_split)
+    revision = FOLDERS_REVISION if made.get("groups") == "folder" else REVISION
+    inputs = dict(existing.step.inputs)
+    if isinstance(groups, Path) and groups.is_file():
+        inputs["groups"] = files.sha256_file(groups)
+    return fits and not Step("prepare", revision, settings, inputs).differences(existing.step)
 
 
 def _summary(path: Path) -> dict[str, Any]:

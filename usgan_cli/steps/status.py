@@ -33,7 +33,7 @@ def run(options: Status, session: Session) -> Outcome:  # noqa: ARG001
     entries = []
     for step, state, name, holder in zip(steps, states, names, holders, strict=True):
         why = f"by {holder}" if holder else state.why
-        if why and name in {"running", "stale", "impossible"}:
+        if why and name in {"done", "running", "stale", "impossible"}:
             session.progress.note(f"{MARKS[name]} {step.label}: {why}")
         entries.append({"command": step.line, "state": name, "why": why})
     result = {"name": config.name, "counts": dict(Counter(names)), "steps": entries}

@@ -22,6 +22,7 @@ from usgan_cli.data.copies.groups import clusters_of
 from usgan_cli.stats.prospect import Prospect, prospects
 from usgan_cli.steps.estimates import Estimates, table_for
 from usgan_cli.steps.planning import absent_file, check_study
+from usgan_cli.steps.prepare import is_made_as_asked
 from usgan_cli.study.config import PHANTOM, StudyConfig, load_study, study_text
 from usgan_cli.study.document import claim_workspace, study_file
 from usgan_cli.study.estimate import Estimator, learn_from_records
@@ -144,7 +145,7 @@ class Planned:
         for i in self.todo:
             if self.states[i].name == "impossible":
                 options = self.steps[i].options
-                absent = isinstance(options, Prepare) and options.source is not None and not options.source.exists()
+                absent = isinstance(options, Prepare) and _is_absent(options.source)
                 return f"{self.steps[i].line}\n{self.states[i].why}{SOURCE_HINT if absent else ''}"
             if (file := absent_file(self.steps[i], self.steps)) is not None:
                 return f"{self.steps[i].line}\n{file}"
@@ -190,6 +191,10 @@ def _test_images(config: StudyConfig, data: Path) -> tuple[int, bool] | None:
     return (round(test * config.data.phantom_count), False) if config.data.source == PHANTOM else None
 
 
+def _is_absent(source: Path | None) -> bool:
+    return source is not None and not source.exists()
+
+
 def states_of(session: Session, steps: list[PlannedStep]) -> list[StepState]:
     """Return the state of each step of a plan in the session's workspace."""
     whose: dict[str, Any] = {"study": session.study, "adopt": session.adopt}
@@ -197,8 +202,19 @@ def states_of(session: Session, steps: list[PlannedStep]) -> list[StepState]:
     return find_states(steps, partial(_check, dry))
 
 
-def _check(session: Session, step: PlannedStep) -> Outcome:
-    """Return what a step's command would do, by a dry run: its first part that is not done, if there is one."""
+def _check(session: Session, step: PlannedStep) -> Outcome | StepState:
+    """Return what a step's command would do, by a dry run: its first part that is not done, if there is one.
+
+    A finished dataset stays done where its source is no longer there: the other steps need the dataset alone.
+    """
+    options = step.options
+    if (
+        isinstance(options, Prepare)
+        and _is_absent(options.source)
+        and not session.force
+        and is_made_as_asked(options, step.writes)
+    ):
+        return StepState("done", f"its source {options.source} is not there, so it is kept as it is")
     session = replace(session, workspace=Workspace(step.options.work))
     outcomes = as_list(step_of(step.options)(step.options, session))
     return next((outcome for outcome in outcomes if outcome.status == "planned"), outcomes[0])

@@ -17,8 +17,6 @@ from usgan_cli.study.plan import PlannedStep, plan_study
 
 StateName = Literal["done", "stale", "follows", "unfinished", "missing", "impossible"]
 SHOWN = Workspace(Path("work"))
-Check = Callable[[PlannedStep], Outcome]
-"""Returns what a step's own command would do, without doing it."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,10 @@ class StepState:
     def done(self) -> bool:
         """Whether there is nothing to do."""
         return self.name == "done"
+
+
+Check = Callable[[PlannedStep], Outcome | StepState]
+"""Returns what a step's own command would do, without doing it, or the step's state where the command cannot tell."""
 
 
 def find_states(steps: Sequence[PlannedStep], check: Check) -> list[StepState]:
@@ -65,8 +67,8 @@ def _state(step: PlannedStep, check: Check, pending: list[str]) -> StepState:
     except UsganError as error:
         # If an input is still to be made, the command cannot know more.
         return follows or (StepState("missing") if pending else StepState("impossible", _in_a_line(error)))
-    if outcome.status != "planned":
-        return follows or StepState("done")
+    if isinstance(outcome, StepState) or outcome.status != "planned":
+        return follows or (outcome if isinstance(outcome, StepState) else StepState("done"))
     if follows and all(change.startswith(INPUT) for change in outcome.changes) and outcome.changes:
         return follows  # what it was made from is not there to compare with
     return _own_state(outcome, there)
