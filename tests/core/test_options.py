@@ -219,3 +219,10 @@ def test_a_narrowed_copy_has_the_options_of_the_smaller_command() -> None:
 def test_numbers_are_written_as_a_person_would_and_come_back_exactly(value: float, text: str) -> None:
     assert as_text(value) == text
     assert float(text) == value
+
+
+@pytest.mark.parametrize("name", ["-scans", "--kind", "-"])
+def test_a_place_that_begins_with_a_dash_is_no_option(name: str) -> None:
+    given = Sample(place=Path(name), kind="one")
+    assert given.words()[1] == f"./{name}"
+    assert typed(*given.words()[1:]) == given

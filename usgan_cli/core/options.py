@@ -156,7 +156,8 @@ class Option:
         spell = repr if len(self.types) > 1 else as_text
         texts = [spell(item) for item in (value if isinstance(value, tuple) else (value,))]
         if self.traits.argument:
-            return texts
+            # A path that begins with a dash would be taken for an option.
+            return [f"./{text}" if text.startswith("-") and Path in self.types else text for text in texts]
         if self.length == 0:
             return [word for text in texts for word in (self.flag, text)]
         return [self.flag, *texts]
