@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from usgan_cli.core.store.workspace import Workspace
@@ -79,3 +80,18 @@ def test_without_a_terminal_each_step_is_followed_by_what_is_left(capsys) -> Non
     trainings = sum(step.command == "train-gan" for step in STEPS)
     said = capsys.readouterr().err.splitlines()[-1]
     assert f"about {trainings - 1} min 0" in said
+
+
+def test_the_estimate_learns_from_whole_steps_alone() -> None:
+    trainings = [i for i, step in enumerate(STEPS) if step.command == "train-gan"]
+    states = [StepState("missing")] * len(STEPS)
+    states[trainings[1]] = StepState("unfinished")
+    estimator = Estimator()
+    terminal = StudyTerminal("mine", STEPS, states, estimator, set(range(len(STEPS))))
+    terminal.moved(trainings[0], "done", 3600)
+    last = estimator.seconds(STEPS[trainings[-1]])
+    assert last == pytest.approx(3600)
+    terminal.moved(trainings[1], "done", 60)  # the rest of one that was begun before
+    terminal.kept(STEPS[trainings[2]])
+    terminal.moved(trainings[2], "done", 0.03)
+    assert estimator.seconds(STEPS[trainings[-1]]) == last

@@ -81,6 +81,8 @@ def _run_step(session: Session, terminal: StudyTerminal, step: PlannedStep) -> N
             name, value = error.alternative
             error.hint = f'Set {TABLE_OF[name]}.{name} = "{value}" in the study\'s file, or: {error.fetch}'
         raise
+    if any(outcome.status == "skipped" for outcome in outcomes):
+        terminal.kept(step)
     for outcome in outcomes:
         if step.command == TrainClassifier.COMMAND and F1 in outcome.result:
             f1 = outcome.result[F1]

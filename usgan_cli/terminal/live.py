@@ -34,7 +34,8 @@ STYLES = {
 class StudyTerminal(console.Terminal):
     """A terminal that shows a study's grid while its steps report to it.
 
-    The estimator learns from every step. `chosen` are the places in the plan of the steps to be carried out.
+    The estimator learns from every step that was carried out from its beginning. `chosen` are the places in the plan of
+    the steps to be carried out.
     """
 
     def __init__(
@@ -50,6 +51,8 @@ class StudyTerminal(console.Terminal):
         super().__init__(quiet=quiet)
         self.name, self.steps, self.estimator, self.chosen = name, steps, estimator, chosen
         self.states: list[str] = [state.name for state in states]
+        self.partial = {i for i, state in enumerate(states) if state.name == "unfinished"}
+        """Places in the plan of steps whose time says nothing: they are continued, or turn out to be up to date."""
         self.grid = make_grid(steps)
         self.began = time.monotonic()
         self._live = False
@@ -70,10 +73,14 @@ class StudyTerminal(console.Terminal):
             finally:
                 self._live = False
 
+    def kept(self, step: PlannedStep) -> None:
+        """Note that a step was up to date when its turn came."""
+        self.partial.add(self.steps.index(step))
+
     def moved(self, index: int, state: str, seconds: float = 0) -> None:
         """Show how far a step is; without a terminal, print what is left."""
         self.states[index] = state
-        if state == "done":
+        if state == "done" and index not in self.partial:
             self.estimator.learn(self.steps[index], seconds)
         if state in {"done", "failed"} and not self._live:
             self.note(f"{state} in {duration(seconds)}; {self._summary()}")
