@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tiny_data import noise_folders
 
@@ -77,3 +78,26 @@ def test_problems_are_errors_with_the_next_move(tmp_path: Path) -> None:
 def test_text_numbers_and_lists_become_what_the_options_mean(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="no baseline for n=5"):
         usgan.compare(n=5, seeds=[0, 1], work=str(tmp_path))  # type: ignore[arg-type]
+
+
+def test_a_function_works_in_the_workspace_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = noise_folders(tmp_path / "source", dict.fromkeys("ab", 6), size=16)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("USGAN_WORK", str(tmp_path / "elsewhere"))
+    assert usgan.prepare(source=source, size=16, test=4, quiet=True).path == tmp_path / "elsewhere" / "data"
+    assert usgan.prepare(source=source, size=16, test=4, quiet=True, work="mine").path == Path("mine/data")
+
+
+def test_paths_and_numbers_of_numpy_are_taken(tmp_path: Path) -> None:
+    source = noise_folders(tmp_path / "source", dict.fromkeys("ab", 6), size=16)
+    groups = tmp_path / "groups.csv"
+    rows = [f"{name}/{i}.png,{name}{i}" for name in "ab" for i in range(6)]
+    groups.write_text("\n".join(["path,group", *rows]))
+    work = {"work": tmp_path / "w", "quiet": True}
+    made = usgan.prepare(
+        source=source, size=np.int64(16), channels=np.int32(1), test=np.int64(4), groups=groups, **work
+    )
+    assert made.status == "done"
+    assert usgan.prepare(source=source, size=16, test=4, groups=str(groups), **work).status == "skipped"
+    usgan.subsample(n=[np.int64(6)], seed=np.uint8(1), **work)
+    assert (tmp_path / "w" / "subsets" / "n6-s1.json").is_file()

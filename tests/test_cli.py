@@ -207,6 +207,13 @@ def test_a_path_can_come_from_standard_input(
         assert (code, out) == (1, "")
         assert message in err
 
+    latin = tmp_path / os.fsdecode(b"ph_\xfc")
+    standard_input = io.TextIOWrapper(io.BytesIO(os.fsencode(latin)), encoding="utf-8", errors="strict")
+    monkeypatch.setattr(sys, "stdin", standard_input)
+    code, out, err = run(*words)
+    assert (code, out) == (1, "")
+    assert "does not exist" in err
+
     class AtTerminal(io.StringIO):
         def isatty(self) -> bool:
             return True

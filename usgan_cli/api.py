@@ -16,6 +16,7 @@ alone), and raise a `UsganError` with the next move where a command would end wi
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -42,13 +43,19 @@ def _function(name: str, options: Callable[P, InWorkspace], returns: type[R]) ->
     """Return the function that carries a command out: it has the parameters of the command's options."""
 
     def function(*args: P.args, **kwargs: P.kwargs) -> R:
-        given = options(*args, **kwargs)
+        given = options(*args, **{**_from_environment(options), **kwargs})  # type: ignore[arg-type]
         return cast("R", perform(given, Session.of(given)))
 
     function.__name__ = function.__qualname__ = name
     function.__dict__["__signature__"] = inspect.signature(options).replace(return_annotation=returns)
     function.__doc__ = _documentation(options)
     return function
+
+
+def _from_environment(options: Any) -> dict[str, str]:
+    """Return the options that environment variables give, as they do on the command line."""
+    variables = {one.name: one.traits.variable for one in options_of(options) if one.traits.variable}
+    return {name: os.environ[variable] for name, variable in variables.items() if os.environ.get(variable)}
 
 
 def _documentation(options: Any) -> str:

@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import inspect
 import math
+import numbers
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -125,7 +126,7 @@ class Option:
             if value not in self.choices or isinstance(value, bool):
                 names = ", ".join(str(choice) for choice in self.choices)
                 raise OptionError(self, f"is {value!r}; it must be one of {names}{_did_you_mean(value, self.choices)}.")
-            return value
+            return self.choices[self.choices.index(value)]
         for kind in self.types:
             if (converted := _convert(value, kind)) is not None:
                 break
@@ -164,11 +165,18 @@ class Option:
 
 
 def _convert(value: Any, kind: type) -> Any:
-    """Return the value as `kind`, or None if it is of another kind: 3 is also 3.0, but true is not 1."""
+    """Return the value as `kind`, or None if it is of another kind: 3 is also 3.0, but true is not 1.
+
+    Numbers may be NumPy's, and a path may stand for text.
+    """
     if isinstance(value, bool) or kind is bool:
         return value if kind is bool and isinstance(value, bool) else None
-    if kind is float and isinstance(value, int | float):
+    if kind is float and isinstance(value, numbers.Real):
         return float(value)
+    if kind is int and isinstance(value, numbers.Integral):
+        return int(value)
+    if kind is str and isinstance(value, Path):
+        return str(value)
     if kind is Path and isinstance(value, str):
         return Path(value)
     return value if isinstance(value, kind) else None

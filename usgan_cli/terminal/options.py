@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -88,7 +89,7 @@ def path_or_stdin(text: str) -> Path:
         return Path(text)
     if sys.stdin.isatty():
         raise SettingsError("'-' reads a path from standard input, which is a terminal.", "Use it behind a pipe.")
-    lines = [line for line in sys.stdin.read().splitlines() if line.strip()]
+    lines = [line for line in _standard_input().splitlines() if line.strip()]
     if len(lines) != 1:
         count = f"{len(lines)} paths" if lines else "nothing"
         raise SettingsError(
@@ -96,6 +97,12 @@ def path_or_stdin(text: str) -> Path:
             "Pass them one at a time." if lines else "If a command stands before the pipe, see its message.",
         )
     return Path(lines[0].strip())
+
+
+def _standard_input() -> str:
+    """Return standard input, decoded as the system decodes the names of files, which need not be UTF-8."""
+    binary = getattr(sys.stdin, "buffer", None)
+    return sys.stdin.read() if binary is None or os.name == "nt" else os.fsdecode(binary.read())
 
 
 def option_table(cls: type[Options], leave_out: type[Options] | None = None) -> list[str]:
