@@ -53,16 +53,11 @@ def run(options: Ttest, session: Session) -> Outcome:
             f"Give --out {options.out.with_suffix('.json')}",
         )
     if options.baseline is not None or options.classifier:
-        if options.baseline is None or not options.classifier or options.n is not None or options.seeds:
-            raise SettingsError(
-                "--baseline and --classifier belong together and name the records outright.",
-                "Give both, without --n and --seeds.",
-            )
-        others = [_read(folder) for folder in options.classifier]
-        folders = [options.baseline, *options.classifier]
-        return _compare_one_seed(options, session, (_read(options.baseline), others), folders, {})
+        return _compare_named(options, session)
     if options.n is None:
-        raise SettingsError("Which classifiers? Give --n (and --seed), or --baseline DIR and --classifier DIR.")
+        raise SettingsError(
+            "Which classifiers? Give --n (and --seed), or --baseline DIR, --classifier DIR and --out FILE."
+        )
     if options.splits:
         return _compare_splits(options, session, options.n)
     if options.seeds:
@@ -74,6 +69,28 @@ def run(options: Ttest, session: Session) -> Outcome:
     return _compare_one_seed(options, session, family, folders, _clusters(session, [family]))
 
 
+def _compare_named(options: Ttest, session: Session) -> Outcome:
+    """Compare classifiers whose folders are named outright; the workspace's own comparison is left alone."""
+    selected = options.n is not None or options.seed or options.seeds or options.splits
+    if options.baseline is None or not options.classifier or selected:
+        raise SettingsError(
+            "--baseline and --classifier belong together and name the records outright.",
+            "Give both, without --n, --seed, --seeds and --splits.",
+        )
+    if options.out is None:
+        raise SettingsError(
+            "Comparisons of folders that are named outright need --out: they have no place in the workspace.",
+            "Name the JSON file to write: --out FILE.json",
+        )
+    if (session.workspace.place_of(options.out) or "").startswith("ttests/"):
+        raise SettingsError(
+            f"{options.out.parent} holds the workspace's own comparisons, of all classifiers with their controls.",
+            "Give an --out outside of that folder, or compare all of a subset: usgan ttest --n N",
+        )
+    family = _read(options.baseline), [_read(folder) for folder in options.classifier]
+    return _compare_one_seed(options, session, family, [options.baseline, *options.classifier], {})
+
+
 def _compare_one_seed(
     options: Ttest, session: Session, family: Family, folders: Sequence[Path], clusters: Mapping[str, int]
 ) -> Outcome:
@@ -81,9 +98,10 @@ def _compare_one_seed(
     baseline, others = family
     n, seed = baseline.record.n, baseline.record.settings.seed
     target = options.out or session.workspace.ttest(n, seed)
+    settings = {"n": n, "seed": seed} | ({"named": True} if options.baseline is not None else {})
     paths = {one.name: folder for one, folder in zip([baseline, *others], folders, strict=True)}
     places = session.workspace.places(target, paths)
-    step = Step("ttest", REVISION, options.recorded() | {"n": n, "seed": seed}, _digests(family), places)
+    step = Step("ttest", REVISION, options.recorded() | settings, _digests(family), places)
     with making_file(target, step, _summary, session.request, on_new_inputs="redo") as making:
         if making.needed:
             record = compare(baseline, others)
