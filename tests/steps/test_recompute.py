@@ -143,6 +143,14 @@ def test_several_splits_are_pooled_and_found_again(study: Workspace, tmp_path: P
     assert "2 splits (0 and 1) of 2 repeats (seeds 0 and 1)" in page and "is of split 0 alone" in page
     again = recompute(work.root)
     assert again.returncode == 0, again.stdout + again.stderr
+    for split, home in enumerate((work, other)):
+        copies = home.classifiers(N, 1) / "copies-x1"
+        copies.rename(tmp_path / "away")
+        with pytest.raises(DataError, match=f"Split {split}, seed 1, has no classifier 'copies-x1'") as caught:
+            ttest(session, n=N, seeds=[0, 1], splits=[0, 1])
+        command = f"usgan train-cls --n {N} --seed 1 --control copies --ratio 1 --work {home.root} "
+        assert command in (caught.value.hint or "")
+        (tmp_path / "away").rename(copies)
     train_cls(replace(there, refresh=True), n=N, seed=1, control="copies", **FAST | {"folds": 2})
     report(session, primary=f"ada-x1 n{N}")
     page = (work.report / "index.html").read_text()

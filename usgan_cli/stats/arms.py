@@ -65,8 +65,6 @@ def _effects(readers: Sequence[Sequence[Repeat]], clusters: Mapping[str, int]) -
     right = {name: right_of(trained, files) for name, trained in in_all(readers).items()}
     effects = []
     for other in readers[0][0][1]:
-        if other.name not in right:
-            continue
         against = control_of(other.record, right)
         treated, control = right[other.name], right[against]
         effect = recorded(other.record, against, compare_arms(_models(treated), _models(control), index))
@@ -78,13 +76,9 @@ def _effects(readers: Sequence[Sequence[Repeat]], clusters: Mapping[str, int]) -
 
 
 def in_all(readers: Sequence[Sequence[Repeat]]) -> dict[str, list[list[Classified]]]:
-    """Return the classifiers of every training set that all repeats have, by its name [readers, repeats]."""
+    """Return the classifiers of every training set, which all repeats have, by its name [readers, repeats]."""
     by_name = [[{one.name: one for one in (baseline, *others)} for baseline, others in repeats] for repeats in readers]
-    return {
-        name: [[one[name] for one in repeats] for repeats in by_name]
-        for name in by_name[0][0]
-        if all(name in one for repeats in by_name for one in repeats)
-    }
+    return {name: [[one[name] for one in repeats] for repeats in by_name] for name in by_name[0][0]}
 
 
 def tested_images(
