@@ -23,6 +23,7 @@ from usgan_cli.core.formats.comparison import SeedsRecord, SplitsRecord
 from usgan_cli.core.formats.dataset import Subset, read_manifest
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store.workspace import SplitsKey, Workspace
+from usgan_cli.stats.mrmc import compare_arms
 from usgan_cli.steps.inventory import take_inventory
 from usgan_cli.terminal.session import Session
 
@@ -97,6 +98,18 @@ def test_its_t_distribution_is_students(study: Workspace) -> None:
         assert limit(df) == pytest.approx(special.stdtrit(df, 0.975), rel=1e-9)  # type: ignore[operator]
     for effect in SeedsRecord.read(study.ttest(N, *SEEDS)).effects:
         assert effect.df == 2 and len(effect.by_repeat) == 3
+
+
+def test_repeats_that_differ_by_the_same_amount_are_found_again_too() -> None:
+    scope: dict[str, object] = {"__name__": "recompute"}
+    exec(compile(SCRIPT.read_text(encoding="utf-8"), str(SCRIPT), "exec"), scope)
+    treated, control = np.zeros((2, 2, 1, 40))
+    treated[0, 0, :3] = treated[1, 0, 3:6] = 1
+    files = [f"{i:02}.png" for i in range(40)]
+    arms = [[dict(zip(files, one.T, strict=True)) for one in arm] for arm in (treated, control)]
+    again = scope["analyse"](*arms, {file: i for i, file in enumerate(files)})  # type: ignore[operator]
+    effect = compare_arms(treated, control, np.arange(40))
+    assert again["standard_error"] == pytest.approx(effect.standard_error) and again["p"] == pytest.approx(effect.p)
 
 
 def second_split(work: Workspace) -> Workspace:

@@ -10,6 +10,10 @@ It is computed from the repeats' differences between the arms, D_j: MS(T) = r me
 2 (Cov2 - Cov3) is the jackknife covariance of D_j and D_k, averaged over pairs of repeats. So the squared standard
 error of the mean difference is var(D) / r + max(covariance, 0), and t^2 = F.
 
+Where all repeats differ by exactly the same amount, as two with few test images now and then do, MS(TR) is 0 and says
+nothing. By the model var(D) is at least what test images contribute to each repeat alone, Var - Cov1 - (Cov2 - Cov3)
+of MS(TR), since the variance between trainings cannot be negative; that stands in its place.
+
 Degrees of freedom: Obuchowski and Rockette's (t - 1)(r - 1). Hillis' (2007) larger ones suit human readers, whose
 differences vary little beside the cases'. Between trainings they vary most; where a few repeats happen to lie close
 together, Hillis' formula takes an error that is too small for one that is well known. In simulated studies of equally
@@ -50,7 +54,7 @@ PRIMARY_WEIGHT = 0.5
 MOST_REPEATS, MOST_IMAGES = 200, 100_000
 """More are not worth stating: the difference is out of the study's reach."""
 SMALLEST = 1e-12
-"""Standard errors below it are rounding: no image is classified differently."""
+"""Standard errors below it are rounding: no image is classified differently, or each is in the same way."""
 QUANTILES = 500
 
 
@@ -200,8 +204,9 @@ def effect_of(
         covariance_of_pairs = float(covariance.sum() - np.trace(covariance)) / (repeats * (repeats - 1))
         shared, own = max(covariance_of_pairs, 0.0), max(variance - covariance_of_pairs, 0.0)
         between = float(differences.var(ddof=1))
-        error, df = math.sqrt(between / repeats + shared), repeats - 1.0
-        hillis_df = df * (1 + repeats * shared / between) ** 2 if between > SMALLEST**2 else math.inf
+        varied = between > SMALLEST**2
+        error, df = math.sqrt((between if varied else own) / repeats + shared), repeats - 1.0
+        hillis_df = df * (1 + repeats * shared / between) ** 2 if varied else math.inf
         variances = Variances(max(between - own, 0.0), own * clusters, shared * clusters)
     return Effect(
         difference=float(differences.mean()),
