@@ -167,6 +167,7 @@ def test_several_splits_are_repeats_over_the_union_of_their_images() -> None:
     assert effect.by_repeat == pytest.approx(np.nanmean(score, axis=1))
     left_out = np.array([np.nanmean(score[:, clusters != c], axis=1) for c in np.unique(clusters)])
     covariance = (len(left_out) - 1) * np.cov(left_out.T, ddof=0)
+    assert (effect.images, effect.images_by_repeat, effect.images_each) == (40, (25,) * 4, 25)
     again = effect_of(np.nanmean(score, axis=1), covariance, 40, len(left_out))
     assert (effect.standard_error, effect.hillis_df) == pytest.approx((again.standard_error, again.hillis_df))
 
@@ -302,6 +303,18 @@ def test_what_is_needed_is_the_least_that_shows_three_points() -> None:
     (enough,) = judge([made(0.012, 0.012, 1e-6)])
     assert enough.verdict == "undecided"
     assert enough.sentence().endswith("this study could have shown 2.1 points")
+
+
+def test_of_splits_the_need_is_splits_and_test_images_of_each() -> None:
+    """Trap: seeds within a split add no reader, and all splits together have more test images than a user can set."""
+    effect = made(0.0, 0.001, 4e-4)
+    (whole,) = judge([effect])
+    (finding,) = judge([dataclasses.replace(effect, images_by_repeat=(140,) * 5)])
+    assert whole.images_needed is not None and finding.images_needed == -(-whole.images_needed // 2)
+    assert f"{finding.images_needed} test images in each split would show 3 points" in finding.sentence("split")
+    (many,) = judge([made(0.0, 0.03, 1e-5)])
+    assert f"{many.repeats_needed} splits would show 3 points" in many.sentence("split")
+    assert "repeat" not in many.sentence("split")
 
 
 def test_the_parts_of_the_variance_predict_another_study() -> None:

@@ -134,6 +134,7 @@ def recorded(record: ClassifierRecord, against: str, effect: Effect) -> ArmEffec
         df=effect.df,
         hillis_df=effect.hillis_df if math.isfinite(effect.hillis_df) else None,
         images=effect.images,
+        images_by_repeat=list(effect.images_by_repeat),
         clusters=effect.clusters,
         variances=parts and VarianceParts(training=parts.training, own=parts.own, shared=parts.shared),
         only_treated=effect.only_treated,
@@ -162,4 +163,5 @@ def effect_from(record: ArmEffect) -> Effect:
         variances=None if parts is None else Variances(parts.training, parts.own, parts.shared),
         only_treated=record.only_treated,
         only_control=record.only_control,
+        images_by_repeat=tuple(record.images_by_repeat),
     )

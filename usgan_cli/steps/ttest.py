@@ -171,7 +171,7 @@ def _compare_splits(options: Ttest, session: Session, n: int) -> Outcome:
             )
     if making.outcome.status != "planned":
         record = SplitsRecord.read(target)
-        _show_effects(session, n, record.effects)
+        _show_effects(session, n, record.effects, "split")
         _show_exchange(session, n, record.exchange)
     return making.outcome
 
@@ -354,13 +354,14 @@ def _show_seeds(session: Session, record: SeedsRecord) -> None:
     session.progress.note(SHARED_TEST_IMAGES)
 
 
-def _show_effects(session: Session, n: int, effects: Sequence[ArmEffect]) -> None:
+def _show_effects(session: Session, n: int, effects: Sequence[ArmEffect], unit: str = "repeat") -> None:
     """Show every difference to a control with its interval: the report has the verdicts, which depend on them all."""
     if not effects:
         return
-    repeats = plural(len(effects[0].by_repeat), "repeat")
+    readers, images = plural(len(effects[0].by_repeat), unit), effects[0].images
+    tested = f"{images} test images{' together' * (unit == 'split')}"
     rows = [(one.name, one.against, _points(one.difference, one.interval), p_text(one.p)) for one in effects]
-    title = f"n = {n}: accuracy against the control, {repeats}, {effects[0].images} test images"
+    title = f"n = {n}: accuracy against the control, {readers}, {tested}"
     session.table(title, ("classifier", "against", "points [95 %]", "p, not adjusted"), rows)
     session.explain(("points", "p, not adjusted"))
     session.progress.note("Verdicts depend on all comparisons of a study together: usgan report")
