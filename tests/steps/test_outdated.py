@@ -113,7 +113,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, means: None) -> Path:
     run(lent, "train-cls", n=N, data=work.data, **HEAD)
     run(lent, "train-cls", n=N, data=work.data, synthetic=work.synthetic("none", N, 0), **HEAD)
     pair = [work.classifiers(N, 0) / name for name in ("real", "none-x1")]
-    run(lent, "ttest", baseline=pair[0], classifier=(pair[1],))
+    run(lent, "ttest", baseline=pair[0], classifier=(pair[1],), out=lent.root / "pair.json")
     return top
 
 
