@@ -21,6 +21,7 @@ from usgan_cli.core.text import gan_label, joined, number, plural, short_digests
 from usgan_cli.reporting import claim
 from usgan_cli.reporting.findings import audit, dataset_name
 from usgan_cli.reporting.groups import Study
+from usgan_cli.reporting.outdated import current_scores
 from usgan_cli.reporting.records import GanRun
 from usgan_cli.reporting.verdict import Verdicts
 
@@ -75,17 +76,18 @@ def write_cards(study: Study, verdicts: Verdicts, license_: str, target: Path) -
     """
     data = study.records.data
     assert data is not None
-    texts = {f"models/{gan.key.name}.md": model_card(study, verdicts, gan) for gan in study.records.finished_gans()}
+    gans, scores = study.records.finished_gans(), current_scores(study.records)
+    texts = {f"models/{gan.key.name}.md": model_card(data, verdicts, gan, scores.get(gan.key)) for gan in gans}
     texts["dataset.md"] = dataset_card(data, license_)
     texts["croissant.json"] = json.dumps(croissant(data, license_), indent=2, ensure_ascii=False) + "\n"
     texts["claim.md"] = claim.checklist(study, verdicts)
     for name, text in texts.items():
         files.write_text(target / name, text)
     summary = CardsSummary(
-        models=[gan.key.name for gan in study.records.finished_gans()],
+        models=[gan.key.name for gan in gans],
         shareable={
-            gan.key.name: (copying := _copying(study, gan)) is not None and copying.verdict != "copies"
-            for gan in study.records.finished_gans()
+            gan.key.name: (copying := _copying(scores.get(gan.key))) is not None and copying.verdict != "copies"
+            for gan in gans
         },
         files={name: files.sha256_bytes(text.encode()) for name, text in texts.items()},
     )
@@ -93,8 +95,7 @@ def write_cards(study: Study, verdicts: Verdicts, license_: str, target: Path) -
     return summary
 
 
-def _copying(study: Study, gan: GanRun) -> Memorization | None:
-    score = study.records.scores.get(gan.key)
+def _copying(score: ScoreRecord | None) -> Memorization | None:
     return None if score is None else score.memorization
 
 
@@ -104,11 +105,10 @@ def plain(text: str) -> str:
     return "".join(f"\\{c}" if c in r"\`*_{}[]<>#|~" else c for c in shown)
 
 
-def model_card(study: Study, verdicts: Verdicts, gan: GanRun) -> str:
-    """Return the card of one GAN as Markdown."""
-    document, data, copying = gan.document, study.records.data, _copying(study, gan)
+def model_card(data: DataManifest, verdicts: Verdicts, gan: GanRun, score: ScoreRecord | None) -> str:
+    """Return the card of one GAN as Markdown; `score` is that of the images that it has now, if there is one."""
+    document, copying = gan.document, _copying(score)
     assert document is not None
-    assert data is not None
     architecture, settings = document.architecture, gan.settings
     counts = joined(f"{count} {plain(name)}" for name, count in document.class_counts.items())
     lines = [
@@ -122,7 +122,7 @@ def model_card(study: Study, verdicts: Verdicts, gan: GanRun) -> str:
         *("", "## May it be shared?", ""),
         SHARING[None if copying is None else copying.verdict],
         *(() if copying is None else ("", copying.words)),
-        *("", "## How good are its images?", "", *_quality(study.records.scores.get(gan.key))),
+        *("", "## How good are its images?", "", *_quality(score)),
         *("", "## Does it help a classifier?", ""),
         *(
             _listed(

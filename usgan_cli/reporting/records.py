@@ -137,6 +137,8 @@ class GanRun:
     log: list[LogRow]
     sheet: Path | None
     """The last sheet of samples."""
+    files: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of its files by name, once it has finished."""
 
     @property
     def kimg(self) -> float:
@@ -332,7 +334,8 @@ class _Reader:
         if sheet is not None and run is not None:
             name = sheet.relative_to(path).as_posix()
             self.keep_damage(lambda: run.check_file(path, name))
-        return GanRun(key, document, {} if plan is None else plan.settings, log, sheet)
+        digests = {} if run is None else run.files
+        return GanRun(key, document, {} if plan is None else plan.settings, log, sheet, digests)
 
     def split(self, workspace: Workspace) -> dict[SubsetKey, dict[str, ClassifierRecord]]:
         """Return the classifiers of a further split."""

@@ -19,6 +19,7 @@ from usgan_cli.core.table import Column, Interval, PValue, Table, Words
 from usgan_cli.core.text import all_of, gan_label, joined, number, plural, training_label
 from usgan_cli.reporting.gan_quality import GanQuality, gan_quality
 from usgan_cli.reporting.groups import Study
+from usgan_cli.reporting.outdated import current_scores
 from usgan_cli.reporting.records import training_order
 from usgan_cli.stats.arms import effect_from
 from usgan_cli.stats.mrmc import MARGIN, TARGET, Finding, judge
@@ -36,6 +37,7 @@ FOLD_TESTS = (
     "% different at p < 0.05, the resampled t-test 32, 37 and 56 %, McNemar's test 12, 7 and 5 %."
 )
 """Null rates by `scripts/bench/fold_tests.py`."""
+UNSCORED = "Not scored, or not with their present images, so that it is not known whether they are too weak to judge"
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,7 @@ def judge_study(study: Study, analysis: Analysis) -> Verdicts:
             f"There is no comparison {analysis.primary!r} to be the primary one.", f"There are: {', '.join(family)}"
         )
     primary = family.index(analysis.primary) if analysis.primary is not None and family else None
+    current = current_scores(study.records)
     findings = judge([effect_from(effect) for _, effect in made], analysis.margin, primary, len(missing))
     return Verdicts(
         [
@@ -159,7 +162,7 @@ def judge_study(study: Study, analysis: Analysis) -> Verdicts:
                 effect,
                 finding,
                 i == primary,
-                gan_quality(study.records, effect, key.n, seeds),
+                gan_quality(current, effect, key.n, seeds),
                 key.splits if isinstance(key, SplitsKey) else (),
             )
             for i, ((key, effect), finding) in enumerate(zip(made, findings, strict=True))
@@ -314,7 +317,7 @@ def doubts(study: Study, verdicts: Verdicts) -> Iterator[str]:
         yield f"Too weak to judge, but in fewer than half of the repeats: {joined(partly, MOST_TOLD)}."
     unknown = list(dict.fromkeys(key.name for one in verdicts.each for key in one.quality.unknown))
     if unknown:
-        yield f"Not scored, so that it is not known whether they are too weak to judge: {joined(unknown, MOST_TOLD)}."
+        yield f"{UNSCORED}: {joined(unknown, MOST_TOLD)}."
     if verdicts.missing:
         what = plural(len(verdicts.missing), "planned comparison was", "planned comparisons were")
         yield f"{what} not made; each counts as undecided: {joined(verdicts.missing, MOST_TOLD)}."
