@@ -19,6 +19,7 @@ from usgan_cli.core.store import files
 from usgan_cli.core.store.document import Document
 from usgan_cli.core.text import gan_label, joined, number, plural, short_digests
 from usgan_cli.reporting import claim
+from usgan_cli.reporting.divided import divided
 from usgan_cli.reporting.findings import audit, dataset_name
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.outdated import current_scores
@@ -201,12 +202,8 @@ def dataset_card(data: DataManifest, license_: str) -> str:
         ),
         *("", "## How it was made", ""),
         f"- Read as {data.layout} ({data.source_format}); resized by {data.resampling} ({data.fit}).",
-        f"- Split: {'the source’s own' if data.split_from == 'source' else f'drawn with seed {data.seed}'}, stratified "
-        "by class; copies of an image "
-        + {"group": "lie on one side.", "drop": "were left out.", "ignore": "may lie on both sides."}[
-            data.duplicate_policy
-        ],
-        f"- Patients: {'not known' if data.groups_from == 'none' else f'from {data.groups_from}, each on one side'}.",
+        f"- Split: {_split(data)}",
+        f"- Patients: {_patients(data)}",
         *("", "## What was found", ""),
         *(f"- {plain(line)}" for line in audit(data)),
         *("", "## What the records do not know", ""),
@@ -214,6 +211,23 @@ def dataset_card(data: DataManifest, license_: str) -> str:
         *(f"- {topic}: {TO_FILL_IN}" for topic in UNKNOWN),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _split(data: DataManifest) -> str:
+    own, across = data.split_from == "source", divided(data)
+    drawn = "the source’s own" if own else f"drawn with seed {data.seed}, stratified by class"
+    if across.copies:
+        return f"{drawn}; {across.groups_of_copies()} on both sides."
+    left_out = data.duplicate_policy == "drop"
+    return f"{drawn}; copies of an image {'were left out' if left_out else 'lie on one side'}."
+
+
+def _patients(data: DataManifest) -> str:
+    if data.groups_from == "none":
+        return "not known."
+    count = divided(data).patients
+    across = f"; {count} {'lies' if count == 1 else 'lie'} on both sides" if count else ", each on one side"
+    return f"from {data.groups_from}{across}."
 
 
 UNKNOWN = (

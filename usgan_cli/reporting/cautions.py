@@ -15,6 +15,7 @@ from usgan_cli.core.formats.score import Memorization, ScoreRecord, distance_nam
 from usgan_cli.core.store.workspace import GanKey
 from usgan_cli.core.text import gan_label, joined, number, plural
 from usgan_cli.reporting import paper
+from usgan_cli.reporting.divided import divided
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.outdated import (
     current_scores,
@@ -49,7 +50,7 @@ def cautions(study: Study, verdicts: Verdicts) -> list[Caution]:
     topics: list[tuple[str, Iterable[str]]] = [
         ("Weak GANs", _weak(scores)),
         ("Copies", _copying(records)),
-        ("Leaks", _leaks(records)),
+        ("Leaks", [] if records.data is None else divided(records.data).cautions(records.data)),
         ("Verdicts", doubts(study, verdicts)),
         ("Unreadable", _unreadable(records)),
         ("Out of date", [*_stale(records, scores), *study.rejected]),
@@ -152,16 +153,6 @@ def _conflicts(records: StudyRecords) -> Iterator[str]:
     if data is not None and data.conflicts and data.conflict_policy != "drop":
         groups = plural(len(data.conflicts), "group of copies has", "groups of copies have")
         yield f"{groups} more than one class: no classifier can get all of those images right."
-
-
-def _leaks(records: StudyRecords) -> Iterator[str]:
-    if (data := records.data) is None:
-        return
-    side = {name: image.split for image in data.images for name in (image.source, image.file)}
-    leaked = sum(len({side[name] for name in group if name in side}) > 1 for group in data.duplicates)
-    if leaked:
-        groups = plural(leaked, "group of copies lies", "groups of copies lie")
-        yield f"{groups} on both sides of the split: test scores leak."
 
 
 def _discriminators(records: StudyRecords) -> Iterator[str]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from usgan_cli.core.formats.dataset import DataManifest
 from usgan_cli.core.text import joined, number, plural
+from usgan_cli.reporting.divided import divided
 from usgan_cli.reporting.findings import audit, dataset_name, what_was_run
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.verdict import Verdicts, headline, summary
@@ -101,11 +103,6 @@ def _about_data(study: Study) -> Iterator[tuple[int, str]]:
         sizes = joined(sorted({key.n for key in subsets}, reverse=True))
         yield 10, f"Nested subsets of {sizes} training images, stratified by class, drawn by seed."
     yield 13, "Images without a label are not used."
-    policy = {
-        "group": "Copies of an image lie on one side of every partition",
-        "drop": "Of copies of an image one was kept",
-        "ignore": "Copies of an image were not considered, so test scores may leak",
-    }[data.duplicate_policy]
     yield (
         20,
         (
@@ -114,11 +111,31 @@ def _about_data(study: Study) -> Iterator[tuple[int, str]]:
             + "; cross-validation within the training images."
         ),
     )
-    patients = (
-        "patients are not known" if data.groups_from == "none" else f"patients (from {data.groups_from}) likewise"
-    )
-    yield 21, f"{policy}; {patients}."
+    yield 21, _disjoint(data)
     yield 33, " ".join(audit(data))
+
+
+def _disjoint(data: DataManifest) -> str:
+    """Return at which level the partitions are disjoint, and what the split divides."""
+    across = divided(data)
+    if across.copies:
+        copies = f"{across.groups_of_copies()} on both sides of the split, so test scores leak"
+        copies += "; folds divide none" * (data.duplicate_policy == "group")
+    else:
+        copies = {
+            "group": "Copies of an image lie on one side of every partition",
+            "drop": "Of copies of an image one was kept",
+            "ignore": "Copies of an image were not considered; none was found on both sides of the split",
+        }[data.duplicate_policy]
+    if data.groups_from == "none":
+        return f"{copies}; patients are not known."
+    if across.patients:
+        known = f"{plural(across.patients, 'patient')} (from {data.groups_from})"
+        lie = "lies" if across.patients == 1 else "lie"
+        return f"{copies}; {known} {lie} on both sides of the split, so test scores leak."
+    alike = not across.copies and data.duplicate_policy == "group"
+    where = "likewise" if alike else "lie on one side of every partition"
+    return f"{copies}; patients (from {data.groups_from}) {where}."
 
 
 def _about_models(study: Study) -> Iterator[tuple[int, str]]:

@@ -24,7 +24,7 @@ from usgan_cli.study.plan import plan_study, planned_comparisons
 from usgan_cli.study.state import missing_steps
 from usgan_cli.terminal.session import Session
 
-REVISION = 5
+REVISION = 6
 AUDIT = "audit.html"
 NOT_RECORDS = ("missing", "audit", "study")
 """Inputs of a report that are not the place of a record."""
