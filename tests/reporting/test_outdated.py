@@ -85,7 +85,7 @@ def test_a_score_of_replaced_images_is_called_out_of_date_and_decides_nothing(wo
     judged = judge_study(study, Analysis())
     assert {one.name: one.word for one in judged.each}["ada-x1 n40"] != "too weak"
     (ada,) = [one for one in judged.each if one.effect.aug == "ada"]
-    assert ada.quality.unknown == (KEY,)
+    assert ada.quality.unknown == (KEY.name,)
     summary = write_cards(study, judged, "", tmp_path / "cards")
     card = (tmp_path / "cards/models" / f"{KEY.name}.md").read_text()
     assert "Not checked for copies" in card and "Not measured yet" in card
