@@ -22,6 +22,7 @@ from usgan_cli.reporting import claim
 from usgan_cli.reporting.divided import divided
 from usgan_cli.reporting.findings import audit, dataset_name
 from usgan_cli.reporting.groups import Study
+from usgan_cli.reporting.markdown import plain
 from usgan_cli.reporting.outdated import current_scores
 from usgan_cli.reporting.records import GanRun
 from usgan_cli.reporting.verdict import Verdicts
@@ -98,12 +99,6 @@ def write_cards(study: Study, verdicts: Verdicts, license_: str, target: Path) -
 
 def _copying(score: ScoreRecord | None) -> Memorization | None:
     return None if score is None else score.memorization
-
-
-def plain(text: str) -> str:
-    """Return a name from the data as Markdown that shows it as it is, on one line."""
-    shown = "".join(c if c.isprintable() else " " for c in text)
-    return "".join(f"\\{c}" if c in r"\`*_{}[]<>#|~" else c for c in shown)
 
 
 def model_card(data: DataManifest, verdicts: Verdicts, gan: GanRun, score: ScoreRecord | None) -> str:
