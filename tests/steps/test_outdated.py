@@ -24,6 +24,7 @@ from usgan_cli.core.store.files import sha256_file
 from usgan_cli.core.store.workspace import SPLITS, Workspace
 from usgan_cli.reporting.cautions import cautions
 from usgan_cli.reporting.groups import Study
+from usgan_cli.reporting.outdated import current_scores, current_snapshots
 from usgan_cli.reporting.records import collect
 from usgan_cli.reporting.verdict import Analysis, judge_study
 from usgan_cli.steps.inventory import Finding, take_inventory
@@ -276,6 +277,29 @@ def test_images_that_were_named_outright_are_looked_at_where_they_lie(work: Work
 def cautions_of(workspace: Workspace) -> Any:
     study = Study.of(collect(workspace))
     return cautions(study, judge_study(study, Analysis(0.02)))
+
+
+def out_of_date_for_a_report(workspace: Workspace) -> set[str]:
+    """The scores, and with "saved" those of saved generators, that a report holds to be of what has been replaced."""
+    records = collect(workspace)
+    saved = {f"{key.name} saved" for key in records.snapshots.keys() - current_snapshots(records).keys()}
+    return {key.name for key in records.scores.keys() - current_scores(records).keys()} | saved
+
+
+def test_a_report_calls_the_scores_out_of_date_that_are(work: Workspace, lent: Workspace) -> None:
+    for workspace in (work, lent):
+        assert out_of_date_for_a_report(workspace) == set(), "they were just made"
+        forget_places(workspace)
+        assert out_of_date_for_a_report(workspace) == set(), "older records are not called so falsely"
+    assert len(collect(work).scores) == len(collect(work).snapshots) == 1
+    other_images(work.synthetic("none", N, 0))
+    assert out_of_date_for_a_report(work) == {f"none-n{N}-s0"}
+
+
+def test_a_report_calls_scores_of_a_gan_that_was_trained_again_out_of_date(work: Workspace, lent: Workspace) -> None:
+    run(work, "train-gan", force=True, aug="none", n=N, **GAN | {"lr": 0.001})
+    assert out_of_date_for_a_report(work) == {f"none-n{N}-s0", f"none-n{N}-s0 saved"}
+    assert out_of_date_for_a_report(lent) == set(), "its score is of images that lie elsewhere"
 
 
 def test_what_was_made_with_the_best_generator_is_that_ones(work: Workspace) -> None:
