@@ -306,9 +306,16 @@ def test_what_was_made_with_the_best_generator_is_that_ones(work: Workspace) -> 
     shutil.rmtree(work.synthetic("none", N, 0))
     run(work, "generate", gan=work.gan("none", N, 0) / "best", count=24)
     assert IMAGES not in states(work)
-    assert not [one for one in cautions_of(work) if "earlier version of their GAN" in one.text]
+    run(work, "score", force=True, aug="none", n=N, **SCORE)
+    forgotten = Workspace(shutil.copytree(work.root, work.root.with_name("older")))
+    forget_places(forgotten)
+    for workspace in (work, forgotten):
+        assert not [one for one in cautions_of(workspace) if "earlier version of their GAN" in one.text]
+        assert out_of_date_for_a_report(workspace) == set()
     run(work, "train-gan", force=True, aug="none", n=N, **GAN | {"lr": 0.001})
     assert states(work)[IMAGES] == states(work)["synthetic/best"] == "out of date"
+    assert [one for one in cautions_of(work) if "earlier version of their GAN" in one.text]
+    assert f"none-n{N}-s0" in out_of_date_for_a_report(work)
 
 
 def test_a_training_that_starts_from_another_is_out_of_date_with_it_whatever_they_are_called(work: Workspace) -> None:

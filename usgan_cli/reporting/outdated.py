@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from usgan_cli.core.formats.classifier import ClassifierRecord
 from usgan_cli.core.formats.dataset import DataManifest, Subset
-from usgan_cli.core.formats.generator import SNAPSHOT_FOLDER
+from usgan_cli.core.formats.generator import BEST_FOLDER, SNAPSHOT_FOLDER
 from usgan_cli.core.formats.score import ScoreRecord, SnapshotsRecord
 from usgan_cli.core.formats.synthetic import SyntheticManifest, used_digest
 from usgan_cli.core.store.document import RunRecord
@@ -45,15 +45,19 @@ def outdated_subsets(records: StudyRecords) -> list[SubsetKey]:
 
 
 def outdated_images(records: StudyRecords) -> list[GanKey]:
-    """Return the GANs whose images an earlier version of them made."""
+    """Return the GANs whose images an earlier version of them, or of the best of their saved generators, made."""
     work, outdated = records.workspace, []
     for key, manifest in records.synthetic.items():
-        folder, gan_folder = work.named_synthetic(key.name), work.named_gan(key.name)
-        if records.place_of_input(folder, "gan", gan_folder) != work.place_of(gan_folder):
-            continue  # another generator made them
-        gan = records.gans.get(key)
-        if gan is not None and gan.document is not None and manifest.gan != gan.document.content_digest():
-            outdated.append(key)
+        gan, run = records.gans.get(key), records.made_by.get(work.named_synthetic(key.name))
+        if gan is None or gan.document is None:
+            continue
+        place = work.place_of(work.named_gan(key.name))
+        now = {place: gan.document.content_digest(), f"{place}/{BEST_FOLDER}": gan.best}
+        if run is None or run.places is None:  # which of the two it was is not on record
+            is_other = manifest.gan not in now.values()
+        else:  # another generator may have made them
+            is_other = now.get(run.places.get("gan")) not in {None, manifest.gan}
+        outdated += [key] * is_other
     return outdated
 
 

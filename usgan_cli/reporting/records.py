@@ -21,7 +21,7 @@ from usgan_cli.core.formats.comparison import (
     TTestRecord,
 )
 from usgan_cli.core.formats.dataset import DataManifest, Subset
-from usgan_cli.core.formats.generator import SAMPLES_FOLDER, GeneratorDocument, Log, LogRow, read_log
+from usgan_cli.core.formats.generator import BEST_FOLDER, SAMPLES_FOLDER, GeneratorDocument, Log, LogRow, read_log
 from usgan_cli.core.formats.score import ScoreRecord, SnapshotsRecord
 from usgan_cli.core.formats.synthetic import SyntheticManifest
 from usgan_cli.core.store import files
@@ -139,6 +139,8 @@ class GanRun:
     """The last sheet of samples."""
     files: dict[str, str] = field(default_factory=dict)
     """SHA-256 of its files by name, once it has finished."""
+    best: str | None = None
+    """Content digest of the best of its saved generators, where there is one."""
 
     @property
     def kimg(self) -> float:
@@ -339,7 +341,12 @@ class _Reader:
             name = sheet.relative_to(path).as_posix()
             self.keep_damage(lambda: run.check_file(path, name))
         digests = {} if run is None else run.files
-        return GanRun(key, document, {} if plan is None else plan.settings, log, sheet, digests)
+        return GanRun(key, document, {} if plan is None else plan.settings, log, sheet, digests, self.best(path))
+
+    def best(self, path: Path) -> str | None:
+        """Return the content digest of the best generator that a GAN's training saved."""
+        document = self.file(path / BEST_FOLDER / GeneratorDocument.FILE, GeneratorDocument)
+        return None if document is None else document.content_digest()
 
     def split(self, workspace: Workspace) -> StudyRecords:
         """Return the classifiers of a further split, and its scores with what these are of."""
@@ -355,7 +362,10 @@ class _Reader:
             workspace,
             self.folder(workspace.data, DataManifest.FILE, DataManifest),
             self.documents("subsets", SubsetKey.parse, Subset, workspace),
-            {key: GanRun(key, document, {}, [], None) for key, document in gans.items()},
+            {
+                key: GanRun(key, document, {}, [], None, best=self.best(workspace.gan(*key)))
+                for key, document in gans.items()
+            },
             folders("synthetic", SyntheticManifest),
             self.documents("scores", GanKey.parse, ScoreRecord, workspace),
             {key: self.classifiers(path) for key, path in subsets.items()},
