@@ -22,7 +22,7 @@ from usgan_cli.reporting.build import build_report
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.records import collect
 from usgan_cli.reporting.result_charts import verdicts_plate
-from usgan_cli.reporting.verdict import Analysis, Verdicts, doubts, headline, judge_study, place, summary
+from usgan_cli.reporting.verdict import UNSCORED, Analysis, Verdicts, doubts, headline, judge_study, place, summary
 from usgan_cli.stats.arms import recorded
 from usgan_cli.stats.mrmc import effect_of
 from usgan_cli.steps import report
@@ -253,4 +253,4 @@ def test_gans_that_are_all_too_weak_are_the_headline(repeated: Workspace) -> Non
 def test_gans_without_a_score_are_said_to_be_unknown(repeated: Workspace) -> None:
     study = with_gaps(repeated, {})
     study.records.scores.clear()
-    assert "Not scored, so that it is not known" in " ".join(doubts(study, judge_study(study, Analysis())))
+    assert UNSCORED in " ".join(doubts(study, judge_study(study, Analysis())))

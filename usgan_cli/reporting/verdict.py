@@ -17,7 +17,7 @@ from usgan_cli.core.formats.comparison import ArmEffect, SeedsRecord, SplitsReco
 from usgan_cli.core.store.workspace import SeedsKey, SplitsKey, SubsetKey, TrainingSet
 from usgan_cli.core.table import Column, Interval, PValue, Table, Words
 from usgan_cli.core.text import all_of, gan_label, joined, number, plural, training_label
-from usgan_cli.reporting.gan_quality import GanQuality, gan_quality
+from usgan_cli.reporting.gan_quality import CurrentScores, GanQuality, gan_quality
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.records import training_order
 from usgan_cli.stats.arms import effect_from
@@ -36,6 +36,7 @@ FOLD_TESTS = (
     "% different at p < 0.05, the resampled t-test 32, 37 and 56 %, McNemar's test 12, 7 and 5 %."
 )
 """Null rates by `scripts/bench/fold_tests.py`."""
+UNSCORED = "Not scored, or not with their present images, so that it is not known whether they are too weak to judge"
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,7 @@ def judge_study(study: Study, analysis: Analysis) -> Verdicts:
             f"There is no comparison {analysis.primary!r} to be the primary one.", f"There are: {', '.join(family)}"
         )
     primary = family.index(analysis.primary) if analysis.primary is not None and family else None
+    current = CurrentScores.of(study.records)
     findings = judge([effect_from(effect) for _, effect in made], analysis.margin, primary, len(missing))
     return Verdicts(
         [
@@ -164,11 +166,12 @@ def judge_study(study: Study, analysis: Analysis) -> Verdicts:
                 effect,
                 finding,
                 i == primary,
-                gan_quality(study.records, effect, key.n, seeds),
-                key.splits if isinstance(key, SplitsKey) else (),
+                gan_quality(current, effect, key.n, seeds, splits),
+                splits,
             )
             for i, ((key, effect), finding) in enumerate(zip(made, findings, strict=True))
             for seeds in [(key.seed,) if isinstance(key, SubsetKey) else key.seeds]
+            for splits in [key.splits if isinstance(key, SplitsKey) else ()]
         ],
         missing,
     )
@@ -309,14 +312,12 @@ def doubts(study: Study, verdicts: Verdicts) -> Iterator[str]:
         images = {frozenset(subsets[key].images) for seed in seeds if (key := SubsetKey(n, seed)) in subsets}
         if len(seeds) > 1 and len(images) == 1:
             yield f"All repeats of n = {n} train on the same images: its verdicts hold for trainings on these alone."
-    partly = list(
-        dict.fromkeys(key.name for one in verdicts.each if not one.quality.too_weak for key in one.quality.weak)
-    )
+    partly = list(dict.fromkeys(name for one in verdicts.each if not one.quality.too_weak for name in one.quality.weak))
     if partly:
         yield f"Too weak to judge, but in fewer than half of the repeats: {joined(partly, MOST_TOLD)}."
-    unknown = list(dict.fromkeys(key.name for one in verdicts.each for key in one.quality.unknown))
+    unknown = list(dict.fromkeys(name for one in verdicts.each for name in one.quality.unknown))
     if unknown:
-        yield f"Not scored, so that it is not known whether they are too weak to judge: {joined(unknown, MOST_TOLD)}."
+        yield f"{UNSCORED}: {joined(unknown, MOST_TOLD)}."
     if verdicts.missing:
         what = plural(len(verdicts.missing), "planned comparison was", "planned comparisons were")
         yield f"{what} not made; each counts as undecided: {joined(verdicts.missing, MOST_TOLD)}."
