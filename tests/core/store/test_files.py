@@ -76,55 +76,7 @@ def test_a_file_is_replaced_whole_or_left_as_it_was(tmp_path: Path) -> None:
     assert names(path.parent) == ["file.txt"]
 
 
-def test_a_folder_appears_whole_and_replaces_the_old_one(tmp_path: Path) -> None:
-    path = tmp_path / "made"
-    with files.published_folder(path) as folder:
-        (folder / "a").write_text("1")
-        assert not path.exists()
-    with files.published_folder(path) as folder:
-        assert names(folder) == []
-        (folder / "b").write_text("2")
-        assert names(path) == ["a"]
-    assert names(path) == ["b"]
-    assert names(tmp_path) == ["made"]
-
-
-def test_a_folder_that_fails_leaves_the_old_one_and_nothing_beside(tmp_path: Path) -> None:
-    path = tmp_path / "made"
-    with files.published_folder(path) as folder:
-        (folder / "a").write_text("1")
-    with pytest.raises(KeyboardInterrupt), files.published_folder(path) as folder:
-        (folder / "b").write_text("2")
-        raise KeyboardInterrupt
-    assert names(path) == ["a"]
-    assert names(tmp_path) == ["made"]
-
-
-def test_a_folder_that_cannot_take_its_name_gives_it_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "made"
-    with files.published_folder(path) as folder:
-        (folder / "a").write_text("1")
-    rename = Path.rename
-
-    def refuse(self: Path, target: Path) -> Path:
-        if self.name.endswith(".partial"):
-            raise PermissionError(13, "Permission denied", str(target))
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, "rename", refuse)
-    with pytest.raises(PermissionError), files.published_folder(path) as folder:
-        (folder / "b").write_text("2")
-    assert names(path) == ["a"]
-
-
 def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
-    path = tmp_path / "made"
-    for leftover in (".made.partial", ".made.old"):
-        (tmp_path / leftover).mkdir()
-        (tmp_path / leftover / "junk").write_text("junk")
-    with files.published_folder(path) as folder:
-        assert names(folder) == []
-    assert names(tmp_path) == ["made"]
     for leftover in (".x.json.17.partial", ".y.json.17.partial", ".x.json.more.17.partial"):
         (tmp_path / leftover).write_text("half")
     with files.locked(tmp_path / "x.json"):

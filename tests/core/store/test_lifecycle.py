@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import subprocess
@@ -292,6 +293,69 @@ def test_work_that_fails_under_force_leaves_the_old_artefact(published: Maker) -
         published(replace(STEP, revision=2), force=True)
     assert snapshot(published.path.parent) == before
     assert published().status == "skipped"
+
+
+@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize("moment", ["set aside", "folder", "plan"])
+def test_a_failure_as_work_begins_anew_leaves_the_finished_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, failure: BaseException
+) -> None:
+    maker = Maker("grown", tmp_path / "made")
+    maker()
+    before = snapshot(tmp_path)
+    where, what = {
+        "set aside": (Path, "rename"),
+        "folder": (Path, "mkdir"),
+        "plan": (lifecycle.PlanDocument, "write"),
+    }[moment]
+    done = getattr(where, what)
+
+    def fail(self: Any, *given: Any, **named: Any) -> Any:
+        if moment == "folder" and self != maker.path:
+            return done(self, *given, **named)
+        monkeypatch.undo()
+        if moment == "set aside":
+            done(self, *given, **named)
+        raise failure
+
+    monkeypatch.setattr(where, what, fail)
+    with pytest.raises(type(failure)):
+        maker(replace(STEP, revision=2), force=True)
+    assert snapshot(tmp_path) == before
+    assert maker.left == ["made"]
+    assert maker().status == "skipped"
+
+
+def test_an_artefact_that_a_killed_process_set_aside_is_found_again(tmp_path: Path) -> None:
+    for kind in ("folder", "grown"):
+        for begun in (False, True):
+            maker = Maker(kind, tmp_path / f"{kind}{begun}" / "made")
+            maker()
+            maker.path.rename(maker.path.with_name(".made.old"))
+            if begun:
+                maker.path.mkdir()
+            assert maker().status == "skipped"
+            assert maker.left == ["made"]
+
+
+@pytest.mark.parametrize("there", ["a folder", "an empty folder", "nothing"])
+@pytest.mark.parametrize("kind", ["folder", "grown"])
+def test_an_artefact_that_is_a_link_stays_one(tmp_path: Path, kind: str, there: str) -> None:
+    maker = Maker(kind, tmp_path / "there" / "made")
+    maker.path.parent.mkdir()
+    big = tmp_path / "big" / "data"
+    maker.path.symlink_to(big)
+    if there != "nothing":
+        big.mkdir(parents=True)
+    if there == "a folder":
+        maker()
+    result = maker(replace(STEP, revision=2), force=True)
+    assert result.status == "done"
+    assert maker.path.is_symlink()
+    assert {"made.json", "run.json"} <= {entry.name for entry in big.iterdir()}
+    assert [entry.name for entry in big.parent.iterdir()] == ["data"]
+    assert maker.left == ["made"]
+    assert maker(replace(STEP, revision=2)).status == "skipped"
 
 
 def test_an_unfinished_folder_is_continued(tmp_path: Path) -> None:

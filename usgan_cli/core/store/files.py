@@ -1,4 +1,4 @@
-"""Files that are whole or absent: digests, atomic writes, published folders and locks."""
+"""Files that are whole or absent: digests, atomic writes and locks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import socket
 import uuid
 from collections.abc import Iterator
@@ -59,7 +58,8 @@ def digest_json(value: Any) -> str:
     return sha256_bytes(text.encode())
 
 
-def _beside(path: Path, suffix: str) -> Path:
+def beside(path: Path, suffix: str) -> Path:
+    """Return the hidden path that something for `path` has beside it."""
     return path.with_name(f".{path.name}.{suffix}")
 
 
@@ -67,7 +67,7 @@ def _beside(path: Path, suffix: str) -> Path:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it takes the final name on success and is removed on failure."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _beside(path, f"{this_machine()}-{os.getpid()}.partial")
+    temporary = beside(path, f"{this_machine()}-{os.getpid()}.partial")
     try:
         with naming(path):
             yield temporary
@@ -109,43 +109,6 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def published_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `path`; on success it takes the final name and replaces what was there.
-
-    Leftovers of an interrupted call are removed first, so the caller should hold `locked(path)`.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, old = _beside(path, "partial"), _beside(path, "old")
-    for leftover in (temporary, old):
-        if leftover.exists():
-            shutil.rmtree(leftover)
-    temporary.mkdir()
-    try:
-        yield temporary
-        if path.exists():
-            path.rename(old)
-        try:
-            temporary.rename(path)
-        except OSError:
-            if old.exists():
-                old.rename(path)
-            raise
-    finally:
-        for leftover in (temporary, old):
-            if leftover.exists():
-                shutil.rmtree(leftover)
-
-
-def set_aside(path: Path) -> Path:
-    """Rename a folder that is about to be replaced, whose lock the caller holds; return where it is now."""
-    old = _beside(path, "old")
-    if old.exists():
-        shutil.rmtree(old)
-    path.rename(old)
-    return old
-
-
-@contextmanager
 def locked(path: Path, *, wait_s: float = 0) -> Iterator[None]:
     """Hold the lock on `path`, a hidden file beside it, for the block; remove temporary files of killed processes.
 
@@ -153,8 +116,8 @@ def locked(path: Path, *, wait_s: float = 0) -> Iterator[None]:
     `BusyError` names that process.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    holder = _beside(path, "holder")
-    lock = FileLock(_beside(path, "lock"))
+    holder = beside(path, "holder")
+    lock = FileLock(beside(path, "lock"))
     try:
         lock.acquire(timeout=wait_s)
     except Timeout:
@@ -177,7 +140,7 @@ def holder_of(path: Path) -> str | None:
     A dead process on this machine holds no lock; for other machines we cannot know.
     """
     try:
-        holder = json.loads(_beside(path, "holder").read_text())
+        holder = json.loads(beside(path, "holder").read_text())
         pid, machine = int(holder["pid"]), holder["machine"]
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
