@@ -93,8 +93,7 @@ def _size(paths: list[Path]) -> int:
 def _remove(item: Item, session: Session) -> bool:
     """Remove an item, unless another process is writing it; return whether it is gone."""
     if item.leftover is not None:
-        item.leftover.remove()
-        return True
+        return item.leftover.remove()
     if item.kind == "caches":
         for path in item.paths:
             path.unlink(missing_ok=True)

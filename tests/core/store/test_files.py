@@ -150,3 +150,35 @@ def test_a_lock_is_released_when_the_work_fails(tmp_path: Path) -> None:
     with files.locked(tmp_path / "x"):
         pass
     assert not (tmp_path / ".x.holder").exists()
+
+
+def test_a_lock_that_is_claimed_to_clear_up_is_waited_for(tmp_path: Path) -> None:
+    claimed, seen = threading.Event(), []
+
+    def claim() -> None:
+        with files.claimed(tmp_path / "x"):
+            claimed.set()
+            time.sleep(0.3)
+            seen.append("cleared")
+
+    thread = threading.Thread(target=claim)
+    thread.start()
+    claimed.wait()
+    with pytest.raises(BusyError), files.claimed(tmp_path / "x"):
+        pass
+    with files.locked(tmp_path / "x"):
+        seen.append("locked")
+    thread.join()
+    assert seen == ["cleared", "locked"]
+
+
+def test_a_lock_whose_holder_says_nothing_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "CLEARING_S", 0.2)
+    with (
+        files.claimed(tmp_path / "x"),
+        pytest.raises(BusyError, match="another process"),
+        files.locked(tmp_path / "x"),
+    ):
+        pass

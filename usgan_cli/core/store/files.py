@@ -7,6 +7,7 @@ import json
 import os
 import re
 import socket
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,9 @@ PARTIAL = re.compile(r"\.(?P<name>.+)\.(?:(?P<machine>[0-9a-f]{8})-)?(?P<pid>\d+
 MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 RANDOM_ADDRESS = 1 << 40
 """Bit of a network card's address that `uuid.getnode` sets where it found none: then each process draws another."""
+
+CLEARING_S = 10
+"""How long to wait for a lock whose holder does not say who it is."""
 
 
 def sha256_bytes(data: bytes | memoryview) -> str:
@@ -109,6 +113,26 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
+def claimed(path: Path) -> Iterator[None]:
+    """Hold the lock on `path` for as long as clearing up takes, if nobody holds it.
+
+    Raises
+    ------
+    BusyError
+        Somebody holds it.
+    """
+    lock = FileLock(beside(path, "lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise BusyError(f"{path} is being written.", "Wait until it has finished.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
 def locked(path: Path, *, wait_s: float = 0) -> Iterator[None]:
     """Hold the lock on `path`, a hidden file beside it, for the block; remove temporary files of killed processes.
 
@@ -118,13 +142,11 @@ def locked(path: Path, *, wait_s: float = 0) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     holder = beside(path, "holder")
     lock = FileLock(beside(path, "lock"))
-    try:
-        lock.acquire(timeout=wait_s)
-    except Timeout:
+    if not _acquire(lock, path, wait_s):
         raise BusyError(
             f"{path} is being written by {holder_of(path) or 'another process'}.",
             "Wait until it has finished, then run the same command again (it will be skipped), or use another --out.",
-        ) from None
+        )
     try:
         clear_temporary(path)
         holder.write_text(json.dumps({"pid": os.getpid(), "machine": this_machine()}))
@@ -132,6 +154,23 @@ def locked(path: Path, *, wait_s: float = 0) -> Iterator[None]:
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+def _acquire(lock: FileLock, path: Path, wait_s: float) -> bool:
+    """Take a lock, and return whether that was possible.
+
+    While no living process says that it holds the lock, it may be `claimed` for a moment: that is waited for.
+    """
+    end = time.monotonic() + CLEARING_S
+    while True:
+        try:
+            lock.acquire(timeout=wait_s)
+        except Timeout:
+            if holder_of(path) is not None or time.monotonic() > end:
+                return False
+            time.sleep(0.05)
+        else:
+            return True
 
 
 def holder_of(path: Path) -> str | None:
