@@ -27,7 +27,7 @@ def put(path: Path, text: str = "x") -> Path:
 
 
 def temporary(name: str, pid: int, machine: str | None = None) -> str:
-    return f".{name}.{machine or files.this_machine()}-{pid}.partial"
+    return f".{name}.{machine or files.these_processes()}-{pid}.partial"
 
 
 def held_by_the_dead(path: Path) -> Path:
@@ -54,6 +54,8 @@ def test_leftovers_of_dead_processes_are_found_wherever_they_are(tmp_path: Path)
         held_by_the_dead(tmp_path / "synthetic" / "a"),
         put(tmp_path / ".data.partial" / "1.png").parent,
         held_by_the_dead(tmp_path / "data"),
+        put(tmp_path / "cache" / temporary("a.safetensors", DEAD)),
+        put(tmp_path / "snakemake" / temporary("plan.json", DEAD)),
     ]
     put(tmp_path / "scores" / ".b.json.lock", "")
     put(tmp_path / "synthetic" / "b" / "1.png")
@@ -64,7 +66,6 @@ def test_leftovers_of_dead_processes_are_found_wherever_they_are(tmp_path: Path)
         put(tmp_path / "subsets" / ".n8-s0.json.lock", ""),
         put(tmp_path / "subsets" / temporary("n9-s0.json", os.getpid())),
         put(tmp_path / "subsets" / temporary("n9-s0.json", DEAD, "0" * 8)),
-        put(tmp_path / "cache" / temporary("a.safetensors", DEAD)),
     ]
     assert {leftover.path for leftover in find_leftovers(tmp_path)} == set(gone)
     assert {leftover.path for leftover in clear_leftovers(tmp_path)} == set(gone)
@@ -109,10 +110,16 @@ def test_a_temporary_file_of_another_machine_is_left_over_once_it_is_old(tmp_pat
     assert [leftover.path for leftover in find_leftovers(tmp_path)] == [path]
 
 
-def test_a_temporary_file_that_no_lock_protects_is_left_over_once_it_is_old(tmp_path: Path) -> None:
+def test_a_temporary_file_that_no_lock_protects_may_be_of_a_process_that_cannot_be_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for space in ("pid:[1]", "pid:[2]"):
+        (tmp_path / space).symlink_to(space)
+    monkeypatch.setattr(files, "PROCESSES", tmp_path / "pid:[1]")
     path = put(tmp_path / "cache" / "lite2" / temporary("a.safetensors", DEAD))
+    monkeypatch.setattr(files, "PROCESSES", tmp_path / "pid:[2]")
     assert find_leftovers(tmp_path) == []
-    os.utime(path, (0, 0))
+    monkeypatch.setattr(files, "PROCESSES", tmp_path / "pid:[1]")
     assert [leftover.path for leftover in clear_leftovers(tmp_path)] == [path]
 
 

@@ -19,8 +19,10 @@ from filelock import FileLock, Timeout
 from usgan_cli.core.errors import BusyError
 
 PARTIAL = re.compile(r"\.(?P<name>.+)\.(?:(?P<machine>[0-9a-f]{8})-)?(?P<pid>\d+)\.partial")
-"""Names of the temporary files of `atomic_path`: the final name, the machine and the number of the writing process."""
+"""Names of the temporary files of `atomic_path`: the final name, `these_processes`, the number of the writing one."""
 MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
+PROCESSES = Path("/proc/self/ns/pid")
+"""On Linux a link whose end names the processes whose numbers can be seen."""
 RANDOM_ADDRESS = 1 << 40
 """Bit of a network card's address that `uuid.getnode` sets where it found none: then each process draws another."""
 
@@ -71,7 +73,7 @@ def beside(path: Path, suffix: str) -> Path:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it takes the final name on success and is removed on failure."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = beside(path, f"{this_machine()}-{os.getpid()}.partial")
+    temporary = beside(path, f"{these_processes()}-{os.getpid()}.partial")
     try:
         with naming(path):
             yield temporary
@@ -191,6 +193,18 @@ def holder_of(path: Path) -> str | None:
 def this_machine() -> str:
     """Return eight hexadecimal digits that stand for this machine: of its name, salted so that it cannot be guessed."""
     return sha256_bytes(f"{_salt()}/{socket.gethostname()}".encode())[:8]
+
+
+def these_processes() -> str:
+    """Return eight hexadecimal digits that stand for the processes whose numbers can be seen from this one.
+
+    These are the machine's, or those of a container, which may have the machine's name.
+    """
+    try:
+        space = PROCESSES.readlink()
+    except OSError:
+        return this_machine()
+    return sha256_bytes(f"{this_machine()}/{space}".encode())[:8]
 
 
 def _salt() -> str:

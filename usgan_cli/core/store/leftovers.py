@@ -19,7 +19,7 @@ from pathlib import Path
 
 from usgan_cli.core.errors import UsganError
 from usgan_cli.core.store import folders
-from usgan_cli.core.store.files import PARTIAL, beside, claimed, holder_of, is_alive, this_machine
+from usgan_cli.core.store.files import PARTIAL, beside, claimed, holder_of, is_alive, these_processes
 from usgan_cli.core.store.workspace import ARTEFACTS, SPLITS, Workspace
 
 _HIDDEN = re.compile(r"\.(?P<name>.+)\.(?P<kind>partial|old|holder)")
@@ -31,9 +31,9 @@ _KINDS = {
 _IN_ROOT = {"study.json", *(folder for folder, pattern in ARTEFACTS.items() if not pattern)}
 """What is written in the workspace's own folder, where a person may have anything."""
 _FREE = ("snakemake",)
-"""Folders of a workspace in which files are written without a lock; as are the features in the cache."""
+"""Folders of a workspace in which files are written without a lock, as are the features in the cache."""
 FOREIGN_AGE_S = 3600
-"""Age after which a temporary file is left over even if its process is on another machine, or cannot be known."""
+"""Age after which a temporary file is left over even if its process is on another machine or in another container."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _inside(folder: Path, artefact: Path | None) -> Iterator[Leftover]:
         inner_folders[:] = [name for name in inner_folders if not name.startswith(".")]
         for name in names:
             path = Path(inner, name)
-            if PARTIAL.fullmatch(name) and (artefact is not None or _is_old(path)):
+            if PARTIAL.fullmatch(name):
                 leftover = _temporary(path, () if artefact is None else (artefact,))
                 yield from [] if leftover is None else [leftover]
 
@@ -147,12 +147,12 @@ def _is_temporary(path: Path) -> bool:
 
 
 def _temporary(path: Path, owners: tuple[Path, ...]) -> Leftover | None:
-    """Return what a temporary file is that a dead process of this machine, or any process long ago, has left."""
+    """Return what a temporary file is that a dead process, or long ago one that cannot be seen, has left."""
     match = PARTIAL.fullmatch(path.name)
     if match is None or match["machine"] is None or not _is_temporary(path):
         return None
     pid = int(match["pid"])
-    dead = not is_alive(pid) and (match["machine"] == this_machine() or _is_old(path))
+    dead = not is_alive(pid) and (match["machine"] == these_processes() or _is_old(path))
     if not dead or any(holder_of(owner) for owner in owners):
         return None
     return Leftover(path, f"a file that process {pid} did not finish", owners)
