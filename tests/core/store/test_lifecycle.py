@@ -129,7 +129,6 @@ def test_the_run_is_recorded(maker: Maker) -> None:
         (OTHER_INPUT, ["its input 'data' has changed"]),
         (replace(STEP, inputs={**STEP.inputs, "subset": "s"}), ["its input 'subset' was not there when it was made"]),
         (replace(STEP, revision=2), ["made by revision 1 of this step (now 2)"]),
-        (replace(STEP, command="ttest"), ["made by usgan score"]),
         (
             replace(STEP, settings={"count": 7, "net": {}}, revision=2),
             ["count is 5 there and 7", "net.depth is 2 there and 'unset' now", "revision 1"],
@@ -186,10 +185,29 @@ def test_refreshing_makes_again_what_differs_and_leaves_what_does_not(maker: Mak
     assert maker(OTHER_INPUT).status == "skipped"
 
 
-def test_refreshing_does_not_replace_what_another_command_made(maker: Maker) -> None:
+@pytest.mark.parametrize("refresh", [False, True])
+def test_what_another_command_made_is_not_replaced_and_the_hint_works(maker: Maker, refresh: bool) -> None:
     maker()
-    with pytest.raises(SettingsError, match="made by usgan score"):
-        maker(replace(STEP, command="ttest"), refresh=True)
+    for command, place in (("ttest", "--out"), ("phantom", "folder"), ("export", "--onnx"), ("subsample", "--work")):
+        with pytest.raises(SettingsError, match=r"made by usgan score; usgan .* does not replace it") as caught:
+            maker(replace(STEP, command=command), refresh=refresh)
+        assert caught.value.hint == f"Choose another {place}, or move it away."
+
+
+def test_a_hint_of_another_place_names_an_option_that_the_command_has() -> None:
+    from usgan_cli.cli import COMMANDS
+    from usgan_cli.commands.common import StepOptions
+    from usgan_cli.core.options import options_of
+
+    for command in COMMANDS:
+        if issubclass(command, StepOptions) and command.COMMAND not in ("study", "status"):
+            place = replace(STEP, command=command.COMMAND).elsewhere
+            fields = {one.name for one in options_of(command)}
+            if command.COMMAND == "phantom":  # names it without an option
+                assert place == "another folder"
+            else:
+                assert place.removeprefix("another --") in fields
+                assert place == "another --out" or "out" not in fields
 
 
 def test_refreshing_begins_an_unfinished_folder_of_other_settings_anew(tmp_path: Path) -> None:

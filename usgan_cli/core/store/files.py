@@ -147,7 +147,7 @@ def locked(path: Path, *, wait_s: float = 0) -> Iterator[None]:
     if not _acquire(lock, path, wait_s):
         raise BusyError(
             f"{path} is being written by {holder_of(path) or 'another process'}.",
-            "Wait until it has finished, then run the same command again (it will be skipped), or use another --out.",
+            "Wait until it has finished, then run the same command again (it will be skipped), or use another place.",
         )
     try:
         clear_temporary(path)

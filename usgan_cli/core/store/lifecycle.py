@@ -124,7 +124,7 @@ def find_existing(path: Path) -> Existing | None:
 
 
 def _foreign(path: Path) -> SettingsError:
-    return SettingsError(f"{path} exists and was not made by usgan.", "Choose another --out, or move it away.")
+    return SettingsError(f"{path} exists and was not made by usgan.", "Choose another place, or move it away.")
 
 
 def _is_ours(path: Path) -> bool:
@@ -323,10 +323,10 @@ def _settled(path: Path, step: Step, summary: Summary, request: Request, permiss
     changes: tuple[str, ...] = ()
     if existing is not None:
         made = existing.step
-        if made.command != step.command and (request.force or request.refresh):
+        if made.command != step.command:
             raise SettingsError(
                 f"{path} was made by usgan {made.command}; usgan {step.command} does not replace it.",
-                "Choose another --out, or move it away.",
+                f"Choose {step.elsewhere}, or move it away.",
             )
         changes = tuple(step.differences(made))
         if changes and not request.force:
@@ -357,7 +357,7 @@ def _permitted_changes(
     if not request.refresh:
         raise SettingsError(
             f"{path} exists and differs: {'; '.join(changes)}. {permit.why_not}".rstrip(),
-            "Make it again with --refresh, or choose another --out.",
+            f"Make it again with --refresh, or choose {step.elsewhere}.",
         )
     if request.study is not None and existing.study != request.study and not request.adopt:
         owner = "by hand" if existing.study is None else f"by the study {existing.study!r}"
