@@ -157,7 +157,10 @@ def effects(verdicts: Verdicts) -> Effects | None:
 def _titles(shown: Sequence[Verdict]) -> dict[str, str]:
     """Return short headings by the long ones; those that would be equal stay long."""
     short = {
-        place(one): f"n = {one.n}: {plural(one.finding.effect.repeats, 'repeat')}, {one.effect.images} test images"
+        place(
+            one
+        ): f"n = {one.n}: {plural(one.finding.effect.repeats, one.unit)}, {one.finding.effect.images_each} test "
+        f"images{' each' * bool(one.splits)}"
         for one in shown
     }
     return {long: title if list(short.values()).count(title) == 1 else long for long, title in short.items()}
