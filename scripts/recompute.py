@@ -110,6 +110,10 @@ def analyse(treated: list[Right], control: list[Right], clusters: dict[str, int]
         arms, readers, grand = accuracy.mean(1), accuracy.mean(0), accuracy.mean()
         ms_t = r * ((arms - grand) ** 2).sum()
         ms_tr = ((accuracy - arms[:, None] - readers[None] + grand) ** 2).sum() / (r - 1)
+        if ms_tr < 1e-24:  # equal by chance: what test images alone contribute stands in its place
+            var = np.mean([covariance[i, j, i, j] for i in (0, 1) for j in range(r)])
+            cov1 = np.mean([covariance[0, j, 1, j] for j in range(r)])
+            ms_tr = max(var - cov1 - (cov2 - cov3), 0.0)
         denominator = ms_tr + max(r * (cov2 - cov3), 0.0)
         squared, df = 2 / r * denominator, r - 1
         f = float(ms_t / denominator) if denominator > 1e-24 else math.nan

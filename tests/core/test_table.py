@@ -144,3 +144,16 @@ def test_a_spreadsheet_computes_no_column_s_name() -> None:
     head, _ = csv.reader(io.StringIO(Table.of("t", "", columns, [("", [3])]).to_csv()))
     assert [plain_text(cell) for cell in head] == HOSTILE
     assert not [cell for cell in head if cell.startswith(tuple("=+-@\t\r"))]
+
+
+@pytest.mark.parametrize(
+    ("group", "title"),
+    [
+        ("As close to a test image", "GAN, as close to a test image"),
+        ("AUC", "GAN, AUC"),
+        ("McNemar, by image", "GAN, McNemar, by image"),
+        ("", "GAN"),
+    ],
+)
+def test_a_heading_behind_a_title_begins_small_unless_it_is_a_name(group: str, title: str) -> None:
+    assert Column("GAN", "gan", lambda _: 1.0, group=group).full_title == title

@@ -71,6 +71,6 @@ def test_the_probe_tells_what_differs_and_depends_on_the_seed_alone() -> None:
     ],
 )
 def test_what_decides(numbers: Numbers, probed: Probe | None, weak: bool) -> None:
-    found = quality(numbers, probed, told(0.5), blurred_fd=120.0, blurred_count=100)  # type: ignore[arg-type]
+    found = quality(numbers, probed, told(0.5), fd=numbers.fd, blurred_fd=120.0, blurred_count=100)  # type: ignore[arg-type]
     assert found.weak is weak
     assert found.reasons or not weak

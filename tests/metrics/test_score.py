@@ -122,6 +122,23 @@ def test_real_images_are_as_many_as_generated_ones_and_nearer() -> None:
     assert run(dataclasses.replace(CONFIG, seed=1)).real.fd != pytest.approx(record.real.fd)
 
 
+def test_images_and_yardstick_are_as_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A distance is greater with fewer images: among many, images of its kind would pass a yardstick of few."""
+    pool = images("train", 200, 5)
+    blurred = dataclasses.replace(pool, name="blurred", pixels=baselines.blurred(pool.pixels))
+    compared: list[tuple[int, int]] = []
+
+    def counting(x: Features, y: Features) -> float:
+        compared.append((len(x), len(y)))
+        return frechet_distance(x, y)
+
+    monkeypatch.setattr("usgan_cli.metrics.score.frechet_distance", counting)
+    record = run(dataclasses.replace(CONFIG, count=None), fake=blurred, real=pool.take(np.arange(12)), subset=None)
+    assert compared[:2] == [(25, 12), (25, 12)]
+    assert record.quality.blurred_count == 12
+    assert record.quality.weak, "its first twelve are the yardstick itself"
+
+
 def test_fewer_real_images_are_all_taken_and_counted() -> None:
     record = run(dataclasses.replace(CONFIG, count=None), real=REAL.take(np.arange(12)), subset=None)
     assert (record.settings.count, record.real_count) == (40, 12)

@@ -54,7 +54,7 @@ def test_places_in_the_plot_are_the_differences(judged: Verdicts) -> None:
 def test_the_size_of_the_effect_begins_with_the_primary_comparison(judged: Verdicts) -> None:
     text = size_of_effect(judged)
     assert text.startswith("Primary comparison, + 100 % ADA at n = 100, against real alone: +")
-    assert "Over all 12 comparisons of generated images" in text and "gone unseen" in text
+    assert "Over all 12 comparisons of generated images" in text and "have missed an effect below" in text
 
 
 def test_of_many_comparisons_the_plot_shows_the_published_ratio(tmp_path: Path) -> None:

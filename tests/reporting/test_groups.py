@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from report_page import Page, read_table
 from study_records import AUGS, write_classifiers, write_score, write_snapshots, write_study
 
 from usgan_cli.core.formats.classifier import ClassifierRecord
-from usgan_cli.core.formats.comparison import TTestRecord
+from usgan_cli.core.formats.comparison import SeedsRecord, TTestRecord
 from usgan_cli.core.formats.dataset import Subset
 from usgan_cli.core.formats.score import ScoreRecord
 from usgan_cli.core.formats.synthetic import SyntheticManifest
@@ -99,6 +100,49 @@ def test_a_comparison_of_replaced_classifiers_is_left_out(tmp_path: Path) -> Non
     assert not summary.verdicts and "tests" not in summary.tables
     assert all(row["p"] == "" for row in read_table(workspace.report, "f1"))
     assert any("older than classifier real" in warning for warning in summary.warnings)
+
+
+def with_inputs(workspace: Workspace) -> None:
+    """Write into the comparisons of n = 40 which classifiers they were made from, as `usgan ttest` does."""
+    of = {
+        f"n40-s{seed}/{name}": one.content_digest()
+        for (_, seed), classifiers in collect(workspace).classifiers.items()
+        for name, one in classifiers.items()
+    }
+    for seed in (0, 1):
+        record = TTestRecord.read(workspace.ttest(40, seed))
+        own = {name.split("/")[1]: digest for name, digest in of.items() if name.startswith(f"n40-s{seed}/")}
+        assert record.run is not None
+        record.model_copy(update={"run": record.run.model_copy(update={"inputs": own})}).write(
+            workspace.ttest(40, seed)
+        )
+    over_seeds = SeedsRecord.read(workspace.ttest(40, 0, 1))
+    assert over_seeds.run is not None
+    run = over_seeds.run.model_copy(update={"inputs": of})
+    over_seeds.model_copy(update={"run": run}).write(workspace.ttest(40, 0, 1))
+
+
+@pytest.mark.parametrize("change", ["gone", "settings", "predictions"])
+def test_a_comparison_of_one_classifier_that_is_no_longer_there_is_left_out(tmp_path: Path, change: str) -> None:
+    workspace = write_study(tmp_path, seeds=(0, 1), sizes=(40,), ratios=(1.0,))
+    with_inputs(workspace)
+    whole = Study.of(collect(workspace))
+    assert len(whole.ttests) == 2 and len(whole.over_seeds) == 1 and not whole.rejected
+    folder = workspace.classifiers(40, 1) / "ada-x1"
+    record = ClassifierRecord.read(folder / "result.json")
+    if change == "gone":
+        shutil.rmtree(folder)
+    elif change == "settings":
+        other = record.settings.model_copy(update={"training": {"lr": 0.01}})
+        rewrite(folder / "result.json", record.model_copy(update={"settings": other}))
+    else:
+        rewrite(folder / "result.json", record.model_copy(update={"confusion": [[4, 2, 0], [2, 4, 0], [0, 0, 5]]}))
+    study = Study.of(collect(workspace))
+    assert [key.name for key, _ in study.ttests] == ["n40-s0"] and not study.over_seeds
+    text = " ".join(study.rejected)
+    why = "was made with classifier ada-x1, which is gone" if change == "gone" else "is older than classifier ada-x1"
+    assert f"The comparison n40-s1 {why}; it is left out. Make it again: usgan ttest --n 40 --seed 1 --force" in text
+    assert text.count("usgan ttest --n 40 --seeds 0 --seeds 1 --force") == 1
 
 
 @pytest.mark.parametrize("change", ["a fold", "settings of one seed"])

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
+from damage import rewrite
 from study_records import write_study
 
 from usgan_cli.cli import run
+from usgan_cli.core.formats.classifier import ClassifierRecord
 from usgan_cli.core.formats.score import ScoreRecord
+from usgan_cli.core.store.document import PlanDocument
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.records import collect
@@ -43,18 +47,53 @@ def test_a_study_beside_itself_has_no_setting_that_differs(study: Workspace) -> 
         assert row["verdict_1"] == row["verdict_2"]
 
 
+def test_settings_of_trainings_that_differ_are_named(study: Workspace, tmp_path: Path) -> None:
+    """Also those that no published protocol mentions."""
+    changed = write_study(tmp_path / "changed")
+    for path in changed.root.glob("classifiers/*/*/result.json"):
+        record = ClassifierRecord.read(path)
+        settings = record.settings.model_copy(update={"epochs": 99, "training": record.settings.training | {"lr": 0.5}})
+        rewrite(path, record.model_copy(update={"settings": settings}))
+    for path in changed.root.glob("gans/ada-*/config.json"):
+        plan = PlanDocument.read(path)
+        plan.model_copy(update={"settings": plan.settings | {"ada_target": 0.123}}).write(path)
+    rows = {row["setting"]: row for row in settings_table(side("a", study), side("b", changed)).to_records()}
+    assert rows["classifiers: epochs"]["second"] == "99"
+    assert rows["classifiers: lr"]["second"] == "0.5"
+    assert rows["StyleGAN2 + ADA: ada_target"]["second"] == "0.123"
+
+
+def test_comparisons_with_another_control_do_not_stand_beside_one_another(study: Workspace) -> None:
+    one, two = side("a", study), side("b", study)
+    first, *rest = two.verdicts.each
+    another = dataclasses.replace(first, effect=first.effect.model_copy(update={"against": "classical-x1"}))
+    other = dataclasses.replace(two.verdicts, each=[another, *rest])
+    rows = [
+        row
+        for row in verdicts_table(one, dataclasses.replace(two, verdicts=other)).to_records()
+        if row["n"] == first.n and row["training"] == first.training
+    ]
+    assert sorted((row["against"], row["verdict_1"] is None, row["verdict_2"] is None) for row in rows) == sorted(
+        [(first.against, False, True), (another.against, True, False)]
+    )
+
+
 def test_what_only_one_study_has_leaves_the_other_s_place_empty(study: Workspace, other: Workspace) -> None:
     rows = {(row["n"], row["gan"]): row for row in quality_table(side("a", study), side("b", other)).to_records()}
     assert rows[100, "StyleGAN2 + ADA"]["fd_1"] is not None
     assert rows[100, "StyleGAN2 + ADA"]["fd_2"] is None
-    assert rows[40, "StyleGAN2 + ADA"]["fd_2"] is not None
+    assert rows[40, "StyleGAN2 + ADA"]["fd_1"] is not None
 
 
 def test_scores_that_were_measured_in_different_ways_are_called_incomparable(
     study: Workspace, other: Workspace
 ) -> None:
-    notes = " ".join(quality_table(side("a", study), side("b", other)).notes)
-    assert "StyleGAN2 + ADA at n = 40 must not be compared: measured with ssim_pairs" in notes
+    table = quality_table(side("a", study), side("b", other))
+    notes = " ".join(table.notes)
+    assert "StyleGAN2 + ADA at n = 40 must not be compared, so that of b is left out: measured with ssim_pairs" in notes
+    row = next(one for one in table.to_records() if (one["n"], one["gan"]) == (40, "StyleGAN2 + ADA"))
+    assert row["fd_1"] is not None
+    assert row["fd_2"] is None
 
 
 def test_the_command_shows_writes_and_answers_in_json(

@@ -14,15 +14,15 @@ from study_records import write_study
 from usgan_cli.commands.report import Report
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.classifier import ClassifierRecord
-from usgan_cli.core.formats.comparison import ArmEffect
+from usgan_cli.core.formats.comparison import ArmEffect, SplitsRecord
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store.step import Outcome
-from usgan_cli.core.store.workspace import Workspace
+from usgan_cli.core.store.workspace import SplitsKey, Workspace
 from usgan_cli.reporting.build import build_report
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.records import collect
 from usgan_cli.reporting.result_charts import verdicts_plate
-from usgan_cli.reporting.verdict import Analysis, Verdicts, doubts, headline, judge_study, summary
+from usgan_cli.reporting.verdict import UNSCORED, Analysis, Verdicts, doubts, headline, judge_study, place, summary
 from usgan_cli.stats.arms import recorded
 from usgan_cli.stats.mrmc import effect_of
 from usgan_cli.steps import report
@@ -103,6 +103,22 @@ def test_an_undecided_study_says_what_it_could_have_shown(repeated: Workspace) -
     assert finding.detectable is not None and finding.repeats_needed is not None
     said = f"this study could have shown {100 * finding.detectable:.1f} points, {finding.repeats_needed} repeats would"
     assert said in summary(judged)
+
+
+def test_over_splits_more_splits_are_asked_for(repeated: Workspace) -> None:
+    study = with_gaps(repeated, {}, spread=0.05)
+    for (n, _), record in [(key, record) for group in study.classifiers for key, record in group.seeds.items()]:
+        effects = [one.model_copy(update={"images_by_repeat": [140] * 5}) for one in record.effects]
+        study.splits[SplitsKey(n, (0, 1), SEEDS)] = SplitsRecord.model_construct(effects=effects)
+    judged = judge_study(study, Analysis())
+    finding = judged.each[0].finding
+    assert f" points, {finding.repeats_needed} splits would show 3 points" in summary(judged)
+    assert "splits would show" in judged.each[0].sentence() and "repeats would show" not in judged.each[0].sentence()
+    (heading,) = {place(one) for one in judged.each if one.n == 40}
+    assert heading.endswith("(seeds 0 and 1), 140 test images each, together 280 test images in 233 clusters")
+    three = [effect.model_copy(update={"by_repeat": effect.by_repeat[:3]}) for effect in effects]
+    study.splits[SplitsKey(40, (0, 1), SEEDS)] = SplitsRecord.model_construct(effects=three)
+    assert "3 splits are few: they show large differences alone." in list(doubts(study, judge_study(study, Analysis())))
 
 
 def test_holm_covers_all_sizes_and_what_was_not_made(repeated: Workspace) -> None:
@@ -237,4 +253,4 @@ def test_gans_that_are_all_too_weak_are_the_headline(repeated: Workspace) -> Non
 def test_gans_without_a_score_are_said_to_be_unknown(repeated: Workspace) -> None:
     study = with_gaps(repeated, {})
     study.records.scores.clear()
-    assert "Not scored, so that it is not known" in " ".join(doubts(study, judge_study(study, Analysis())))
+    assert UNSCORED in " ".join(doubts(study, judge_study(study, Analysis())))

@@ -167,8 +167,38 @@ def test_several_splits_are_repeats_over_the_union_of_their_images() -> None:
     assert effect.by_repeat == pytest.approx(np.nanmean(score, axis=1))
     left_out = np.array([np.nanmean(score[:, clusters != c], axis=1) for c in np.unique(clusters)])
     covariance = (len(left_out) - 1) * np.cov(left_out.T, ddof=0)
+    assert (effect.images, effect.images_by_repeat, effect.images_each) == (40, (25,) * 4, 25)
     again = effect_of(np.nanmean(score, axis=1), covariance, 40, len(left_out))
     assert (effect.standard_error, effect.hillis_df) == pytest.approx((again.standard_error, again.hillis_df))
+
+
+def test_repeats_that_happen_to_differ_by_the_same_amount_are_not_taken_for_certain() -> None:
+    """Trap: two repeats won other images, three each, so the variance between repeats is 0."""
+    treated, control = np.zeros((2, 2, 1, 40))
+    treated[0, 0, :3] = treated[1, 0, 3:6] = 1
+    effect = compare_arms(treated, control, np.arange(40))
+    assert effect.by_repeat == pytest.approx([0.075, 0.075]) and effect.variances is not None
+    within = np.var((treated - control)[:, 0], axis=1, ddof=1).mean() / 40
+    shared = np.cov(*(treated - control)[:, 0])[0, 1] / 40
+    assert shared < 0, "images that one repeat wins are not won by the other"
+    assert effect.standard_error == pytest.approx(np.sqrt((within - shared) / 2))
+    assert effect.standard_error == pytest.approx(effect.variances.standard_error(2, 40))
+    assert effect.p is not None and effect.interval[0] < 0
+
+
+def test_few_test_images_give_no_false_effects_and_no_interval_without_width() -> None:
+    """With 20 images and two repeats of equally good arms, 5 % of studies have repeats that differ equally."""
+    outside = false = equal = 0
+    studies = 600
+    for seed in range(studies):
+        treated, control, _ = correctness(seed, repeats=2, images=20, training=0.0)
+        effect = compare_arms(treated[:, :1], control[:, :1], np.arange(20))
+        low, high = effect.interval
+        assert high > low or not (treated[:, :1] - control[:, :1]).any()
+        equal += bool(effect.difference) and np.ptp(effect.by_repeat) < 1e-12
+        outside += not low <= 0 <= high
+        false += effect.p is not None and effect.p < 0.05
+    assert equal > 0.02 * studies and outside <= 0.05 * studies and false <= 0.05 * studies
 
 
 def test_arms_that_do_not_pair_are_refused() -> None:
@@ -273,6 +303,18 @@ def test_what_is_needed_is_the_least_that_shows_three_points() -> None:
     (enough,) = judge([made(0.012, 0.012, 1e-6)])
     assert enough.verdict == "undecided"
     assert enough.sentence().endswith("this study could have shown 2.1 points")
+
+
+def test_of_splits_the_need_is_splits_and_test_images_of_each() -> None:
+    """Trap: seeds within a split add no reader, and all splits together have more test images than a user can set."""
+    effect = made(0.0, 0.001, 4e-4)
+    (whole,) = judge([effect])
+    (finding,) = judge([dataclasses.replace(effect, images_by_repeat=(140,) * 5)])
+    assert whole.images_needed is not None and finding.images_needed == -(-whole.images_needed // 2)
+    assert f"{finding.images_needed} test images in each split would show 3 points" in finding.sentence("split")
+    (many,) = judge([made(0.0, 0.03, 1e-5)])
+    assert f"{many.repeats_needed} splits would show 3 points" in many.sentence("split")
+    assert "repeat" not in many.sentence("split")
 
 
 def test_the_parts_of_the_variance_predict_another_study() -> None:

@@ -45,6 +45,12 @@ def test_no_study_is_said_to_show_more_than_a_hundred_points() -> None:
     assert f"; {two.repeats_needed} repeats would show 3." in two.sentence()
 
 
+def test_of_splits_more_splits_are_needed() -> None:
+    (three,) = prospects(3, 100, 9, primary=False, unit="split")
+    assert three.sentence().startswith("3 splits on 100 test images each can show about ")
+    assert f"{three.repeats_needed} splits" in three.sentence() and "repeat" not in three.sentence()
+
+
 def test_one_repeat_gives_no_verdict() -> None:
     (one,) = prospects(1, 280, 4, primary=True)
     assert one.detectable is None and "One repeat gives no verdict" in one.sentence()

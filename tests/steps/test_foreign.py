@@ -24,6 +24,7 @@ from usgan_cli.core.images import codec
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.metrics import features
+from usgan_cli.reporting.verdict import UNSCORED
 from usgan_cli.steps.foreign import Foreign, is_foreign, load_foreign, name_of
 from usgan_cli.steps.inventory import take_inventory
 from usgan_cli.steps.outdated import find_outdated
@@ -84,7 +85,7 @@ def test_a_plain_folder_stands_beside_the_baseline_and_the_copies_under_its_own_
     page = (report(session).path.parent / "index.html").read_text()
     assert "+ 100 % diffusion" in page
     assert not find_outdated(take_inventory(work)), "what is outside of the workspace is not looked at"
-    assert f"Not scored, so that it is not known whether they are too weak to judge: diffusion-n{N}-s0" not in page
+    assert f"{UNSCORED}: diffusion-n{N}-s0" not in page
     csv = (work.ttest(N, 0)).with_suffix(".csv").read_text()
     assert "diffusion-x1,diffusion,1.0,," in csv
 

@@ -33,6 +33,13 @@ def test_the_test_images_are_those_that_the_settings_ask_for(tmp_path: Path) -> 
     assert once.startswith("One repeat gives no verdict")
 
 
+def test_several_splits_are_what_is_repeated(tmp_path: Path) -> None:
+    (every,) = sentences(
+        Workspace(tmp_path), {"source": "images", "test": 280, "split": "new"}, grid={"splits": [0, 1]}
+    )
+    assert every.startswith("2 splits on 280 test images each can show")
+
+
 def test_of_prepared_images_the_clusters_count(tmp_path: Path) -> None:
     work = new_workspace(tmp_path)
     (every,) = sentences(work, {"source": "images", "test": 5})

@@ -24,6 +24,7 @@ from usgan_cli.core.store.files import sha256_file
 from usgan_cli.core.store.workspace import SPLITS, Workspace
 from usgan_cli.reporting.cautions import cautions
 from usgan_cli.reporting.groups import Study
+from usgan_cli.reporting.outdated import current_scores, current_snapshots
 from usgan_cli.reporting.records import collect
 from usgan_cli.reporting.verdict import Analysis, judge_study
 from usgan_cli.steps.inventory import Finding, take_inventory
@@ -113,7 +114,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, means: None) -> Path:
     run(lent, "train-cls", n=N, data=work.data, **HEAD)
     run(lent, "train-cls", n=N, data=work.data, synthetic=work.synthetic("none", N, 0), **HEAD)
     pair = [work.classifiers(N, 0) / name for name in ("real", "none-x1")]
-    run(lent, "ttest", baseline=pair[0], classifier=(pair[1],))
+    run(lent, "ttest", baseline=pair[0], classifier=(pair[1],), out=lent.root / "pair.json")
     return top
 
 
@@ -278,13 +279,43 @@ def cautions_of(workspace: Workspace) -> Any:
     return cautions(study, judge_study(study, Analysis(0.02)))
 
 
+def out_of_date_for_a_report(workspace: Workspace) -> set[str]:
+    """The scores, and with "saved" those of saved generators, that a report holds to be of what has been replaced."""
+    records = collect(workspace)
+    saved = {f"{key.name} saved" for key in records.snapshots.keys() - current_snapshots(records).keys()}
+    return {key.name for key in records.scores.keys() - current_scores(records).keys()} | saved
+
+
+def test_a_report_calls_the_scores_out_of_date_that_are(work: Workspace, lent: Workspace) -> None:
+    for workspace in (work, lent):
+        assert out_of_date_for_a_report(workspace) == set(), "they were just made"
+        forget_places(workspace)
+        assert out_of_date_for_a_report(workspace) == set(), "older records are not called so falsely"
+    assert len(collect(work).scores) == len(collect(work).snapshots) == 1
+    other_images(work.synthetic("none", N, 0))
+    assert out_of_date_for_a_report(work) == {f"none-n{N}-s0"}
+
+
+def test_a_report_calls_scores_of_a_gan_that_was_trained_again_out_of_date(work: Workspace, lent: Workspace) -> None:
+    run(work, "train-gan", force=True, aug="none", n=N, **GAN | {"lr": 0.001})
+    assert out_of_date_for_a_report(work) == {f"none-n{N}-s0", f"none-n{N}-s0 saved"}
+    assert out_of_date_for_a_report(lent) == set(), "its score is of images that lie elsewhere"
+
+
 def test_what_was_made_with_the_best_generator_is_that_ones(work: Workspace) -> None:
     shutil.rmtree(work.synthetic("none", N, 0))
     run(work, "generate", gan=work.gan("none", N, 0) / "best", count=24)
     assert IMAGES not in states(work)
-    assert not [one for one in cautions_of(work) if "earlier version of their GAN" in one.text]
+    run(work, "score", force=True, aug="none", n=N, **SCORE)
+    forgotten = Workspace(shutil.copytree(work.root, work.root.with_name("older")))
+    forget_places(forgotten)
+    for workspace in (work, forgotten):
+        assert not [one for one in cautions_of(workspace) if "earlier version of their GAN" in one.text]
+        assert out_of_date_for_a_report(workspace) == set()
     run(work, "train-gan", force=True, aug="none", n=N, **GAN | {"lr": 0.001})
     assert states(work)[IMAGES] == states(work)["synthetic/best"] == "out of date"
+    assert [one for one in cautions_of(work) if "earlier version of their GAN" in one.text]
+    assert f"none-n{N}-s0" in out_of_date_for_a_report(work)
 
 
 def test_a_training_that_starts_from_another_is_out_of_date_with_it_whatever_they_are_called(work: Workspace) -> None:

@@ -23,6 +23,7 @@ from usgan_cli.core.formats.comparison import SeedsRecord, SplitsRecord
 from usgan_cli.core.formats.dataset import Subset, read_manifest
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store.workspace import SplitsKey, Workspace
+from usgan_cli.stats.mrmc import compare_arms
 from usgan_cli.steps.inventory import take_inventory
 from usgan_cli.terminal.session import Session
 
@@ -99,6 +100,18 @@ def test_its_t_distribution_is_students(study: Workspace) -> None:
         assert effect.df == 2 and len(effect.by_repeat) == 3
 
 
+def test_repeats_that_differ_by_the_same_amount_are_found_again_too() -> None:
+    scope: dict[str, object] = {"__name__": "recompute"}
+    exec(compile(SCRIPT.read_text(encoding="utf-8"), str(SCRIPT), "exec"), scope)
+    treated, control = np.zeros((2, 2, 1, 40))
+    treated[0, 0, :3] = treated[1, 0, 3:6] = 1
+    files = [f"{i:02}.png" for i in range(40)]
+    arms = [[dict(zip(files, one.T, strict=True)) for one in arm] for arm in (treated, control)]
+    again = scope["analyse"](*arms, {file: i for i, file in enumerate(files)})  # type: ignore[operator]
+    effect = compare_arms(treated, control, np.arange(40))
+    assert again["standard_error"] == pytest.approx(effect.standard_error) and again["p"] == pytest.approx(effect.p)
+
+
 def second_split(work: Workspace) -> Workspace:
     """The same images, of which a pair of each class has changed sides with two test images."""
     other = work.split(1)
@@ -143,6 +156,14 @@ def test_several_splits_are_pooled_and_found_again(study: Workspace, tmp_path: P
     assert "2 splits (0 and 1) of 2 repeats (seeds 0 and 1)" in page and "is of split 0 alone" in page
     again = recompute(work.root)
     assert again.returncode == 0, again.stdout + again.stderr
+    for split, home in enumerate((work, other)):
+        copies = home.classifiers(N, 1) / "copies-x1"
+        copies.rename(tmp_path / "away")
+        with pytest.raises(DataError, match=f"Split {split}, seed 1, has no classifier 'copies-x1'") as caught:
+            ttest(session, n=N, seeds=[0, 1], splits=[0, 1])
+        command = f"usgan train-cls --n {N} --seed 1 --control copies --ratio 1 --work {home.root} "
+        assert command in (caught.value.hint or "")
+        (tmp_path / "away").rename(copies)
     train_cls(replace(there, refresh=True), n=N, seed=1, control="copies", **FAST | {"folds": 2})
     report(session, primary=f"ada-x1 n{N}")
     page = (work.report / "index.html").read_text()

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 from report_page import Page
-from study_records import CLASSES, run_of, write_data
+from study_records import CLASSES, run_of, write_data, write_study
 
+from usgan_cli.commands.card import Card
 from usgan_cli.commands.report import Report
 from usgan_cli.core.errors import FormatError, MissingError
 from usgan_cli.core.formats.dataset import Subset
+from usgan_cli.core.store.document import RunDocument
 from usgan_cli.core.store.workspace import Workspace
-from usgan_cli.steps import report
+from usgan_cli.reporting.verdict import Analysis
+from usgan_cli.steps import card, report
 from usgan_cli.study.config import load_study, parse_study
 from usgan_cli.study.document import claim_workspace
 from usgan_cli.terminal.session import Session
@@ -89,6 +92,26 @@ def test_an_empty_workspace_is_refused_and_nothing_is_made(tmp_path: Path) -> No
 def test_without_a_study_nothing_is_missing(workspace: Workspace) -> None:
     assert make(workspace) == "done"
     assert "What is missing" not in Page(workspace.report).words
+
+
+def test_cards_and_comparisons_hold_to_the_analysis_that_the_report_declared(tmp_path: Path) -> None:
+    work = write_study(tmp_path / "work", sizes=(8,), ratios=(1.0,))
+    assert report.declared_analysis(work) == Analysis(), "there is neither a report nor a study"
+    declared = Report(work=work.root, margin=30.0, primary="ada-x1 n8")
+    assert report.run(declared, Session.of(declared)).status == "done"
+    assert report.declared_analysis(work) == Analysis(0.3, "ada-x1 n8")
+    options = Card(work=work.root)
+    assert card.run(options, Session.of(options)).status == "done"
+    assert "Primary comparison: + 100 % ADA at n = 8" in (work.cards / "claim.md").read_text()
+    claim_workspace(work, parse_study(STUDY | {"analysis": {"margin": 1.5}}), force=False)
+    analysis = report.declared_analysis(work)
+    assert (analysis.margin, analysis.primary) == (0.015, None), "a study's file declares it before there are results"
+
+
+def test_a_report_of_before_there_was_an_analysis_declares_none(tmp_path: Path) -> None:
+    work = write_study(tmp_path / "work", sizes=(8,), ratios=(1.0,))
+    RunDocument(content="0" * 64, run=run_of("report")).write(work.report / RunDocument.FILE)
+    assert report.declared_analysis(work) == Analysis()
 
 
 def test_a_study_of_an_older_version_names_the_next_move(workspace: Workspace) -> None:

@@ -10,9 +10,10 @@ import pytest
 from calls import subsample, train_cls, ttest
 from tiny_workspace import FAST, N, new_workspace
 
-from usgan_cli.core.formats.comparison import Exchange, SeedsRecord
+from usgan_cli.core.errors import SettingsError
+from usgan_cli.core.formats.comparison import Exchange, SeedsRecord, TTestRecord
 from usgan_cli.core.progress import Silent
-from usgan_cli.core.store.workspace import Workspace
+from usgan_cli.core.store.workspace import TrainingSet, Workspace
 from usgan_cli.steps.inventory import take_inventory
 from usgan_cli.steps.outdated import find_outdated
 from usgan_cli.terminal.session import Session
@@ -69,3 +70,30 @@ def test_a_size_that_is_added_completes_the_curve(study: Workspace, tmp_path: Pa
     assert stale.path == work.ttest(N, *SEEDS) and "n24-s1/real has changed" in stale.why
     status, exchange, *_ = compared(work)
     assert status == "done" and [point.n for point in exchange.curve] == [12, 36], "of other settings, it is no part"
+
+
+def test_folders_named_outright_leave_the_workspaces_own_comparison_alone(study: Workspace, tmp_path: Path) -> None:
+    work = Workspace(shutil.copytree(study.root, tmp_path / "work"))
+    session, out = Session(work, Silent()), tmp_path / "pair.json"
+    pair = {"baseline": work.classifier(N, 0), "classifier": [work.classifier(N, 0, TrainingSet(None, 1, "copies"))]}
+    with pytest.raises(SettingsError, match="need --out"):
+        ttest(session, **pair)
+    for own in (work.ttest(N, 0), work.ttest(N, *SEEDS), work.root / "ttests" / "pair.json"):
+        with pytest.raises(SettingsError, match="holds the workspace's own comparisons"):
+            ttest(session, **pair, out=own)
+    for ignored in ({"seeds": list(SEEDS)}, {"splits": [0, 1]}, {"seed": 1}):
+        with pytest.raises(SettingsError, match="without --n, --seed, --seeds and --splits"):
+            ttest(session, **pair, out=out, **ignored)
+    assert ttest(session, **pair, out=out).status == "done" and not TTestRecord.read(out).effects
+    assert not work.ttest(N, 0).exists()
+    whole = ttest(session, n=N)
+    assert whole.status == "done" and len(TTestRecord.read(whole.path).effects) == 1
+    assert ttest(session, **pair, out=out).status == "skipped"
+    with pytest.raises(SettingsError):
+        ttest(session, n=N, out=out)
+
+
+def test_a_comparison_of_the_workspace_records_no_more_than_before(study: Workspace, tmp_path: Path) -> None:
+    work = Workspace(shutil.copytree(study.root, tmp_path / "work"))
+    run = TTestRecord.read(ttest(Session(work, Silent()), n=N).path).run
+    assert run is not None and run.settings == {"n": N, "seed": 0}

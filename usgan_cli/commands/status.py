@@ -12,3 +12,4 @@ class Status(StepOptions):
     """
 
     COMMAND = "status"
+    READS_ONLY = True

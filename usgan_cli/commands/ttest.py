@@ -31,7 +31,10 @@ class Ttest(ToPlace, OfSubset, StepOptions):
         least=0,
     )
     baseline: Path | None = selector(
-        "Folder of the classifier on real images alone, in place of --n --seed.", default=None, metavar="DIR"
+        "Folder of the classifier on real images alone, in place of --n --seed; with --classifier and --out. Such a "
+        "comparison has the tests over folds alone and is no part of the report.",
+        default=None,
+        metavar="DIR",
     )
     classifier: tuple[Path, ...] = selector(
         "With --baseline: folder of a classifier with generated images.", default=(), metavar="DIR"

@@ -205,6 +205,8 @@ class Options:
 
     COMMAND: ClassVar[str] = ""
     """Name of the command; empty for a group of options that commands share."""
+    READS_ONLY: ClassVar[bool] = False
+    """Whether the command changes nothing, leftovers included."""
 
     def __init_subclass__(cls, panel: str | None = None) -> None:
         inherited = {name: field for base in reversed(cls.__mro__[1:]) for name, field in _fields(base).items()}

@@ -82,7 +82,12 @@ class Column(Generic[R_contra]):
     @property
     def full_title(self) -> str:
         """The title with the heading over it."""
-        return f"{self.title}, {self.group[0].lower()}{self.group[1:]}" if self.group else self.title
+        if not self.group:
+            return self.title
+        word = self.group.partition(" ")[0]
+        # FID, AUC and McNemar stay as they are.
+        within = self.group if word[1:] != word[1:].lower() else f"{self.group[0].lower()}{self.group[1:]}"
+        return f"{self.title}, {within}"
 
     def cell(self, row: R_contra) -> Cell:
         """Return the cell of a row; a dash where nothing was measured."""

@@ -84,16 +84,17 @@ def area_under_curve(negative: NDArray[np.float64], positive: NDArray[np.float64
 
 
 def quality(
-    scores: SetScores, probed: Probe | None, real: Probe | None, blurred_fd: float, blurred_count: int
+    scores: SetScores, probed: Probe | None, real: Probe | None, *, fd: float, blurred_fd: float, blurred_count: int
 ) -> Quality:
     """Return whether images are good enough to be judged, with the reasons where they are not.
 
-    `probed` is of these images, `real` of real training images; the yardstick has a distance and a number of images.
+    `probed` is of these images, `real` of real training images. `fd` is the distance of the first `blurred_count` of
+    the images, and `blurred_fd` that of as many blurred ones, the yardstick.
     """
     reasons = []
-    far = scores.fd >= blurred_fd
+    far = fd >= blurred_fd
     if far:
-        distances = f"{number(scores.fd, 1)}, those {number(blurred_fd, 1)}"
+        distances = f"{number(fd, 1)}, those {number(blurred_fd, 1)}"
         reasons.append(f"they are no nearer to real images than blurred ones are ({distances})")
     told = probed is not None and probed.interval[0] > TELLING
     if probed is not None and told:

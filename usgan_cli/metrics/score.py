@@ -128,7 +128,12 @@ def score(
         compared["subset"] = (reference, training)
     held_out, real = compared["real"]
     blurred = replace(real.images, name=f"blurred {real.images.name}", pixels=baselines.blurred(real.images.pixels))
-    blurred_fd = frechet_distance(held_out.features, embedded(blurred).features)
+    # The distance falls with the number of images, so the yardstick takes as many of either.
+    least = min(len(real), count)
+    yardstick, fd = (
+        frechet_distance(held_out.features, features[:least])
+        for features in (embedded(blurred).features, generated.features)
+    )
     suspects = None if training is None else look_for_copies(generated, training, reference, sets.leaked)
     scores = _score_sets(config, compared, progress)
     record = ScoreRecord(
@@ -154,8 +159,9 @@ def score(
             scores["fake"],
             probe(reference.features, generated.features, config.seed),
             probe(held_out.features, real.features, config.seed),
-            blurred_fd,
-            len(real),
+            fd=fd,
+            blurred_fd=yardstick,
+            blurred_count=least,
         ),
         notes=list(_notes(sets.test, sets.fake, training_known=training is not None, checked=suspects is not None)),
         pictures={},

@@ -19,8 +19,11 @@ from usgan_cli.core.store import files
 from usgan_cli.core.store.document import Document
 from usgan_cli.core.text import gan_label, joined, number, plural, short_digests
 from usgan_cli.reporting import claim
+from usgan_cli.reporting.divided import divided
 from usgan_cli.reporting.findings import audit, dataset_name
 from usgan_cli.reporting.groups import Study
+from usgan_cli.reporting.markdown import plain
+from usgan_cli.reporting.outdated import current_scores
 from usgan_cli.reporting.records import GanRun
 from usgan_cli.reporting.verdict import Verdicts
 
@@ -75,17 +78,18 @@ def write_cards(study: Study, verdicts: Verdicts, license_: str, target: Path) -
     """
     data = study.records.data
     assert data is not None
-    texts = {f"models/{gan.key.name}.md": model_card(study, verdicts, gan) for gan in study.records.finished_gans()}
+    gans, scores = study.records.finished_gans(), current_scores(study.records)
+    texts = {f"models/{gan.key.name}.md": model_card(data, verdicts, gan, scores.get(gan.key)) for gan in gans}
     texts["dataset.md"] = dataset_card(data, license_)
     texts["croissant.json"] = json.dumps(croissant(data, license_), indent=2, ensure_ascii=False) + "\n"
     texts["claim.md"] = claim.checklist(study, verdicts)
     for name, text in texts.items():
         files.write_text(target / name, text)
     summary = CardsSummary(
-        models=[gan.key.name for gan in study.records.finished_gans()],
+        models=[gan.key.name for gan in gans],
         shareable={
-            gan.key.name: (copying := _copying(study, gan)) is not None and copying.verdict != "copies"
-            for gan in study.records.finished_gans()
+            gan.key.name: (copying := _copying(scores.get(gan.key))) is not None and copying.verdict != "copies"
+            for gan in gans
         },
         files={name: files.sha256_bytes(text.encode()) for name, text in texts.items()},
     )
@@ -93,22 +97,14 @@ def write_cards(study: Study, verdicts: Verdicts, license_: str, target: Path) -
     return summary
 
 
-def _copying(study: Study, gan: GanRun) -> Memorization | None:
-    score = study.records.scores.get(gan.key)
+def _copying(score: ScoreRecord | None) -> Memorization | None:
     return None if score is None else score.memorization
 
 
-def plain(text: str) -> str:
-    """Return a name from the data as Markdown that shows it as it is, on one line."""
-    shown = "".join(c if c.isprintable() else " " for c in text)
-    return "".join(f"\\{c}" if c in r"\`*_{}[]<>#|~" else c for c in shown)
-
-
-def model_card(study: Study, verdicts: Verdicts, gan: GanRun) -> str:
-    """Return the card of one GAN as Markdown."""
-    document, data, copying = gan.document, study.records.data, _copying(study, gan)
+def model_card(data: DataManifest, verdicts: Verdicts, gan: GanRun, score: ScoreRecord | None) -> str:
+    """Return the card of one GAN as Markdown; `score` is that of the images that it has now, if there is one."""
+    document, copying = gan.document, _copying(score)
     assert document is not None
-    assert data is not None
     architecture, settings = document.architecture, gan.settings
     counts = joined(f"{count} {plain(name)}" for name, count in document.class_counts.items())
     lines = [
@@ -122,7 +118,7 @@ def model_card(study: Study, verdicts: Verdicts, gan: GanRun) -> str:
         *("", "## May it be shared?", ""),
         SHARING[None if copying is None else copying.verdict],
         *(() if copying is None else ("", copying.words)),
-        *("", "## How good are its images?", "", *_quality(study.records.scores.get(gan.key))),
+        *("", "## How good are its images?", "", *_quality(score)),
         *("", "## Does it help a classifier?", ""),
         *(
             _listed(
@@ -201,12 +197,8 @@ def dataset_card(data: DataManifest, license_: str) -> str:
         ),
         *("", "## How it was made", ""),
         f"- Read as {data.layout} ({data.source_format}); resized by {data.resampling} ({data.fit}).",
-        f"- Split: {'the source’s own' if data.split_from == 'source' else f'drawn with seed {data.seed}'}, stratified "
-        "by class; copies of an image "
-        + {"group": "lie on one side.", "drop": "were left out.", "ignore": "may lie on both sides."}[
-            data.duplicate_policy
-        ],
-        f"- Patients: {'not known' if data.groups_from == 'none' else f'from {data.groups_from}, each on one side'}.",
+        f"- Split: {_split(data)}",
+        f"- Patients: {_patients(data)}",
         *("", "## What was found", ""),
         *(f"- {plain(line)}" for line in audit(data)),
         *("", "## What the records do not know", ""),
@@ -214,6 +206,23 @@ def dataset_card(data: DataManifest, license_: str) -> str:
         *(f"- {topic}: {TO_FILL_IN}" for topic in UNKNOWN),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _split(data: DataManifest) -> str:
+    own, across = data.split_from == "source", divided(data)
+    drawn = "the source’s own" if own else f"drawn with seed {data.seed}, stratified by class"
+    if across.copies:
+        return f"{drawn}; {across.groups_of_copies()} on both sides."
+    left_out = data.duplicate_policy == "drop"
+    return f"{drawn}; copies of an image {'were left out' if left_out else 'lie on one side'}."
+
+
+def _patients(data: DataManifest) -> str:
+    if data.groups_from == "none":
+        return "not known."
+    count = divided(data).patients
+    across = f"; {count} {'lies' if count == 1 else 'lie'} on both sides" if count else ", each on one side"
+    return f"from {data.groups_from}{across}."
 
 
 UNKNOWN = (

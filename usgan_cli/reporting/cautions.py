@@ -7,18 +7,24 @@ readable.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from usgan_cli.core.formats.classifier import ClassifierRecord
 from usgan_cli.core.formats.generator import ADA_KIMG, ADA_TARGET, LEAK_THRESHOLD, WINNING_R_T
-from usgan_cli.core.formats.score import Memorization, distance_name
-from usgan_cli.core.formats.synthetic import SyntheticManifest, used_digest
-from usgan_cli.core.store.workspace import SubsetKey
+from usgan_cli.core.formats.score import Memorization, ScoreRecord, distance_name
+from usgan_cli.core.store.workspace import GanKey
 from usgan_cli.core.text import gan_label, joined, number, plural
 from usgan_cli.reporting import paper
+from usgan_cli.reporting.divided import divided
 from usgan_cli.reporting.groups import Study
-from usgan_cli.reporting.records import GanRun, StudyRecords, fold_gans
+from usgan_cli.reporting.outdated import (
+    current_scores,
+    current_snapshots,
+    outdated_classifiers,
+    outdated_images,
+    outdated_subsets,
+)
+from usgan_cli.reporting.records import GanRun, StudyRecords
 from usgan_cli.reporting.verdict import Verdicts, doubts
 
 IDLE_P = 0.01
@@ -40,13 +46,14 @@ class Caution:
 def cautions(study: Study, verdicts: Verdicts) -> list[Caution]:
     """Return what should change how far a reader believes the results, in words, what weighs most first."""
     records = study.records
+    scores = current_scores(records)
     topics: list[tuple[str, Iterable[str]]] = [
-        ("Weak GANs", _weak(records)),
+        ("Weak GANs", _weak(scores)),
         ("Copies", _copying(records)),
-        ("Leaks", _leaks(records)),
+        ("Leaks", [] if records.data is None else divided(records.data).cautions(records.data)),
         ("Verdicts", doubts(study, verdicts)),
         ("Unreadable", _unreadable(records)),
-        ("Out of date", [*_stale(records), *study.rejected]),
+        ("Out of date", [*_stale(records, scores), *study.rejected]),
         ("Data", _conflicts(records)),
         ("Training", [*_discriminators(records), *_lengths(records)]),
         ("Scores", _scores(study)),
@@ -60,11 +67,11 @@ def _of(names: Sequence[str], text: str) -> list[str]:
     return [f"{text}: {joined(names, MOST_NAMED)}."] if names else []
 
 
-def _weak(records: StudyRecords) -> Iterator[str]:
-    weak = {key: score.quality for key, score in records.scores.items() if score.quality.weak}
+def _weak(scores: Mapping[GanKey, ScoreRecord]) -> Iterator[str]:
+    weak = {key: score.quality for key, score in scores.items() if score.quality.weak}
     if weak:
         counts = Counter((key.aug, key.n) for key in weak)
-        names = joined(_trainings(counts, records), MOST_NAMED)
+        names = joined(_trainings(counts, scores), MOST_NAMED)
         reasons = joined(next(iter(weak.values())).reasons)
         yield (
             f"Images of {names} are not yet like real ones: {'of the first, ' * (len(counts) > 1)}{reasons}. What they "
@@ -72,12 +79,12 @@ def _weak(records: StudyRecords) -> Iterator[str]:
         )
 
 
-def _trainings(counts: Counter[tuple[str, int]], records: StudyRecords) -> list[str]:
-    """Return GANs, by how many of their trainings are counted, with all sizes n for which it is as many.
+def _trainings(counts: Counter[tuple[str, int]], scores: Iterable[GanKey]) -> list[str]:
+    """Return GANs, by how many of their scored trainings are counted, with all sizes n for which it is as many.
 
     "StyleGAN2 and StyleGAN2 + ADA at n = 100 and 50 (3 of 3 trainings each)".
     """
-    trained = Counter((key.aug, key.n) for key in records.scores)
+    trained = Counter((key.aug, key.n) for key in scores)
     gans: dict[tuple[int, int, int], list[str]] = {}
     for (aug, n), count in counts.items():
         gans.setdefault((n, count, trained[aug, n]), []).append(gan_label(aug))
@@ -98,57 +105,24 @@ def _unreadable(records: StudyRecords) -> Iterator[str]:
         yield f"{what} left out: {'; '.join(reasons[:MOST_NAMED])}{'; …' * (len(reasons) > MOST_NAMED)}."
 
 
-def _stale(records: StudyRecords) -> Iterator[str]:
+def _stale(records: StudyRecords, scores: Mapping[GanKey, ScoreRecord]) -> Iterator[str]:
     """Yield in words which records were made from inputs that have since been replaced."""
-    subsets: list[str] = []
-    if records.data is not None:
-        digest = records.data.content_digest()
-        subsets = [key.name for key, subset in records.subsets.items() if subset.data != digest]
-    work, images = records.workspace, []
-    sets: dict[str | None, SyntheticManifest] = {}
-    for key, manifest in records.synthetic.items():
-        folder, gan_folder = work.named_synthetic(key.name), work.named_gan(key.name)
-        sets[work.place_of(folder)] = manifest
-        gan = records.gans.get(key)
-        if records.place_of_input(folder, "gan", gan_folder) != work.place_of(gan_folder):
-            continue  # another generator made them
-        if gan is not None and gan.document is not None and manifest.gan != gan.document.content_digest():
-            images.append(key.name)
-    drawn = {key: subset.content_digest() for key, subset in records.subsets.items()}
-    other_subset, other_images = [], []
-    for subset, record in records.all_classifiers():
-        name = f"{subset.name}/{record.name}"
-        if subset in drawn and record.settings.subset != drawn[subset]:
-            other_subset.append(name)
-        if record.aug is None:
-            continue
-        folder, named = work.classifiers(*subset) / record.name, work.synthetic(record.aug, *subset)
-        added = sets.get(records.place_of_input(folder, "synthetic", named))
-        if _has_other_images(records, subset, record, added):
-            other_images.append(name)
-    yield from _of(subsets, "Subsets drawn from another version of the dataset")
-    yield from _of(images, "Images made by an earlier version of their GAN")
-    yield from _of(other_subset, "Classifiers trained on another version of their subset")
-    yield from _of(other_images, "Classifiers trained on other images than their GAN's folder has now")
-
-
-def _has_other_images(
-    records: StudyRecords, key: SubsetKey, record: ClassifierRecord, manifest: SyntheticManifest | None
-) -> bool:
-    """Return whether a classifier was trained on other images than its GAN's folder, or that of a fold's, has now."""
-    if record.protocol == "strict":
-        there = [records.fold_images.get(name) for name in fold_gans(key, record)]
-        then = [fold.synthetic for fold in record.folds]
-        return any(made is not None and made.content_digest() != one for made, one in zip(there, then, strict=True))
-    subset = records.subsets.get(key)
-    if manifest is None:
-        return False
-    if record.select is not None:
-        return record.synthetic != manifest.content_digest()
-    if records.data is None or subset is None or subset.data != records.data.content_digest():
-        return False
-    counts = subset.class_counts(records.data)
-    return record.synthetic != used_digest(manifest, counts, round(record.ratio * record.n))
+    other_subset, other_images = outdated_classifiers(records)
+    saved = current_snapshots(records)
+    kinds = {
+        "Subsets drawn from another version of the dataset": [key.name for key in outdated_subsets(records)],
+        "Images made by an earlier version of their GAN": [key.name for key in outdated_images(records)],
+        "Scores of images or a dataset that have since been replaced": [
+            key.name for key in records.scores if key not in scores
+        ],
+        "Scores of saved generators, or of a dataset, that have since been replaced": [
+            key.name for key in records.snapshots if key not in saved
+        ],
+        "Classifiers trained on another version of their subset": other_subset,
+        "Classifiers trained on other images than their GAN's folder has now": other_images,
+    }
+    for text, names in kinds.items():
+        yield from _of(names, text)
 
 
 def _copying(records: StudyRecords) -> Iterator[str]:
@@ -179,16 +153,6 @@ def _conflicts(records: StudyRecords) -> Iterator[str]:
     if data is not None and data.conflicts and data.conflict_policy != "drop":
         groups = plural(len(data.conflicts), "group of copies has", "groups of copies have")
         yield f"{groups} more than one class: no classifier can get all of those images right."
-
-
-def _leaks(records: StudyRecords) -> Iterator[str]:
-    if (data := records.data) is None:
-        return
-    side = {name: image.split for image in data.images for name in (image.source, image.file)}
-    leaked = sum(len({side[name] for name in group if name in side}) > 1 for group in data.duplicates)
-    if leaked:
-        groups = plural(leaked, "group of copies lies", "groups of copies lie")
-        yield f"{groups} on both sides of the split: test scores leak."
 
 
 def _discriminators(records: StudyRecords) -> Iterator[str]:

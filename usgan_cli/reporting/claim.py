@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from usgan_cli.core.formats.dataset import DataManifest
 from usgan_cli.core.text import joined, number, plural
+from usgan_cli.reporting.divided import divided
 from usgan_cli.reporting.findings import audit, dataset_name, what_was_run
 from usgan_cli.reporting.groups import Study
+from usgan_cli.reporting.markdown import plain
 from usgan_cli.reporting.verdict import Verdicts, headline, summary
 
 AUTHORS = "*The authors’ to answer.*"
@@ -71,7 +74,7 @@ def checklist(study: Study, verdicts: Verdicts) -> str:
         *("", "| | item | answer |", "|---:|---|---|"),
     ]
     for number_, item in enumerate(ITEMS, start=1):
-        answer = answers.get(number_, AUTHORS).replace("|", "\\|")
+        answer = answers.get(number_, AUTHORS)
         lines.append(f"| {number_} | {item} | {' '.join(answer.split())} |")
     known = len(answers)
     lines += [
@@ -101,11 +104,6 @@ def _about_data(study: Study) -> Iterator[tuple[int, str]]:
         sizes = joined(sorted({key.n for key in subsets}, reverse=True))
         yield 10, f"Nested subsets of {sizes} training images, stratified by class, drawn by seed."
     yield 13, "Images without a label are not used."
-    policy = {
-        "group": "Copies of an image lie on one side of every partition",
-        "drop": "Of copies of an image one was kept",
-        "ignore": "Copies of an image were not considered, so test scores may leak",
-    }[data.duplicate_policy]
     yield (
         20,
         (
@@ -114,32 +112,93 @@ def _about_data(study: Study) -> Iterator[tuple[int, str]]:
             + "; cross-validation within the training images."
         ),
     )
-    patients = (
-        "patients are not known" if data.groups_from == "none" else f"patients (from {data.groups_from}) likewise"
-    )
-    yield 21, f"{policy}; {patients}."
-    yield 33, " ".join(audit(data))
+    yield 21, _disjoint(data)
+    yield 33, plain(" ".join(audit(data)))
+
+
+def _disjoint(data: DataManifest) -> str:
+    """Return at which level the partitions are disjoint, and what the split divides."""
+    across = divided(data)
+    if across.copies:
+        copies = f"{across.groups_of_copies()} on both sides of the split, so test scores leak"
+        copies += "; folds divide none" * (data.duplicate_policy == "group")
+    else:
+        copies = {
+            "group": "Copies of an image lie on one side of every partition",
+            "drop": "Of copies of an image one was kept",
+            "ignore": "Copies of an image were not considered; none was found on both sides of the split",
+        }[data.duplicate_policy]
+    if data.groups_from == "none":
+        return f"{copies}; patients are not known."
+    if across.patients:
+        known = f"{plural(across.patients, 'patient')} (from {data.groups_from})"
+        lie = "lies" if across.patients == 1 else "lie"
+        return f"{copies}; {known} {lie} on both sides of the split, so test scores leak."
+    alike = not across.copies and data.duplicate_policy == "group"
+    where = "likewise" if alike else "lie on one side of every partition"
+    return f"{copies}; patients (from {data.groups_from}) {where}."
 
 
 def _about_models(study: Study) -> Iterator[tuple[int, str]]:
     run = [sentence for sentence in what_was_run(study) if not sentence.startswith("Dataset")]
     if run:
-        yield 22, f"{' '.join(run)} All settings: `config.json` and `run.json` beside each model."
+        yield 22, f"{plain(' '.join(run))} All settings: `config.json` and `run.json` beside each model."
     versions = sorted({f"{name} {version}" for one in study.records.runs for name, version in one.packages.items()})
     if versions:
-        yield 23, f"{', '.join(versions)}."
+        yield 23, plain(f"{', '.join(versions)}.")
     if study.classifiers:
-        weights = joined(dict.fromkeys(group.settings.weights for group in study.classifiers))
-        yield 24, f"GANs at random; classifiers from {weights}."
+        yield 24, plain(f"{'; '.join([*_beginnings(study), _pretrained(study)])}.")
         settings = study.classifiers[0].settings
         count = sum(len(group.items) for group in study.classifiers)
         yield 25, f"{count} classifiers of {settings.folds} folds; equal for all of a size: {settings.budget}."
-        yield 26, "Of each fold’s training, the state that its validation fold prefers; GANs at their last state."
+        yield 26, f"{'; '.join(_kept(study))}."
         yield 27, "None: folds are scored one by one and averaged."
         yield (
             28,
             "Accuracy (micro-averaged F1) on the test images; macro F1, balanced accuracy, AUC, Brier score beside it.",
         )
+
+
+def _beginnings(study: Study) -> Iterator[str]:
+    """Yield how the parameters of the GANs began."""
+    records, gans = study.records, study.records.finished_gans()
+    began: list[str] = []
+    for gan in gans:
+        run = records.made_by.get(records.workspace.gan(*gan.key))
+        if run is not None and "init" in run.inputs:
+            began.append(f"{gan.key.name} from {(run.places or {}).get('init', 'other networks (--init)')}")
+    others = ["other GANs at random" if began else "GANs at random"] * (len(began) < len(gans))
+    if gans:
+        yield ", ".join([*began, *others])
+    projected = [gan.settings for gan in gans if gan.settings.get("discriminator") == "projected"]
+    if networks := dict.fromkeys(str(one["feature_digest"]) for one in projected if one.get("feature_digest")):
+        yield f"the features of projected discriminators from {joined(networks)}"
+
+
+def _pretrained(study: Study) -> str:
+    """Return how the parameters of the classifiers began."""
+    weights = dict.fromkeys(group.settings.weights for group in study.classifiers)
+    return f"classifiers {joined('at random' if one == 'none' else f'from {one}' for one in weights)}"
+
+
+def _kept(study: Study) -> Iterator[str]:
+    """Yield which state of a training is its result."""
+    frozen = {group.settings.freeze for group in study.classifiers}
+    if False in frozen:
+        yield "Of each fold’s training, the state that its validation fold prefers"
+    if True in frozen:
+        what = "of" if False in frozen else "Of"
+        yield f"{what} linear heads, one strength of the penalty for all folds, chosen by their validation images"
+    gans = study.records.finished_gans()
+    chosen = sum(gan.settings.get("stop") == "auto" for gan in gans)
+    if chosen:
+        others = ", the others at their last state" * (chosen < len(gans))
+        yield (
+            f"{chosen} of {plural(len(gans), 'GAN')} at the state nearest to training images that were held out for it"
+            f"{others}"
+        )
+    elif gans:
+        yield "GANs at their last state"
 
 
 def _about_results(verdicts: Verdicts) -> Iterator[tuple[int, str]]:
@@ -164,6 +223,6 @@ def _about_results(verdicts: Verdicts) -> Iterator[tuple[int, str]]:
     if controls:
         yield 30, f"Control arms: {joined(controls)}."
     yield 35, "`report/index.html`, with tables as CSV; predictions of every fold in `predictions.csv`."
-    yield 36, f"{headline(verdicts)}. {summary(verdicts)}"
+    yield 36, plain(f"{headline(verdicts)}. {summary(verdicts)}")
     yield 38, "The cautions of `report/index.html`; one dataset and its devices."
     yield 41, "The study’s file `study.json`, and `run.json` of every artefact."

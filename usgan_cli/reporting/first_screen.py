@@ -101,7 +101,7 @@ def _sizes(verdicts: Verdicts) -> Iterator[str]:
             yield f"{of} {ends} points over {len(gans)} comparisons."
     detectable = [100 * one.finding.detectable for one in gans if one.finding.detectable is not None]
     if detectable and any(one.word == "undecided" for one in gans):
-        yield f"Smaller than {_ends(detectable)} points, an effect would mostly have gone unseen in this study."
+        yield f"More than one of five such studies would have missed an effect below {_ends(detectable)} points."
     if all(one.finding.effect.repeats == 1 for one in gans):
         yield "Intervals over one repeat hold for the trained classifiers alone; three repeats can give a verdict."
 
@@ -157,7 +157,10 @@ def effects(verdicts: Verdicts) -> Effects | None:
 def _titles(shown: Sequence[Verdict]) -> dict[str, str]:
     """Return short headings by the long ones; those that would be equal stay long."""
     short = {
-        place(one): f"n = {one.n}: {plural(one.finding.effect.repeats, 'repeat')}, {one.effect.images} test images"
+        place(
+            one
+        ): f"n = {one.n}: {plural(one.finding.effect.repeats, one.unit)}, {one.finding.effect.images_each} test "
+        f"images{' each' * bool(one.splits)}"
         for one in shown
     }
     return {long: title if list(short.values()).count(title) == 1 else long for long, title in short.items()}
@@ -200,5 +203,6 @@ def _caption(verdicts: Verdicts, shown: Sequence[Verdict], *, cut: bool) -> str:
     if any(not one.of_gan for one in shown):
         text += " Gray: controls, which show what else changes accuracy."
     if len(shown) < len(verdicts.each):
-        text += f" {len(shown)} of {len(verdicts.each)} comparisons: with as many images added as there are real ones."
+        which = "with as many images added as there are real ones, or else with the most"
+        text += f" {len(shown)} of {len(verdicts.each)} comparisons: of each GAN and control the one {which}."
     return text + " Bars that meet the edge go on beyond it." * cut

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -123,7 +123,6 @@ def current_splits(records: StudyRecords) -> tuple[dict[SplitsKey, SplitsRecord]
     """Return the comparisons over several splits that match the classifiers on disk, and why the others do not."""
     current, rejected = {}, []
     for key, record in records.splits.items():
-        inputs = {} if record.run is None else record.run.inputs
         homes = {split: records.split_classifiers.get(split, {}) for split in key.splits}
         homes[key.splits[0]] = records.classifiers
         there = {
@@ -132,7 +131,7 @@ def current_splits(records: StudyRecords) -> tuple[dict[SplitsKey, SplitsRecord]
             for subset, classifiers in subsets.items()
             for name, one in classifiers.items()
         }
-        if name := next((name for name, digest in inputs.items() if there.get(name) != digest), None):
+        if name := _changed_input(record, there):
             options = " ".join(f"--seeds {seed}" for seed in key.seeds)
             options += "".join(f" --splits {split}" for split in key.splits)
             rejected.append(
@@ -186,15 +185,20 @@ def classifier_groups(records: StudyRecords) -> tuple[list[ClassifierGroup], lis
         home = next((g for g in groups if any((k, one.settings) == made_of for k, one in g.items)), None)
         if home is None:
             rejected.append(f"The comparison {key.name} belongs to classifiers that are not there; it is left out.")
-        elif name := _replaced(ttest, records.classifiers[key]):
+        elif name := _replaced(ttest, own := records.classifiers[key]):
+            why = (
+                f"is older than classifier {name}" if name in own else f"was made with classifier {name}, which is gone"
+            )
             rejected.append(
-                f"The comparison {key.name} is older than classifier {name}; its p-values are left out. "
+                f"The comparison {key.name} {why}; it is left out. "
                 f"Make it again: usgan ttest --n {key.n} --seed {key.seed} --force"
             )
         else:
             home.ttests[key] = ttest
+    there = {f"{key.name}/{record.name}": record.content_digest() for key, record in classifiers}
     for seeds_key, over_seeds in records.seeds.items():
-        homes = [group for group in groups if _matches_means(group, over_seeds)]
+        current = _changed_input(over_seeds, there) is None
+        homes = [group for group in groups if current and _matches_means(group, over_seeds)]
         for group in homes:
             group.seeds[seeds_key] = over_seeds
         if not homes:
@@ -224,14 +228,22 @@ def _group(items: list[tuple[K, T, P]], *, busi: bool = False) -> list[Group[P, 
     return groups
 
 
+def _changed_input(record: TTestRecord | SeedsRecord | SplitsRecord, there: Mapping[str, str]) -> str | None:
+    """Return the first classifier that a comparison was made from and that is gone or another one now.
+
+    `there` are the content digests of the classifiers on disk.
+    """
+    inputs = {} if record.run is None else record.run.inputs
+    return next((name for name, digest in inputs.items() if there.get(name) != digest), None)
+
+
 def _replaced(ttest: TTestRecord, classifiers: dict[str, ClassifierRecord]) -> str | None:
-    """Return the first classifier that has other scores than the comparison was made from."""
+    """Return the first classifier of a comparison that is gone, or is not the one that it was made from."""
     compared = {ttest.baseline: ttest.baseline_folds} | {item.name: item.folds for item in ttest.comparisons}
     for name, folds in compared.items():
-        classifier = classifiers.get(name)
-        if classifier is not None and classifier.settings == ttest.settings and _fold_scores(classifier) != folds:
+        if name not in classifiers or _fold_scores(classifiers[name]) != folds:
             return name
-    return None
+    return _changed_input(ttest, {name: record.content_digest() for name, record in classifiers.items()})
 
 
 def _fold_scores(record: ClassifierRecord) -> list[float]:

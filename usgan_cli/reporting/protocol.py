@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from usgan_cli.core.formats.dataset import DataManifest
 from usgan_cli.core.formats.score import distance_name, is_fid, network_name
-from usgan_cli.core.text import gan_label, joined
+from usgan_cli.core.text import gan_label, joined, plural
 from usgan_cli.reporting import paper
+from usgan_cli.reporting.divided import divided
 from usgan_cli.reporting.findings import dataset_name
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.records import GanRun, StudyRecords
@@ -76,12 +78,24 @@ def _data_points(records: StudyRecords) -> Iterator[Point]:
             f"{len(data.of('train'))} training, {len(data.of('test'))} test",
         )
         yield _point("Size of images, pixels", str(paper.SIZE), str(data.size))
-        yield _point("Copies in the dataset", paper.NOT_STATED, COPIES[data.duplicate_policy])
+        yield _point("Copies in the dataset", paper.NOT_STATED, _copies(data))
+        if data.groups_from != "none":
+            count = divided(data).patients
+            where = f"{count} on both sides of the split" if count else "each on one side of every split"
+            yield _point("Patients", paper.NOT_STATED, f"from {data.groups_from}, {where}")
     if keys := records.subset_keys():
         yield _point("Training images, n", ", ".join(map(str, paper.SIZES)), ", ".join(map(str, records.sizes())))
         seeds = sorted({key.seed for key in keys})
         if len(seeds) > 1:
             yield _point("Seeds", "–", joined(seeds), False)
+
+
+def _copies(data: DataManifest) -> str:
+    """Return what became of copies, and which of them the split divides."""
+    if not (count := divided(data).copies):
+        return COPIES[data.duplicate_policy]
+    kept = data.duplicate_policy == "group"
+    return f"{plural(count, 'group')} on both sides of the split" + ", kept together in every fold" * kept
 
 
 def _gan_points(study: Study) -> Iterator[Point]:

@@ -21,7 +21,7 @@ from usgan_cli.core.formats.comparison import (
     TTestRecord,
 )
 from usgan_cli.core.formats.dataset import DataManifest, Subset
-from usgan_cli.core.formats.generator import SAMPLES_FOLDER, GeneratorDocument, Log, LogRow, read_log
+from usgan_cli.core.formats.generator import BEST_FOLDER, SAMPLES_FOLDER, GeneratorDocument, Log, LogRow, read_log
 from usgan_cli.core.formats.score import ScoreRecord, SnapshotsRecord
 from usgan_cli.core.formats.synthetic import SyntheticManifest
 from usgan_cli.core.store import files
@@ -137,6 +137,10 @@ class GanRun:
     log: list[LogRow]
     sheet: Path | None
     """The last sheet of samples."""
+    files: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of its files by name, once it has finished."""
+    best: str | None = None
+    """Content digest of the best of its saved generators, where there is one."""
 
     @property
     def kimg(self) -> float:
@@ -174,6 +178,8 @@ class StudyRecords:
     """Comparisons over several splits; all else here is of the first split."""
     split_classifiers: dict[int, dict[SubsetKey, dict[str, ClassifierRecord]]] = field(default_factory=dict)
     """Classifiers of the further splits that these comparisons name, by the splits' seeds."""
+    further: dict[int, StudyRecords] = field(default_factory=dict)
+    """What the verdicts over several splits rest on in the further ones: scores, and what these are of."""
     fold_images: dict[str, SyntheticManifest] = field(default_factory=dict)
     """Images of the GANs that each leave out a fold of a strict classifier here, by name."""
     runs: list[RunRecord] = field(default_factory=list)
@@ -264,14 +270,16 @@ class _Reader:
     def _note(self, path: Path, digest: str) -> None:
         self.digests[path.relative_to(self.workspace.root).as_posix()] = digest
 
-    def paths(self, folder: str, parse: Callable[[str], K | None], suffix: str = "") -> list[tuple[K, Path]]:
+    def paths(self, folder: str, parse: Callable[[str], K | None]) -> list[tuple[K, Path]]:
         """Return the artefacts in a folder of the workspace in the order of their keys."""
-        return sorted(self.workspace.listed(folder, parse, suffix).items(), key=lambda item: order(item[0]))
+        return _sorted(self.workspace.listed(folder, parse))
 
-    def documents(self, folder: str, parse: Callable[[str], K | None], kind: type[D]) -> dict[K, D]:
-        """Return the artefacts that are one JSON file each."""
+    def documents(
+        self, folder: str, parse: Callable[[str], K | None], kind: type[D], workspace: Workspace | None = None
+    ) -> dict[K, D]:
+        """Return the artefacts that are one JSON file each, of a further split's workspace if one is given."""
         records = {}
-        for key, path in self.paths(folder, parse, ".json"):
+        for key, path in _sorted((workspace or self.workspace).listed(folder, parse, ".json")):
             if (record := self.file(path, kind)) is not None:
                 self.check_key(path, key, vars(record))
                 records[key] = record
@@ -332,11 +340,37 @@ class _Reader:
         if sheet is not None and run is not None:
             name = sheet.relative_to(path).as_posix()
             self.keep_damage(lambda: run.check_file(path, name))
-        return GanRun(key, document, {} if plan is None else plan.settings, log, sheet)
+        digests = {} if run is None else run.files
+        return GanRun(key, document, {} if plan is None else plan.settings, log, sheet, digests, self.best(path))
 
-    def split(self, workspace: Workspace) -> dict[SubsetKey, dict[str, ClassifierRecord]]:
-        """Return the classifiers of a further split."""
-        return {key: self.classifiers(path) for key, path in workspace.listed("classifiers", SubsetKey.parse).items()}
+    def best(self, path: Path) -> str | None:
+        """Return the content digest of the best generator that a GAN's training saved."""
+        document = self.file(path / BEST_FOLDER / GeneratorDocument.FILE, GeneratorDocument)
+        return None if document is None else document.content_digest()
+
+    def split(self, workspace: Workspace) -> StudyRecords:
+        """Return the classifiers of a further split, and its scores with what these are of."""
+
+        def folders(folder: str, kind: type[D]) -> dict[GanKey, D]:
+            paths = _sorted(workspace.listed(folder, GanKey.parse))
+            read = {key: self.folder(path, kind.FILE, kind) for key, path in paths if path.is_dir()}
+            return {key: document for key, document in read.items() if document is not None}
+
+        gans = folders("gans", GeneratorDocument)
+        subsets = workspace.listed("classifiers", SubsetKey.parse)
+        return StudyRecords(
+            workspace,
+            self.folder(workspace.data, DataManifest.FILE, DataManifest),
+            self.documents("subsets", SubsetKey.parse, Subset, workspace),
+            {
+                key: GanRun(key, document, {}, [], None, best=self.best(workspace.gan(*key)))
+                for key, document in gans.items()
+            },
+            folders("synthetic", SyntheticManifest),
+            self.documents("scores", GanKey.parse, ScoreRecord, workspace),
+            {key: self.classifiers(path) for key, path in subsets.items()},
+            made_by=self.made_by,
+        )
 
     def classifiers(self, path: Path) -> dict[str, ClassifierRecord]:
         """Return the classifiers of one subset by name."""
@@ -350,6 +384,10 @@ class _Reader:
         paths = {name: self.workspace.named_synthetic(name) / SyntheticManifest.FILE for name in names}
         read = {name: self.file(path, SyntheticManifest) for name, path in paths.items()}
         return {name: manifest for name, manifest in read.items() if manifest is not None}
+
+
+def _sorted(paths: dict[K, Path]) -> list[tuple[K, Path]]:
+    return sorted(paths.items(), key=lambda item: order(item[0]))
 
 
 def fold_gans(key: SubsetKey, record: ClassifierRecord) -> list[str]:
@@ -389,8 +427,8 @@ def collect(workspace: Workspace) -> StudyRecords:
     ttests = reader.documents("ttests", SubsetKey.parse, TTestRecord)
     seeds = reader.documents("ttests", SeedsKey.parse, SeedsRecord)
     splits = reader.documents("ttests", SplitsKey.parse, SplitsRecord)
-    further = {split for key in splits for split in key.splits[1:]}
-    split_classifiers = {split: reader.split(workspace.split(split)) for split in sorted(further)}
+    named = {split for key in splits for split in key.splits[1:]}
+    splits_records = {split: reader.split(workspace.split(split)) for split in sorted(named)}
     reader.raise_damage()
     return StudyRecords(
         workspace,
@@ -404,7 +442,8 @@ def collect(workspace: Workspace) -> StudyRecords:
         ttests={key: _in_order(record) for key, record in ttests.items()},
         seeds={key: _in_order(record) for key, record in seeds.items()},
         splits=splits,
-        split_classifiers=split_classifiers,
+        split_classifiers={split: one.classifiers for split, one in splits_records.items()},
+        further=splits_records,
         fold_images=fold_images,
         runs=reader.runs,
         made_by=reader.made_by,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -38,15 +39,19 @@ class _Line:
         return len(self.points) > len(self.means)
 
     @classmethod
-    def of(cls, group: ScoreGroup, aug: str) -> _Line:
-        """Return a GAN's line. Bars: standard deviation over several seeds, the interval over images of one."""
+    def of(cls, group: ScoreGroup, aug: str, *, repeated: bool) -> _Line:
+        """Return a GAN's line. Bars: standard deviation over several seeds, or, with one of each, the interval.
+
+        `repeated`: some GAN of the figure has several seeds. Then one of a single seed has no bar, which would be of
+        another kind.
+        """
         members = [(key.n, score) for key, score in group.items if key.aug == aug]
         sizes = sorted({n for n, _ in members})
         means = []
         for n in sizes:
             scores = [score for other, score in members if other == n]
             values = [score.fake.fd for score in scores]
-            bars = reach(values[0], scores[0].fake.intervals.get("fd")) if len(sizes) == len(members) else (0.0, 0.0)
+            bars = (0.0, 0.0) if repeated else reach(values[0], scores[0].fake.intervals.get("fd"))
             if len(values) > 1:
                 bars = (float(np.std(values, ddof=1)),) * 2
             means.append((n, float(np.mean(values)), bars))
@@ -56,9 +61,11 @@ class _Line:
 def distance_plate(group: ScoreGroup) -> Plate:
     """Return the study's figure 2: Fréchet distance against the number of training images."""
     what, fid = distance_name(group.settings.extractor), is_fid(group.settings.extractor)
-    lines = [_Line.of(group, aug) for aug in sorted({key.aug for key, _ in group.items}, key=aug_order)]
+    counts = Counter((key.aug, key.n) for key, _ in group.items)
+    repeated = max(counts.values()) > 1
+    augs = sorted({key.aug for key, _ in group.items}, key=aug_order)
+    lines = [_Line.of(group, aug, repeated=repeated) for aug in augs]
     floors = sorted({score.real.fd for _, score in group.items})
-    repeated = any(line.repeated for line in lines)
     bars = "standard deviation between seeds, faint marks: each seed" if repeated else "95 % interval over images"
     own = any(score.subset is not None for _, score in group.items)
     caption = (

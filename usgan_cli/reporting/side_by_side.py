@@ -19,6 +19,8 @@ from usgan_cli.reporting.protocol import protocol_points
 from usgan_cli.reporting.records import aug_order
 from usgan_cli.reporting.verdict import Verdict, Verdicts
 
+OF_ONE_GAN = frozenset({"n", "seed", "aug"})
+"""Settings of a training that say which one it is."""
 SAME = "Both studies were made with the same settings, as far as the records say."
 
 
@@ -48,14 +50,16 @@ class _Quality:
     """Why the two must not be compared; "" where they may."""
 
     def value(self, side: int, field: str) -> float | None:
-        """Return a score's mean over the seeds of one side."""
+        """Return a score's mean over the seeds of one side; None on the second where it must not be compared."""
+        if side == 1 and self.problem:
+            return None
         records = self.sides[side]
         return _mean([record.fake for record in records], field)
 
 
 @dataclass(frozen=True)
 class _Pair:
-    """One comparison with a control, in both studies."""
+    """One comparison with a control, in both studies; with another control it is another comparison."""
 
     n: int
     name: str
@@ -85,7 +89,7 @@ def side_by_side(first: Side, second: Side) -> list[Table]:
 
 def settings_table(first: Side, second: Side) -> Table:
     """Return the settings in which two studies differ."""
-    ours, theirs = ({point.aspect: point.ours for point in protocol_points(side.study)} for side in (first, second))
+    ours, theirs = (_settings_of(side.study) for side in (first, second))
     rows = [
         _Setting(aspect, ours.get(aspect, "–"), theirs.get(aspect, "–"))
         for aspect in dict.fromkeys([*ours, *theirs])
@@ -97,6 +101,27 @@ def settings_table(first: Side, second: Side) -> Table:
         Words(second.name, "second", lambda one: one.second),
     ]
     return Table.of("settings", "Settings that differ", columns, [("", rows)], [] if rows else [SAME], wordy=True)
+
+
+def _settings_of(study: Study) -> dict[str, str]:
+    """Return what a study's records say was set: the points of the protocol, and each recorded setting by its name."""
+    points: dict[str, dict[str, None]] = {}
+    for point in protocol_points(study):
+        points.setdefault(point.aspect, {})[point.ours] = None
+    for gan in study.records.finished_gans():
+        for name, value in gan.settings.items():
+            if name not in OF_ONE_GAN:
+                points.setdefault(f"{gan_label(gan.key.aug)}: {name}", {})[_shown(value)] = None
+    for records in study.records.classifiers.values():
+        for record in records.values():
+            settings = record.settings.model_dump(exclude={"seed", "subset", "test", "training"})
+            for name, value in (settings | record.settings.training).items():
+                points.setdefault(f"classifiers: {name}", {})[_shown(value)] = None
+    return {aspect: joined(sorted(values)) for aspect, values in points.items()}
+
+
+def _shown(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def quality_table(first: Side, second: Side) -> Table:
@@ -131,7 +156,8 @@ def quality_table(first: Side, second: Side) -> Table:
                     scale,
                 )
             )
-    notes = [f"{gan_label(row.aug)} at n = {row.n} must not be compared: {row.problem}." for row in rows if row.problem]
+    left_out = f"must not be compared, so that of {second.name} is left out"
+    notes = [f"{gan_label(row.aug)} at n = {row.n} {left_out}: {row.problem}." for row in rows if row.problem]
     used = sorted({record.settings.extractor for row in rows for side in row.sides for record in side})
     notes += [f"FD in features of {short_digests(joined(used))}. Means over seeds."] if used else []
     return Table.of("quality", "Image quality", columns, [("", rows)], notes)
@@ -148,12 +174,13 @@ def _problem(scores: Sequence[dict[tuple[int, str], list[ScoreRecord]]], key: tu
 
 def verdicts_table(first: Side, second: Side) -> Table:
     """Return the verdict on each comparison in both studies."""
-    judged = [{(one.n, one.effect.name): one for one in side.verdicts.each} for side in (first, second)]
-    keys = sorted({*judged[0], *judged[1]}, key=lambda key: (-key[0], key[1]))
-    rows = [_Pair(n, name, (judged[0].get((n, name)), judged[1].get((n, name)))) for n, name in keys]
+    judged = [{(one.n, one.effect.name, one.against): one for one in side.verdicts.each} for side in (first, second)]
+    keys = sorted({*judged[0], *judged[1]}, key=lambda key: (-key[0], *key[1:]))
+    rows = [_Pair(key[0], key[1], (judged[0].get(key), judged[1].get(key))) for key in keys]
     columns: list[Column[_Pair]] = [
         Column("n", "n", lambda one: one.n),
         Words("Training images", "training", lambda one: next(v.training for v in one.sides if v is not None)),
+        Words("Against", "against", lambda one: next(v.against for v in one.sides if v is not None)),
     ]
     for side, place in enumerate((first, second)):
         columns += [

@@ -17,11 +17,11 @@ from usgan_cli.core.formats.comparison import ArmEffect, SeedsRecord, SplitsReco
 from usgan_cli.core.store.workspace import SeedsKey, SplitsKey, SubsetKey, TrainingSet
 from usgan_cli.core.table import Column, Interval, PValue, Table, Words
 from usgan_cli.core.text import all_of, gan_label, joined, number, plural, training_label
-from usgan_cli.reporting.gan_quality import GanQuality, gan_quality
+from usgan_cli.reporting.gan_quality import CurrentScores, GanQuality, gan_quality
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.records import training_order
 from usgan_cli.stats.arms import effect_from
-from usgan_cli.stats.mrmc import MARGIN, TARGET, Finding, judge
+from usgan_cli.stats.mrmc import MARGIN, TARGET, Finding, judge, ways_to_show
 from usgan_cli.stats.mrmc import Verdict as Found
 
 Word = Found | Literal["too weak"]
@@ -36,6 +36,7 @@ FOLD_TESTS = (
     "% different at p < 0.05, the resampled t-test 32, 37 and 56 %, McNemar's test 12, 7 and 5 %."
 )
 """Null rates by `scripts/bench/fold_tests.py`."""
+UNSCORED = "Not scored, or not with their present images, so that it is not known whether they are too weak to judge"
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,11 @@ class Verdict:
         return self.effect.aug is not None and self.effect.control is None
 
     @property
+    def unit(self) -> str:
+        """What counts as one repeat: a "split" where several are pooled, else a "repeat"."""
+        return "split" if self.splits else "repeat"
+
+    @property
     def training(self) -> str:
         """The training set for readers: "+ 50 % ADA"."""
         one = self.effect
@@ -96,7 +102,7 @@ class Verdict:
         if self.word == "too weak":
             points = number(100 * self.effect.difference, 1, sign=True)
             return f"{what}: the GAN is too weak to judge: {joined(self.quality.reasons)}; {points} points"
-        return f"{what}: {self.finding.sentence()}"
+        return f"{what}: {self.finding.sentence(self.unit)}"
 
 
 @dataclass(frozen=True)
@@ -150,6 +156,7 @@ def judge_study(study: Study, analysis: Analysis) -> Verdicts:
             f"There is no comparison {analysis.primary!r} to be the primary one.", f"There are: {', '.join(family)}"
         )
     primary = family.index(analysis.primary) if analysis.primary is not None and family else None
+    current = CurrentScores.of(study.records)
     findings = judge([effect_from(effect) for _, effect in made], analysis.margin, primary, len(missing))
     return Verdicts(
         [
@@ -159,11 +166,12 @@ def judge_study(study: Study, analysis: Analysis) -> Verdicts:
                 effect,
                 finding,
                 i == primary,
-                gan_quality(study.records, effect, key.n, seeds),
-                key.splits if isinstance(key, SplitsKey) else (),
+                gan_quality(current, effect, key.n, seeds, splits),
+                splits,
             )
             for i, ((key, effect), finding) in enumerate(zip(made, findings, strict=True))
             for seeds in [(key.seed,) if isinstance(key, SubsetKey) else key.seeds]
+            for splits in [key.splits if isinstance(key, SplitsKey) else ()]
         ],
         missing,
     )
@@ -264,15 +272,12 @@ def _undecided(verdicts: Sequence[Verdict]) -> str:
     text += f"; this study could have shown {_range(detectable, sign=False)} points"
     if max(detectable) <= 100 * TARGET:
         return f"{text}."
-    ways = []
-    for what, needed in (
-        ("repeats", [one.finding.repeats_needed for one in verdicts]),
-        ("test images", [one.finding.images_needed for one in verdicts]),
-    ):
-        counts = [count for count in needed if count is not None]
-        ways += [f"{max(counts)} {what}"] if len(counts) == len(needed) else []
-    reach = " or ".join(ways) or "neither more repeats nor more test images alone"
-    return f"{text}, {reach} would show {100 * TARGET:g} points in all of them."
+    reach = []
+    for unit in dict.fromkeys(one.unit for one in verdicts):
+        of_unit = [one.finding for one in verdicts if one.unit == unit]
+        readers, images = [one.repeats_needed for one in of_unit], [one.images_needed for one in of_unit]
+        reach.append(ways_to_show(readers, images, unit))
+    return f"{text}, {', and '.join(reach)} would show {100 * TARGET:g} points in all of them."
 
 
 def _range(values: Sequence[float], *, sign: bool = True) -> str:
@@ -295,10 +300,10 @@ def doubts(study: Study, verdicts: Verdicts) -> Iterator[str]:
             yield f"{text}: {joined([f'{one.training} at n = {one.n}' for one in some], MOST_TOLD)}."
     if any(one.finding.effect.repeats == 1 for one in verdicts.each):
         yield "Compared over one repeat: another training of the same GAN and classifiers could differ."
-    if few := sorted(
-        {repeats for one in verdicts.each if 1 < (repeats := one.finding.effect.repeats) < ENOUGH_REPEATS}
-    ):
-        yield f"{joined(few)} repeats are few: they show large differences alone."
+    for unit in ("repeat", "split"):
+        readers = {one.finding.effect.repeats for one in verdicts.each if one.unit == unit}
+        if few := sorted(count for count in readers if 1 < count < ENOUGH_REPEATS):
+            yield f"{joined(few)} {unit}s are few: they show large differences alone."
     if splits := {one.splits for one in verdicts.each if one.splits}:
         pooled, first = sorted(set().union(*splits)), joined(sorted({seeds[0] for seeds in splits}))
         yield f"The verdicts pool splits {joined(pooled)} of the data; what stands below is of split {first} alone."
@@ -307,14 +312,12 @@ def doubts(study: Study, verdicts: Verdicts) -> Iterator[str]:
         images = {frozenset(subsets[key].images) for seed in seeds if (key := SubsetKey(n, seed)) in subsets}
         if len(seeds) > 1 and len(images) == 1:
             yield f"All repeats of n = {n} train on the same images: its verdicts hold for trainings on these alone."
-    partly = list(
-        dict.fromkeys(key.name for one in verdicts.each if not one.quality.too_weak for key in one.quality.weak)
-    )
+    partly = list(dict.fromkeys(name for one in verdicts.each if not one.quality.too_weak for name in one.quality.weak))
     if partly:
         yield f"Too weak to judge, but in fewer than half of the repeats: {joined(partly, MOST_TOLD)}."
-    unknown = list(dict.fromkeys(key.name for one in verdicts.each for key in one.quality.unknown))
+    unknown = list(dict.fromkeys(name for one in verdicts.each for name in one.quality.unknown))
     if unknown:
-        yield f"Not scored, so that it is not known whether they are too weak to judge: {joined(unknown, MOST_TOLD)}."
+        yield f"{UNSCORED}: {joined(unknown, MOST_TOLD)}."
     if verdicts.missing:
         what = plural(len(verdicts.missing), "planned comparison was", "planned comparisons were")
         yield f"{what} not made; each counts as undecided: {joined(verdicts.missing, MOST_TOLD)}."
@@ -341,6 +344,7 @@ def _spread(one: Verdict) -> float | None:
 
 def table(verdicts: Verdicts) -> Table:
     """Return every comparison with its verdict and what it rests on."""
+    pooled = bool(verdicts.each) and all(one.splits for one in verdicts.each)
     shows = f"Would show {100 * TARGET:g} points"
     columns: list[Column[Verdict]] = [
         Column("n", "n", lambda one: one.n, shown=False),
@@ -359,8 +363,15 @@ def table(verdicts: Verdicts) -> Table:
         ),
         PValue("p, Holm", "p_holm", lambda one: one.finding.p_adjusted),
         Column("Could show, points", "detectable", lambda one: one.finding.detectable, 1, 100),
-        Column("Repeats", "repeats_needed", lambda one: one.finding.repeats_needed, group=shows),
-        Column("Test images", "images_needed", lambda one: one.finding.images_needed, group=shows),
+        Column(
+            "Splits" if pooled else "Repeats", "repeats_needed", lambda one: one.finding.repeats_needed, group=shows
+        ),
+        Column(
+            "Test images each" if pooled else "Test images",
+            "images_needed",
+            lambda one: one.finding.images_needed,
+            group=shows,
+        ),
         Column("SD between trainings, points", "sd_trainings", _spread, 1, 100),
         Column("False claim, %", "false_claim", lambda one: one.effect.false_claim, 1, 100),
         PValue("p", "p", lambda one: one.effect.p, shown=False),
@@ -386,6 +397,8 @@ def table(verdicts: Verdicts) -> Table:
         "test images that there could be; of several splits it is that between splits, of each of which the mean over "
         "its repeats counts."
     ]
+    if any(one.splits for one in verdicts.each):
+        notes.append("Where several splits are pooled, the repeats are splits, and so many test images each has.")
     caption = "Does it help? Each training set against its control, by multi-reader multi-case analysis."
     return Table.of("verdicts", caption, columns, groups.items(), notes)
 
@@ -396,4 +409,7 @@ def place(one: Verdict) -> str:
     repeats = f"{plural(len(one.seeds), 'repeat')} (seed{'s' * (len(one.seeds) > 1)} {joined(one.seeds)})"
     if one.splits:
         repeats = f"{len(one.splits)} splits ({joined(one.splits)}) of {repeats}"
-    return f"n = {one.n}: {repeats}, {effect.images} test images in {effect.clusters} clusters"
+    images = f"{effect.images} test images in {effect.clusters} clusters"
+    if effect.images_by_repeat:
+        images = f"{effect.images_each} test images each, together {images}"
+    return f"n = {one.n}: {repeats}, {images}"

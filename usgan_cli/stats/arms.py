@@ -65,8 +65,6 @@ def _effects(readers: Sequence[Sequence[Repeat]], clusters: Mapping[str, int]) -
     right = {name: right_of(trained, files) for name, trained in in_all(readers).items()}
     effects = []
     for other in readers[0][0][1]:
-        if other.name not in right:
-            continue
         against = control_of(other.record, right)
         treated, control = right[other.name], right[against]
         effect = recorded(other.record, against, compare_arms(_models(treated), _models(control), index))
@@ -78,13 +76,9 @@ def _effects(readers: Sequence[Sequence[Repeat]], clusters: Mapping[str, int]) -
 
 
 def in_all(readers: Sequence[Sequence[Repeat]]) -> dict[str, list[list[Classified]]]:
-    """Return the classifiers of every training set that all repeats have, by its name [readers, repeats]."""
+    """Return the classifiers of every training set, which all repeats have, by its name [readers, repeats]."""
     by_name = [[{one.name: one for one in (baseline, *others)} for baseline, others in repeats] for repeats in readers]
-    return {
-        name: [[one[name] for one in repeats] for repeats in by_name]
-        for name in by_name[0][0]
-        if all(name in one for repeats in by_name for one in repeats)
-    }
+    return {name: [[one[name] for one in repeats] for repeats in by_name] for name in by_name[0][0]}
 
 
 def tested_images(
@@ -140,6 +134,7 @@ def recorded(record: ClassifierRecord, against: str, effect: Effect) -> ArmEffec
         df=effect.df,
         hillis_df=effect.hillis_df if math.isfinite(effect.hillis_df) else None,
         images=effect.images,
+        images_by_repeat=list(effect.images_by_repeat),
         clusters=effect.clusters,
         variances=parts and VarianceParts(training=parts.training, own=parts.own, shared=parts.shared),
         only_treated=effect.only_treated,
@@ -168,4 +163,5 @@ def effect_from(record: ArmEffect) -> Effect:
         variances=None if parts is None else Variances(parts.training, parts.own, parts.shared),
         only_treated=record.only_treated,
         only_control=record.only_control,
+        images_by_repeat=tuple(record.images_by_repeat),
     )

@@ -230,11 +230,8 @@ def compare_seeds(families: Sequence[Family]) -> SeedsRecord:
     seeds = [baseline.record.settings.seed for baseline, _ in families]
     if len(set(seeds)) != len(seeds):
         raise SettingsError(f"Every seed counts once; these were given: {', '.join(map(str, seeds))}.")
-    names = [[other.name for other in others] for _, others in families]
-    for seed, own in zip(seeds, names, strict=True):
-        if missing := set().union(*map(set, names)) - set(own):
-            raise _lacking(families, min(missing), seed)
-    raw = [_over_seeds(families, name) for name in names[0]]
+    check_complete(families, [(f"Seed {seed}", "") for seed in seeds])
+    raw = [_over_seeds(families, other.name) for other in families[0][1]]
     adjusted = holm([comparison.p for comparison in raw])
     return SeedsRecord(
         n=first.n,
@@ -259,8 +256,19 @@ def check_alike(families: Sequence[Family], *, splits: bool = False) -> None:
             raise SettingsError(f"The baselines of different seeds cannot be summarised: they differ in {difference}.")
 
 
-def _lacking(families: Sequence[Family], name: str, seed: int) -> DataError:
-    """Return the error that one seed has no classifier `name`, with the command that trains it."""
+def check_complete(families: Sequence[Family], places: Sequence[tuple[str, str]]) -> None:
+    """Raise a `DataError` if a family lacks a training set that another has: it would be compared with other controls.
+
+    `places` says what each family is ("Seed 1") and which option, after a blank, leads to its workspace (or "").
+    """
+    names = [{other.name for other in others} for _, others in families]
+    for (baseline, _), own, (place, work) in zip(families, names, places, strict=True):
+        if missing := set().union(*names) - own:
+            raise _lacking(families, min(missing), baseline.record.settings.seed, place, work)
+
+
+def _lacking(families: Sequence[Family], name: str, seed: int, place: str, work: str) -> DataError:
+    """Return the error that one family has no classifier `name`, with the command that trains it."""
     record = next(other.record for _, others in families for other in others if other.name == name)
     options = [f"--n {record.n} --seed {seed}"]
     options += [] if record.aug is None else [shlex.join(generator_words(record.aug))]
@@ -269,8 +277,8 @@ def _lacking(families: Sequence[Family], name: str, seed: int) -> DataError:
     options += ["--synthetic-only"] * record.synthetic_only + ["--strict"] * (record.protocol == "strict")
     options += [] if record.select is None else [f"--select {record.select}"]
     return DataError(
-        f"Seed {seed} has no classifier {name!r}, which another seed has.",
-        f"Train it: usgan train-cls {' '.join(options)} (and the other settings of its baseline)",
+        f"{place} has no classifier {name!r}, which others of the comparison have.",
+        f"Train it: usgan train-cls {' '.join(options)}{work} (and the other settings of its baseline)",
     )
 
 

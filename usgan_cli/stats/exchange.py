@@ -176,10 +176,9 @@ def exchange_rates(
         return Exchange(curve=points, arms=[], lacking=lacking)
     there, arms = in_all(readers), []
     for other in readers[0][0][1]:
-        if other.name in there:
-            arm = _by_reader(there[other.name], files)
-            images, interval = worth(sizes, curve, arm, index)
-            arms.append(_recorded(other.record, float(np.nanmean(arm, axis=1).mean()), images, interval))
+        arm = _by_reader(there[other.name], files)
+        images, interval = worth(sizes, curve, arm, index)
+        arms.append(_recorded(other.record, float(np.nanmean(arm, axis=1).mean()), images, interval))
     return Exchange(curve=points, arms=arms)
 
 

@@ -10,6 +10,10 @@ It is computed from the repeats' differences between the arms, D_j: MS(T) = r me
 2 (Cov2 - Cov3) is the jackknife covariance of D_j and D_k, averaged over pairs of repeats. So the squared standard
 error of the mean difference is var(D) / r + max(covariance, 0), and t^2 = F.
 
+Where all repeats differ by exactly the same amount, as two with few test images now and then do, MS(TR) is 0 and says
+nothing. By the model var(D) is at least what test images contribute to each repeat alone, Var - Cov1 - (Cov2 - Cov3)
+of MS(TR), since the variance between trainings cannot be negative; that stands in its place.
+
 Degrees of freedom: Obuchowski and Rockette's (t - 1)(r - 1). Hillis' (2007) larger ones suit human readers, whose
 differences vary little beside the cases'. Between trainings they vary most; where a few repeats happen to lie close
 together, Hillis' formula takes an error that is too small for one that is well known. In simulated studies of equally
@@ -25,7 +29,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -50,7 +54,7 @@ PRIMARY_WEIGHT = 0.5
 MOST_REPEATS, MOST_IMAGES = 200, 100_000
 """More are not worth stating: the difference is out of the study's reach."""
 SMALLEST = 1e-12
-"""Standard errors below it are rounding: no image is classified differently."""
+"""Standard errors below it are rounding: no image is classified differently, or each is in the same way."""
 QUANTILES = 500
 
 
@@ -105,6 +109,13 @@ class Effect:
     only_treated: float
     """Clusters that only the treated one of two paired models classifies correctly, averaged over folds and repeats."""
     only_control: float
+    images_by_repeat: tuple[int, ...] = ()
+    """Test images of each repeat where not all test the same ones, as of several splits; else empty."""
+
+    @property
+    def images_each(self) -> int:
+        """Test images of one repeat, on average."""
+        return round(float(np.mean(self.images_by_repeat or self.images)))
 
     @property
     def repeats(self) -> int:
@@ -163,7 +174,8 @@ def compare_arms(treated: NDArray[np.floating], control: NDArray[np.floating], c
     count = len(np.unique(index))
     differences, covariance = jackknife(np.where(tested, gap.mean(1), 0.0), tested, index)
     only_treated, only_control = (float(won.mean(1)[tested].mean()) * count for won in (gap > 0, gap < 0))
-    return effect_of(differences, covariance, int(used.sum()), count, only_treated, only_control)
+    effect = effect_of(differences, covariance, int(used.sum()), count, only_treated, only_control)
+    return effect if tested.all() else replace(effect, images_by_repeat=tuple(tested.sum(1).tolist()))
 
 
 def jackknife(values: Floats, tested: NDArray[np.bool_], index: NDArray[np.integer]) -> tuple[Floats, Floats]:
@@ -200,8 +212,9 @@ def effect_of(
         covariance_of_pairs = float(covariance.sum() - np.trace(covariance)) / (repeats * (repeats - 1))
         shared, own = max(covariance_of_pairs, 0.0), max(variance - covariance_of_pairs, 0.0)
         between = float(differences.var(ddof=1))
-        error, df = math.sqrt(between / repeats + shared), repeats - 1.0
-        hillis_df = df * (1 + repeats * shared / between) ** 2 if between > SMALLEST**2 else math.inf
+        varied = between > SMALLEST**2
+        error, df = math.sqrt((between if varied else own) / repeats + shared), repeats - 1.0
+        hillis_df = df * (1 + repeats * shared / between) ** 2 if varied else math.inf
         variances = Variances(max(between - own, 0.0), own * clusters, shared * clusters)
     return Effect(
         difference=float(differences.mean()),
@@ -249,13 +262,17 @@ class Finding:
 
     @property
     def images_needed(self) -> int | None:
-        """Test images with these repeats that would show `TARGET`; None where no feasible number does."""
+        """Test images of each repeat that would show `TARGET` with these repeats; None where no feasible number does.
+
+        Of several splits together there are more, in the same proportion as now.
+        """
         variances, effect = self.effect.variances, self.effect
         share = effect.clusters / effect.images
-        return None if variances is None else variances.images_needed(effect.repeats, share, self.alpha)
+        needed = None if variances is None else variances.images_needed(effect.repeats, share, self.alpha)
+        return None if needed is None else math.ceil(needed * effect.images_each / effect.images)
 
-    def sentence(self) -> str:
-        """Return the verdict in words, with what it rests on."""
+    def sentence(self, unit: str = "repeat") -> str:
+        """Return the verdict in words, with what it rests on; `unit` is what a reader is: "repeat", or "split"."""
         middle, low, high = (
             number(100 * value, 1, sign=True) for value in (self.effect.difference, *self.effect.interval)
         )
@@ -266,12 +283,22 @@ class Finding:
             return f"{self.verdict}: {points}"
         if self.detectable is None:
             return f"undecided: {points} for these trained classifiers alone; repeats would say if it holds for others"
-        needed = ((self.repeats_needed, "repeats"), (self.images_needed, "test images"))
-        ways = " or ".join(f"{count} {what}" for count, what in needed if count is not None)
-        ways = ways or "neither more repeats nor more test images alone"
+        ways = ways_to_show([self.repeats_needed], [self.images_needed], unit)
         shown = f"this study could have shown {100 * self.detectable:.1f} points"
         enough = f", {ways} would show {100 * TARGET:g} points" if self.detectable > TARGET else ""
         return f"undecided: {points}; {shown}{enough}"
+
+
+def ways_to_show(readers: Sequence[int | None], images: Sequence[int | None], unit: str) -> str:
+    """Return in words how many repeats, or splits (`unit`), or test images would show `TARGET` in all comparisons.
+
+    Both hold what each comparison needs; None where no feasible number is enough.
+    """
+    ways = []
+    for what, needed in ((f"{unit}s", readers), (f"test images{' in each split' * (unit == 'split')}", images)):
+        counts = [count for count in needed if count is not None]
+        ways += [f"{max(counts)} {what}"] if len(counts) == len(needed) else []
+    return " or ".join(ways) or f"neither more {unit}s nor more test images alone"
 
 
 def judge(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from usgan_cli.core.text import plural
-from usgan_cli.stats.mrmc import ALPHA, LINEAR_HEADS, TARGET, Variances, weights_of
+from usgan_cli.stats.mrmc import ALPHA, LINEAR_HEADS, TARGET, Variances, ways_to_show, weights_of
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Prospect:
     """Test images that would show `TARGET` with these repeats."""
     copies: bool = False
     """Whether some test images are copies of others, which `images` leaves out."""
+    unit: str = "repeat"
+    """What a repeat is: a "split" where several are pooled, of which `images` are the test images of one."""
 
     def sentence(self) -> str:
         """Return it in words."""
@@ -36,13 +38,11 @@ class Prospect:
             return f"One repeat gives no verdict, on {images} or more. Three can: [grid] seeds = [0, 1, 2]."
         # More than all test images cannot be classified correctly, so a difference of 100 points is out of reach.
         size = f"about {100 * self.detectable:.1f} points" if self.detectable < 1 else "no difference, however large,"
-        text = f"{plural(self.repeats, 'repeat')} on {images} can show {size}"
+        text = f"{plural(self.repeats, self.unit)} on {images}{' each' * (self.unit == 'split')} can show {size}"
         text = f"{text} in {self.what} (in four of five such studies; variances as of linear heads on BUSI)"
         if self.detectable <= TARGET:
             return f"{text}."
-        needed = ((self.repeats_needed, "repeats"), (self.images_needed, "test images"))
-        ways = " or ".join(f"{count} {what}" for count, what in needed if count is not None)
-        ways = ways or "neither more repeats nor more test images alone"
+        ways = ways_to_show([self.repeats_needed], [self.images_needed], self.unit)
         return f"{text}; {ways} would show {100 * TARGET:g}."
 
 
@@ -53,12 +53,13 @@ def prospects(
     *,
     primary: bool,
     copies: bool = False,
+    unit: str = "repeat",
     variances: Variances = LINEAR_HEADS,
 ) -> list[Prospect]:
     """Return what the primary comparison, if there is one, and what each of the others can show.
 
-    `repeats` are trainings of one split, or splits; `images` is the number of test images, of which clusters of copies
-    count once; `copies` says whether there are any.
+    `repeats` are trainings of one split, or splits, as `unit` says ("split"); `images` is the number of test images of
+    one, of which clusters of copies count once; `copies` says whether there are any.
     """
     weights = weights_of(comparisons, 0 if primary else None)
     kinds = {"the primary comparison": 0} if primary else {}
@@ -70,8 +71,8 @@ def prospects(
     for what, place in kinds.items():
         alpha = ALPHA * float(weights[place] / weights.sum())
         if repeats == 1:
-            return [Prospect(what, 1, images, None, None, None, copies)]
+            return [Prospect(what, 1, images, None, None, None, copies, unit)]
         shown = variances.detectable(repeats, images, alpha)
         more = variances.repeats_needed(images, alpha), variances.images_needed(repeats, 1.0, alpha)
-        made.append(Prospect(what, repeats, images, shown, *more, copies))
+        made.append(Prospect(what, repeats, images, shown, *more, copies, unit))
     return made

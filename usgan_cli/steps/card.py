@@ -18,7 +18,7 @@ from usgan_cli.reporting.verdict import judge_study
 from usgan_cli.steps.report import declared_analysis
 from usgan_cli.terminal.session import Session
 
-REVISION = 1
+REVISION = 2
 PLANNED = "planned"
 """The input of cards that is not the place of a record."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from usgan_cli.commands.clean import Clean
-from usgan_cli.core.errors import BusyError, MissingError
-from usgan_cli.core.store import files
+from usgan_cli.core.errors import BusyError, FormatError, MissingError
+from usgan_cli.core.store import files, folders
+from usgan_cli.core.store.document import RunDocument, RunRecord, read_run
 from usgan_cli.core.store.leftovers import Leftover, find_leftovers
 from usgan_cli.core.store.step import Outcome
 from usgan_cli.core.store.workspace import Workspace
@@ -30,6 +30,8 @@ class Item:
     paths: list[Path] = field(default_factory=list)
     """What it consists of."""
     leftover: Leftover | None = None
+    run: RunRecord | None = None
+    """That made the artefact which was found to be out of date."""
 
 
 def run(options: Clean, session: Session) -> list[Outcome]:
@@ -39,16 +41,21 @@ def run(options: Clean, session: Session) -> list[Outcome]:
         raise MissingError(f"There is no workspace {workspace.root}.", "Name another one: usgan clean WORK")
     items = [item for item in _items(workspace) if not options.only or item.kind in options.only]
     removed = [item for item in items if _remove(item, session)] if options.yes else []
-    total = sum(item.size for item in (removed if options.yes else items))
+    shown = removed if options.yes else items
+    total = sum(item.size for item in shown)
     if options.json:
-        rows = [{"kind": one.kind, "path": str(one.path), "why": one.why, "bytes": one.size} for one in items]
-        console.emit_json({"workspace": str(workspace.root), "removed": options.yes, "items": rows})
+        rows = [
+            {"kind": one.kind, "path": str(one.path), "why": one.why, "bytes": one.size, "removed": one in removed}
+            for one in items
+        ]
+        all_removed = options.yes and len(removed) == len(items)
+        console.emit_json({"workspace": str(workspace.root), "removed": all_removed, "items": rows})
         return []
-    if items:
+    if shown:
         session.table(
             f"{workspace.root}: {'removed' if options.yes else 'may be removed'}",
             ("what", "where", "why", "MB"),
-            [(one.kind, str(one.path), one.why, f"{one.size / 1e6:.2f}") for one in items],
+            [(one.kind, str(one.path), one.why, f"{one.size / 1e6:.2f}") for one in shown],
         )
     if not items:
         session.progress.note(f"{workspace.root}: there is nothing to remove.")
@@ -76,7 +83,7 @@ def _items(workspace: Workspace) -> list[Item]:
         # What is damaged, or holds files that are not ours, is for a person to look at.
         if finding.state == "out of date" and not artefact.findings:
             paths = _paths_of(artefact)
-            items.append(Item("outdated", finding.path, finding.why, _size(paths), paths))
+            items.append(Item("outdated", finding.path, finding.why, _size(paths), paths, run=artefact.run))
     return items
 
 
@@ -91,22 +98,32 @@ def _size(paths: list[Path]) -> int:
 
 
 def _remove(item: Item, session: Session) -> bool:
-    """Remove an item, unless another process is writing it; return whether it is gone."""
+    """Remove an item, unless another process is writing it or has made it again; return whether it is gone."""
     if item.leftover is not None:
-        item.leftover.remove()
-        return True
+        return item.leftover.remove()
     if item.kind == "caches":
         for path in item.paths:
             path.unlink(missing_ok=True)
         return True
     try:
         with files.locked(item.path):
+            if _run_of(item.path) != item.run:
+                session.progress.warn(f"{item.path} has changed since it was looked at, and stays.")
+                return False
             for path in item.paths:
-                if path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink(missing_ok=True)
+                folders.discard(path)
     except BusyError as error:
         session.progress.warn(error.message)
         return False
     return True
+
+
+def _run_of(path: Path) -> RunRecord | None:
+    """Return the run that made what is at an artefact's place now; None if that is nothing whole."""
+    try:
+        if path.is_dir():
+            finished = RunDocument.find(path)
+            return None if finished is None else finished.run
+        return read_run(path)
+    except (FormatError, MissingError):
+        return None

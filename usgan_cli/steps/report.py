@@ -24,7 +24,7 @@ from usgan_cli.study.plan import plan_study, planned_comparisons
 from usgan_cli.study.state import missing_steps
 from usgan_cli.terminal.session import Session
 
-REVISION = 5
+REVISION = 6
 AUDIT = "audit.html"
 NOT_RECORDS = ("missing", "audit", "study")
 """Inputs of a report that are not the place of a record."""
@@ -97,10 +97,12 @@ def _analysis(options: Report, config: StudyConfig | None, workspace: Workspace)
 
 
 def declared_analysis(workspace: Workspace) -> Analysis:
-    """Return what the workspace's study declares; the defaults where there is none."""
-    if not study_file(workspace).is_file():
-        return Analysis(DEFAULT_MARGIN / 100)
-    return _analysis_of(read_study(workspace), workspace)
+    """Return what the workspace's study declares; without one what its report was made with, or else the defaults."""
+    if study_file(workspace).is_file():
+        return _analysis_of(read_study(workspace), workspace)
+    made = RunDocument.find(workspace.report)
+    settings = {} if made is None else made.run.settings
+    return Analysis(settings.get("margin", DEFAULT_MARGIN / 100), settings.get("primary"))
 
 
 def _analysis_of(config: StudyConfig, workspace: Workspace) -> Analysis:

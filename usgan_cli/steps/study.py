@@ -174,8 +174,11 @@ def foresee(config: StudyConfig, steps: Sequence[PlannedStep]) -> list[Prospect]
     if not comparisons or found is None:
         return []
     images, copies = found
-    repeats = len(config.splits) if len(config.splits) > 1 else len(config.grid.seeds)
-    return prospects(repeats, images, comparisons, primary=config.analysis.primary is not None, copies=copies)
+    repeats, unit = len(config.grid.seeds), "repeat"
+    if len(config.splits) > 1:
+        repeats, unit = len(config.splits), "split"
+    primary = config.analysis.primary is not None
+    return prospects(repeats, images, comparisons, primary=primary, copies=copies, unit=unit)
 
 
 def _test_images(config: StudyConfig, data: Path) -> tuple[int, bool] | None:

@@ -27,12 +27,12 @@ from usgan_cli.core.formats.dataset import DataManifest, read_manifest
 from usgan_cli.core.store.document import RunDocument, read_main
 from usgan_cli.core.store.lifecycle import Making, making_file
 from usgan_cli.core.store.step import Outcome, Step
-from usgan_cli.core.store.workspace import BASELINE, SplitsKey, SubsetKey
+from usgan_cli.core.store.workspace import BASELINE, SplitsKey, SubsetKey, work_option
 from usgan_cli.core.table import Table
 from usgan_cli.core.text import p_text, plural, stars
 from usgan_cli.data.copies.groups import clusters_of
 from usgan_cli.stats.arms import arm_effects, pooled_effects
-from usgan_cli.stats.compare import Classified, check_alike, compare, compare_seeds
+from usgan_cli.stats.compare import Classified, check_alike, check_complete, compare, compare_seeds
 from usgan_cli.stats.exchange import exchange_rates, on_one_curve
 from usgan_cli.stats.export import comparison_table, seeds_table
 from usgan_cli.steps.inputs import SPLIT, compared_folder
@@ -41,6 +41,7 @@ from usgan_cli.terminal.session import Session
 REVISION = 4
 Family = tuple[Classified, list[Classified]]
 """A baseline, and the classifiers that are compared with it."""
+Readers = Sequence[Sequence[Family]]
 Baselines = dict[int, list[list[Classified]]]
 """Classifiers on real images alone, by their number: [readers, repeats]."""
 
@@ -53,16 +54,11 @@ def run(options: Ttest, session: Session) -> Outcome:
             f"Give --out {options.out.with_suffix('.json')}",
         )
     if options.baseline is not None or options.classifier:
-        if options.baseline is None or not options.classifier or options.n is not None or options.seeds:
-            raise SettingsError(
-                "--baseline and --classifier belong together and name the records outright.",
-                "Give both, without --n and --seeds.",
-            )
-        others = [_read(folder) for folder in options.classifier]
-        folders = [options.baseline, *options.classifier]
-        return _compare_one_seed(options, session, (_read(options.baseline), others), folders, {})
+        return _compare_named(options, session)
     if options.n is None:
-        raise SettingsError("Which classifiers? Give --n (and --seed), or --baseline DIR and --classifier DIR.")
+        raise SettingsError(
+            "Which classifiers? Give --n (and --seed), or --baseline DIR, --classifier DIR and --out FILE."
+        )
     if options.splits:
         return _compare_splits(options, session, options.n)
     if options.seeds:
@@ -74,6 +70,28 @@ def run(options: Ttest, session: Session) -> Outcome:
     return _compare_one_seed(options, session, family, folders, _clusters(session, [family]))
 
 
+def _compare_named(options: Ttest, session: Session) -> Outcome:
+    """Compare classifiers whose folders are named outright; the workspace's own comparison is left alone."""
+    selected = options.n is not None or options.seed or options.seeds or options.splits
+    if options.baseline is None or not options.classifier or selected:
+        raise SettingsError(
+            "--baseline and --classifier belong together and name the records outright.",
+            "Give both, without --n, --seed, --seeds and --splits.",
+        )
+    if options.out is None:
+        raise SettingsError(
+            "Comparisons of folders that are named outright need --out: they have no place in the workspace.",
+            "Name the JSON file to write: --out FILE.json",
+        )
+    if (session.workspace.place_of(options.out) or "").startswith("ttests/"):
+        raise SettingsError(
+            f"{options.out.parent} holds the workspace's own comparisons, of all classifiers with their controls.",
+            "Give an --out outside of that folder, or compare all of a subset: usgan ttest --n N",
+        )
+    family = _read(options.baseline), [_read(folder) for folder in options.classifier]
+    return _compare_one_seed(options, session, family, [options.baseline, *options.classifier], {})
+
+
 def _compare_one_seed(
     options: Ttest, session: Session, family: Family, folders: Sequence[Path], clusters: Mapping[str, int]
 ) -> Outcome:
@@ -81,9 +99,10 @@ def _compare_one_seed(
     baseline, others = family
     n, seed = baseline.record.n, baseline.record.settings.seed
     target = options.out or session.workspace.ttest(n, seed)
+    settings = {"n": n, "seed": seed} | ({"named": True} if options.baseline is not None else {})
     paths = {one.name: folder for one, folder in zip([baseline, *others], folders, strict=True)}
     places = session.workspace.places(target, paths)
-    step = Step("ttest", REVISION, options.recorded() | {"n": n, "seed": seed}, _digests(family), places)
+    step = Step("ttest", REVISION, options.recorded() | settings, _digests(family), places)
     with making_file(target, step, _summary, session.request, on_new_inputs="redo") as making:
         if making.needed:
             record = compare(baseline, others)
@@ -126,6 +145,7 @@ def _compare_splits(options: Ttest, session: Session, n: int) -> Outcome:
     manifests = [read_manifest(home.workspace.data) for home in homes]
     _check_split_seeds(splits, manifests, homes)
     readers = [[_family(home, n, seed) for seed in seeds] for home in homes]
+    _check_arms(splits, seeds, readers, homes)
     clusters, *_ = [_clusters(home, families) for home, families in zip(homes, readers, strict=True)]
     real = _real_alone([(home, seeds) for home in homes], readers)
     inputs = _inputs(readers, real, splits)
@@ -151,16 +171,26 @@ def _compare_splits(options: Ttest, session: Session, n: int) -> Outcome:
             )
     if making.outcome.status != "planned":
         record = SplitsRecord.read(target)
-        _show_effects(session, n, record.effects)
+        _show_effects(session, n, record.effects, "split")
         _show_exchange(session, n, record.exchange)
     return making.outcome
+
+
+def _check_arms(splits: Sequence[int], seeds: Sequence[int], readers: Readers, homes: Sequence[Session]) -> None:
+    """Refuse splits and seeds that do not have the same training sets."""
+    of_seed = {seed: f", seed {seed}," if len(seeds) > 1 else "" for seed in seeds}
+    works = [work_option(home.workspace.root) for home in homes]
+    places = [
+        (f"Split {split}{of_seed[seed]}", work) for split, work in zip(splits, works, strict=True) for seed in seeds
+    ]
+    check_complete([family for repeats in readers for family in repeats], places)
 
 
 def _check_split_seeds(splits: Sequence[int], manifests: Sequence[DataManifest], homes: Sequence[Session]) -> None:
     """Refuse splits that are not of the same images, or not drawn with the seeds that are named."""
     images = [{(image.file, image.class_, image.group, image.sha256) for image in one.images} for one in manifests]
     for seed, manifest, there, home in zip(splits, manifests, images, homes, strict=True):
-        again = f"Prepare it: usgan prepare SOURCE --split new --seed {seed} --work {home.workspace.root} --force"
+        again = f"Prepare it: usgan prepare SOURCE --split new --seed {seed}{work_option(home.workspace.root)} --force"
         if manifest.seed != seed or manifest.split_from != "usgan":
             raise DataError(f"{home.workspace.data} is not the split that usgan draws with seed {seed}.", again)
         if there != images[0]:
@@ -180,7 +210,7 @@ def _digests(family: Family) -> dict[str, str]:
     return {one.name: one.record.content_digest() for one in [baseline, *others]}
 
 
-def _inputs(readers: Sequence[Sequence[Family]], real: Baselines, splits: Sequence[int] = ()) -> dict[str, str]:
+def _inputs(readers: Readers, real: Baselines, splits: Sequence[int] = ()) -> dict[str, str]:
     """Return the digests of the compared classifiers, and of the baselines of every size: "split 1 n50-s0/real"."""
     inputs = {}
     for i, repeats in enumerate(readers):
@@ -204,7 +234,7 @@ def _read(folder: Path) -> Classified:
 def _family(session: Session, n: int, seed: int) -> Family:
     """Read the baseline and every other finished classifier of one subset."""
     folder = session.workspace.classifiers(n, seed)
-    which = f"--n {n} --seed {seed}"
+    which = f"--n {n} --seed {seed}{work_option(session.workspace.root)}"
     names = [path.parent.name for path in sorted(folder.glob("[!.]*/run.json"))]
     if "real" not in names:
         raise MissingError(
@@ -220,7 +250,7 @@ def _family(session: Session, n: int, seed: int) -> Family:
     return _read(folder / "real"), others
 
 
-def _real_alone(homes: Sequence[tuple[Session, Sequence[int]]], readers: Sequence[Sequence[Family]]) -> Baselines:
+def _real_alone(homes: Sequence[tuple[Session, Sequence[int]]], readers: Readers) -> Baselines:
     """Return the baselines of every size that all readers have, trained as those of `readers` were.
 
     `homes` are the workspace and the seeds of each reader.
@@ -256,8 +286,8 @@ def _clusters(session: Session, families: Sequence[Family]) -> dict[str, int]:
         if baseline.record.settings.test != digest:
             raise DataError(
                 "The classifiers were tested on another version of the dataset than the one that is there.",
-                f"Train them again: usgan train-cls --n {baseline.record.n} --seed {baseline.record.settings.seed} "
-                "--refresh",
+                f"Train them again: usgan train-cls --n {baseline.record.n} --seed {baseline.record.settings.seed}"
+                f"{work_option(session.workspace.root)} --refresh",
             )
     return clusters_of(manifest)
 
@@ -324,13 +354,14 @@ def _show_seeds(session: Session, record: SeedsRecord) -> None:
     session.progress.note(SHARED_TEST_IMAGES)
 
 
-def _show_effects(session: Session, n: int, effects: Sequence[ArmEffect]) -> None:
+def _show_effects(session: Session, n: int, effects: Sequence[ArmEffect], unit: str = "repeat") -> None:
     """Show every difference to a control with its interval: the report has the verdicts, which depend on them all."""
     if not effects:
         return
-    repeats = plural(len(effects[0].by_repeat), "repeat")
+    readers, images = plural(len(effects[0].by_repeat), unit), effects[0].images
+    tested = f"{images} test images{' together' * (unit == 'split')}"
     rows = [(one.name, one.against, _points(one.difference, one.interval), p_text(one.p)) for one in effects]
-    title = f"n = {n}: accuracy against the control, {repeats}, {effects[0].images} test images"
+    title = f"n = {n}: accuracy against the control, {readers}, {tested}"
     session.table(title, ("classifier", "against", "points [95 %]", "p, not adjusted"), rows)
     session.explain(("points", "p, not adjusted"))
     session.progress.note("Verdicts depend on all comparisons of a study together: usgan report")

@@ -107,7 +107,7 @@ def as_list(returned: Outcome | list[Outcome] | None) -> list[Outcome]:
 def carry_out(options: InWorkspace) -> None:
     """Carry a command out on the terminal, and print the path of what was written, or with --json the result."""
     session = Session.of(options)
-    if isinstance(options, StepOptions) and not options.dry_run:
+    if isinstance(options, StepOptions) and not options.dry_run and not options.READS_ONLY:
         _clear_leftovers(session)
     outcomes = as_list(perform(options, session))
     if options.json and outcomes:

@@ -76,55 +76,7 @@ def test_a_file_is_replaced_whole_or_left_as_it_was(tmp_path: Path) -> None:
     assert names(path.parent) == ["file.txt"]
 
 
-def test_a_folder_appears_whole_and_replaces_the_old_one(tmp_path: Path) -> None:
-    path = tmp_path / "made"
-    with files.published_folder(path) as folder:
-        (folder / "a").write_text("1")
-        assert not path.exists()
-    with files.published_folder(path) as folder:
-        assert names(folder) == []
-        (folder / "b").write_text("2")
-        assert names(path) == ["a"]
-    assert names(path) == ["b"]
-    assert names(tmp_path) == ["made"]
-
-
-def test_a_folder_that_fails_leaves_the_old_one_and_nothing_beside(tmp_path: Path) -> None:
-    path = tmp_path / "made"
-    with files.published_folder(path) as folder:
-        (folder / "a").write_text("1")
-    with pytest.raises(KeyboardInterrupt), files.published_folder(path) as folder:
-        (folder / "b").write_text("2")
-        raise KeyboardInterrupt
-    assert names(path) == ["a"]
-    assert names(tmp_path) == ["made"]
-
-
-def test_a_folder_that_cannot_take_its_name_gives_it_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "made"
-    with files.published_folder(path) as folder:
-        (folder / "a").write_text("1")
-    rename = Path.rename
-
-    def refuse(self: Path, target: Path) -> Path:
-        if self.name.endswith(".partial"):
-            raise PermissionError(13, "Permission denied", str(target))
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, "rename", refuse)
-    with pytest.raises(PermissionError), files.published_folder(path) as folder:
-        (folder / "b").write_text("2")
-    assert names(path) == ["a"]
-
-
 def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
-    path = tmp_path / "made"
-    for leftover in (".made.partial", ".made.old"):
-        (tmp_path / leftover).mkdir()
-        (tmp_path / leftover / "junk").write_text("junk")
-    with files.published_folder(path) as folder:
-        assert names(folder) == []
-    assert names(tmp_path) == ["made"]
     for leftover in (".x.json.17.partial", ".y.json.17.partial", ".x.json.more.17.partial"):
         (tmp_path / leftover).write_text("half")
     with files.locked(tmp_path / "x.json"):
@@ -198,3 +150,35 @@ def test_a_lock_is_released_when_the_work_fails(tmp_path: Path) -> None:
     with files.locked(tmp_path / "x"):
         pass
     assert not (tmp_path / ".x.holder").exists()
+
+
+def test_a_lock_that_is_claimed_to_clear_up_is_waited_for(tmp_path: Path) -> None:
+    claimed, seen = threading.Event(), []
+
+    def claim() -> None:
+        with files.claimed(tmp_path / "x"):
+            claimed.set()
+            time.sleep(0.3)
+            seen.append("cleared")
+
+    thread = threading.Thread(target=claim)
+    thread.start()
+    claimed.wait()
+    with pytest.raises(BusyError), files.claimed(tmp_path / "x"):
+        pass
+    with files.locked(tmp_path / "x"):
+        seen.append("locked")
+    thread.join()
+    assert seen == ["cleared", "locked"]
+
+
+def test_a_lock_whose_holder_says_nothing_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "CLEARING_S", 0.2)
+    with (
+        files.claimed(tmp_path / "x"),
+        pytest.raises(BusyError, match="another process"),
+        files.locked(tmp_path / "x"),
+    ):
+        pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from processes import Forked
 
 from usgan_cli import cli
 from usgan_cli.core.store import files
+from usgan_cli.core.store.document import PlanDocument
 from usgan_cli.core.store.leftovers import clear_leftovers, find_leftovers
 
 DEAD = 2**22 + 1
@@ -25,65 +27,183 @@ def put(path: Path, text: str = "x") -> Path:
 
 
 def temporary(name: str, pid: int, machine: str | None = None) -> str:
-    return f".{name}.{machine or files.this_machine()}-{pid}.partial"
+    return f".{name}.{machine or files.these_processes()}-{pid}.partial"
+
+
+def held_by_the_dead(path: Path) -> Path:
+    """Put the name of a killed process beside an artefact, as the holder of its lock."""
+    return put(path.with_name(f".{path.name}.holder"), json.dumps({"pid": DEAD, "machine": files.this_machine()}))
+
+
+def record(folder: Path) -> Path:
+    """Put the record of an artefact into a folder."""
+    PlanDocument(command="score", revision=1, settings={}, inputs={}).write(folder / PlanDocument.FILE)
+    return folder
 
 
 def test_leftovers_of_dead_processes_are_found_wherever_they_are(tmp_path: Path) -> None:
     gone = [
+        put(tmp_path / temporary("study.json", DEAD)),
         put(tmp_path / "subsets" / temporary("n8-s0.json", DEAD)),
         put(tmp_path / "gans" / "ada-n8-s0" / "checkpoint" / temporary("kimg1.json", DEAD)),
-        put(tmp_path / "scores" / ".a.json.holder", json.dumps({"pid": DEAD, "machine": files.this_machine()})),
+        put(tmp_path / "classifiers" / "n8-s0" / "real" / "folds" / temporary("fold0.json", DEAD)),
+        put(tmp_path / "splits" / "s1" / "subsets" / temporary("n8-s0.json", DEAD)),
+        held_by_the_dead(tmp_path / "scores" / "a.json"),
         put(tmp_path / "scores" / ".b.json.holder", "{"),
         put(tmp_path / "synthetic" / ".a.partial" / "1.png").parent,
+        held_by_the_dead(tmp_path / "synthetic" / "a"),
+        put(tmp_path / ".data.partial" / "1.png").parent,
+        held_by_the_dead(tmp_path / "data"),
+        put(tmp_path / "cache" / temporary("a.safetensors", DEAD)),
+        put(tmp_path / "snakemake" / temporary("plan.json", DEAD)),
     ]
+    put(tmp_path / "scores" / ".b.json.lock", "")
     put(tmp_path / "synthetic" / "b" / "1.png")
-    gone.append(put(tmp_path / "synthetic" / ".b.old" / "1.png").parent)
+    gone.append(record(tmp_path / "synthetic" / ".b.old"))
+    gone.append(held_by_the_dead(tmp_path / "synthetic" / "b"))
     kept = [
         put(tmp_path / "subsets" / "n8-s0.json"),
         put(tmp_path / "subsets" / ".n8-s0.json.lock", ""),
         put(tmp_path / "subsets" / temporary("n9-s0.json", os.getpid())),
         put(tmp_path / "subsets" / temporary("n9-s0.json", DEAD, "0" * 8)),
-        put(tmp_path / ".hidden"),
-        put(tmp_path / "notes.partial"),
-        put(tmp_path / ".git" / "HEAD"),
     ]
     assert {leftover.path for leftover in find_leftovers(tmp_path)} == set(gone)
-    clear_leftovers(tmp_path)
+    assert {leftover.path for leftover in clear_leftovers(tmp_path)} == set(gone)
     assert not any(path.exists() for path in gone)
     assert all(path.exists() for path in kept)
 
 
+def test_what_a_person_keeps_under_such_names_stays(tmp_path: Path) -> None:
+    kept = [
+        put(tmp_path / ".hidden"),
+        put(tmp_path / "notes.partial"),
+        put(tmp_path / ".git" / "HEAD"),
+        put(tmp_path / ".venv.old" / "bin"),
+        put(tmp_path / "venv" / "bin"),
+        put(tmp_path / ".notes.old" / "today"),
+        put(tmp_path / "sub" / ".cfg.partial" / "a"),
+        put(tmp_path / "sub" / temporary("a", DEAD)),
+        put(tmp_path / temporary("a", DEAD)),
+        put(tmp_path / ".mail.holder"),
+        put(tmp_path / ".data.old" / "1.png"),
+        put(tmp_path / ".data.partial" / "1.png"),
+        put(tmp_path / "data" / "1.png"),
+        put(tmp_path / ".data.lock", ""),
+        put(tmp_path / "gans" / ".mine.old" / "notes.txt"),
+        put(tmp_path / "gans" / ".mine.holder", "a person's"),
+        put(tmp_path / "elsewhere" / temporary("a", DEAD)),
+        held_by_the_dead(tmp_path / "notes"),
+        held_by_the_dead(tmp_path / "sub" / "cfg"),
+    ]
+    (tmp_path / "gans" / "linked").symlink_to(tmp_path / "elsewhere")
+    assert find_leftovers(tmp_path) == []
+    held_by_the_dead(tmp_path / "data")
+    (tmp_path / ".data.partial").rename(tmp_path / ".data.parts")
+    assert [leftover.path.name for leftover in clear_leftovers(tmp_path)] == [".data.holder"]
+    assert [path for path in kept if not path.exists()] == [tmp_path / ".data.partial" / "1.png"]
+
+
 def test_a_temporary_file_of_another_machine_is_left_over_once_it_is_old(tmp_path: Path) -> None:
-    path = put(tmp_path / temporary("a", DEAD, "0" * 8))
+    path = put(tmp_path / "subsets" / temporary("a", DEAD, "0" * 8))
     assert find_leftovers(tmp_path) == []
     os.utime(path, (0, 0))
     assert [leftover.path for leftover in find_leftovers(tmp_path)] == [path]
 
 
+def test_a_temporary_file_that_no_lock_protects_may_be_of_a_process_that_cannot_be_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for space in ("pid:[1]", "pid:[2]"):
+        (tmp_path / space).symlink_to(space)
+    monkeypatch.setattr(files, "PROCESSES", tmp_path / "pid:[1]")
+    path = put(tmp_path / "cache" / "lite2" / temporary("a.safetensors", DEAD))
+    monkeypatch.setattr(files, "PROCESSES", tmp_path / "pid:[2]")
+    assert find_leftovers(tmp_path) == []
+    monkeypatch.setattr(files, "PROCESSES", tmp_path / "pid:[1]")
+    assert [leftover.path for leftover in clear_leftovers(tmp_path)] == [path]
+
+
 def test_what_is_being_written_stays(tmp_path: Path) -> None:
-    put(tmp_path / "synthetic" / ".a.partial" / "1.png")
-    put(tmp_path / "synthetic" / temporary("a", DEAD))
-    with files.locked(tmp_path / "synthetic" / "a"):
+    place = tmp_path / "synthetic"
+    left = [put(place / ".a.partial" / "1.png").parent, put(place / temporary("a", DEAD))]
+    with files.locked(place / "a"):
         assert find_leftovers(tmp_path) == []
-        put(tmp_path / "synthetic" / ".a.partial" / "1.png")
-    assert find_leftovers(tmp_path) != []
+        put(place / temporary("a", DEAD))
+    holder = held_by_the_dead(place / "a")
+    assert {leftover.path for leftover in find_leftovers(tmp_path)} == {*left, holder}
+
+
+def test_what_a_process_writes_that_cannot_be_seen_stays(tmp_path: Path) -> None:
+    # As in two containers of one host name, where the number of the other's process is that of none here.
+    paths = {
+        "synthetic/a": ["synthetic/.a.partial/1.png", "synthetic/.a.holder"],
+        "gans/a": [f"gans/a/checkpoint/{temporary('kimg1.json', DEAD)}", "gans/.a.old/config.json"],
+        "scores/a.json": [f"scores/{temporary('a-nearest.png', DEAD)}", f"scores/{temporary('a.json', DEAD)}"],
+        "pictures/a.png.json": [f"pictures/{temporary('a.png', DEAD)}"],
+    }
+    written = [put(tmp_path / path) for beside in paths.values() for path in beside]
+    record(tmp_path / "gans" / ".a.old")
+    for artefact in paths:
+        held_by_the_dead(tmp_path / artefact)
+    with ExitStack() as held:
+        for artefact in paths:
+            held.enter_context(files.claimed(tmp_path / artefact))
+        assert find_leftovers(tmp_path) != []
+        assert clear_leftovers(tmp_path) == []
+        assert all(path.exists() for path in written)
+    assert clear_leftovers(tmp_path) != []
+    assert not any(path.exists() for path in written)
+
+
+def test_a_leftover_is_looked_at_again_once_its_lock_is_held(tmp_path: Path) -> None:
+    path = record(tmp_path / "gans" / ".a.old")
+    put(tmp_path / "gans" / "a" / "generator.json")
+    held_by_the_dead(tmp_path / "gans" / "a")
+    found = {leftover.path: leftover for leftover in find_leftovers(tmp_path)}
+    (tmp_path / "gans" / "a" / "generator.json").unlink()
+    assert found[path].remove()
+    assert (tmp_path / "gans" / "a" / PlanDocument.FILE).exists()
+    assert not found[path].remove()
 
 
 def test_an_artefact_whose_replacement_was_cut_short_gets_its_name_back(tmp_path: Path) -> None:
-    put(tmp_path / "gans" / ".a.old" / "generator.json", "whole")
-    (leftover,) = clear_leftovers(tmp_path)
+    put(record(tmp_path / "gans" / ".a.old") / "generator.json", "whole")
+    held_by_the_dead(tmp_path / "gans" / "a")
+    leftover, _ = clear_leftovers(tmp_path)
     assert "gets its name back" in leftover.why
     assert (tmp_path / "gans" / "a" / "generator.json").read_text() == "whole"
     assert find_leftovers(tmp_path) == []
 
 
+def test_a_link_that_is_left_over_goes_and_what_it_leads_to_stays(tmp_path: Path) -> None:
+    big = put(tmp_path / "big" / "1.png")
+    put(tmp_path / "data" / "1.png")
+    (tmp_path / ".data.old").symlink_to(big.parent)
+    held_by_the_dead(tmp_path / "data")
+    assert len(clear_leftovers(tmp_path)) == 2
+    assert big.exists() and not (tmp_path / ".data.old").is_symlink()
+
+
 def test_the_next_command_clears_them(tmp_path: Path) -> None:
     left = put(tmp_path / "subsets" / temporary("n8-s0.json", DEAD))
-    assert cli.run(["status", "--work", str(tmp_path)]) == 1  # there is nothing else in it
-    assert not left.exists()
-    put(left)
     assert cli.run(["report", "--dry-run", "--work", str(tmp_path)]) in {0, 1}
     assert left.exists(), "a dry run changes nothing"
+    assert cli.run(["status", "--work", str(tmp_path)]) == 1  # there is nothing else in it
+    assert left.exists(), "and one may only look"
+    assert cli.run(["subsample", "--n", "8", "--work", str(tmp_path)]) == 1  # there is no dataset
+    assert not left.exists()
+
+
+def test_what_one_may_not_remove_stays_without_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held_by_the_dead(tmp_path / "data")
+    left = put(tmp_path / "subsets" / temporary("n8-s0.json", DEAD))
+
+    def refuse(self: Path, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert clear_leftovers(tmp_path) == []
+    assert left.exists()
 
 
 def test_locks_and_temporary_files_name_neither_user_nor_machine(tmp_path: Path) -> None:

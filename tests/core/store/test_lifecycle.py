@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import subprocess
@@ -128,7 +129,6 @@ def test_the_run_is_recorded(maker: Maker) -> None:
         (OTHER_INPUT, ["its input 'data' has changed"]),
         (replace(STEP, inputs={**STEP.inputs, "subset": "s"}), ["its input 'subset' was not there when it was made"]),
         (replace(STEP, revision=2), ["made by revision 1 of this step (now 2)"]),
-        (replace(STEP, command="ttest"), ["made by usgan score"]),
         (
             replace(STEP, settings={"count": 7, "net": {}}, revision=2),
             ["count is 5 there and 7", "net.depth is 2 there and 'unset' now", "revision 1"],
@@ -185,10 +185,29 @@ def test_refreshing_makes_again_what_differs_and_leaves_what_does_not(maker: Mak
     assert maker(OTHER_INPUT).status == "skipped"
 
 
-def test_refreshing_does_not_replace_what_another_command_made(maker: Maker) -> None:
+@pytest.mark.parametrize("refresh", [False, True])
+def test_what_another_command_made_is_not_replaced_and_the_hint_works(maker: Maker, refresh: bool) -> None:
     maker()
-    with pytest.raises(SettingsError, match="made by usgan score"):
-        maker(replace(STEP, command="ttest"), refresh=True)
+    for command, place in (("ttest", "--out"), ("phantom", "folder"), ("export", "--onnx"), ("subsample", "--work")):
+        with pytest.raises(SettingsError, match=r"made by usgan score; usgan .* does not replace it") as caught:
+            maker(replace(STEP, command=command), refresh=refresh)
+        assert caught.value.hint == f"Choose another {place}, or move it away."
+
+
+def test_a_hint_of_another_place_names_an_option_that_the_command_has() -> None:
+    from usgan_cli.cli import COMMANDS
+    from usgan_cli.commands.common import StepOptions
+    from usgan_cli.core.options import options_of
+
+    for command in COMMANDS:
+        if issubclass(command, StepOptions) and command.COMMAND not in ("study", "status"):
+            place = replace(STEP, command=command.COMMAND).elsewhere
+            fields = {one.name for one in options_of(command)}
+            if command.COMMAND == "phantom":  # names it without an option
+                assert place == "another folder"
+            else:
+                assert place.removeprefix("another --") in fields
+                assert place == "another --out" or "out" not in fields
 
 
 def test_refreshing_begins_an_unfinished_folder_of_other_settings_anew(tmp_path: Path) -> None:
@@ -292,6 +311,69 @@ def test_work_that_fails_under_force_leaves_the_old_artefact(published: Maker) -
         published(replace(STEP, revision=2), force=True)
     assert snapshot(published.path.parent) == before
     assert published().status == "skipped"
+
+
+@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize("moment", ["set aside", "folder", "plan"])
+def test_a_failure_as_work_begins_anew_leaves_the_finished_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, failure: BaseException
+) -> None:
+    maker = Maker("grown", tmp_path / "made")
+    maker()
+    before = snapshot(tmp_path)
+    where, what = {
+        "set aside": (Path, "rename"),
+        "folder": (Path, "mkdir"),
+        "plan": (lifecycle.PlanDocument, "write"),
+    }[moment]
+    done = getattr(where, what)
+
+    def fail(self: Any, *given: Any, **named: Any) -> Any:
+        if moment == "folder" and self != maker.path:
+            return done(self, *given, **named)
+        monkeypatch.undo()
+        if moment == "set aside":
+            done(self, *given, **named)
+        raise failure
+
+    monkeypatch.setattr(where, what, fail)
+    with pytest.raises(type(failure)):
+        maker(replace(STEP, revision=2), force=True)
+    assert snapshot(tmp_path) == before
+    assert maker.left == ["made"]
+    assert maker().status == "skipped"
+
+
+def test_an_artefact_that_a_killed_process_set_aside_is_found_again(tmp_path: Path) -> None:
+    for kind in ("folder", "grown"):
+        for begun in (False, True):
+            maker = Maker(kind, tmp_path / f"{kind}{begun}" / "made")
+            maker()
+            maker.path.rename(maker.path.with_name(".made.old"))
+            if begun:
+                maker.path.mkdir()
+            assert maker().status == "skipped"
+            assert maker.left == ["made"]
+
+
+@pytest.mark.parametrize("there", ["a folder", "an empty folder", "nothing"])
+@pytest.mark.parametrize("kind", ["folder", "grown"])
+def test_an_artefact_that_is_a_link_stays_one(tmp_path: Path, kind: str, there: str) -> None:
+    maker = Maker(kind, tmp_path / "there" / "made")
+    maker.path.parent.mkdir()
+    big = tmp_path / "big" / "data"
+    maker.path.symlink_to(big)
+    if there != "nothing":
+        big.mkdir(parents=True)
+    if there == "a folder":
+        maker()
+    result = maker(replace(STEP, revision=2), force=True)
+    assert result.status == "done"
+    assert maker.path.is_symlink()
+    assert {"made.json", "run.json"} <= {entry.name for entry in big.iterdir()}
+    assert [entry.name for entry in big.parent.iterdir()] == ["data"]
+    assert maker.left == ["made"]
+    assert maker(replace(STEP, revision=2)).status == "skipped"
 
 
 def test_an_unfinished_folder_is_continued(tmp_path: Path) -> None:

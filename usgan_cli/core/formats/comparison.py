@@ -69,6 +69,8 @@ class ArmEffect(Part):
     """None with one repeat."""
     only_treated: float
     only_control: float
+    images_by_repeat: list[int] = Field(default_factory=list)
+    """Test images of each repeat, where repeats are splits, of which `images` are the union; else empty."""
     trainings: list[list[float]] = Field(default_factory=list)
     """Differences of the trainings within each repeat, where a repeat is a split with several; else empty."""
     false_claim: float

@@ -275,7 +275,7 @@ def read_sealed(path: Path) -> dict[str, Any]:
 
 
 def _elsewhere(path: Path) -> str:
-    return "Choose another --out, or move it away." if locate(path) is None else remedy(path)
+    return "Choose another place, or move it away." if locate(path) is None else remedy(path)
 
 
 def read_run(path: Path) -> RunRecord:

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: digests, atomic writes, published folders and locks."""
+"""Files that are whole or absent: digests, atomic writes and locks."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import socket
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,10 +19,15 @@ from filelock import FileLock, Timeout
 from usgan_cli.core.errors import BusyError
 
 PARTIAL = re.compile(r"\.(?P<name>.+)\.(?:(?P<machine>[0-9a-f]{8})-)?(?P<pid>\d+)\.partial")
-"""Names of the temporary files of `atomic_path`: the final name, the machine and the number of the writing process."""
+"""Names of the temporary files of `atomic_path`: the final name, `these_processes`, the number of the writing one."""
 MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
+PROCESSES = Path("/proc/self/ns/pid")
+"""On Linux a link whose end names the processes whose numbers can be seen."""
 RANDOM_ADDRESS = 1 << 40
 """Bit of a network card's address that `uuid.getnode` sets where it found none: then each process draws another."""
+
+CLEARING_S = 10
+"""How long to wait for a lock whose holder does not say who it is."""
 
 
 def sha256_bytes(data: bytes | memoryview) -> str:
@@ -59,7 +64,8 @@ def digest_json(value: Any) -> str:
     return sha256_bytes(text.encode())
 
 
-def _beside(path: Path, suffix: str) -> Path:
+def beside(path: Path, suffix: str) -> Path:
+    """Return the hidden path that something for `path` has beside it."""
     return path.with_name(f".{path.name}.{suffix}")
 
 
@@ -67,7 +73,7 @@ def _beside(path: Path, suffix: str) -> Path:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it takes the final name on success and is removed on failure."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _beside(path, f"{this_machine()}-{os.getpid()}.partial")
+    temporary = beside(path, f"{these_processes()}-{os.getpid()}.partial")
     try:
         with naming(path):
             yield temporary
@@ -109,40 +115,23 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def published_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `path`; on success it takes the final name and replaces what was there.
+def claimed(path: Path) -> Iterator[None]:
+    """Hold the lock on `path` for as long as clearing up takes, if nobody holds it.
 
-    Leftovers of an interrupted call are removed first, so the caller should hold `locked(path)`.
+    Raises
+    ------
+    BusyError
+        Somebody holds it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, old = _beside(path, "partial"), _beside(path, "old")
-    for leftover in (temporary, old):
-        if leftover.exists():
-            shutil.rmtree(leftover)
-    temporary.mkdir()
+    lock = FileLock(beside(path, "lock"))
     try:
-        yield temporary
-        if path.exists():
-            path.rename(old)
-        try:
-            temporary.rename(path)
-        except OSError:
-            if old.exists():
-                old.rename(path)
-            raise
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise BusyError(f"{path} is being written.", "Wait until it has finished.") from None
+    try:
+        yield
     finally:
-        for leftover in (temporary, old):
-            if leftover.exists():
-                shutil.rmtree(leftover)
-
-
-def set_aside(path: Path) -> Path:
-    """Rename a folder that is about to be replaced, whose lock the caller holds; return where it is now."""
-    old = _beside(path, "old")
-    if old.exists():
-        shutil.rmtree(old)
-    path.rename(old)
-    return old
+        lock.release()
 
 
 @contextmanager
@@ -153,15 +142,13 @@ def locked(path: Path, *, wait_s: float = 0) -> Iterator[None]:
     `BusyError` names that process.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    holder = _beside(path, "holder")
-    lock = FileLock(_beside(path, "lock"))
-    try:
-        lock.acquire(timeout=wait_s)
-    except Timeout:
+    holder = beside(path, "holder")
+    lock = FileLock(beside(path, "lock"))
+    if not _acquire(lock, path, wait_s):
         raise BusyError(
             f"{path} is being written by {holder_of(path) or 'another process'}.",
-            "Wait until it has finished, then run the same command again (it will be skipped), or use another --out.",
-        ) from None
+            "Wait until it has finished, then run the same command again (it will be skipped), or use another place.",
+        )
     try:
         clear_temporary(path)
         holder.write_text(json.dumps({"pid": os.getpid(), "machine": this_machine()}))
@@ -171,13 +158,30 @@ def locked(path: Path, *, wait_s: float = 0) -> Iterator[None]:
         lock.release()
 
 
+def _acquire(lock: FileLock, path: Path, wait_s: float) -> bool:
+    """Take a lock, and return whether that was possible.
+
+    While no living process says that it holds the lock, it may be `claimed` for a moment: that is waited for.
+    """
+    end = time.monotonic() + CLEARING_S
+    while True:
+        try:
+            lock.acquire(timeout=wait_s)
+        except Timeout:
+            if holder_of(path) is not None or time.monotonic() > end:
+                return False
+            time.sleep(0.05)
+        else:
+            return True
+
+
 def holder_of(path: Path) -> str | None:
     """Return the process that holds the lock on `path`, in words; None if it is free.
 
     A dead process on this machine holds no lock; for other machines we cannot know.
     """
     try:
-        holder = json.loads(_beside(path, "holder").read_text())
+        holder = json.loads(beside(path, "holder").read_text())
         pid, machine = int(holder["pid"]), holder["machine"]
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
@@ -189,6 +193,18 @@ def holder_of(path: Path) -> str | None:
 def this_machine() -> str:
     """Return eight hexadecimal digits that stand for this machine: of its name, salted so that it cannot be guessed."""
     return sha256_bytes(f"{_salt()}/{socket.gethostname()}".encode())[:8]
+
+
+def these_processes() -> str:
+    """Return eight hexadecimal digits that stand for the processes whose numbers can be seen from this one.
+
+    These are the machine's, or those of a container, which may have the machine's name.
+    """
+    try:
+        space = PROCESSES.readlink()
+    except OSError:
+        return this_machine()
+    return sha256_bytes(f"{this_machine()}/{space}".encode())[:8]
 
 
 def _salt() -> str:

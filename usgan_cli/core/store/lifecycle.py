@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 from usgan_cli.core.errors import FormatError, SettingsError
 from usgan_cli.core.progress import Silent
-from usgan_cli.core.store import files
-from usgan_cli.core.store.document import FORMATS, Document, PlanDocument, RunDocument, read_run
+from usgan_cli.core.store import files, folders
+from usgan_cli.core.store.document import Document, PlanDocument, RunDocument, read_run
 from usgan_cli.core.store.provenance import Clock
 from usgan_cli.core.store.remedy import locate
 from usgan_cli.core.store.step import Outcome, Request, Step
@@ -124,7 +124,7 @@ def find_existing(path: Path) -> Existing | None:
 
 
 def _foreign(path: Path) -> SettingsError:
-    return SettingsError(f"{path} exists and was not made by usgan.", "Choose another --out, or move it away.")
+    return SettingsError(f"{path} exists and was not made by usgan.", "Choose another place, or move it away.")
 
 
 def _is_ours(path: Path) -> bool:
@@ -133,8 +133,7 @@ def _is_ours(path: Path) -> bool:
         return True
     if path.is_dir():
         return any((path / name).is_file() for name in (RunDocument.FILE, PlanDocument.FILE))
-    with path.open("rb") as file:
-        return f'"format": "{FORMATS}'.encode() in file.read(100)
+    return folders.is_record(path)
 
 
 @dataclass
@@ -209,7 +208,7 @@ def making_folder(
         if not making.needed:
             yield making
             return
-        with files.published_folder(path) as making.place:
+        with folders.published_folder(path) as making.place:
             clock = Clock(step, request.study)
             yield making
             _finish(making, clock)
@@ -230,9 +229,10 @@ def growing_folder(
         if not making.needed:
             yield making
             return
-        old = files.set_aside(path) if path.exists() and (request.force or _is_other(path, step, permission)) else None
-        path.mkdir(parents=True, exist_ok=True)
-        files.clear_partial(path)
+        place = folders.place_of(path)
+        replaces = path.exists() and (request.force or _is_other(path, step, permission))
+        if replaces:
+            folders.make_room(path)
         plan = PlanDocument(
             command=step.command,
             revision=step.revision,
@@ -240,22 +240,26 @@ def growing_folder(
             inputs=dict(step.inputs),
             study=request.study,
         )
-        plan.write(path / PlanDocument.FILE)
-        (path / RunDocument.FILE).unlink(missing_ok=True)
         try:
+            if replaces:
+                folders.set_aside(path)
+            place.mkdir(parents=True, exist_ok=True)
+            files.clear_partial(path)
+            plan.write(path / PlanDocument.FILE)
+            (path / RunDocument.FILE).unlink(missing_ok=True)
             clock = Clock(step, request.study)
             yield making
             _finish(making, clock)
         except BaseException:
             # Nothing was begun: leave nothing that would refuse other settings, and what was there before.
-            if [entry.name for entry in path.iterdir()] == [PlanDocument.FILE]:
-                shutil.rmtree(path)
-                if old is not None:
-                    old.rename(path)
+            if place.is_dir() and folders.is_unbegun(place):
+                shutil.rmtree(place)
+            if replaces:
+                folders.give_back(path)
             raise
         finally:
-            if old is not None and old.exists():
-                shutil.rmtree(old)
+            if replaces:
+                folders.drop_old(path)
 
 
 def _is_other(path: Path, step: Step, permission: Permission) -> bool:
@@ -301,6 +305,7 @@ def settling(path: Path, step: Step, summary: Summary, request: Request, permiss
         yield making
         return
     with files.naming(path), files.locked(path, wait_s=request.wait_s):
+        folders.put_back(path)
         making._outcome = _settled(path, step, summary, request, permission)
         yield making
     if making.needed:
@@ -318,10 +323,10 @@ def _settled(path: Path, step: Step, summary: Summary, request: Request, permiss
     changes: tuple[str, ...] = ()
     if existing is not None:
         made = existing.step
-        if made.command != step.command and (request.force or request.refresh):
+        if made.command != step.command:
             raise SettingsError(
                 f"{path} was made by usgan {made.command}; usgan {step.command} does not replace it.",
-                "Choose another --out, or move it away.",
+                f"Choose {step.elsewhere}, or move it away.",
             )
         changes = tuple(step.differences(made))
         if changes and not request.force:
@@ -352,7 +357,7 @@ def _permitted_changes(
     if not request.refresh:
         raise SettingsError(
             f"{path} exists and differs: {'; '.join(changes)}. {permit.why_not}".rstrip(),
-            "Make it again with --refresh, or choose another --out.",
+            f"Make it again with --refresh, or choose {step.elsewhere}.",
         )
     if request.study is not None and existing.study != request.study and not request.adopt:
         owner = "by hand" if existing.study is None else f"by the study {existing.study!r}"

@@ -7,7 +7,15 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from usgan_cli.core.store.workspace import GanKey, SeedsKey, SubsetKey, TrainingSet, generator_words, work_option
+from usgan_cli.core.store.workspace import (
+    GanKey,
+    SeedsKey,
+    SplitsKey,
+    SubsetKey,
+    TrainingSet,
+    generator_words,
+    work_option,
+)
 
 _PART = re.compile(r"(?P<gan>.+)-fold(?P<fold>\d+)of(?P<folds>\d+)")
 _Words = Callable[[Path, str], "list[str] | None"]
@@ -131,8 +139,15 @@ def _ttest(root: Path, name: str) -> list[str] | None:  # noqa: ARG001
     stem = re.sub(r"\.(json|csv|tex)$", "", name)
     if (key := SubsetKey.parse(stem)) is not None:
         return ["ttest", *_of_subset(key)]
+    if (splits := SplitsKey.parse(stem)) is not None:
+        several = [*_each("--seeds", splits.seeds), *_each("--splits", splits.splits)]
+        return ["ttest", "--n", str(splits.n), *several]
     seeds = SeedsKey.parse(stem)
-    return seeds and ["ttest", "--n", str(seeds.n), *(word for seed in seeds.seeds for word in ("--seeds", str(seed)))]
+    return seeds and ["ttest", "--n", str(seeds.n), *_each("--seeds", seeds.seeds)]
+
+
+def _each(option: str, values: tuple[int, ...]) -> list[str]:
+    return [word for value in values for word in (option, str(value))]
 
 
 def _picture(root: Path, name: str) -> list[str]:

@@ -18,6 +18,12 @@ INPUT = "its input"
 STUDY_VARIABLE, ADOPT_VARIABLE = "USGAN_STUDY", "USGAN_ADOPT"
 """Environment variables by which the jobs of a study know its name, and whether it was given --adopt."""
 Status = Literal["done", "skipped", "planned"]
+_ELSEWHERE = {
+    "phantom": "another folder",
+    "export": "another --onnx",
+    "subsample": "another --work",
+}
+"""How commands that have no --out are given another place."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,11 @@ class Step:
     def of(cls, record: RunRecord | PlanDocument) -> Step:
         """Return the step that an artefact's record describes."""
         return cls(record.command, record.revision, record.settings, record.inputs)
+
+    @property
+    def elsewhere(self) -> str:
+        """What a person may choose to have the artefact somewhere else, in words."""
+        return _ELSEWHERE.get(self.command, "another --out")
 
     def differences(self, other: Step) -> list[str]:
         """Return how the step that made the artefact on disk (`other`) differs from this one, in words."""
