@@ -356,6 +356,23 @@ def test_an_artefact_that_a_killed_process_set_aside_is_found_again(tmp_path: Pa
             assert maker.left == ["made"]
 
 
+def test_what_a_killed_process_left_beside_a_finished_artefact_goes_wherever_it_lies(maker: Maker) -> None:
+    maker()
+    for kind in ("old", "partial"):
+        (files.beside(maker.path, kind) / "made").mkdir(parents=True)
+        lifecycle.PlanDocument(command="score", revision=1, settings={}, inputs={}).write(
+            files.beside(maker.path, kind) / "config.json"
+        )
+    assert maker().status == "skipped"
+    assert len(maker.left) == 3, "these may be a person's"
+    dead = {"pid": 2**22 + 1, "machine": files.this_machine()}
+    files.beside(maker.path, "holder").write_text(json.dumps(dead))
+    assert maker(dry_run=True).status == "skipped"
+    assert len(maker.left) == 4
+    assert maker().status == "skipped"
+    assert maker.left == [maker.path.name]
+
+
 @pytest.mark.parametrize("there", ["a folder", "an empty folder", "nothing"])
 @pytest.mark.parametrize("kind", ["folder", "grown"])
 def test_an_artefact_that_is_a_link_stays_one(tmp_path: Path, kind: str, there: str) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from usgan_cli.core.errors import SettingsError
+from usgan_cli.core.errors import SettingsError, UsganError
 from usgan_cli.core.store.document import FORMATS, PlanDocument, RunDocument
-from usgan_cli.core.store.files import beside, is_partial
+from usgan_cli.core.store.files import beside, claimed, holder_of, is_partial
 
 
 def discard(path: Path) -> None:
@@ -81,6 +81,20 @@ def make_room(path: Path) -> None:
     _drop(old, beside(place_of(path), "partial"))
 
 
+def clear_beside(path: Path) -> None:
+    """Remove what a killed process left beside an artefact that is whole, if the name of that process shows it."""
+    holder = beside(path, "holder")
+    if not holder.is_file() or holder_of(path) is not None:
+        return
+    try:
+        with claimed(path):
+            make_room(path)
+            discard(beside(place_of(path), "partial"))
+            holder.unlink(missing_ok=True)
+    except (UsganError, OSError):  # somebody is at work there, or one may not write there
+        return
+
+
 def set_aside(path: Path) -> None:
     """Rename a folder that is about to be replaced, for which there is room."""
     place = place_of(path)
@@ -104,8 +118,8 @@ def drop_old(path: Path) -> None:
 
 def _drop(old: Path, temporary: Path) -> None:
     """Remove a folder that was set aside, under a name by which half of it is not taken for a whole artefact."""
-    discard(temporary)
     if os.path.lexists(old):
+        discard(temporary)
         old.rename(temporary)
         discard(temporary)
 

@@ -302,6 +302,8 @@ def settling(path: Path, step: Step, summary: Summary, request: Request, permiss
     if not making.needed:
         for note in quiet.notes:
             request.progress.note(note)
+        if not request.dry_run:
+            folders.clear_beside(path)
         yield making
         return
     with files.naming(path), files.locked(path, wait_s=request.wait_s):
