@@ -153,6 +153,7 @@ def test_a_spreadsheet_computes_no_column_s_name() -> None:
         ("AUC", "GAN, AUC"),
         ("McNemar, by image", "GAN, McNemar, by image"),
         ("", "GAN"),
+        ("GAN", "GAN"),
     ],
 )
 def test_a_heading_behind_a_title_begins_small_unless_it_is_a_name(group: str, title: str) -> None:

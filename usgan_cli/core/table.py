@@ -82,7 +82,7 @@ class Column(Generic[R_contra]):
     @property
     def full_title(self) -> str:
         """The title with the heading over it."""
-        if not self.group:
+        if self.group in {"", self.title}:
             return self.title
         word = self.group.partition(" ")[0]
         # FID, AUC and McNemar stay as they are.
