@@ -49,6 +49,19 @@ def test_what_is_out_of_date_goes(work: Workspace, capsys: pytest.CaptureFixture
     assert not work.subset(N, 0).exists()
 
 
+def test_what_is_out_of_date_in_a_further_split_goes_too(
+    work: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    split, source = work.split(1), tmp_path / "source"
+    run(split, "prepare", source=source, size=16, test=10, seed=1)
+    run(split, "subsample", n=(N,))
+    assert len(clean(work, capsys)["items"]) == 1
+    run(split, "prepare", source=source, size=16, test=12, seed=1)
+    shown = clean(work, capsys, "--yes")
+    assert {one["path"] for one in shown["items"]} == {str(one.subset(N, 0)) for one in (work, split)}
+    assert not split.subset(N, 0).exists()
+
+
 def test_what_was_made_again_while_the_list_was_made_stays(
     work: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ from usgan_cli.core.store.document import RunDocument, RunRecord, read_run
 from usgan_cli.core.store.leftovers import Leftover, find_leftovers
 from usgan_cli.core.store.step import Outcome
 from usgan_cli.core.store.workspace import Workspace
-from usgan_cli.steps.inventory import Artefact, cache_files, take_inventory
+from usgan_cli.steps.inventory import Artefact, cache_files, further_splits, take_inventory
 from usgan_cli.steps.outdated import find_outdated
 from usgan_cli.terminal import console
 from usgan_cli.terminal.session import Session
@@ -76,7 +76,7 @@ def _items(workspace: Workspace) -> list[Item]:
     items += [
         Item("leftovers", one.path, one.why, _size([one.path]), leftover=one) for one in find_leftovers(workspace.root)
     ]
-    artefacts = take_inventory(workspace)
+    artefacts = [artefact for one in (workspace, *further_splits(workspace)) for artefact in take_inventory(one)]
     by_path = {artefact.path: artefact for artefact in artefacts}
     for finding in find_outdated(artefacts):
         artefact = by_path[finding.path]
