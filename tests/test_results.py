@@ -19,7 +19,7 @@ from study_records import write_study
 
 from usgan_cli.core.images import codec
 from usgan_cli.reporting.groups import Study
-from usgan_cli.reporting.records import collect
+from usgan_cli.reporting.reading import collect
 from usgan_cli.reporting.verdict import Analysis, judge_study
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -27,7 +27,8 @@ from usgan_cli.core.images import codec
 from usgan_cli.core.store.workspace import PAGE, GanKey, Workspace
 from usgan_cli.core.text import gan_label, joined
 from usgan_cli.reporting.groups import Study
-from usgan_cli.reporting.records import StudyRecords, collect
+from usgan_cli.reporting.reading import collect
+from usgan_cli.reporting.records import StudyRecords
 from usgan_cli.reporting.thumbnails import Rows, samples_chart, with_distance
 from usgan_cli.reporting.verdict import headline, judge_study
 from usgan_cli.steps.report import declared_analysis

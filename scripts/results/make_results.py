@@ -30,7 +30,8 @@ from usgan_cli.core.table import Table
 from usgan_cli.core.text import number
 from usgan_cli.reporting import classifier_tables, copying_tables, exchange, score_tables, verdict
 from usgan_cli.reporting.groups import Study
-from usgan_cli.reporting.records import StudyRecords, collect
+from usgan_cli.reporting.reading import collect
+from usgan_cli.reporting.records import StudyRecords
 from usgan_cli.reporting.verdict import judge_study
 from usgan_cli.steps.report import declared_analysis
 

@@ -15,7 +15,7 @@ from usgan_cli.core.progress import Silent
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.core.text import gan_label, number
 from usgan_cli.reporting.build import build_report
-from usgan_cli.reporting.records import collect
+from usgan_cli.reporting.reading import collect
 
 # Chromium lays a table out wider than its box where it scrolls; what counts is what can be seen to stick out.
 STICKS_OUT = """

@@ -13,7 +13,7 @@ from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.reporting.cards import CardsSummary, croissant, write_cards
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.markdown import plain
-from usgan_cli.reporting.records import collect
+from usgan_cli.reporting.reading import collect
 from usgan_cli.reporting.verdict import Analysis, headline, judge_study
 
 

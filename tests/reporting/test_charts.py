@@ -11,7 +11,7 @@ from study_records import write_data, write_gan
 
 from usgan_cli.core.store.workspace import GanKey, Workspace
 from usgan_cli.reporting import charts
-from usgan_cli.reporting.records import collect
+from usgan_cli.reporting.reading import collect
 from usgan_cli.reporting.training_charts import training_chart
 
 

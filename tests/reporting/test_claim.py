@@ -14,7 +14,7 @@ from usgan_cli.core.store.document import RunDocument
 from usgan_cli.core.store.workspace import GanKey, Workspace
 from usgan_cli.reporting.claim import checklist
 from usgan_cli.reporting.groups import Study
-from usgan_cli.reporting.records import collect
+from usgan_cli.reporting.reading import collect
 from usgan_cli.reporting.verdict import Analysis, judge_study
 
 N = 40

@@ -17,7 +17,7 @@ from usgan_cli.reporting.claim import checklist
 from usgan_cli.reporting.divided import Divided, divided
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.protocol import protocol_points
-from usgan_cli.reporting.records import collect
+from usgan_cli.reporting.reading import collect
 from usgan_cli.reporting.verdict import Analysis, judge_study
 
 LAST = 3

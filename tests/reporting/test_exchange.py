@@ -14,7 +14,7 @@ from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.reporting.build import build_report
 from usgan_cli.reporting.exchange import exchanges, plate, sentences, table
 from usgan_cli.reporting.groups import Study
-from usgan_cli.reporting.records import collect
+from usgan_cli.reporting.reading import collect
 from usgan_cli.reporting.verdict import Analysis, judge_study
 
 SEEDS, SIZES = (0, 1), (100, 60, 40)

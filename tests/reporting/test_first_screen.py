@@ -14,7 +14,7 @@ from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.reporting.build import build_report
 from usgan_cli.reporting.first_screen import MOST_BARS, Effects, Heading, effects, size_of_effect
 from usgan_cli.reporting.groups import Study
-from usgan_cli.reporting.records import collect
+from usgan_cli.reporting.reading import collect
 from usgan_cli.reporting.verdict import Analysis, Verdicts, judge_study
 
 

@@ -20,7 +20,7 @@ from usgan_cli.core.progress import Silent
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.reporting.build import build_report
 from usgan_cli.reporting.groups import Study, score_groups
-from usgan_cli.reporting.records import collect
+from usgan_cli.reporting.reading import collect
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

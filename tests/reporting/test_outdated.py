@@ -17,7 +17,7 @@ from usgan_cli.reporting.cards import CardsSummary, write_cards
 from usgan_cli.reporting.cautions import cautions
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.outdated import current_scores
-from usgan_cli.reporting.records import collect
+from usgan_cli.reporting.reading import collect
 from usgan_cli.reporting.verdict import Analysis, judge_study
 
 KEY = GanKey("ada", 40, 0)

@@ -16,7 +16,7 @@ from usgan_cli.core.formats.score import ScoreRecord
 from usgan_cli.core.store.document import PlanDocument
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.reporting.groups import Study
-from usgan_cli.reporting.records import collect
+from usgan_cli.reporting.reading import collect
 from usgan_cli.reporting.side_by_side import Side, quality_table, settings_table, verdicts_table
 from usgan_cli.reporting.verdict import Analysis, judge_study
 

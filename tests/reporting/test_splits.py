@@ -11,7 +11,7 @@ from study_records import AUGS, run_of, write_score, write_study
 from usgan_cli.core.formats.comparison import SplitsRecord, TTestRecord
 from usgan_cli.core.store.workspace import SplitsKey, Workspace
 from usgan_cli.reporting.groups import Study
-from usgan_cli.reporting.records import collect
+from usgan_cli.reporting.reading import collect
 from usgan_cli.reporting.verdict import UNSCORED, Analysis, Verdict, doubts, judge_study
 
 N = 40

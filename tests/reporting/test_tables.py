@@ -25,7 +25,8 @@ from usgan_cli.reporting import paper
 from usgan_cli.reporting.build import build_report
 from usgan_cli.reporting.classifier_tables import class_table, f1_table, scores_table, seeds_table
 from usgan_cli.reporting.groups import Study
-from usgan_cli.reporting.records import StudyRecords, collect
+from usgan_cli.reporting.reading import collect
+from usgan_cli.reporting.records import StudyRecords
 from usgan_cli.reporting.score_tables import quality_table
 from usgan_cli.reporting.verdict import Analysis, judge_study
 from usgan_cli.reporting.verdict import table as verdicts_table

@@ -20,7 +20,7 @@ from usgan_cli.core.store.step import Outcome
 from usgan_cli.core.store.workspace import SplitsKey, Workspace
 from usgan_cli.reporting.build import build_report
 from usgan_cli.reporting.groups import Study
-from usgan_cli.reporting.records import collect
+from usgan_cli.reporting.reading import collect
 from usgan_cli.reporting.result_charts import verdicts_plate
 from usgan_cli.reporting.verdict import UNSCORED, Analysis, Verdicts, doubts, headline, judge_study, place, summary
 from usgan_cli.stats.arms import recorded

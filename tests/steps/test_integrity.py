@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from calls import call
@@ -23,12 +22,11 @@ from usgan_cli.core.formats.classifier import ClassifierRecord
 from usgan_cli.core.formats.dataset import Subset
 from usgan_cli.core.formats.generator import GeneratorDocument
 from usgan_cli.core.formats.tensors import read_tensors, write_tensors
-from usgan_cli.core.images.codec import Pixels
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store import files
 from usgan_cli.core.store.document import PlanDocument, RunDocument
 from usgan_cli.core.store.workspace import Workspace
-from usgan_cli.reporting.records import collect
+from usgan_cli.reporting.reading import collect
 from usgan_cli.steps.inventory import take_inventory
 from usgan_cli.steps.verify import examine
 from usgan_cli.terminal.session import Session
@@ -38,24 +36,6 @@ GAN: dict[str, Any] = {"preset": "tiny", "kimg": 0.016, "batch": 4, "precision":
 HEAD: dict[str, Any] = {"backbone": "test_efficientnet", "weights": "none", "freeze": True, "size": 32, "folds": 3}
 HEAD |= {"device": "cpu"}
 SCORE: dict[str, Any] = {"aug": "none", "count": 12, "ssim_pairs": 10, "repeats": 5, "device": "cpu"}
-
-
-class Means:
-    """An extractor whose features are the images' 4 x 4 block means."""
-
-    name, dim = "means@0", 16
-
-    def __call__(self, pixels: Pixels, **options: Any) -> np.ndarray:
-        blocks = pixels[:, 0].reshape(len(pixels), 4, 4, 4, 4)
-        return blocks.mean((2, 4)).reshape(len(pixels), 16).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def means() -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        for module in ("score", "snapshots", "train_gan"):
-            patch.setattr(f"usgan_cli.steps.{module}.make_extractor", lambda *_, **__: Means())
-        yield
 
 
 def session(workspace: Workspace, **changes: Any) -> Session:

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from calls import call
 from damage import rewrite
@@ -17,7 +16,6 @@ from usgan_cli.core.formats.dataset import Subset
 from usgan_cli.core.formats.generator import BEST_FOLDER, GeneratorDocument
 from usgan_cli.core.formats.score import ScoreRecord
 from usgan_cli.core.formats.synthetic import SyntheticManifest, read_synthetic_manifest
-from usgan_cli.core.images.codec import Pixels
 from usgan_cli.core.progress import Silent
 from usgan_cli.core.store.document import RunDocument
 from usgan_cli.core.store.files import sha256_file
@@ -25,7 +23,7 @@ from usgan_cli.core.store.workspace import SPLITS, Workspace
 from usgan_cli.reporting.cautions import cautions
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.outdated import current_scores, current_snapshots
-from usgan_cli.reporting.records import collect
+from usgan_cli.reporting.reading import collect
 from usgan_cli.reporting.verdict import Analysis, judge_study
 from usgan_cli.steps.inventory import Finding, take_inventory
 from usgan_cli.steps.outdated import find_outdated
@@ -43,16 +41,6 @@ IMAGES, CLASSIFIERS = f"synthetic/none-n{N}-s0", f"classifiers/n{N}-s0"
 FOLD0 = f"none-n{N}-s0-fold0of{FOLDS}"
 
 
-class Means:
-    """An extractor whose features are the images' 4 x 4 block means."""
-
-    name, dim = "means@0", 16
-
-    def __call__(self, pixels: Pixels, **_: Any) -> np.ndarray:
-        blocks = pixels[:, 0].reshape(len(pixels), 4, 4, 4, 4)
-        return blocks.mean((2, 4)).reshape(len(pixels), 16).astype(np.float32)
-
-
 def run(workspace: Workspace, command: str, *, force: bool = False, refresh: bool = False, **options: Any) -> Any:
     return call(command, Session(workspace, Silent(), force=force, refresh=refresh), **options)
 
@@ -64,14 +52,6 @@ def make_best_an_earlier_one(gan: Path) -> None:
     record = RunDocument.read(gan / RunDocument.FILE)
     assert GeneratorDocument.read(gan / place).content_digest() != record.content
     record.model_copy(update={"files": record.files | {place: sha256_file(gan / place)}}).write(gan / RunDocument.FILE)
-
-
-@pytest.fixture(scope="module")
-def means() -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        for module in ("score", "snapshots", "train_gan"):
-            patch.setattr(f"usgan_cli.steps.{module}.make_extractor", lambda *_, **__: Means())
-        yield
 
 
 @pytest.fixture(scope="module")

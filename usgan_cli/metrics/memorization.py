@@ -31,12 +31,12 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from usgan_cli.core.errors import DataError
-from usgan_cli.core.formats.score import COPIES_FOUND, Copying, Memorization, NearestPair
+from usgan_cli.core.formats.score import COPIES_FOUND, NEARER, Copying, Memorization, NearestPair
 from usgan_cli.core.images.codec import Pixels, fit, sheet
 from usgan_cli.core.text import plural
 from usgan_cli.metrics.features import Embedded, Features
 from usgan_cli.metrics.prdc import Matrix, euclidean
-from usgan_cli.metrics.three_sample import NEARER, c_t
+from usgan_cli.metrics.three_sample import c_t
 
 PERCENTILE = 1.0
 COPYING_SHARE = 0.05

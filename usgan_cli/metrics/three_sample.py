@@ -19,8 +19,6 @@ from threadpoolctl import threadpool_limits
 from usgan_cli.metrics.features import Features
 from usgan_cli.metrics.prdc import euclidean
 
-NEARER = -3.0
-"""Below this C_T, generated images as a whole are nearer to the training images; above its negative, further away."""
 IMAGES_OF_CELL = 50
 """Images of the smallest set for each cell, of which there are at most five."""
 MOST_CELLS = 5

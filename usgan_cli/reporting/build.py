@@ -28,7 +28,8 @@ from usgan_cli.reporting.first_screen import Heading
 from usgan_cli.reporting.groups import Study
 from usgan_cli.reporting.page import Bitmaps, Block, Fold, Page, Section, Sentences, render
 from usgan_cli.reporting.protocol import protocol_points
-from usgan_cli.reporting.records import KINDS, Missing, ReportSummary, collect
+from usgan_cli.reporting.reading import collect
+from usgan_cli.reporting.records import KINDS, Missing, ReportSummary
 from usgan_cli.reporting.training_charts import training_chart
 from usgan_cli.reporting.verdict import Analysis, Verdicts, judge_study
 

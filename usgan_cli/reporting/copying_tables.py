@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from usgan_cli.core.formats.score import (
     COPIES_FOUND,
+    NEARER,
     Copying,
     Memorization,
     SnapshotScore,
@@ -44,8 +45,8 @@ def copying_table(group: ScoreGroup) -> Table:
     notes = [
         "Authentic: not closer to the nearest training image than that one’s own nearest training image. Shares that "
         "are far above the real images’ within four fifths of that distance make the verdict. C_T (Meehan et al. "
-        "2020): below −3 the generated images are nearer to the training images than test images are, above 3 further "
-        "away. Test images that are "
+        f"2020): below {number(NEARER, 0)} the generated images are nearer to the training images than test images "
+        f"are, above {number(-NEARER, 0)} further away. Test images that are "
         f"copies of training images are left out, since they would make copying look normal. {COPIES_FOUND}"
     ]
     return Table.of(f"copies{group.suffix}", caption, columns, by_subset(rows), notes)

@@ -123,7 +123,7 @@ def current_splits(records: StudyRecords) -> tuple[dict[SplitsKey, SplitsRecord]
     """Return the comparisons over several splits that match the classifiers on disk, and why the others do not."""
     current, rejected = {}, []
     for key, record in records.splits.items():
-        homes = {split: records.split_classifiers.get(split, {}) for split in key.splits}
+        homes = {split: records.further[split].classifiers if split in records.further else {} for split in key.splits}
         homes[key.splits[0]] = records.classifiers
         there = {
             f"split {split} {subset.name}/{name}": one.content_digest()

@@ -13,7 +13,7 @@ from usgan_cli.core.store.lifecycle import making_folder
 from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.reporting.cards import CardsSummary, write_cards
 from usgan_cli.reporting.groups import Study
-from usgan_cli.reporting.records import collect
+from usgan_cli.reporting.reading import collect
 from usgan_cli.reporting.verdict import judge_study
 from usgan_cli.steps.report import declared_analysis
 from usgan_cli.terminal.session import Session

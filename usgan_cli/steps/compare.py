@@ -10,7 +10,7 @@ from usgan_cli.core.store import files
 from usgan_cli.core.store.step import Outcome
 from usgan_cli.core.store.workspace import Workspace, work_option
 from usgan_cli.reporting.groups import Study
-from usgan_cli.reporting.records import collect
+from usgan_cli.reporting.reading import collect
 from usgan_cli.reporting.side_by_side import Side, side_by_side
 from usgan_cli.reporting.verdict import judge_study
 from usgan_cli.steps.report import declared_analysis

@@ -29,7 +29,7 @@ from usgan_cli.core.store.recorded_file import FileRecord
 from usgan_cli.core.store.remedy import remedy
 from usgan_cli.core.store.workspace import ARTEFACTS, SPLITS, GanKey, SubsetKey, Workspace
 from usgan_cli.core.text import GAN_NAMES
-from usgan_cli.reporting.records import collect
+from usgan_cli.reporting.reading import collect
 from usgan_cli.steps.card import PLANNED
 from usgan_cli.steps.inputs import EXTERNAL, SYNTHETIC_OF_FOLD, compared_folder
 from usgan_cli.steps.inventory import Artefact, Finding, check_artefact

@@ -16,7 +16,8 @@ from usgan_cli.core.store.step import Outcome, Step
 from usgan_cli.core.store.workspace import PAGE, Workspace
 from usgan_cli.reporting.build import build_report
 from usgan_cli.reporting.first_screen import Heading
-from usgan_cli.reporting.records import Missing, collect
+from usgan_cli.reporting.reading import collect
+from usgan_cli.reporting.records import Missing
 from usgan_cli.reporting.verdict import Analysis
 from usgan_cli.study.config import SHIPPED, StudyConfig, load_study, study_body
 from usgan_cli.study.document import read_study, study_file

@@ -13,7 +13,15 @@ import numpy as np
 from usgan_cli.commands.score import DEFAULT_COUNT, Score
 from usgan_cli.core.errors import SettingsError
 from usgan_cli.core.formats.dataset import Subset
-from usgan_cli.core.formats.score import Quality, ScoreRecord, SetScores, distance_name, kernel_name, network_name
+from usgan_cli.core.formats.score import (
+    NEARER,
+    Quality,
+    ScoreRecord,
+    SetScores,
+    distance_name,
+    kernel_name,
+    network_name,
+)
 from usgan_cli.core.formats.synthetic import read_synthetic_manifest
 from usgan_cli.core.images import codec
 from usgan_cli.core.images.sets import ImageSet, load_synthetic
@@ -31,7 +39,6 @@ from usgan_cli.metrics.config import ScoreConfig
 from usgan_cli.metrics.features import make_extractor
 from usgan_cli.metrics.pictures import gray_values, nearest_distances
 from usgan_cli.metrics.score import KNN_NAMES, ImageSets, Scored, score
-from usgan_cli.metrics.three_sample import NEARER
 from usgan_cli.steps.foreign import generator_of, is_foreign, load_foreign, name_of
 from usgan_cli.steps.inputs import (
     Dataset,

@@ -15,7 +15,7 @@ from usgan_cli.core.machine.weights import source_of
 from usgan_cli.core.methods import TIMM
 from usgan_cli.core.store.workspace import Workspace
 from usgan_cli.reporting.groups import Study
-from usgan_cli.reporting.records import collect
+from usgan_cli.reporting.reading import collect
 from usgan_cli.reporting.verdict import headline, judge_study
 from usgan_cli.steps.report import declared_analysis
 from usgan_cli.steps.study import Planned

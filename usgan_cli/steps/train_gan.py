@@ -220,7 +220,7 @@ def held_out(images: ImageSet, seed: int) -> tuple[ImageSet, ImageSet]:
     if why:
         raise DataError(
             f"--stop auto cannot hold out a fifth of the training images: {why}",
-            "Use --stop limit, or a larger subset (usgan subsample --n).",
+            "Use --stop limit, or draw a larger subset.",
         )
     return training, judges
 

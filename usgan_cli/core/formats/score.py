@@ -16,6 +16,9 @@ COPIES_FOUND = (
     "from a crop or mixed from several images may not be."
 )
 """What the check for copies can and cannot see (`scripts/bench/copycat.py`), for every reader of its verdict."""
+NEARER = -3.0
+"""Below this C_T, generated images as a whole are nearer to the training images than held-out test images are; above
+its negative, further away (Meehan et al. 2020)."""
 
 
 CONSERVATIVE = (
@@ -132,8 +135,7 @@ class Memorization(Part):
     """Against the held-out test images, which no generator may have seen."""
     test_pixels: Copying
     c_t: float | None
-    """The C_T test in standard errors: below -3 the generated images are nearer to the training images than held-out
-    test images are, above 3 further away; None with fewer than ten images of either."""
+    """The C_T test in standard errors (see `NEARER`); None with fewer than ten images of either."""
     authenticity: float
     """Share of the generated images no closer to their nearest training image than another training image is."""
     authenticity_test: float
